@@ -1,0 +1,3 @@
+//! The user's side of meshproof: the plan language.
+
+pub mod plan;

@@ -1,0 +1,26 @@
+//! How large a plan may be. A plan is written by people; whatever passes these numbers is an accident or an attack.
+
+use std::time::Duration;
+
+/// Bytes of one plan file: thousands of steps fit, and reading stays well under a second.
+pub const MAX_PLAN_BYTES: usize = 4 * 1024 * 1024;
+/// Nesting of maps and lists: the language needs about ten; recursion over the tree stays far from the stack's end.
+pub const MAX_DEPTH: usize = 64;
+/// Values in the tree, copies made by aliases included: ends alias bombs before they cost memory.
+pub const MAX_NODES: usize = 250_000;
+/// Bytes of text in the tree, copies made by aliases included.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
+/// Diagnostics kept; nobody reads more, the rest is counted.
+pub const MAX_DIAGNOSTICS: usize = 100;
+/// Characters of the user's text repeated inside a message.
+pub const MAX_QUOTED_CHARS: usize = 60;
+/// The longest duration a plan may name: longer ones are slips of the keyboard.
+pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The largest size a plan may name, in bytes (1 TiB).
+pub const MAX_SIZE_BYTES: u64 = 1 << 40;
+/// The largest bandwidth a plan may name, in bits a second (1 Tbit/s).
+pub const MAX_BANDWIDTH_BITS: u64 = 1_000_000_000_000;
+/// The largest rate a plan may name, in events a second or a minute.
+pub const MAX_RATE: u64 = 10_000_000;
+/// Letters of a name; it becomes part of file names, host names and environment variables.
+pub const MAX_NAME_CHARS: usize = 63;
