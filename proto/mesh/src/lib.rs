@@ -1,0 +1,4 @@
+//! Joining a mesh.
+
+pub mod rtc;
+mod udp;

@@ -1,0 +1,118 @@
+//! What a connection is given, what it tells, and why it may refuse. Nothing here names the stack.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+/// The largest message that is sent, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 60 * 1024;
+
+/// A description of ours has about 1 KiB; more than this is not a description.
+pub(super) const MAX_DESCRIPTION_BYTES: usize = 16 * 1024;
+
+/// What a connection may use.
+#[derive(Debug, Clone, Default)]
+pub struct RtcConfig {
+    /// Local addresses to bind, each with a port of its own choice; no wildcards.
+    pub addresses: Vec<IpAddr>,
+    /// STUN and TURN servers; none is asked unless it is listed here.
+    pub ice_servers: Vec<IceServer>,
+    /// Size of an SCTP packet in bytes; `None` is safe on every path.
+    pub mtu: Option<u32>,
+    /// SCTP receive window in bytes; `None` is what the socket buffers of this machine carry.
+    pub receive_window: Option<u32>,
+}
+
+/// A STUN or TURN server (`stun:host:port`, `turn:host:port?transport=udp`). Its credential is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
+}
+
+/// A channel that both sides create, under the same id, before the offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelSpec {
+    pub id: u16,
+    pub label: &'static str,
+    pub reliability: Reliability,
+}
+
+/// What a channel promises about its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reliability {
+    /// Every message, in order, while the connection lives.
+    ReliableOrdered,
+    /// Each message at most once, in any order.
+    UnorderedNoRetransmit,
+}
+
+/// One message as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncomingMessage {
+    pub channel: u16,
+    pub bytes: Bytes,
+}
+
+/// What happens to a connection: [`Open`](RtcEvent::Open) before the first message, and [`Failed`](RtcEvent::Failed)
+/// or [`Closed`](RtcEvent::Closed) as the last event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RtcEvent {
+    /// All channels are open on this side.
+    Open,
+    Message(IncomingMessage),
+    /// No path was found, or it was lost, or the handshake was refused.
+    Failed(String),
+    /// The peer closed.
+    Closed,
+}
+
+/// How the datagrams of a connection travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectedPath {
+    pub kind: PathKind,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    Direct,
+    /// At least one end goes through a TURN server.
+    Turn,
+}
+
+/// Why there is no connection, or no use for a description.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RtcError {
+    #[error("no local address to bind was given")]
+    NoAddress,
+    #[error("no channel was given")]
+    NoChannel,
+    #[error("no candidate was found on {addresses:?}")]
+    NoCandidate { addresses: Vec<IpAddr> },
+    #[error("a session description of {bytes} bytes, at most {MAX_DESCRIPTION_BYTES} are read")]
+    DescriptionTooLong { bytes: usize },
+    #[error("could not {action}")]
+    Stack { action: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error("the connection is closed")]
+    Closed,
+    #[error("a message of {bytes} bytes, at most {MAX_MESSAGE_BYTES} are sent")]
+    TooLarge { bytes: usize },
+    #[error("the connection has no channel {channel}")]
+    UnknownChannel { channel: u16 },
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
