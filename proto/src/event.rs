@@ -1,0 +1,136 @@
+//! Facts about a run, numbered and signed for by the instance that saw them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Name, PeerId, RunId};
+use crate::matcher::Mismatch;
+use crate::order::{FaultReport, StepKey};
+
+/// One fact, as an agent reports it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub run: RunId,
+    /// From 1, without gaps, for each instance and run.
+    pub seq: u64,
+    /// Wall clock of the instance, milliseconds since 1970; for display only.
+    pub at_ms: u64,
+    pub fact: Fact,
+}
+
+/// Events of one instance in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventBatch {
+    pub instance: PeerId,
+    pub events: Vec<Event>,
+}
+
+// `f64` inside: equality is good enough for tests and duplicates.
+impl Eq for EventBatch {}
+
+/// What can happen at an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    /// This agent offered a connection to another agent.
+    LinkOffered {
+        to: Name,
+    },
+    /// This agent acknowledged a connection that another agent offered: signed hello done.
+    LinkAcknowledged {
+        from: Name,
+    },
+    /// A link between agents stopped working, and why.
+    LinkSuspect {
+        peer: Name,
+        reason: String,
+    },
+    StepStarted {
+        key: StepKey,
+    },
+    StepEnded {
+        key: StepKey,
+        result: StepResult,
+    },
+    StubCalled(StubCall),
+    FaultBegan {
+        fault: String,
+    },
+    FaultEnded(FaultReport),
+    /// Bytes this agent's links carried since the run began.
+    LinkBytes {
+        sent: BTreeMap<Name, u64>,
+        received: BTreeMap<Name, u64>,
+    },
+    /// So many events could not be kept.
+    Gap {
+        lost: u64,
+    },
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    pub outcome: Outcome,
+    pub duration_ms: f64,
+    /// Attempts made under `eventually`, at least 1.
+    pub tries: u32,
+    /// Values saved, as JSON texts.
+    pub saved: BTreeMap<String, String>,
+    /// What the agent saw: the exchange, log lines. Only of what did not pass.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Ok,
+    /// Some checks did not hold.
+    Failed(Vec<CheckFailure>),
+    /// The exchange failed in a way that the plan did not ask for: refused, timeout, status from 400 up.
+    CallFailed {
+        message: String,
+    },
+    /// It may have happened or not.
+    Unknown {
+        message: String,
+    },
+    /// The agent could not do it.
+    Error {
+        message: String,
+    },
+}
+
+/// A check that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckFailure {
+    /// Index into the order's checks.
+    pub check: u32,
+    pub mismatch: Mismatch,
+}
+
+/// Something to read beside a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// `request`, `response`, `log ledger.audit`.
+    pub title: String,
+    pub text: String,
+}
+
+/// A call that a stub answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubCall {
+    pub stub: String,
+    /// `None`: no route matched.
+    pub route: Option<String>,
+    /// Number of the call on its route, from 1.
+    pub number: u64,
+    pub request: String,
+    pub status: u16,
+    /// From request to reply.
+    pub took_ms: f64,
+    /// Whether the plan says that such a call fails the test.
+    pub unexpected: bool,
+}

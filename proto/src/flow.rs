@@ -1,0 +1,283 @@
+//! One byte stream of a link, without the link: what is sent, what is acknowledged, what may still be sent.
+//!
+//! A stream belongs to the link and outlives the connections that carry it. Its sender keeps every byte until the receiver
+//! acknowledged it and, when a new connection opens, sends again from the last acknowledged offset. The receiver drops what
+//! it already has. So a replaced connection is a pause and nothing else.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use crate::limits;
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Sending {
+    window: u64,
+    /// Everything from `acked` on, in order.
+    kept: VecDeque<u8>,
+    acked: u64,
+    sent: u64,
+    limit: u64,
+    finished: bool,
+    fin_sent: bool,
+    fin_acked: bool,
+}
+
+/// What the sender puts on the wire next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    Data { offset: u64, bytes: Vec<u8> },
+    Fin { offset: u64 },
+}
+
+/// The other side broke the rules of the stream; the stream is reset.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum FlowError {
+    #[error("bytes up to {got} were sent, {limit} were allowed")]
+    OverCredit { got: u64, limit: u64 },
+    #[error("bytes at {got} follow a gap, {expected} was next")]
+    Gap { expected: u64, got: u64 },
+    #[error("{0} bytes were acknowledged that were never sent")]
+    AckAhead(u64),
+    #[error("bytes follow the end of the stream")]
+    AfterFin,
+}
+
+impl Sending {
+    /// A stream whose receiver takes `window` bytes at first; as many are kept here at most.
+    pub fn new(window: u64) -> Self {
+        let kept = VecDeque::new();
+        Self { window, kept, acked: 0, sent: 0, limit: window, finished: false, fin_sent: false, fin_acked: false }
+    }
+
+    /// Bytes that may be written now without holding more than a window.
+    pub fn room(&self) -> usize {
+        if self.finished { 0 } else { (self.window as usize).saturating_sub(self.kept.len()) }
+    }
+
+    /// Takes bytes to send; the caller kept to [`Sending::room`].
+    pub fn write(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= self.room(), "writers ask for room first");
+        self.kept.extend(bytes);
+    }
+
+    /// No more bytes will be written.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// What goes on the wire next, if credit allows.
+    pub fn poll(&mut self) -> Option<Piece> {
+        let end = self.acked + self.kept.len() as u64;
+        let upto = end.min(self.limit).min(self.sent + limits::STREAM_CHUNK_BYTES as u64);
+        if upto > self.sent {
+            let from = (self.sent - self.acked) as usize;
+            let bytes = self.copy(from, (upto - self.acked) as usize);
+            let offset = self.sent;
+            self.sent = upto;
+            return Some(Piece::Data { offset, bytes });
+        }
+        if self.finished && self.sent == end && !self.fin_sent {
+            self.fin_sent = true;
+            return Some(Piece::Fin { offset: end });
+        }
+        None
+    }
+
+    fn copy(&self, from: usize, upto: usize) -> Vec<u8> {
+        let (front, back) = self.kept.as_slices();
+        let cut = front.len();
+        let mut bytes = front[from.min(cut)..upto.min(cut)].to_vec();
+        bytes.extend_from_slice(&back[from.saturating_sub(cut)..upto.saturating_sub(cut)]);
+        bytes
+    }
+
+    /// The receiver has everything below `received`, and takes bytes up to `limit`. After the end, `received` counts the end as one more.
+    pub fn acked(&mut self, received: u64, limit: u64) -> Result<(), FlowError> {
+        let end = self.acked + self.kept.len() as u64;
+        let fin = self.fin_sent && received == end + 1;
+        let bytes = if fin { end } else { received };
+        if bytes > self.sent {
+            return Err(FlowError::AckAhead(bytes - self.sent));
+        }
+        if bytes > self.acked {
+            self.kept.drain(..(bytes - self.acked) as usize);
+            self.acked = bytes;
+        }
+        self.fin_acked |= fin;
+        self.limit = self.limit.max(limit);
+        Ok(())
+    }
+
+    /// A new connection carries the stream: everything unacknowledged goes again.
+    pub fn rewind(&mut self) {
+        self.sent = self.acked;
+        self.fin_sent = self.fin_acked;
+    }
+
+    /// Every byte and the end are acknowledged.
+    pub fn is_done(&self) -> bool {
+        self.fin_acked
+    }
+
+    /// Bytes written and not yet acknowledged.
+    pub fn unacked(&self) -> u64 {
+        self.kept.len() as u64
+    }
+}
+
+/// The receiving half: hands bytes on in order and says what it has.
+#[derive(Debug)]
+pub struct Receiving {
+    window: u64,
+    received: u64,
+    consumed: u64,
+    told: u64,
+    fin: bool,
+    fin_told: bool,
+}
+
+impl Receiving {
+    /// A stream that promised to take `window` bytes unread.
+    pub fn new(window: u64) -> Self {
+        Self { window, received: 0, consumed: 0, told: 0, fin: false, fin_told: false }
+    }
+
+    /// Bytes came; gives the part that is new.
+    pub fn data(&mut self, offset: u64, mut bytes: Vec<u8>) -> Result<Vec<u8>, FlowError> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if end <= self.received {
+            return Ok(Vec::new());
+        }
+        if self.fin {
+            return Err(FlowError::AfterFin);
+        }
+        if offset > self.received {
+            return Err(FlowError::Gap { expected: self.received, got: offset });
+        }
+        if end > self.limit() {
+            return Err(FlowError::OverCredit { got: end, limit: self.limit() });
+        }
+        bytes.drain(..(self.received - offset) as usize);
+        self.received = end;
+        Ok(bytes)
+    }
+
+    /// The end came. True when it is new.
+    pub fn fin(&mut self, offset: u64) -> Result<bool, FlowError> {
+        if offset != self.received {
+            return Err(FlowError::Gap { expected: self.received, got: offset });
+        }
+        let new = !self.fin;
+        self.fin = true;
+        self.fin_told = false;
+        Ok(new)
+    }
+
+    /// The reader took bytes, so as many may come again.
+    pub fn consumed(&mut self, bytes: u64) {
+        self.consumed += bytes;
+    }
+
+    /// The acknowledgement that is due: at the end, and whenever a quarter of the window was freed or received.
+    pub fn poll_ack(&mut self) -> Option<(u64, u64)> {
+        let quarter = self.window / 4;
+        let due = self.received + self.consumed >= self.told + quarter;
+        if due || (self.fin && !self.fin_told) {
+            return Some(self.ack());
+        }
+        None
+    }
+
+    /// The acknowledgement as it stands, due or not: sent after a pause and on a new connection.
+    pub fn ack(&mut self) -> (u64, u64) {
+        self.told = self.received + self.consumed;
+        self.fin_told = self.fin;
+        (self.received + u64::from(self.fin), self.limit())
+    }
+
+    /// Whether the sender knows less than there is to know.
+    pub fn has_news(&self) -> bool {
+        self.told < self.received + self.consumed || self.fin != self.fin_told
+    }
+
+    fn limit(&self) -> u64 {
+        self.consumed + self.window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    const WINDOW: u64 = 64 * 1024;
+
+    #[test]
+    fn bytes_arrive_once_and_in_order_however_often_the_connection_is_replaced() {
+        for seed in 0..200 {
+            survives(seed);
+        }
+    }
+
+    /// Random writes, losses of everything in flight, and slow reading; the seed is in the panic message.
+    fn survives(seed: u64) {
+        let mut luck = Seed::new(seed);
+        let total = luck.below(3 * WINDOW);
+        let source: Vec<u8> = (0..total).map(|i| (i * 31 % 251) as u8).collect();
+        let (mut out, mut into) = (Sending::new(WINDOW), Receiving::new(WINDOW));
+        let (mut written, mut seen, mut unread) = (0, Vec::new(), 0);
+        for _round in 0..10_000 {
+            let piece = out.room().min(source.len() - written).min(luck.below(20_000) as usize);
+            out.write(&source[written..written + piece]);
+            written += piece;
+            if written == source.len() {
+                out.finish();
+            }
+            if luck.below(10) == 0 {
+                while out.poll().is_some() {}
+                out.rewind();
+            }
+            while let Some(piece) = out.poll() {
+                match piece {
+                    Piece::Data { offset, bytes } => {
+                        let new = into.data(offset, bytes).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+                        unread += new.len() as u64;
+                        seen.extend(new);
+                    }
+                    Piece::Fin { offset } => {
+                        into.fin(offset).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+                    }
+                }
+            }
+            let read = luck.below(unread + 1);
+            into.consumed(read);
+            unread -= read;
+            if luck.below(3) == 0 && into.has_news() {
+                let (received, limit) = into.ack();
+                out.acked(received, limit).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            }
+            if out.is_done() {
+                assert!(seen == source, "seed {seed}: the bytes differ");
+                return;
+            }
+        }
+        panic!("seed {seed}: never done, {} unacked", out.unacked());
+    }
+
+    #[test]
+    fn a_sender_that_ignores_its_credit_is_found_out() {
+        let mut into = Receiving::new(WINDOW);
+        let too_much = vec![0; WINDOW as usize + 1];
+        assert!(matches!(into.data(0, too_much), Err(FlowError::OverCredit { .. })));
+        assert!(matches!(into.data(5, vec![1]), Err(FlowError::Gap { expected: 0, got: 5 })));
+    }
+
+    #[test]
+    fn an_acknowledgement_of_bytes_never_sent_is_refused() {
+        let mut out = Sending::new(10);
+        out.write(b"abc");
+        assert_eq!(out.acked(2, 10), Err(FlowError::AckAhead(2)));
+    }
+}

@@ -1,0 +1,27 @@
+//! Everything meshproof's peers agree on, and every decision that needs no world to be made.
+//!
+//! What lives here is pure: ids, limits, wire types and their codec, identity, step orders, expressions and matchers, events,
+//! verdicts, and the machines that decide (link, stream flow, shaper). Never sockets, tasks, clocks, randomness or files:
+//! time and seeds are arguments.
+
+pub mod backoff;
+pub mod codec;
+pub mod event;
+pub mod expr;
+pub mod flow;
+pub mod frame;
+pub mod hello;
+pub mod id;
+pub mod identity;
+pub mod limits;
+pub mod link;
+pub mod matcher;
+pub mod order;
+pub mod rendezvous;
+#[cfg(feature = "rpc")]
+pub mod rpc;
+pub mod seed;
+pub mod shaper;
+pub mod signal;
+pub mod verdict;
+pub mod version;

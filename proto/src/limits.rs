@@ -1,0 +1,87 @@
+//! Every bound of the wire and of the pure machines, each with its reason.
+
+use std::time::Duration;
+
+/// Kubernetes labels and DNS labels stop here, so a name can become either.
+pub const NAME_CHARS: usize = 63;
+
+/// One message on a data channel. Segmentation offload pays from 32 KiB, 64 KiB is what both ends negotiate, the rest is headroom for headers.
+pub const MESSAGE_BYTES: usize = 60 * 1024;
+
+/// Payload of one stream frame: a message less its largest header.
+pub const STREAM_CHUNK_BYTES: usize = MESSAGE_BYTES - 64;
+
+/// One RPC frame after reassembly: plans' orders fit many times over, and a hostile peer cannot make us hold more.
+pub const RPC_FRAME_BYTES: usize = 1024 * 1024;
+
+/// A JSON text that signaling accepts: an SDP with 16 candidates is under 8 KiB.
+pub const SIGNAL_BYTES: usize = 64 * 1024;
+
+/// A roster on the way to a peer: a chain is about 600 bytes as JSON, so this is some 3,000 peers.
+pub const ROSTER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Credit of one byte stream: what its receiver promises to hold while nobody reads. Fills 50 ms at 80 MB/s.
+pub const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Byte streams open in a link at once: thousands of tunnelled connections, not millions.
+pub const STREAMS_PER_LINK: usize = 8 * 1024;
+
+/// The header that says what a new byte stream is for.
+pub const STREAM_HEADER_BYTES: usize = 16 * 1024;
+
+/// Frames queued between a link's tasks. Each is at most [`MESSAGE_BYTES`].
+pub const FRAME_QUEUE: usize = 64;
+
+/// RPC calls in flight one way over a link; tarpc refuses more.
+pub const CALLS_IN_FLIGHT: usize = 64;
+
+/// Events in one batch on the events channel.
+pub const EVENTS_PER_BATCH: usize = 64;
+
+/// Bytes of events in one batch: one data channel message.
+pub const EVENT_BATCH_BYTES: usize = MESSAGE_BYTES - 256;
+
+/// Text inside an event: evidence, messages. Longer text is cut with a mark.
+pub const EVENT_TEXT_BYTES: usize = 8 * 1024;
+
+/// Events an agent keeps until they are acknowledged, before it stops taking steps.
+pub const OUTBOX_EVENTS: usize = 65_536;
+
+/// Signs of life on a connection that is otherwise silent.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Silence after which a connection is suspect and gets replaced: four heartbeats, so one lost packet and a busy machine are no cause.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(2);
+
+/// Offer to signed hello. A DTLS handshake that is stuck does not come back.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(4);
+
+/// First wait before another attempt, doubled with jitter each time.
+pub const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest wait before another attempt.
+pub const RETRY_LONGEST: Duration = Duration::from_secs(2);
+
+/// A link without a working connection for so long is lost: its streams are reset.
+pub const LINK_LOST: Duration = Duration::from_secs(30);
+
+/// Clocks of peers may differ by this much when expiries are judged.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
+
+/// A signal is worthless after its attempt; the rest is clock skew.
+pub const SIGNAL_LIFETIME: Duration = Duration::from_secs(30);
+
+/// Longest deadline accepted in an RPC frame: tarpc panics on huge ones, and no call is long.
+pub const RPC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Peers of one mesh on one signaling server.
+pub const PEERS_PER_MESH: usize = 2_048;
+
+/// Messages queued for one peer on a signaling server before it counts as gone.
+pub const SIGNALING_QUEUE: usize = 4_096;
+
+/// Nesting of JSON values in orders: deeper than any honest body, shallower than a stack.
+pub const VALUE_DEPTH: usize = 64;
+
+/// A fault whose lease is not renewed ends by itself after this.
+pub const FAULT_LEASE: Duration = Duration::from_secs(30);

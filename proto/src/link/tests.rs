@@ -1,0 +1,168 @@
+//! Two machines and a wire between them that can be cut.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+struct Pair {
+    machines: [Machine; 2],
+    now: Instant,
+    /// Whether signals and frames pass.
+    wire: bool,
+    beats: usize,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
+        let machines = [Machine::new(&low, &high, Seed::new(1)), Machine::new(&high, &low, Seed::new(2))];
+        Self { machines, now: Instant::now(), wire: true, beats: 0 }
+    }
+
+    fn want(&mut self, side: usize) {
+        self.machines[side].handle(Input::Want, self.now);
+        self.settle();
+    }
+
+    /// Carries outputs to the other side until nothing is left.
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        let mut side = 0;
+        while quiet < 2 {
+            quiet = if self.carry(side) { 0 } else { quiet + 1 };
+            side = 1 - side;
+        }
+    }
+
+    fn carry(&mut self, side: usize) -> bool {
+        let Some(output) = self.machines[side].poll_output() else { return false };
+        let inputs = match output {
+            Output::MakeOffer { generation } => vec![(1 - side, Input::Offer { generation, sdp: "offer".to_owned() })],
+            Output::MakeAnswer { generation, .. } => {
+                let answer = Input::Answer { generation, offer: Digest::of(b"offer"), sdp: "answer".to_owned() };
+                vec![(1 - side, answer)]
+            }
+            Output::TakeAnswer { generation, .. } => (0..2).map(|side| (side, Input::Open { generation })).collect(),
+            Output::AskOffer { generation } => vec![(1 - side, Input::PleaseOffer { generation })],
+            Output::Beat { generation } => {
+                self.beats += 1;
+                vec![(1 - side, Input::Heard { generation })]
+            }
+            Output::Close { generation, reason } => vec![(1 - side, Input::Broken { generation, reason })],
+            Output::Changed(_) => Vec::new(),
+        };
+        if self.wire {
+            for (to, input) in inputs {
+                self.machines[to].handle(input, self.now);
+            }
+        }
+        true
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.machines.iter().filter_map(Machine::poll_timeout).min().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            for machine in &mut self.machines {
+                machine.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn up(&self) -> [Option<u64>; 2] {
+        [0, 1].map(|side: usize| match self.machines[side].state() {
+            State::Up { generation } => Some(generation.0),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn whoever_wants_it_both_sides_come_up_in_the_same_generation() {
+    for side in [0, 1] {
+        let mut pair = Pair::new();
+        pair.want(side);
+        assert_eq!(pair.up(), [Some(1), Some(1)], "wanted by side {side}");
+    }
+}
+
+#[test]
+fn both_wanting_at_once_makes_one_connection() {
+    let mut pair = Pair::new();
+    for machine in &mut pair.machines {
+        machine.handle(Input::Want, pair.now);
+    }
+    pair.settle();
+    assert_eq!(pair.up(), [Some(1), Some(1)]);
+}
+
+#[test]
+fn an_idle_link_lives_on_heartbeats() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(pair.up(), [Some(1), Some(1)]);
+    assert!((200..260).contains(&pair.beats), "{} beats in a minute", pair.beats);
+}
+
+#[test]
+fn a_cut_is_noticed_and_healed_by_a_newer_generation() {
+    let mut pair = Pair::new();
+    pair.want(1);
+    pair.wire = false;
+    pair.pass(Duration::from_secs(3));
+    assert!(pair.machines.iter().all(|machine| matches!(machine.state(), State::Suspect { .. })));
+    pair.pass(Duration::from_secs(7));
+    pair.wire = true;
+    pair.pass(Duration::from_secs(5));
+    let [left, right] = pair.up();
+    assert_eq!(left, right);
+    assert!(left.is_some(), "{:?} {:?}", pair.machines[0].state(), pair.machines[1].state());
+}
+
+#[test]
+fn a_long_cut_is_a_lost_link_that_still_comes_back() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    pair.wire = false;
+    pair.pass(Duration::from_secs(40));
+    assert!(pair.machines.iter().all(|machine| *machine.state() == State::Lost));
+    pair.wire = true;
+    pair.pass(Duration::from_secs(5));
+    let [left, right] = pair.up();
+    assert!(left.is_some() && left == right);
+}
+
+#[test]
+fn a_broken_connection_is_replaced_at_once() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    pair.machines[1].handle(Input::Broken { generation: Generation(1), reason: "closed".to_owned() }, pair.now);
+    pair.settle();
+    assert_eq!(pair.up(), [Some(2), Some(2)]);
+}
+
+#[test]
+fn stale_signals_are_dropped_by_number() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    let now = pair.now;
+    pair.machines[1].handle(Input::Offer { generation: Generation(1), sdp: "old".to_owned() }, now);
+    pair.machines[0].handle(Input::Offer { generation: Generation(9), sdp: "not yours to offer".to_owned() }, now);
+    pair.machines[0].handle(Input::PleaseOffer { generation: Generation(0) }, now);
+    pair.settle();
+    assert_eq!(pair.up(), [Some(1), Some(1)]);
+}
+
+#[test]
+fn a_dropped_link_closes_everything_and_asks_for_nothing() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    pair.wire = false;
+    pair.machines[0].handle(Input::Drop, pair.now);
+    let outputs: Vec<_> = std::iter::from_fn(|| pair.machines[0].poll_output()).collect();
+    assert!(matches!(outputs[..], [Output::Close { .. }, Output::Changed(State::Idle)]), "{outputs:?}");
+    assert_eq!(pair.machines[0].poll_timeout(), None);
+}

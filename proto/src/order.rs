@@ -1,0 +1,297 @@
+//! What an orchestrator tells an agent: the setting of a run, steps, faults.
+//!
+//! An order is complete: the orchestrator has put in everything the run knows. What is left as an expression is what only
+//! the agent can know (`call`, `request`, `record`, `index`). Times are durations in milliseconds, never clock times.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expr::{Template, ValueTemplate};
+use crate::id::{Digest, Name, PeerId, RunId, Term};
+use crate::matcher::Matcher;
+use crate::shaper::Shape;
+
+/// In whose name an order is given. Agents refuse another plan and a lower term.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    pub run: RunId,
+    pub term: Term,
+    pub plan: Digest,
+}
+
+/// The setting of a run, before anything starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Initialize {
+    pub authority: Authority,
+    /// Who holds which name in this run.
+    pub roster: BTreeMap<Name, PeerId>,
+    /// The service beside this agent.
+    pub service: ServicePlace,
+    pub stubs: Vec<StubOrder>,
+    pub tunnels: Vec<TunnelOrder>,
+    /// For jitter and generated data; printed with the run.
+    pub seed: u64,
+}
+
+/// Where the service beside an agent is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePlace {
+    /// Port name to `host:port`.
+    pub ports: BTreeMap<String, String>,
+    /// Log name (`stdout`, `stderr`, `audit`) to the file's path on the agent's machine.
+    pub logs: BTreeMap<String, String>,
+}
+
+/// A listener beside one service whose connections are dialled beside another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelOrder {
+    /// The service that is reached, and its port's name.
+    pub to: Name,
+    pub port: String,
+}
+
+/// What the agent made ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialized {
+    /// Stub name to the `host:port` it listens on.
+    pub stubs: BTreeMap<String, String>,
+    /// `service.port` to the `host:port` of the tunnel's listener.
+    pub tunnels: BTreeMap<String, String>,
+}
+
+/// A pretend upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubOrder {
+    pub name: String,
+    /// 0: any free port.
+    pub port: u16,
+    /// Whether a call that no route matches fails the test; it is answered 404 either way.
+    pub unmatched: Unmatched,
+    pub routes: Vec<StubRoute>,
+}
+
+/// What a call that no route matches means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unmatched {
+    Fail,
+    Allow,
+}
+
+/// A route of a stub: the first whose conditions all hold answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubRoute {
+    pub id: String,
+    pub method: Option<String>,
+    /// A glob over the path: `*` within a segment or over several, never a regular expression.
+    pub path: Option<String>,
+    /// Conditions over `query.NAME`, `headers.NAME` (lower case), `json` and `body`.
+    pub when: Vec<(RequestPart, Matcher)>,
+    /// Replies in turn; the last one stays.
+    pub replies: Vec<StubReply>,
+}
+
+/// A part of a request that a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestPart {
+    Query(String),
+    Header(String),
+    Json,
+    Body,
+}
+
+/// One reply; expressions see `request` (method path query headers json body) and `call` (number).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubReply {
+    pub status: u16,
+    pub headers: Vec<(String, Template)>,
+    pub body: Body,
+    pub delay_ms: u64,
+    /// How many calls it answers before the next takes over; the last reply answers all others.
+    pub times: u64,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    Empty,
+    Text(Template),
+    Json(ValueTemplate),
+}
+
+/// Names a step, or one part of it, in a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepKey {
+    /// The test's id; empty for what happens outside of tests, as readiness.
+    pub test: String,
+    /// The step's place in the test: `3`, `after.0`, `ready.shop`.
+    pub step: String,
+    /// 1 for the first execution.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for StepKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}#{}", self.test, self.step, self.attempt)
+    }
+}
+
+/// Do this, check it, say what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepOrder {
+    pub authority: Authority,
+    pub key: StepKey,
+    pub action: Action,
+    /// In the order of the plan; a failure names its index.
+    pub checks: Vec<Check>,
+    pub saves: Vec<Save>,
+    /// Bounds one attempt.
+    pub within_ms: u64,
+    /// Repeat until the checks hold or this has passed.
+    pub eventually_ms: Option<u64>,
+}
+
+/// One expectation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What is looked at: `status`, `json`, `line`, `duration`, `calls`, `count`, …
+    pub field: String,
+    pub matcher: Matcher,
+}
+
+/// Keep a part of what came back under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Save {
+    pub name: String,
+    /// JSONPath into the JSON that came back; of `stream`, into the result.
+    pub path: String,
+}
+
+/// Where a step's call goes. From the agent beside the service this is the service's own port, from any other a tunnel's listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// For people: `shop.http`.
+    pub label: String,
+    /// `host:port`, reachable from the acting agent.
+    pub address: String,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    Http(HttpAction),
+    Tcp(TcpAction),
+    Exec(ExecAction),
+    Stream(StreamAction),
+    /// The checks' fields: `contains` / `matches` on lines (a line must satisfy all of them), `count` of such lines.
+    ExpectLog {
+        log: String,
+    },
+    /// The checks' field: `calls`. Without a route, calls of the whole stub.
+    ExpectStub {
+        stub: String,
+        route: Option<String>,
+    },
+}
+
+/// One HTTP exchange. Fields: `status headers json body size duration error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpAction {
+    pub target: Target,
+    pub method: String,
+    /// Path and query.
+    pub path: Template,
+    pub headers: Vec<(String, Template)>,
+    pub body: Body,
+}
+
+/// Send, then read a line or to the end. Fields: `line body duration error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpAction {
+    pub target: Target,
+    pub send: Template,
+}
+
+/// A program beside the service. Fields: `code stdout stderr json duration error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecAction {
+    pub argv: Vec<Template>,
+    pub env: Vec<(String, Template)>,
+    pub stdin: Option<Template>,
+    pub cwd: Option<String>,
+}
+
+/// Names a stream of records between two agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordStreamId(pub u64);
+
+/// The sender's part of a stream of records. Fields: `records each latency duration error`; saves look into
+/// `{records, bytes, latency: {p50, p95, p99, max} in ms, duration in ms}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamAction {
+    pub stream: RecordStreamId,
+    pub to: Name,
+    pub data: DataSource,
+}
+
+/// Where a stream's records come from. Expressions see `index`, from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataSource {
+    Generate { count: u64, json: ValueTemplate },
+}
+
+/// The receiver's part of a stream of records, ordered before the sender begins: apply each to the service and answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiveOrder {
+    pub authority: Authority,
+    pub stream: RecordStreamId,
+    pub from: Name,
+    /// Expressions see `record` and `index`.
+    pub apply: Action,
+}
+
+/// Begin a fault, or renew its lease when it is active.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultOrder {
+    pub authority: Authority,
+    /// The fault's name in the plan, unique among active faults of a run.
+    pub fault: String,
+    pub target: FaultTarget,
+    pub shape: Shape,
+    /// Ends by itself after this.
+    pub lease_ms: u64,
+}
+
+/// What a fault disturbs at this agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultTarget {
+    /// Every reply of the stub.
+    Stub { stub: String },
+    /// Tunnelled traffic between this agent's service and that one.
+    Traffic { peer: Name, direction: Direction },
+}
+
+/// Which way traffic is disturbed, seen from the agent that gets the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    Outgoing,
+    Incoming,
+    Both,
+}
+
+/// What a fault did, measured while it was active.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultReport {
+    pub fault: String,
+    /// For people: `latency 800ms`.
+    pub asked: String,
+    /// For people: `latency 812ms (3 replies)`; empty when nothing passed and no probe could be sent.
+    pub measured: String,
+    /// |asked − measured| / asked in per cent, where both are numbers.
+    pub deviation_percent: Option<f64>,
+    /// Whether anything was disturbed at all.
+    pub effective: bool,
+    /// Whether traffic was seen to flow undisturbed after the end.
+    pub healed: bool,
+}

@@ -1,0 +1,66 @@
+//! The messages between a peer and a signaling server: JSON text over a WebSocket, so that a browser speaks them too.
+//!
+//! The server challenges, the peer registers with its chain and a proof that it holds the instance key; from then on the
+//! server tells who comes and goes and carries signed signals that it cannot read into or change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::base64_bytes;
+use crate::id::{Name, PeerId};
+use crate::identity::{Chain, Signed};
+use crate::version::Version;
+
+/// The label under which a peer signs a server's nonce.
+pub const REGISTER_LABEL: &str = "register";
+
+/// From a peer to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToServer {
+    Register {
+        protocol: Version,
+        mesh: Name,
+        chain: Box<Chain>,
+        /// The instance key's signature over the challenge's nonce, under [`REGISTER_LABEL`].
+        #[serde(with = "base64_bytes")]
+        proof: Vec<u8>,
+    },
+    /// Carry this signal to that peer.
+    Signal { to: PeerId, signal: Signed },
+    /// The peer goes on purpose; the others hear of it at once.
+    Leave,
+}
+
+/// From the server to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToPeer {
+    /// First message on every socket.
+    Challenge {
+        protocol: Version,
+        #[serde(with = "base64_bytes")]
+        nonce: Vec<u8>,
+    },
+    /// Registered; these peers were there before.
+    Welcome {
+        peers: Vec<Chain>,
+    },
+    Joined {
+        chain: Box<Chain>,
+    },
+    Left {
+        peer: PeerId,
+    },
+    Signal {
+        from: PeerId,
+        signal: Signed,
+    },
+    /// The signal's receiver is not registered here.
+    Undeliverable {
+        to: PeerId,
+    },
+    /// The server will not serve this peer; the socket closes. Says why and what to do.
+    Refused {
+        reason: String,
+    },
+}
