@@ -8,6 +8,7 @@
 //! - the kernel's socket buffers decide the speed, and the stack leaves them small: `socket` enlarges them;
 //! - the driver writes before it handles events, so each step of the set-up waits for its next timer (200 ms) unless
 //!   something wakes it: [`Connection::next_event`] does, every [`WAKE_EVERY`], until the channels are open;
+//! - it loses messages that arrive just as an association opens: `incoming` keeps the peer from sending any;
 //! - a peer connection that is dropped unclosed leaks its socket and its task: [`Peer`] never lets that happen;
 //! - when the owner does not take events, 256 messages wait in a channel's queue and 256 more in the stack; then the
 //!   connection stops reading and SCTP throttles the peer: nothing is lost and nothing grows.
@@ -33,9 +34,9 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidate, RTCIceCandidateType, RTCPeerConnectionState, RTCSessionDescription,
 };
 
-use incoming::Incoming;
+use incoming::{Incoming, Side};
 use setup::Prepared;
-use types::MAX_DESCRIPTION_BYTES;
+use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
 
 pub use types::{
     ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, PathKind, Reliability, RtcConfig, RtcError, RtcEvent,
@@ -82,7 +83,7 @@ impl Connection {
     pub async fn offer(config: &RtcConfig, channels: &[ChannelSpec]) -> Result<(Self, String), RtcError> {
         let prepared = Prepared::new(config, channels).await?;
         let offer = prepared.peer.get().create_offer(None).await;
-        prepared.describe(offer.map_err(stack("make an offer"))?).await
+        prepared.describe(offer.map_err(stack("make an offer"))?, Side::Offerer).await
     }
 
     /// Makes the connection that answers `offer`, and the answer, with the candidates inside.
@@ -96,7 +97,7 @@ impl Connection {
         let peer = prepared.peer.get();
         peer.set_remote_description(offer).await.map_err(stack("take the offer"))?;
         let answer = peer.create_answer(None).await.map_err(stack("make an answer"))?;
-        let (connection, answer) = prepared.describe(answer).await?;
+        let (connection, answer) = prepared.describe(answer, Side::Answerer).await?;
         connection.described.store(true, Ordering::Release);
         Ok((connection, answer))
     }
@@ -234,8 +235,8 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Hands a message to the channel. Waits until the connection is open, and while the channel has 256 KiB that
-    /// the peer has not acknowledged; the wait ends when the connection is closed. A future dropped while it waits
+    /// Hands a message to the channel. Waits until the connection is open, and while more than the send
+    /// buffer is unacknowledged; the wait ends when the connection is closed. A future dropped while it waits
     /// has sent nothing or all.
     ///
     /// That it was taken does not mean that it arrived: what a closed connection had not delivered is lost.
@@ -286,7 +287,7 @@ impl Peer {
         if let Some(peer) = self.0.take() {
             let closing = tokio::spawn(async move { peer.close().await });
             if let Ok(Err(error)) = closing.await {
-                tracing::debug!(%error, "the peer connection did not close cleanly");
+                tracing::warn!(%error, "a peer connection did not close: its socket may be leaked");
             }
         }
     }
@@ -309,7 +310,7 @@ impl Drop for Peer {
 
 fn ending(state: RTCPeerConnectionState) -> Option<RtcEvent> {
     match state {
-        RTCPeerConnectionState::Failed => Some(RtcEvent::Failed("no path to the peer, or it was refused".to_owned())),
+        RTCPeerConnectionState::Failed => Some(RtcEvent::Failed("no path to the peer".to_owned())),
         RTCPeerConnectionState::Closed => Some(RtcEvent::Closed),
         // Disconnected may heal; whoever waits for the link's heartbeat knows better when to give up.
         _ => None,
@@ -320,11 +321,20 @@ fn stack<E: Into<Box<dyn std::error::Error + Send + Sync>>>(action: &'static str
     move |source| RtcError::Stack { action, source: source.into() }
 }
 
+/// A description from outside, if it may be given to the stack.
 fn checked(description: &str) -> Result<String, RtcError> {
-    match description.len() {
-        bytes if bytes > MAX_DESCRIPTION_BYTES => Err(RtcError::DescriptionTooLong { bytes }),
+    let bytes = description.len();
+    if bytes > MAX_DESCRIPTION_BYTES {
+        return Err(RtcError::DescriptionTooLong { bytes });
+    }
+    match candidates(description) {
+        candidates if candidates > MAX_CANDIDATES => Err(RtcError::TooManyCandidates { candidates }),
         _ => Ok(description.to_owned()),
     }
+}
+
+fn candidates(description: &str) -> usize {
+    description.lines().filter(|line| line.starts_with("a=candidate:")).count()
 }
 
 fn candidate_address(candidate: &RTCIceCandidate) -> Option<SocketAddr> {

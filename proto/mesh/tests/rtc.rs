@@ -137,6 +137,21 @@ async fn each_side_sees_the_certificate_that_the_other_presents() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_was_not_described_never_opens_a_connection() {
+    let _alone = alone().await;
+    let (mut left, offer) = Connection::offer(&config(), CHANNELS).await.expect("an offer");
+    let (mut right, answer) = Connection::answer(&config(), CHANNELS, &offer).await.expect("an answer");
+    let (before, after) = answer.split_once("a=fingerprint:sha-256 ").expect("it has a fingerprint");
+    let forged = format!("{before}a=fingerprint:sha-256 00{}", &after[2..]);
+    left.accept_answer(&forged).await.expect("it can be read");
+    // The stack does not say that it refused: it is the absence of an opening that counts, fifty times as long as one takes.
+    let waiting = async { tokio::join!(left.next_event(), right.next_event()) };
+    let events = tokio::time::timeout(Duration::from_millis(400), waiting).await;
+    assert!(events.is_err(), "got {events:?}");
+    close(left, right).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_path_is_the_one_between_the_two_sockets() {
     let _alone = alone().await;
     let (left, right) = opened().await;
@@ -277,7 +292,11 @@ async fn what_cannot_be_used_is_refused() {
     assert!(matches!(Connection::offer(&config(), &[]).await, Err(RtcError::NoChannel)));
     let elsewhere = RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))], ..RtcConfig::default() };
     assert!(Connection::offer(&elsewhere, CHANNELS).await.is_err());
-    for hostile in ["", "v=0", "\0", &"a=".repeat(100_000)] {
+    let (unused, offer) = Connection::offer(&config(), CHANNELS).await.expect("an offer");
+    unused.close().await;
+    let candidate = offer.lines().find(|line| line.starts_with("a=candidate:")).expect("it has a candidate");
+    let crowded = format!("{offer}{}", format!("{candidate}\r\n").repeat(50));
+    for hostile in ["", "v=0", "\0", &"a=".repeat(100_000), &crowded] {
         assert!(Connection::answer(&config(), CHANNELS, hostile).await.is_err());
     }
     settled(0).await;

@@ -16,11 +16,11 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, RTCSessionDescription, SettingEngine, SettingEngineBuilder,
 };
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Side};
 use super::socket::TunedRuntime;
 use super::{
     ChannelSpec, Channels, Connection, Peer, Phase, Reliability, RtcConfig, RtcError, WAKE_EVERY, WAKES_AFTER_OPEN,
-    stack,
+    candidates, stack,
 };
 use crate::udp;
 
@@ -84,13 +84,14 @@ impl Prepared {
     pub(super) async fn describe(
         mut self,
         description: RTCSessionDescription,
+        side: Side,
     ) -> Result<(Connection, String), RtcError> {
         let peer = self.peer.get();
         peer.set_local_description(description).await.map_err(stack("set our description"))?;
         // Neither a late server nor a gatherer that is gone is an error while there is a candidate.
         let _ = tokio::time::timeout(GATHERING_LIMIT, self.gathered.wait_for(|done| *done)).await;
         let description = peer.local_description().await.map_or_else(String::new, |description| description.sdp);
-        if !description.contains("\na=candidate:") {
+        if candidates(&description) == 0 {
             return Err(RtcError::NoCandidate { addresses: self.addresses });
         }
         let Some(local_fingerprint) = fingerprint(&description) else {
@@ -99,7 +100,7 @@ impl Prepared {
         let mut waker = tokio::time::interval(WAKE_EVERY);
         waker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let connection = Connection {
-            incoming: Mutex::new(Incoming::new(&self.channels)),
+            incoming: Mutex::new(Incoming::new(&self.channels, side)),
             peer: self.peer,
             channels: self.channels,
             states: self.states,
@@ -141,7 +142,7 @@ fn builder(config: &RtcConfig) -> PeerConnectionBuilder<SocketAddr> {
         .with_configuration(RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build())
         .with_setting_engine(settings(config))
         .with_udp_addrs(config.addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect())
-        .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES)
+        .with_data_channel_send_buffer_limit(config.send_buffer.unwrap_or(SEND_BUFFER_BYTES))
 }
 
 fn settings(config: &RtcConfig) -> SettingEngine {

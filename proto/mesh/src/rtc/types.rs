@@ -11,6 +11,9 @@ pub const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 /// A description of ours has about 1 KiB; more than this is not a description.
 pub(super) const MAX_DESCRIPTION_BYTES: usize = 16 * 1024;
 
+/// Every candidate of the peer is sent a check several times a second; a host with more addresses lists fewer.
+pub(super) const MAX_CANDIDATES: usize = 32;
+
 /// What a connection may use.
 #[derive(Debug, Clone, Default)]
 pub struct RtcConfig {
@@ -22,6 +25,9 @@ pub struct RtcConfig {
     pub mtu: Option<u32>,
     /// SCTP receive window in bytes; `None` is what the socket buffers of this machine carry.
     pub receive_window: Option<u32>,
+    /// Bytes of a channel that wait for the peer's acknowledgement before [`send`](super::Sender::send) waits; `None`
+    /// is 256 KiB, which a path of 50 ms turns into 5 MB/s.
+    pub send_buffer: Option<usize>,
 }
 
 /// A STUN or TURN server (`stun:host:port`, `turn:host:port?transport=udp`). Its credential is never printed.
@@ -63,7 +69,8 @@ pub enum RtcEvent {
     /// All channels are open on this side.
     Open,
     Message(IncomingMessage),
-    /// No path was found, or it was lost, or the handshake was refused.
+    /// No path was found, or it was lost. A refused certificate is *not* told: the connection then never opens, so
+    /// whoever waits for the opening needs a limit.
     Failed(String),
     /// The peer closed.
     Closed,
@@ -96,6 +103,8 @@ pub enum RtcError {
     NoCandidate { addresses: Vec<IpAddr> },
     #[error("a session description of {bytes} bytes, at most {MAX_DESCRIPTION_BYTES} are read")]
     DescriptionTooLong { bytes: usize },
+    #[error("a session description of {candidates} candidates, at most {MAX_CANDIDATES} are tried")]
+    TooManyCandidates { candidates: usize },
     #[error("could not {action}")]
     Stack { action: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
 }
