@@ -59,6 +59,8 @@ pub struct Connection {
     phase: watch::Sender<Phase>,
     /// Both descriptions are known, so there is a handshake to hurry.
     described: AtomicBool,
+    /// A channel has ended, and with it, soon, the connection.
+    closed: bool,
     waker: Interval,
     wakes_left: u32,
     local_fingerprint: [u8; 32],
@@ -117,7 +119,9 @@ impl Connection {
 
     /// The next event; `None` after the last. Dropping the future loses nothing.
     ///
-    /// It must be awaited from the beginning: it is also what hurries the handshake on.
+    /// It must be awaited from the beginning, for it is also what hurries the handshake on, and without long pauses: a
+    /// reader that pauses until the window is shut gets the next messages after SCTP's retransmission time-out (1 s,
+    /// doubling), and a minute of it ends the association.
     pub async fn next_event(&mut self) -> Option<RtcEvent> {
         loop {
             let phase = *self.phase.borrow();
@@ -131,6 +135,7 @@ impl Connection {
             let event = tokio::select! {
                 biased;
                 (channel, event) = incoming.next() => self.channel_event(channel, event),
+                () = std::future::ready(()), if self.closed => Some(RtcEvent::Closed),
                 changed = self.states.changed() => match changed {
                     Ok(()) => ending(*self.states.borrow_and_update()),
                     Err(_) => Some(RtcEvent::Closed),
@@ -211,7 +216,11 @@ impl Connection {
                 Some(RtcEvent::Message(IncomingMessage { channel, bytes: message.data.freeze() }))
             }
             Some(DataChannelEvent::OnError) => Some(RtcEvent::Failed(format!("channel {channel} failed"))),
-            Some(DataChannelEvent::OnClose) | None => Some(RtcEvent::Closed),
+            // The channels may still hold what came before it: what is there by now is told first.
+            Some(DataChannelEvent::OnClose) | None => {
+                self.closed = true;
+                None
+            }
             // Closing is followed by closed, and nobody asked for the buffer's levels.
             Some(_) => None,
         }

@@ -290,7 +290,7 @@ async fn what_cannot_be_used_is_refused() {
     let nowhere = Connection::offer(&RtcConfig::default(), CHANNELS).await;
     assert!(matches!(nowhere, Err(RtcError::NoAddress)));
     assert!(matches!(Connection::offer(&config(), &[]).await, Err(RtcError::NoChannel)));
-    let elsewhere = RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))], ..RtcConfig::default() };
+    let elsewhere = RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))], ..RtcConfig::default() };
     assert!(Connection::offer(&elsewhere, CHANNELS).await.is_err());
     let (unused, offer) = Connection::offer(&config(), CHANNELS).await.expect("an offer");
     unused.close().await;

@@ -106,6 +106,7 @@ impl Prepared {
             states: self.states,
             phase: watch::Sender::new(Phase::Opening),
             described: AtomicBool::new(false),
+            closed: false,
             waker,
             wakes_left: WAKES_AFTER_OPEN,
             local_fingerprint,

@@ -118,3 +118,49 @@ impl AsyncUdpSocket for GuardedSocket {
         self.inner.max_gro_segments()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+
+    const DTLS: &[u8] = &[22, 0xfe, 0xfd];
+    const STUN: &[u8] = &[0, 1, 0, 0];
+
+    fn bound() -> UdpSocket {
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback can be bound")
+    }
+
+    #[tokio::test]
+    async fn what_a_stranger_sends_arrives_empty_unless_it_is_stun() {
+        let (plain, friend, stranger) = (bound(), bound(), bound());
+        let address = plain.local_addr().expect("it is bound");
+        let guarded = TunedRuntime::default().wrap_udp_socket(plain).expect("it is wrapped");
+        guarded.send_to(DTLS, friend.local_addr().expect("it is bound")).await.expect("sent");
+        let mut buffer = [0; 1500];
+        for (from, datagram, arrived) in
+            [(&stranger, DTLS, 0), (&friend, DTLS, DTLS.len()), (&stranger, STUN, STUN.len())]
+        {
+            from.send_to(datagram, address).expect("sent");
+            let (length, source) = guarded.recv_from(&mut buffer).await.expect("received");
+            assert_eq!((length, source), (arrived, from.local_addr().expect("it is bound")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_datagram_that_may_not_be_sent_is_only_lost() {
+        let guarded = TunedRuntime::default().wrap_udp_socket(bound()).expect("it is wrapped");
+        // Not without asking for broadcast first.
+        let refused = guarded.send_to(DTLS, SocketAddr::from((Ipv4Addr::BROADCAST, 9))).await;
+        assert_eq!(refused.expect("it counts as sent"), DTLS.len());
+    }
+
+    #[tokio::test]
+    async fn the_runtime_remembers_the_sockets_it_made() {
+        let (runtime, socket) = (TunedRuntime::default(), bound());
+        let address = socket.local_addr().expect("it is bound");
+        runtime.wrap_udp_socket(socket).expect("it is wrapped");
+        assert_eq!(*runtime.bound.lock().expect("nobody panicked"), [address]);
+    }
+}
