@@ -7,9 +7,9 @@
 //! Only this file and its folder name the `webrtc` and `rtc` crates. What they know about them:
 //! - the kernel's socket buffers decide the speed, and the stack leaves them small: `socket` enlarges them;
 //! - the driver writes before it handles events, so each step of the set-up waits for its next timer (200 ms) unless
-//!   something wakes it: [`Connection::next_event`] does, every [`WAKE_EVERY`], until the channels are open;
+//!   something wakes it: [`Connection::next_event`] does, every 2 ms, until the channels are open;
 //! - it loses messages that arrive just as an association opens: `incoming` keeps the peer from sending any;
-//! - a peer connection that is dropped unclosed leaks its socket and its task: [`Peer`] never lets that happen;
+//! - a peer connection that is dropped unclosed leaks its socket and its task: `Peer` never lets that happen;
 //! - when the owner does not take events, 256 messages wait in a channel's queue and 256 more in the stack; then the
 //!   connection stops reading and SCTP throttles the peer: nothing is lost and nothing grows.
 
