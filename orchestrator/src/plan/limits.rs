@@ -24,3 +24,13 @@ pub const MAX_BANDWIDTH_BITS: u64 = 1_000_000_000_000;
 pub const MAX_RATE: u64 = 10_000_000;
 /// Letters of a name; it becomes part of file names, host names and environment variables.
 pub const MAX_NAME_CHARS: usize = 63;
+/// Bytes of a regular expression or a JSONPath: their parsers recurse, and nobody reads longer ones.
+pub const MAX_PATTERN_CHARS: usize = 512;
+/// How long a test may take that does not say: a hung test must end while somebody still waits for it.
+pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// How long one attempt of a step may take that does not say; the plan language names this default.
+pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
+/// How long a service may take until it is ready: interpreters and virtual machines start slowly on a busy machine.
+pub const DEFAULT_READY: Duration = Duration::from_secs(30);
+/// How long a service has between being asked to end and being ended: what container runtimes grant.
+pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);

@@ -2,11 +2,19 @@
 //! into the file. What may live here: reading, checking, compiling, explaining. What never: running anything, reading
 //! the clock, the network or files other than through the text it is given.
 //!
-//! `source` and `tree` hold what was written, `yaml` makes it, `read` and `units` take it apart, `render` draws what is wrong.
+//! The way of a plan: `source` (text and places) - `yaml` - `tree` (what was written) - `parse`, with the helpers of `read` -
+//! `model` (what the grammar says) - `compile` - `compiled` (names resolved, who acts) - `orders` (what agents are told). `check`
+//! walks it in one call; `diagnostic`, `code` and `render` say what is wrong.
 
+mod check;
 mod code;
+mod compile;
+pub mod compiled;
 mod diagnostic;
 pub mod limits;
+pub mod model;
+pub mod orders;
+mod parse;
 pub mod read;
 mod render;
 mod scalar;
@@ -16,7 +24,10 @@ mod tree;
 mod units;
 mod yaml;
 
+pub use check::{Checked, Mistakes, check};
 pub use code::Code;
+pub use compile::Inputs;
+pub use compiled::Plan;
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use render::{Look, Picture, diagnostics as render_diagnostics, picture as render_picture};
 pub use source::{Position, Source, Span, Spanned};

@@ -23,15 +23,14 @@ pub struct Picture {
     /// Stands in front, if there is one: `MP0107`.
     pub code: Option<String>,
     pub message: String,
-    /// Places with what to write under each; the first is the one that matters.
+    /// Places with what to write under each, if anything; the first is the one that matters.
     pub places: Vec<(Span, String)>,
     pub help: Option<String>,
 }
 
 impl From<&Diagnostic> for Picture {
     fn from(diagnostic: &Diagnostic) -> Self {
-        let under =
-            diagnostic.expected.as_ref().map_or_else(|| "here".to_owned(), |expected| format!("expected {expected}"));
+        let under = diagnostic.expected.as_ref().map(|expected| format!("expected {expected}")).unwrap_or_default();
         let others = diagnostic.labels.iter().map(|label| (label.span, label.text.clone()));
         Self {
             code: Some(diagnostic.code.to_string()),
@@ -94,9 +93,10 @@ impl<'p> Drawn<'p> {
         let labels = picture.places.iter().enumerate().map(|(at, (span, text))| {
             let span = source.first_line_of(*span);
             let range = span.start..span.end;
+            let text = Some(text.clone()).filter(|text| !text.is_empty());
             match at {
-                0 => LabeledSpan::new_primary_with_span(Some(text.clone()), range),
-                _ => LabeledSpan::new_with_span(Some(text.clone()), range),
+                0 => LabeledSpan::new_primary_with_span(text, range),
+                _ => LabeledSpan::new_with_span(text, range),
             }
         });
         Self { picture, source: NamedSource::new(source.path(), source.text().to_owned()), labels: labels.collect() }

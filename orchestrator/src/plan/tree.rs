@@ -70,6 +70,15 @@ impl Node {
         }
     }
 
+    /// The items, of a list.
+    #[must_use]
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.kind {
+            Kind::List(items) => Some(items),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => None,
+        }
+    }
+
     /// The value of the first entry with this key, of a map.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Node> {

@@ -1,15 +1,16 @@
 //! The keys of a map, each asked for by name.
 
+use super::Reading;
 use super::values::{map, not_yet};
 use crate::plan::code::Code;
-use crate::plan::diagnostic::{Diagnostic, Diagnostics, one_of, quote};
+use crate::plan::diagnostic::{Diagnostic, one_of, quote};
 use crate::plan::source::Span;
 use crate::plan::tree::{Key, Node};
 
 /// The keys of one map while it is read.
 #[derive(Debug)]
 pub struct Fields<'n> {
-    sink: &'n Diagnostics,
+    cx: &'n Reading<'n>,
     span: Span,
     /// What the map is, for messages: `a stub`.
     noun: &'static str,
@@ -21,10 +22,10 @@ pub struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Begins to read a map. Anything else is reported.
-    pub fn open(node: &'n Node, noun: &'static str, sink: &'n Diagnostics) -> Option<Self> {
-        let entries = map(node, noun, sink)?;
+    pub fn open(node: &'n Node, noun: &'static str, cx: &'n Reading<'n>) -> Option<Self> {
+        let entries = map(node, noun, cx)?;
         let taken = vec![false; entries.len()];
-        let fields = Self { sink, span: node.span, noun, entries, taken, asked: Vec::new(), known_later: Vec::new() };
+        let fields = Self { cx, span: node.span, noun, entries, taken, asked: Vec::new(), known_later: Vec::new() };
         Some(fields)
     }
 
@@ -40,9 +41,10 @@ impl<'n> Fields<'n> {
         self.span
     }
 
+    /// Where it reports to.
     #[must_use]
-    pub fn sink(&self) -> &'n Diagnostics {
-        self.sink
+    pub fn reading(&self) -> &'n Reading<'n> {
+        self.cx
     }
 
     /// Whether the key is there; it is not taken.
@@ -68,29 +70,28 @@ impl<'n> Fields<'n> {
     pub fn optional<T>(
         &mut self,
         name: &'static str,
-        reader: impl FnOnce(&'n Node, &'n Diagnostics) -> Option<T>,
+        reader: impl FnOnce(&'n Node, &'n Reading<'n>) -> Option<T>,
     ) -> Option<T> {
-        self.take(name).and_then(|node| reader(node, self.sink))
+        self.take(name).and_then(|node| reader(node, self.cx))
     }
 
     /// The value of a key that must be there.
     pub fn required<T>(
         &mut self,
         name: &'static str,
-        reader: impl FnOnce(&'n Node, &'n Diagnostics) -> Option<T>,
+        reader: impl FnOnce(&'n Node, &'n Reading<'n>) -> Option<T>,
     ) -> Option<T> {
         let Some(node) = self.take(name) else {
             self.missing(&format!("`{name}`"));
             return None;
         };
-        reader(node, self.sink)
+        reader(node, self.cx)
     }
 
     /// Reports something that must be there.
     pub fn missing(&self, what: &str) {
         let message = format!("{} needs {what}", self.noun);
-        self.sink
-            .report(Diagnostic::new(Code::MissingKey, self.span(), message).expected(format!("{what} beside this")));
+        self.cx.report(Diagnostic::new(Code::MissingKey, self.span(), message).expected(format!("{what} beside this")));
     }
 
     /// Keys of the language that this version does not carry out: they are reported as such.
@@ -100,18 +101,15 @@ impl<'n> Fields<'n> {
             let (key, _) = &self.entries[at];
             if !self.taken[at] && names.contains(&key.name.as_str()) {
                 self.taken[at] = true;
-                self.sink.report(not_yet(key.span, &format!("`{}`", key.name)));
+                self.cx.report(not_yet(key.span, &format!("`{}`", key.name)));
             }
         }
     }
 
-    /// All entries nobody asked for yet; they count as asked for.
-    pub fn rest(&mut self) -> Vec<(&'n Key, &'n Node)> {
-        let entries = self.entries;
-        let rest =
-            entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|((key, node), _)| (key, node)).collect();
-        self.taken.fill(true);
-        rest
+    /// Whether all keys were asked for.
+    #[must_use]
+    pub fn rest_is_empty(&self) -> bool {
+        self.taken.iter().all(|taken| *taken)
     }
 
     /// Ends the reading: every key that nobody asked for is reported.
@@ -133,7 +131,7 @@ impl<'n> Fields<'n> {
             if key.name == "<<" {
                 problem.help = Some("merge keys went away with YAML 1.2; write the keys out".to_owned());
             }
-            self.sink.report(improve(key, problem));
+            self.cx.report(improve(key, problem));
         }
     }
 }

@@ -3,12 +3,16 @@
 
 mod fields;
 mod quantities;
+mod reading;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod values;
 
 pub use fields::Fields;
 pub use quantities::{bandwidth, duration, percent, rate, size};
+pub use reading::Reading;
+pub use templates::{json, template, value_template};
 pub use values::{
     Given, boolean, check_name, choice, count, each, integer, is_template, list, map, name, not_yet, some_text, text,
     wrong_type,

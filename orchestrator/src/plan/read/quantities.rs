@@ -2,47 +2,49 @@
 
 use std::time::Duration;
 
+use super::Reading;
+use super::templates::parse_at;
 use super::values::{Given, is_template, wrong_type};
 use crate::plan::code::Code;
-use crate::plan::diagnostic::{Diagnostic, Diagnostics, one_of, quote};
+use crate::plan::diagnostic::{Diagnostic, one_of, quote};
 use crate::plan::source::{Span, Spanned};
 use crate::plan::suggest;
 use crate::plan::tree::{Kind, Node};
 use crate::plan::units::{self, Bandwidth, Percent, QuantityError, Rate};
 
 /// A duration, or an expression for one.
-pub fn duration(node: &Node, sink: &Diagnostics) -> Option<Spanned<Given<Duration>>> {
+pub fn duration(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Duration>>> {
     quantity(
         node,
         &Unit { name: "a duration", example: "800ms", units: &["us", "ms", "s", "m", "h", "d"] },
         units::duration,
-        sink,
+        cx,
     )
 }
 
 /// A size in bytes, or an expression for one.
-pub fn size(node: &Node, sink: &Diagnostics) -> Option<Spanned<Given<u64>>> {
-    quantity(node, &Unit { name: "a size", example: "64KiB", units: &["B", "KiB", "MiB", "GiB"] }, units::size, sink)
+pub fn size(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<u64>>> {
+    quantity(node, &Unit { name: "a size", example: "64KiB", units: &["B", "KiB", "MiB", "GiB"] }, units::size, cx)
 }
 
 /// A rate, or an expression for one.
-pub fn rate(node: &Node, sink: &Diagnostics) -> Option<Spanned<Given<Rate>>> {
-    quantity(node, &Unit { name: "a rate", example: "500/s", units: &["/s", "/m"] }, units::rate, sink)
+pub fn rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {
+    quantity(node, &Unit { name: "a rate", example: "500/s", units: &["/s", "/m"] }, units::rate, cx)
 }
 
 /// A bandwidth, or an expression for one.
-pub fn bandwidth(node: &Node, sink: &Diagnostics) -> Option<Spanned<Given<Bandwidth>>> {
+pub fn bandwidth(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Bandwidth>>> {
     quantity(
         node,
         &Unit { name: "a bandwidth", example: "10mbit", units: &["kbit", "mbit", "gbit"] },
         units::bandwidth,
-        sink,
+        cx,
     )
 }
 
 /// A share from 0% to 100%, or an expression for one.
-pub fn percent(node: &Node, sink: &Diagnostics) -> Option<Spanned<Given<Percent>>> {
-    quantity(node, &Unit { name: "a share", example: "15%", units: &["%"] }, units::percent, sink)
+pub fn percent(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Percent>>> {
+    quantity(node, &Unit { name: "a share", example: "15%", units: &["%"] }, units::percent, cx)
 }
 
 /// What a quantity is called, for messages.
@@ -56,24 +58,25 @@ fn quantity<T>(
     node: &Node,
     unit: &Unit,
     parse: fn(&str) -> Result<T, QuantityError>,
-    sink: &Diagnostics,
+    cx: &Reading<'_>,
 ) -> Option<Spanned<Given<T>>> {
     let expected = format!("{} such as {}", unit.name, unit.example);
     let written = match &node.kind {
         Kind::Text(text) if is_template(&text.value) => {
-            return Some(Spanned::new(Given::Template(text.value.clone()), node.span));
+            return parse_at(&text.value, node.span, cx)
+                .map(|template| Spanned::new(Given::Template(template), node.span));
         }
         Kind::Text(text) => &text.value,
         Kind::Number(text) => text,
         Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
-            wrong_type(node, &expected, sink);
+            wrong_type(node, &expected, cx);
             return None;
         }
     };
     match parse(written) {
         Ok(value) => Some(Spanned::new(Given::Value(value), node.span)),
         Err(error) => {
-            sink.report(quantity_problem(written, &error, unit, node.span).expected(expected));
+            cx.report(quantity_problem(written, &error, unit, node.span).expected(expected));
             None
         }
     }

@@ -9,10 +9,10 @@ fn tree(text: &str) -> (Source, Node) {
 }
 
 /// Code, caret text and help of everything that reading `text` reports.
-fn problems(text: &str, read: impl FnOnce(&Node, &Diagnostics)) -> Vec<String> {
+fn problems(text: &str, read: impl for<'n> FnOnce(&'n Node, &'n Reading<'n>)) -> Vec<String> {
     let (source, node) = tree(text);
     let sink = Diagnostics::default();
-    read(&node, &sink);
+    read(&node, &Reading::new(&source, &sink));
     let shown = |problem: Diagnostic| {
         let help = problem.help.map(|help| format!(" ({help})")).unwrap_or_default();
         format!("{} [{}] {}{help}", problem.code, source.slice(problem.span), problem.message)

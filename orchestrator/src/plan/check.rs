@@ -1,0 +1,53 @@
+//! All of it in one call: text to a plan that can be run, or to all of its mistakes.
+
+use super::compile::{self, Inputs};
+use super::compiled::Plan;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::parse;
+use super::read::Reading;
+use super::render::{self, Look};
+use super::source::Source;
+use super::yaml;
+
+/// What is wrong with a plan.
+#[derive(Debug, Clone)]
+pub struct Mistakes {
+    /// In the order of the file, at least one.
+    pub found: Vec<Diagnostic>,
+    /// How many more there are.
+    pub left_out: usize,
+}
+
+impl Mistakes {
+    /// As people read them.
+    #[must_use]
+    pub fn render(&self, source: &Source, look: Look) -> String {
+        render::diagnostics(source, &self.found, self.left_out, look)
+    }
+}
+
+/// A plan file that was read: its text, for pointing into, and what it says.
+#[derive(Debug)]
+pub struct Checked {
+    pub source: Source,
+    pub plan: Result<Plan, Mistakes>,
+}
+
+/// Reads the bytes of a plan file. `path` is the one the user gave, for messages.
+#[must_use]
+pub fn check(path: &str, bytes: &[u8], inputs: &Inputs) -> Checked {
+    let sink = Diagnostics::default();
+    let source = Source::from_bytes(path, bytes, &sink);
+    let plan = {
+        let cx = Reading::new(&source, &sink);
+        let tree = yaml::parse(&source, &sink);
+        let document = tree.as_ref().and_then(|tree| parse::document(tree, &cx));
+        document.and_then(|document| compile::compile(&document, inputs, &cx))
+    };
+    let plan =
+        plan.filter(|_| sink.is_empty()).ok_or_else(|| Mistakes { found: sink.finish(), left_out: sink.left_out() });
+    Checked { source, plan }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! What expressions look up: every name in them is known, or reported; and a look-up of another service's port makes the
+//! tunnel that leads there.
+
+use std::collections::BTreeSet;
+
+use meshproof_proto::expr::{Expr, Segment, Template, ValueTemplate};
+use meshproof_proto::id::Name;
+use meshproof_proto::matcher::Matcher;
+
+use super::super::code::Code;
+use super::super::compiled::{Endpoint, Tunnel};
+use super::super::diagnostic::{Diagnostic, one_of, quote};
+use super::super::model::{Service, Word};
+use super::super::read;
+use super::super::source::Span;
+use super::Compiler;
+
+/// What can be looked up at one place of a plan.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Scope<'d> {
+    /// The service whose `self` this is.
+    pub(super) own: Option<&'d Service>,
+    /// The agent that needs the addresses, for tunnels.
+    pub(super) at: Option<Name>,
+    /// What earlier steps saved; `None` where that cannot be said.
+    pub(super) saved: Option<BTreeSet<String>>,
+    /// What only the agent knows: `call`, `request`, `record`, `index`.
+    pub(super) agent: &'static [&'static str],
+}
+
+/// The words that can stand at one place of an expression.
+struct Known<'k> {
+    span: Span,
+    /// What each of them is: `a parameter`.
+    what: &'k str,
+    words: &'k [&'k str],
+}
+
+const LATER: &[&str] = &["secrets", "matrix", "tls"];
+
+impl Compiler<'_> {
+    pub(super) fn look_text(&mut self, template: &Template, span: Span, scope: &Scope<'_>) {
+        for expression in template.exprs() {
+            self.look(expression, span, scope);
+        }
+    }
+
+    pub(super) fn look_value(&mut self, value: &ValueTemplate, span: Span, scope: &Scope<'_>) {
+        for expression in value.exprs() {
+            self.look(expression, span, scope);
+        }
+    }
+
+    pub(super) fn look_matcher(&mut self, matcher: &Matcher, span: Span, scope: &Scope<'_>) {
+        match matcher {
+            Matcher::Equals(value) | Matcher::Contains(value) => self.look_value(value, span, scope),
+            Matcher::In(values) => values.iter().for_each(|value| self.look_value(value, span, scope)),
+            Matcher::Not(inner) => self.look_matcher(inner, span, scope),
+            Matcher::All(all) => all.iter().for_each(|matcher| self.look_matcher(matcher, span, scope)),
+            Matcher::Paths(paths) => paths.iter().for_each(|(_, matcher)| self.look_matcher(matcher, span, scope)),
+            Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => {}
+        }
+    }
+
+    fn look(&mut self, expression: &Expr, around: Span, scope: &Scope<'_>) {
+        let span = self.place_of(expression, around);
+        let keys: Vec<&str> = expression.path.iter().map_while(key).collect();
+        match keys.as_slice() {
+            [root, ..] if scope.agent.contains(root) => {}
+            ["params", rest @ ..] => self.among(rest, &Known { span, what: "a parameter", words: &self.names.params }),
+            ["plan", rest @ ..] => self.among(rest, &Known { span, what: "of `plan`", words: &["dir", "name"] }),
+            ["self", rest @ ..] => self.own(span, rest, scope),
+            ["services", rest @ ..] => self.address(span, rest, scope),
+            ["stubs", rest @ ..] => self.stub_address(span, rest),
+            [root, ..] if LATER.contains(root) => {
+                self.cx.report(read::not_yet(span, &format!("`{root}` in an expression")));
+            }
+            [root, ..] => self.saved(span, root, scope),
+            [] => {}
+        }
+    }
+
+    fn saved(&self, span: Span, root: &str, scope: &Scope<'_>) {
+        let Some(saved) = &scope.saved else { return };
+        if saved.contains(root) {
+            return;
+        }
+        let roots = ["params", "plan", "services", "stubs"].into_iter().chain(scope.own.map(|_| "self"));
+        let known: Vec<&str> =
+            saved.iter().map(String::as_str).chain(roots).chain(scope.agent.iter().copied()).collect();
+        let message = format!("nothing is known here under the name {}", quote(root));
+        let problem = Diagnostic::new(Code::UnknownName, span, message).expected(one_of(known.iter().copied()));
+        self.cx.report(problem.did_you_mean(root, known));
+    }
+
+    /// Whether the first of the keys is one of the known words; if not, it is reported.
+    fn among(&self, keys: &[&str], known: &Known<'_>) {
+        let found = keys.first().copied();
+        let message = match found {
+            Some(found) if known.words.contains(&found) => return,
+            Some(found) => format!("{} is not {}", quote(found), known.what),
+            None => format!("it is not said which: the word after the dot is missing, {}", known.what),
+        };
+        let words = || known.words.iter().copied();
+        let problem = Diagnostic::new(Code::UnknownName, known.span, message).expected(one_of(words()));
+        self.cx.report(problem.did_you_mean(found.unwrap_or_default(), words()));
+    }
+
+    /// `self.dir`, `self.name`, `self.http.port`.
+    fn own(&self, span: Span, rest: &[&str], scope: &Scope<'_>) {
+        let Some(service) = scope.own else {
+            let message = "`self` is the service in which it stands, and here is none";
+            self.cx.report(Diagnostic::new(Code::UnknownName, span, message).expected("`services.NAME`"));
+            return;
+        };
+        let ports = service.ports.iter().map(|port| port.name.value.as_str());
+        match rest {
+            ["dir" | "name"] => {}
+            [port, part @ ..] if ports.clone().any(|known| known == *port) => self.part(span, part, &["port", "host"]),
+            rest => {
+                let known: Vec<&str> = ["dir", "name"].into_iter().chain(ports).collect();
+                self.among(rest, &Known { span, what: "of this service", words: &known });
+            }
+        }
+    }
+
+    /// `services.ledger.tcp`, `.direct`, `.host`, `.port`.
+    fn address(&mut self, span: Span, rest: &[&str], scope: &Scope<'_>) {
+        let [name, rest @ ..] = rest else {
+            self.among(&[], &Known { span, what: "a service", words: &[] });
+            return;
+        };
+        let Some(service) = self.names.service_at(name, span) else { return };
+        let ports: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
+        let (port, part) = match rest {
+            [port, part @ ..] if ports.contains(port) => (*port, part),
+            rest => {
+                let message = match rest.first() {
+                    Some(port) => format!("`{name}` has no port {}", quote(port)),
+                    None => format!("it is not said which port of `{name}`"),
+                };
+                let problem = Diagnostic::new(Code::UnknownPort, span, message).expected(one_of(ports.iter().copied()));
+                self.cx.report(problem.did_you_mean(rest.first().copied().unwrap_or_default(), ports.iter().copied()));
+                return;
+            }
+        };
+        self.part(span, part, &["direct", "host", "port"]);
+        let through_mesh = part.first() != Some(&"direct");
+        if let (Some(at), Some(to), true) = (&scope.at, super::name(name), through_mesh)
+            && *at != to
+        {
+            let to = Endpoint { service: to, port: port.to_owned() };
+            self.tunnels.insert(Tunnel { at: at.clone(), to });
+        }
+    }
+
+    /// `stubs.payments.url`, `.host`, `.port`, `.address`.
+    fn stub_address(&self, span: Span, rest: &[&str]) {
+        let [name, part @ ..] = rest else {
+            self.among(&[], &Known { span, what: "a stub", words: &[] });
+            return;
+        };
+        if self.names.stub(&Word::new((*name).to_owned(), span)).is_none() {
+            return;
+        }
+        match part {
+            ["proxy"] => self.cx.report(read::not_yet(span, "`proxy` of a stub")),
+            part => self.among(part, &Known { span, what: "of a stub", words: &["url", "host", "port", "address"] }),
+        }
+    }
+
+    /// The optional last part of an address.
+    fn part(&self, span: Span, part: &[&str], known: &[&str]) {
+        if !part.is_empty() {
+            self.among(part, &Known { span, what: "of a port", words: known });
+        }
+    }
+
+    /// Where an expression stands inside of `around`: where its path is written.
+    fn place_of(&self, expression: &Expr, around: Span) -> Span {
+        let path = expression.to_string();
+        let written = self.cx.source.slice(around);
+        for (open, _) in written.match_indices("${{") {
+            let inside = &written[open + 3..];
+            let start = open + 3 + (inside.len() - inside.trim_start().len());
+            let rest = &written[start..];
+            let ends = |rest: &str| {
+                !rest.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '.' | '['))
+            };
+            if rest.strip_prefix(path.as_str()).is_some_and(ends) {
+                return Span::new(around.start + start, around.start + start + path.len());
+            }
+        }
+        around
+    }
+}
+
+fn key(segment: &Segment) -> Option<&str> {
+    match segment {
+        Segment::Key(key) => Some(key),
+        Segment::Index(_) => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! From the model to a plan that can be run: names are resolved, parameters filled in, quantities settled, and every step
+//! gets the agent that acts. Like the reading before, it reports every mistake and goes on.
+
+mod faults;
+mod lookups;
+mod names;
+mod services;
+mod settle;
+mod steps;
+mod stubs;
+mod verbs;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshproof_proto::id::{Digest, Name};
+
+use super::compiled::{Plan, Test, Tunnel};
+use super::limits::DEFAULT_TEST_TIMEOUT;
+use super::model::Document;
+use super::read::Reading;
+use lookups::Scope;
+use names::Names;
+use settle::Settled;
+
+/// What a plan is given from outside of its file.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The absolute path of the plan's folder, `plan.dir` in expressions.
+    pub dir: String,
+    /// `--param name=value`.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Everything that compiling one plan needs at hand.
+struct Compiler<'d> {
+    cx: &'d Reading<'d>,
+    names: Names<'d>,
+    settled: Settled<'d>,
+    tunnels: BTreeSet<Tunnel>,
+}
+
+/// Compiles a plan. `None` after a report; but a plan may come back beside reports too, and is then not to be run.
+pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option<Plan> {
+    let settled = settle::params(document, inputs, cx);
+    let names = Names::of(document, cx);
+    let mut compiler = Compiler { cx, names, settled, tunnels: BTreeSet::new() };
+    let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
+    let services = document.services.iter().filter_map(|service| compiler.service(service)).collect();
+    let stubs = document.stubs.iter().filter_map(|stub| compiler.stub(stub)).collect();
+    for (name, fault) in &document.faults {
+        // Compiled once for its mistakes: nobody may use it.
+        let _unused = fault.as_ref().and_then(|fault| compiler.fault(&name.value, fault));
+    }
+    let tests = document.tests.iter().map(|test| compiler.test(test)).collect();
+    let params = compiler.settled.params();
+    let mut digested = cx.source.text().as_bytes().to_vec();
+    digested.extend(params.to_string().bytes());
+    Some(Plan {
+        name: name(&document.name.value)?,
+        description: document.description.as_ref().map(|description| description.value.clone()),
+        digest: Digest::of(&digested),
+        params,
+        build,
+        services,
+        stubs,
+        tunnels: compiler.tunnels,
+        tests,
+    })
+}
+
+impl Compiler<'_> {
+    fn test(&mut self, test: &super::model::Test) -> Test {
+        let timeout = test.timeout.as_ref().and_then(|timeout| self.settled.duration(timeout));
+        let mut scope = Scope { saved: Some(BTreeSet::new()), ..Scope::default() };
+        if !test.complete {
+            // A step that could not be read may have saved anything.
+            scope.saved = None;
+        }
+        let mut part = |steps: &[super::model::Step], prefix: &str| {
+            let numbered = steps.iter().enumerate();
+            let place = |at: usize| steps::Place { test: &test.id.value, key: format!("{prefix}{at}"), beside: None };
+            numbered.filter_map(|(at, step)| self.step(step, &place(at), &mut scope)).collect::<Vec<_>>()
+        };
+        let steps = part(&test.steps, "");
+        let after = part(&test.after, "after.");
+        let timeout = timeout.unwrap_or(DEFAULT_TEST_TIMEOUT);
+        Test { id: test.id.value.clone(), span: test.id.span, timeout, steps, after }
+    }
+}
+
+/// A name that the grammar has checked; empty where it has reported one.
+fn name(text: &str) -> Option<Name> {
+    text.parse().ok()
+}

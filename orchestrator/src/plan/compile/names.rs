@@ -1,0 +1,194 @@
+//! The names of a plan, and how they are looked up.
+
+use std::collections::BTreeMap;
+
+use meshproof_proto::id::Name;
+
+use super::super::code::Code;
+use super::super::compiled::Endpoint;
+use super::super::diagnostic::{Diagnostic, one_of, quote};
+use super::super::model::{Document, Fault, FaultUse, Service, Step, Stub, Verb, Word};
+use super::super::read::Reading;
+use super::super::source::Span;
+
+pub(super) struct Names<'d> {
+    cx: &'d Reading<'d>,
+    pub(super) params: Vec<&'d str>,
+    services: BTreeMap<&'d str, &'d Service>,
+    stubs: BTreeMap<&'d str, &'d Stub>,
+    faults: BTreeMap<&'d str, Option<&'d Fault>>,
+    /// Ids of steps that begin a fault written in place.
+    fault_steps: Vec<&'d str>,
+}
+
+impl<'d> Names<'d> {
+    pub(super) fn of(document: &'d Document, cx: &'d Reading<'d>) -> Self {
+        let steps = document.tests.iter().flat_map(|test| test.steps.iter().chain(&test.after));
+        let names = Self {
+            cx,
+            params: document.params.iter().map(|param| param.name.value.as_str()).collect(),
+            services: document.services.iter().map(|service| (service.name.value.as_str(), service)).collect(),
+            stubs: document.stubs.iter().map(|stub| (stub.name.value.as_str(), stub)).collect(),
+            faults: document.faults.iter().map(|(name, fault)| (name.value.as_str(), fault.as_ref())).collect(),
+            fault_steps: steps.filter_map(inline_fault).collect(),
+        };
+        names.no_circle(document);
+        names
+    }
+
+    /// A service by name; an unknown one is reported.
+    pub(super) fn service(&self, word: &Word) -> Option<&'d Service> {
+        // An empty name stands for one that was reported.
+        if word.value.is_empty() {
+            return None;
+        }
+        self.services.get(word.value.as_str()).copied().or_else(|| {
+            self.unknown(Noun::Service, word, self.services.keys().copied());
+            None
+        })
+    }
+
+    /// The name of a service; an unknown one is reported.
+    pub(super) fn service_name(&self, word: &Word) -> Option<Name> {
+        self.service(word).and_then(|service| super::name(&service.name.value))
+    }
+
+    pub(super) fn stub(&self, word: &Word) -> Option<&'d Stub> {
+        self.stubs.get(word.value.as_str()).copied().or_else(|| {
+            self.unknown(Noun::Stub, word, self.stubs.keys().copied());
+            None
+        })
+    }
+
+    /// A fault by name. `None` after a report, here or where it is written.
+    pub(super) fn fault(&self, word: &Word) -> Option<&'d Fault> {
+        self.faults.get(word.value.as_str()).copied().unwrap_or_else(|| {
+            self.unknown(Noun::Fault, word, self.faults.keys().copied());
+            None
+        })
+    }
+
+    /// Whether `heal` can name this.
+    pub(super) fn heals(&self, word: &Word) -> bool {
+        let known = self.faults.keys().chain(&self.fault_steps).copied();
+        let found = known.clone().any(|name| name == word.value);
+        if !found {
+            self.unknown(Noun::Fault, word, known.chain(["all"]));
+        }
+        found
+    }
+
+    /// `shop`, which means the port named like the verb, else the only one; or `shop.admin`.
+    pub(super) fn endpoint(&self, to: &Word, verb: &str) -> Option<Endpoint> {
+        let (service_name, wanted) = match to.value.split_once('.') {
+            Some((service, port)) => (service, Some(port)),
+            None => (to.value.as_str(), None),
+        };
+        let service = self.service(&Word::new(service_name.to_owned(), to.span))?;
+        let ports: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
+        let found = match (wanted, ports.as_slice()) {
+            (Some(wanted), ports) => ports.iter().find(|port| **port == wanted),
+            (None, [only]) => Some(only),
+            (None, ports) => ports.iter().find(|port| **port == verb),
+        };
+        let Some(port) = found else {
+            let message = match wanted {
+                Some(wanted) => format!("`{service_name}` has no port {}", quote(wanted)),
+                None if ports.is_empty() => format!("`{service_name}` has no ports"),
+                None => format!("`{service_name}` has several ports, and none is named `{verb}`"),
+            };
+            let full: Vec<String> = ports.iter().map(|port| format!("{service_name}.{port}")).collect();
+            let problem = Diagnostic::new(Code::UnknownPort, to.span, message).label(service.name.span, "this service");
+            self.cx.report(problem.expected(one_of(full.iter().map(String::as_str))));
+            return None;
+        };
+        Some(Endpoint { service: super::name(service_name)?, port: (*port).to_owned() })
+    }
+
+    /// A name in an expression: the same look-up, for the place of the expression.
+    pub(super) fn service_at(&self, name: &str, span: Span) -> Option<&'d Service> {
+        self.service(&Word::new(name.to_owned(), span))
+    }
+
+    fn unknown<'k>(&self, noun: Noun, word: &Word, known: impl Iterator<Item = &'k str> + Clone) {
+        let (code, noun) = noun.parts();
+        let message = format!("there is no {noun} {}", quote(&word.value));
+        let expected = match known.clone().next() {
+            Some(_) => one_of(known.clone()),
+            None => format!("a {noun}, but the plan has none"),
+        };
+        self.cx.report(Diagnostic::new(code, word.span, message).expected(expected).did_you_mean(&word.value, known));
+    }
+
+    /// Services that need each other in a circle could never start.
+    fn no_circle(&self, document: &Document) {
+        let mut done: Vec<&str> = Vec::new();
+        for service in &document.services {
+            let mut path: Vec<&Service> = Vec::new();
+            self.follow(service, &mut path, &mut done);
+        }
+    }
+
+    fn follow<'s>(&'s self, service: &'s Service, path: &mut Vec<&'s Service>, done: &mut Vec<&'s str>) {
+        let name = service.name.value.as_str();
+        if done.contains(&name) {
+            return;
+        }
+        path.push(service);
+        for need in &service.needs {
+            let Some(needed) = self.services.get(need.value.as_str()) else {
+                self.service(need);
+                continue;
+            };
+            if let Some(from) = path.iter().position(|on_path| on_path.name.value == needed.name.value) {
+                let circle: Vec<&str> = path[from..]
+                    .iter()
+                    .map(|on_path| on_path.name.value.as_str())
+                    .chain([need.value.as_str()])
+                    .collect();
+                let message = format!("services need each other in a circle: {}", circle.join(" -> "));
+                self.cx.report(
+                    Diagnostic::new(Code::Cycle, need.span, message)
+                        .help("addresses need no order; leave one `needs` out"),
+                );
+            } else {
+                self.follow(needed, path, done);
+            }
+        }
+        path.pop();
+        done.push(name);
+    }
+}
+
+/// What can be named.
+#[derive(Clone, Copy)]
+enum Noun {
+    Service,
+    Stub,
+    Fault,
+}
+
+impl Noun {
+    fn parts(self) -> (Code, &'static str) {
+        match self {
+            Self::Service => (Code::UnknownService, "service"),
+            Self::Stub => (Code::UnknownStub, "stub"),
+            Self::Fault => (Code::UnknownFault, "fault"),
+        }
+    }
+}
+
+fn inline_fault(step: &Step) -> Option<&str> {
+    match &step.verb.value {
+        Verb::Fault(FaultUse::Inline(_)) => step.id.as_ref().map(|id| id.value.as_str()),
+        Verb::Fault(FaultUse::Named(_))
+        | Verb::Http(_)
+        | Verb::Tcp(_)
+        | Verb::Exec(_)
+        | Verb::Stream(_)
+        | Verb::Expect(_)
+        | Verb::Heal(_)
+        | Verb::Collect(_)
+        | Verb::Say(_) => None,
+    }
+}

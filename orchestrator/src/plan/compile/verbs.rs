@@ -1,0 +1,241 @@
+//! Verbs to actions for agents.
+
+use meshproof_proto::id::Name;
+use meshproof_proto::order::{
+    Action, DataSource, ExecAction, HttpAction, RecordStreamId, StreamAction, Target, TcpAction,
+};
+
+use super::super::code::Code;
+use super::super::compiled::{Apply, Does, Endpoint, Tunnel};
+use super::super::diagnostic::{Diagnostic, one_of, quote};
+use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World};
+use super::super::source::{Span, Spanned};
+use super::Compiler;
+use super::lookups::Scope;
+use super::steps::Place;
+
+/// An action, who does it, and on what.
+pub(super) struct Work {
+    pub(super) at: Name,
+    pub(super) target: Option<Endpoint>,
+    pub(super) action: Action,
+    pub(super) apply: Option<Apply>,
+}
+
+impl Compiler<'_> {
+    /// The work of a step that asks a service or runs a program.
+    pub(super) fn work(&mut self, step: &Step, place: &Place<'_>, scope: &Scope<'_>) -> Option<Work> {
+        let to = step.to.as_ref().or(place.beside);
+        match &step.verb.value {
+            Verb::Http(_) => self.call(step, to, scope),
+            Verb::Tcp(_) => self.call(step, to, scope),
+            Verb::Exec(_) => self.program(step, to, scope),
+            Verb::Stream(stream) => self.stream(step, stream, scope),
+            Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => None,
+        }
+    }
+
+    fn call(&mut self, step: &Step, to: Option<&Word>, scope: &Scope<'_>) -> Option<Work> {
+        let verb = port_of(&step.verb.value)?;
+        let Some(to) = to else {
+            self.nobody(step, &format!("it is not said which service this {verb} call goes to"), "`to: SERVICE`");
+            return None;
+        };
+        let target = self.names.endpoint(to, verb);
+        let at = match &step.at {
+            Some(at) => self.names.service_name(at),
+            None => target.as_ref().map(|target| target.service.clone()),
+        };
+        let scope = Scope { at: at.clone(), ..scope.clone() };
+        let action = self.action(&step.verb, target.as_ref(), &scope);
+        let (at, target) = at.zip(target)?;
+        if at != target.service {
+            self.tunnels.insert(Tunnel { at: at.clone(), to: target.clone() });
+        }
+        Some(Work { at, target: Some(target), action: action?, apply: None })
+    }
+
+    /// A program runs beside `at`, else beside `to`.
+    fn program(&mut self, step: &Step, to: Option<&Word>, scope: &Scope<'_>) -> Option<Work> {
+        let Some(beside) = step.at.as_ref().or(to) else {
+            self.nobody(step, "it is not said beside which service this program runs", "`at: SERVICE`");
+            return None;
+        };
+        if let (Some(_), Some(to)) = (&step.at, &step.to) {
+            let message = "a program runs beside one service";
+            self.cx.report(Diagnostic::new(Code::Modifier, to.span, message).expected("either `at` or `to`"));
+        }
+        let at = self.names.service_name(beside);
+        let scope = Scope { at: at.clone(), ..scope.clone() };
+        let action = self.action(&step.verb, None, &scope);
+        Some(Work { at: at?, target: None, action: action?, apply: None })
+    }
+
+    fn stream(&mut self, step: &Step, stream: &Stream, scope: &Scope<'_>) -> Option<Work> {
+        let (Some(at), Some(to)) = (&step.at, &step.to) else {
+            self.nobody(step, "a stream goes from one service's agent to another's", "`at: SERVICE` and `to: SERVICE`");
+            return None;
+        };
+        let at_name = self.names.service_name(at);
+        let (to_name, target) = match port_of(&stream.apply.value) {
+            None => (self.names.service_name(to), None),
+            Some(verb) => {
+                let target = self.names.endpoint(to, verb);
+                (target.as_ref().map(|target| target.service.clone()), target)
+            }
+        };
+        let Data::Generate { count, json } = &stream.data;
+        let sender = Scope { at: at_name.clone(), agent: &["index"], ..scope.clone() };
+        self.look_value(json, step.verb.span, &sender);
+        let count = self.settled.count(count);
+        let receiver = Scope { at: to_name.clone(), agent: &["record", "index"], ..scope.clone() };
+        let apply = self.action(&stream.apply, target.as_ref(), &receiver);
+        let (at_name, to_name) = at_name.zip(to_name)?;
+        if at_name == to_name {
+            let problem = Diagnostic::new(Code::NobodyActs, to.span, "a stream goes from one agent to another");
+            self.cx.report(problem.expected("another service than `at`"));
+            return None;
+        }
+        let data = DataSource::Generate { count: count?, json: json.clone() };
+        // The run numbers its streams when it orders them.
+        let action = Action::Stream(StreamAction { stream: RecordStreamId(0), to: to_name.clone(), data });
+        let apply = Apply { at: to_name, target, action: apply? };
+        Some(Work { at: at_name, target: None, action, apply: Some(apply) })
+    }
+
+    /// What goes over the wire; its address is filled in by the run.
+    fn action(&mut self, verb: &Spanned<Verb>, target: Option<&Endpoint>, scope: &Scope<'_>) -> Option<Action> {
+        let target = Target { label: target.map(Endpoint::to_string).unwrap_or_default(), address: String::new() };
+        let span = verb.span;
+        match &verb.value {
+            Verb::Http(http) => {
+                self.look_text(&http.path.value, http.path.span, scope);
+                http.headers.iter().for_each(|(_, value)| self.look_text(value, span, scope));
+                Some(Action::Http(HttpAction {
+                    target,
+                    method: http.method.to_owned(),
+                    path: http.path.value.clone(),
+                    headers: http.headers.clone(),
+                    body: self.body(&http.body, span, scope),
+                }))
+            }
+            Verb::Tcp(tcp) => {
+                self.look_text(&tcp.send, span, scope);
+                Some(Action::Tcp(TcpAction { target, send: tcp.send.clone() }))
+            }
+            Verb::Exec(exec) => {
+                let texts = exec.argv.iter().chain(exec.env.iter().map(|(_, value)| value)).chain(&exec.stdin);
+                texts.for_each(|text| self.look_text(text, span, scope));
+                Some(Action::Exec(ExecAction {
+                    argv: exec.argv.clone(),
+                    env: exec.env.clone(),
+                    stdin: exec.stdin.clone(),
+                    cwd: exec.cwd.as_ref().map(|cwd| cwd.value.clone()),
+                }))
+            }
+            Verb::Stream(_) | Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => {
+                None
+            }
+        }
+    }
+
+    /// An `expect` that stands alone.
+    pub(super) fn world(&mut self, step: &Step, world: &World, scope: &Scope<'_>) -> Option<Does> {
+        let work = match world {
+            World::Log(log) => self.log(log),
+            World::Stub(stub) => self.stub_calls(stub),
+            World::Value(value) => {
+                self.look_value(&value.value, value.span, scope);
+                step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
+                return Some(Does::Value { value: value.value.clone(), checks: step.checks.clone() });
+            }
+        };
+        let work = work?;
+        Some(Does::Ask(Box::new(self.ask(step, work, scope))))
+    }
+
+    fn log(&self, log: &Word) -> Option<Work> {
+        let (service_name, name) = log.value.split_once('.')?;
+        let service = self.names.service_at(service_name, log.span)?;
+        let own = service.logs.iter().map(|log| log.name.value.as_str());
+        let known: Vec<String> =
+            ["stdout", "stderr"].into_iter().chain(own).map(|log| format!("{service_name}.{log}")).collect();
+        if !known.contains(&log.value) {
+            let message = format!("`{service_name}` has no log {}", quote(name));
+            let known = known.iter().map(String::as_str);
+            let problem = Diagnostic::new(Code::UnknownLog, log.span, message).expected(one_of(known.clone()));
+            self.cx.report(problem.did_you_mean(&log.value, known));
+            return None;
+        }
+        let action = Action::ExpectLog { log: name.to_owned() };
+        Some(Work { at: super::name(service_name)?, target: None, action, apply: None })
+    }
+
+    fn stub_calls(&self, word: &Word) -> Option<Work> {
+        let (name, route) = match word.value.split_once('.') {
+            Some((name, route)) => (name, Some(route)),
+            None => (word.value.as_str(), None),
+        };
+        let stub = self.names.stub(&Word::new(name.to_owned(), word.span))?;
+        let routes = || stub.routes.iter().map(|route| route.id.value.as_str());
+        if let Some(route) = route
+            && !routes().any(|known| known == route)
+        {
+            let message = format!("the stub `{name}` has no route {}", quote(route));
+            let full: Vec<String> = routes().map(|route| format!("{name}.{route}")).collect();
+            let known = full.iter().map(String::as_str);
+            let problem = Diagnostic::new(Code::UnknownRoute, word.span, message).expected(one_of(known.clone()));
+            self.cx.report(problem.did_you_mean(&word.value, known));
+            return None;
+        }
+        let at = self.names.service_name(&stub.at)?;
+        let action = Action::ExpectStub { stub: name.to_owned(), route: route.map(str::to_owned) };
+        Some(Work { at, target: None, action, apply: None })
+    }
+
+    fn nobody(&self, step: &Step, message: &str, expected: &str) {
+        let span: Span = step.verb.span;
+        self.cx
+            .report(Diagnostic::new(Code::NobodyActs, span, message).expected(format!("{expected} beside the verb")));
+    }
+}
+
+/// The name of the port that a verb means when several are there; none for a verb that needs no port.
+fn port_of(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Http(_) => Some("http"),
+        Verb::Tcp(_) => Some("tcp"),
+        Verb::Exec(_)
+        | Verb::Stream(_)
+        | Verb::Expect(_)
+        | Verb::Fault(_)
+        | Verb::Heal(_)
+        | Verb::Collect(_)
+        | Verb::Say(_) => None,
+    }
+}
+
+/// What a step does, in one line for people.
+pub(super) fn title(step: &Step) -> String {
+    let to = |text: String| match &step.to {
+        Some(to) => format!("{text} to {}", to.value),
+        None => text,
+    };
+    match &step.verb.value {
+        Verb::Http(http) => to(format!("{} {}", http.method, http.path.value)),
+        Verb::Tcp(tcp) => to(format!("tcp {}", tcp.send.to_string().trim_end())),
+        Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        Verb::Stream(_) => to("stream".to_owned()),
+        Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),
+        Verb::Expect(World::Stub(stub)) => format!("expect stub {}", stub.value),
+        Verb::Expect(World::Value(_)) => "expect value".to_owned(),
+        Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),
+        Verb::Fault(FaultUse::Inline(_)) => "fault".to_owned(),
+        Verb::Heal(model::Heal::All) => "heal all".to_owned(),
+        Verb::Heal(model::Heal::Named(names)) => {
+            format!("heal {}", names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        Verb::Collect(_) => "collect".to_owned(),
+        Verb::Say(text) => format!("say {}", text.value),
+    }
+}

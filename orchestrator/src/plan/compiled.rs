@@ -1,0 +1,227 @@
+//! A plan that can be run: every name resolved, every quantity settled, every step addressed to the agent that acts. What is
+//! left as an expression is what only the run knows: addresses, and what earlier steps have saved.
+//!
+//! A value of these types comes only out of `check`, so whoever runs it checks nothing again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::id::{Digest, Name};
+use meshproof_proto::order::{Action, FaultTarget, Save, StubOrder};
+use meshproof_proto::shaper::Shape;
+use serde_json::Value;
+
+use super::model::{Artefact, Check, StopSignal};
+use super::source::{Span, Spanned};
+
+/// A plan, ready to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: Name,
+    pub description: Option<String>,
+    /// Of the text and the parameters: two runs with the same digest were told to do the same.
+    pub digest: Digest,
+    /// `{name: value}`, as expressions see them.
+    pub params: Value,
+    /// Run once, in order, before anything starts.
+    pub build: Vec<BuildCommand>,
+    /// In the order of the file.
+    pub services: Vec<Service>,
+    pub stubs: Vec<Stub>,
+    /// Every listener that a service or a step needs on the agent beside another service.
+    pub tunnels: BTreeSet<Tunnel>,
+    pub tests: Vec<Test>,
+}
+
+/// A program to run on the machine of the plan. Its expressions see `plan` and `params`.
+#[derive(Debug, Clone)]
+pub struct BuildCommand {
+    pub span: Span,
+    pub argv: Vec<String>,
+    /// Relative to the plan's folder, if not absolute.
+    pub cwd: Option<String>,
+    pub env: Vec<(String, String)>,
+}
+
+/// What is under test. Its expressions see `self`, `plan`, `params`, `services` and `stubs`.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub name: Name,
+    /// Its name in the file.
+    pub span: Span,
+    /// The command lines of its processes; none: it runs already.
+    pub processes: Vec<Vec<Template>>,
+    pub ports: Vec<Port>,
+    pub env: Vec<(String, Template)>,
+    pub files: Vec<File>,
+    /// What must hold before the service counts as ready.
+    pub ready: Option<Step>,
+    /// What must be ready before it starts.
+    pub needs: Vec<Name>,
+    /// Log name to the file's path in the working directory; stdout and stderr are not among them.
+    pub logs: BTreeMap<String, String>,
+    pub stop_signal: StopSignal,
+    pub stop_grace: Duration,
+}
+
+/// A port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    /// `None`: any free one.
+    pub number: Option<u16>,
+}
+
+/// A file in a service's working directory.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: String,
+    pub content: FileContent,
+}
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone)]
+pub enum FileContent {
+    Text(Template),
+    /// A file beside the plan, and where the plan names it.
+    From(Spanned<String>),
+}
+
+/// A pretend upstream and the agent that plays it.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    pub at: Name,
+    /// Its name in the file.
+    pub span: Span,
+    /// Where it says what an unmatched call means.
+    pub unmatched: Span,
+    /// Still to be resolved against what the run knows.
+    pub order: StubOrder,
+}
+
+/// A listener on `at`'s agent that leads to a port of another service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tunnel {
+    pub at: Name,
+    pub to: Endpoint,
+}
+
+/// A port of a service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    pub service: Name,
+    pub port: String,
+}
+
+/// `shop.http`
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.service, self.port)
+    }
+}
+
+/// A named sequence of steps.
+#[derive(Debug, Clone)]
+pub struct Test {
+    pub id: String,
+    /// Its id in the file.
+    pub span: Span,
+    pub timeout: Duration,
+    pub steps: Vec<Step>,
+    /// Always run.
+    pub after: Vec<Step>,
+}
+
+/// One verb and its modifiers.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its place: `3`, `after.0`, `ready.shop`.
+    pub key: String,
+    /// All of the step.
+    pub span: Span,
+    /// Verb and what is inside.
+    pub verb: Span,
+    pub id: Option<String>,
+    /// What it does, in one line for people.
+    pub title: String,
+    /// Bounds one attempt.
+    pub within: Duration,
+    /// Repeat until it holds, at most so long.
+    pub eventually: Option<Spanned<Duration>>,
+    /// Run only if this is something other than nothing, false, 0 or an empty text.
+    pub when: Option<Spanned<Template>>,
+    /// A failure is told and fails nothing.
+    pub optional: bool,
+    /// May be run again after a crash.
+    pub idempotent: bool,
+    pub does: Does,
+}
+
+/// What a step does, by who does it.
+#[derive(Debug, Clone)]
+pub enum Does {
+    /// An agent acts and checks.
+    Ask(Box<Ask>),
+    /// The orchestrator checks a value that it knows.
+    Value {
+        value: ValueTemplate,
+        checks: Vec<Check>,
+    },
+    Fault(FaultStep),
+    Heal(Heal),
+    Collect(Vec<Artefact>),
+    Say(Template),
+}
+
+/// Work for an agent.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The agent that acts.
+    pub at: Name,
+    /// What the action is aimed at; its address goes into the action when it is known.
+    pub target: Option<Endpoint>,
+    pub action: Action,
+    /// The receiver's part, of a stream.
+    pub apply: Option<Apply>,
+    pub checks: Vec<Check>,
+    pub saves: Vec<Spanned<Save>>,
+}
+
+/// What the receiver of a stream does with each record.
+#[derive(Debug, Clone)]
+pub struct Apply {
+    pub at: Name,
+    pub target: Option<Endpoint>,
+    pub action: Action,
+}
+
+/// A fault begins.
+#[derive(Debug, Clone)]
+pub struct FaultStep {
+    pub fault: Fault,
+    /// `None`: until healed, or the test's end.
+    pub lasts: Option<Duration>,
+    /// How far, in per cent, the measured effect may be from what was asked for.
+    pub prove: Option<Spanned<f64>>,
+}
+
+/// A disturbance.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Unique in the plan: its name, or `test.step` of one written in place.
+    pub name: String,
+    /// Where it is written.
+    pub span: Span,
+    /// The agent that makes it.
+    pub at: Name,
+    pub target: FaultTarget,
+    pub shape: Shape,
+}
+
+/// Which faults end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heal {
+    All,
+    Named(Vec<String>),
+}

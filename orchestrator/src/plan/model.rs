@@ -1,0 +1,351 @@
+//! A plan as its grammar sees it: every noun with its keys, values typed, places kept. Names are not resolved yet and
+//! parameters not filled in: that is what `compile` does.
+
+use std::time::Duration;
+
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::matcher::Matcher;
+use meshproof_proto::order::{RequestPart, Unmatched};
+
+use super::read::Given;
+use super::source::{Span, Spanned};
+use super::units::{Bandwidth, Percent};
+
+/// A name or word of the plan with its place.
+pub type Word = Spanned<String>;
+/// A duration written out or given by an expression, with its place.
+pub type Time = Spanned<Given<Duration>>;
+
+/// A whole plan.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub name: Word,
+    pub description: Option<Word>,
+    pub params: Vec<Param>,
+    /// Run once, in order, before anything starts.
+    pub build: Vec<Command>,
+    pub services: Vec<Service>,
+    pub stubs: Vec<Stub>,
+    /// `None`: it was reported; its name is known all the same.
+    pub faults: Vec<(Word, Option<Fault>)>,
+    pub tests: Vec<Test>,
+}
+
+/// A value that `--param` sets.
+#[derive(Debug, Clone)]
+pub struct Param {
+    pub name: Word,
+    pub kind: ParamKind,
+    /// As text, in the spelling of the kind.
+    pub default: Option<Word>,
+}
+
+/// What a parameter must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    String,
+    Int,
+    Number,
+    Bool,
+    Duration,
+    Size,
+    Percent,
+    Rate,
+    Bandwidth,
+}
+
+/// A program to run on the machine of the plan.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub span: Span,
+    pub argv: Vec<Spanned<Template>>,
+    /// Relative to the plan's folder.
+    pub cwd: Option<Spanned<Template>>,
+    pub env: Vec<(Word, Spanned<Template>)>,
+}
+
+/// What is under test.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub name: Word,
+    /// The command lines of its processes; none: it runs already.
+    pub processes: Vec<Vec<Spanned<Template>>>,
+    pub ports: Vec<Port>,
+    pub env: Vec<(Word, Spanned<Template>)>,
+    pub files: Vec<File>,
+    pub ready: Option<Step>,
+    pub needs: Vec<Word>,
+    pub logs: Vec<Log>,
+    pub stop: Stop,
+}
+
+impl Service {
+    /// A service of which only the name is known.
+    pub(super) fn named(name: Word) -> Self {
+        Self {
+            name,
+            processes: Vec::new(),
+            ports: Vec::new(),
+            env: Vec::new(),
+            files: Vec::new(),
+            ready: None,
+            needs: Vec::new(),
+            logs: Vec::new(),
+            stop: Stop::default(),
+        }
+    }
+}
+
+/// A port of a service.
+#[derive(Debug, Clone)]
+pub struct Port {
+    pub name: Word,
+    /// `None`: any free one.
+    pub number: Option<u16>,
+}
+
+/// A file in a service's working directory.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Relative to the working directory, without `..`.
+    pub path: Word,
+    pub content: FileContent,
+}
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone)]
+pub enum FileContent {
+    Text(Spanned<Template>),
+    /// A file beside the plan.
+    From(Word),
+}
+
+/// A log file of a service, beside stdout and stderr.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub name: Word,
+    /// Relative to the service's working directory.
+    pub file: Word,
+}
+
+/// How a service is asked to end.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    pub signal: StopSignal,
+    pub grace: Option<Time>,
+}
+
+/// The signals that ask a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StopSignal {
+    #[default]
+    Term,
+    Int,
+    Quit,
+    Hup,
+    Kill,
+}
+
+/// A pretend upstream.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    pub name: Word,
+    pub at: Word,
+    pub port: Option<u16>,
+    pub unmatched: Spanned<Unmatched>,
+    pub routes: Vec<Route>,
+}
+
+/// A route of a stub.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub span: Span,
+    pub id: Word,
+    pub method: Option<String>,
+    pub path: Option<Word>,
+    pub when: Vec<(RequestPart, Matcher)>,
+    pub replies: Vec<Reply>,
+}
+
+/// One reply of a route.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub span: Span,
+    pub status: u16,
+    pub headers: Vec<(String, Template)>,
+    pub body: Content,
+    pub delay: Option<Time>,
+    pub times: u64,
+}
+
+/// What is sent, in a request or a reply.
+#[derive(Debug, Clone, Default)]
+pub enum Content {
+    #[default]
+    Empty,
+    Text(Template),
+    Json(ValueTemplate),
+}
+
+/// A disturbance.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub span: Span,
+    pub target: Disturbed,
+    pub latency: Option<Time>,
+    pub jitter: Option<Time>,
+    pub loss: Option<Spanned<Given<Percent>>>,
+    pub bandwidth: Option<Spanned<Given<Bandwidth>>>,
+}
+
+/// What a fault disturbs.
+#[derive(Debug, Clone)]
+pub enum Disturbed {
+    Stub(Word),
+    Traffic { from: Word, to: Word, ways: Ways },
+}
+
+/// `a -> b` or `a <-> b`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ways {
+    One,
+    Both,
+}
+
+/// A named sequence of steps.
+#[derive(Debug, Clone)]
+pub struct Test {
+    pub span: Span,
+    pub id: Word,
+    pub timeout: Option<Time>,
+    /// Whether all of its steps could be read.
+    pub complete: bool,
+    pub steps: Vec<Step>,
+    pub after: Vec<Step>,
+}
+
+/// One verb and its modifiers.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// All of the step.
+    pub span: Span,
+    pub id: Option<Word>,
+    pub name: Option<Word>,
+    pub at: Option<Word>,
+    pub to: Option<Word>,
+    /// The verb; its place is the key's and the value's.
+    pub verb: Spanned<Verb>,
+    pub checks: Vec<Check>,
+    pub saves: Vec<Save>,
+    pub within: Option<Time>,
+    pub eventually: Option<Time>,
+    pub when: Option<Spanned<Template>>,
+    pub optional: bool,
+    pub idempotent: bool,
+    /// `for`: how long a fault lasts.
+    pub lasts: Option<Time>,
+    pub prove: Option<Spanned<Given<Percent>>>,
+}
+
+/// Something that must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Key and value.
+    pub span: Span,
+    /// `status`, `headers.content-type`, `each.line`, `latency.p99`.
+    pub field: String,
+    pub matcher: Matcher,
+    /// JSONPaths of the matcher and where each stands.
+    pub paths: Vec<(String, Span)>,
+}
+
+/// A part of what came back, kept under a name.
+#[derive(Debug, Clone)]
+pub struct Save {
+    pub name: Word,
+    pub path: Word,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Verb {
+    Http(Http),
+    Tcp(Tcp),
+    Exec(Exec),
+    Stream(Box<Stream>),
+    Expect(World),
+    Fault(FaultUse),
+    Heal(Heal),
+    Collect(Vec<Spanned<Artefact>>),
+    Say(Spanned<Template>),
+}
+
+/// One HTTP exchange.
+#[derive(Debug, Clone)]
+pub struct Http {
+    pub method: &'static str,
+    /// Path and query.
+    pub path: Spanned<Template>,
+    pub headers: Vec<(String, Template)>,
+    pub body: Content,
+}
+
+/// Send, and read an answer.
+#[derive(Debug, Clone)]
+pub struct Tcp {
+    pub send: Template,
+}
+
+/// A program beside the service.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    pub argv: Vec<Template>,
+    pub env: Vec<(String, Template)>,
+    pub stdin: Option<Template>,
+    pub cwd: Option<Word>,
+}
+
+/// Records from agent to agent.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    pub data: Data,
+    /// What the receiver does with each record: http, tcp or exec.
+    pub apply: Spanned<Verb>,
+}
+
+/// Where the records of a stream come from.
+#[derive(Debug, Clone)]
+pub enum Data {
+    Generate { count: Spanned<Given<u64>>, json: ValueTemplate },
+}
+
+/// What an `expect` that stands alone looks at.
+#[derive(Debug, Clone)]
+pub enum World {
+    /// `service.log`
+    Log(Word),
+    /// `stub` or `stub.route`
+    Stub(Word),
+    Value(Spanned<ValueTemplate>),
+}
+
+/// A fault by name, or written in place.
+#[derive(Debug, Clone)]
+pub enum FaultUse {
+    Named(Word),
+    Inline(Box<Fault>),
+}
+
+/// Which faults end.
+#[derive(Debug, Clone)]
+pub enum Heal {
+    All,
+    Named(Vec<Word>),
+}
+
+/// What `collect` keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artefact {
+    Logs,
+    Journal,
+}

@@ -1,0 +1,239 @@
+//! Steps to orders for agents: the values that only the run knows are put in, and what is missing is named. What stays an
+//! expression is what only the agent knows.
+
+use std::collections::BTreeMap;
+
+use meshproof_proto::event::CheckFailure;
+use meshproof_proto::expr::{Expr, Template, ValueTemplate};
+use meshproof_proto::matcher::{Actual, Matcher};
+use meshproof_proto::order::{
+    self, Action, Authority, Body, DataSource, ExecAction, HttpAction, ReceiveOrder, RecordStreamId, StepKey,
+    StepOrder, StreamAction, StubOrder, Target, TcpAction,
+};
+use serde_json::Value;
+
+use super::compiled::{Ask, Endpoint, Step, Stub, Tunnel};
+use super::model::Check;
+
+/// `host:port` of every port, as each agent reaches it: its own service's port, or its tunnel's listener.
+pub type Addresses = BTreeMap<Tunnel, String>;
+
+/// The circumstances of one order.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'r> {
+    pub authority: &'r Authority,
+    /// The test's id; empty for readiness.
+    pub test: &'r str,
+    /// 1 for the first execution.
+    pub attempt: u32,
+    /// For a stream: its number in the run.
+    pub stream: RecordStreamId,
+    /// What expressions see, from the acting agent's side.
+    pub scope: &'r Value,
+    pub addresses: &'r Addresses,
+}
+
+/// Nothing is known under a name that the order needs; the step is skipped then, aloud.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not known")]
+pub struct Missing(pub String);
+
+/// What only an agent knows.
+const AGENTS_OWN: &[&str] = &["call", "request", "record", "index"];
+
+impl Step {
+    /// Whether `when` lets the step run: a value that is not there, false, 0 or empty says no.
+    #[must_use]
+    pub fn is_wanted(&self, scope: &Value) -> bool {
+        let Some(when) = &self.when else { return true };
+        match when.value.value(scope) {
+            Ok(Value::Null) | Err(_) => false,
+            Ok(Value::Bool(value)) => value,
+            Ok(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Ok(Value::String(text)) => !matches!(text.as_str(), "" | "false" | "0"),
+            Ok(Value::Array(items)) => !items.is_empty(),
+            Ok(Value::Object(entries)) => !entries.is_empty(),
+        }
+    }
+}
+
+impl Ask {
+    /// The order for the agent that acts. `Err` names what is not known: the step is skipped then.
+    pub fn order(&self, step: &Step, occasion: &Occasion<'_>) -> Result<StepOrder, Missing> {
+        let address = address(&self.at, self.target.as_ref(), occasion)?;
+        let mut action = resolved(&self.action, &address, occasion.scope);
+        if let Action::Stream(stream) = &mut action {
+            stream.stream = occasion.stream;
+        }
+        complete(&action)?;
+        let check = |check: &Check| {
+            let matcher = resolved_matcher(&check.matcher, occasion.scope);
+            first_unknown(&matcher_looks(&matcher))?;
+            Ok(order::Check { field: check.field.clone(), matcher })
+        };
+        Ok(StepOrder {
+            authority: occasion.authority.clone(),
+            key: StepKey { test: occasion.test.to_owned(), step: step.key.clone(), attempt: occasion.attempt },
+            action,
+            checks: self.checks.iter().map(check).collect::<Result<_, Missing>>()?,
+            saves: self.saves.iter().map(|save| save.value.clone()).collect(),
+            within_ms: millis(step.within),
+            eventually_ms: step.eventually.as_ref().map(|eventually| millis(eventually.value)),
+        })
+    }
+
+    /// The order for the receiver of a stream, to be given before the sender's; none for other verbs.
+    pub fn receive(&self, occasion: &Occasion<'_>) -> Result<Option<ReceiveOrder>, Missing> {
+        let Some(apply) = &self.apply else { return Ok(None) };
+        let address = address(&apply.at, apply.target.as_ref(), occasion)?;
+        let action = resolved(&apply.action, &address, occasion.scope);
+        complete(&action)?;
+        let authority = occasion.authority.clone();
+        Ok(Some(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action }))
+    }
+}
+
+impl Stub {
+    /// The order for the agent that plays it, with what the run knows.
+    #[must_use]
+    pub fn resolved(&self, scope: &Value) -> StubOrder {
+        let mut order = self.order.clone();
+        for route in &mut order.routes {
+            for (_, matcher) in &mut route.when {
+                *matcher = resolved_matcher(matcher, scope);
+            }
+            for reply in &mut route.replies {
+                for (_, value) in &mut reply.headers {
+                    *value = value.resolve(scope);
+                }
+                reply.body = resolved_body(&reply.body, scope);
+            }
+        }
+        order
+    }
+}
+
+/// Holds a value against checks, as `expect: { value: … }` does.
+pub fn judge(value: &ValueTemplate, checks: &[Check], scope: &Value) -> Result<Vec<CheckFailure>, Missing> {
+    let actual = Actual::Json(value.value(scope).map_err(|unset| Missing(unset.0))?);
+    let mut failures = Vec::new();
+    for (at, check) in checks.iter().enumerate() {
+        let matcher = resolved_matcher(&check.matcher, scope);
+        first_unknown(&matcher_looks(&matcher))?;
+        if let Err(mismatch) = matcher.check(&actual, scope) {
+            failures.push(CheckFailure { check: u32::try_from(at).unwrap_or(u32::MAX), mismatch });
+        }
+    }
+    Ok(failures)
+}
+
+fn address(
+    at: &meshproof_proto::id::Name,
+    target: Option<&Endpoint>,
+    occasion: &Occasion<'_>,
+) -> Result<String, Missing> {
+    let Some(target) = target else { return Ok(String::new()) };
+    let way = Tunnel { at: at.clone(), to: target.clone() };
+    occasion.addresses.get(&way).cloned().ok_or_else(|| Missing(format!("address of {target} at {at}")))
+}
+
+fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
+    let target = |target: &Target| Target { label: target.label.clone(), address: address.to_owned() };
+    let texts = |texts: &[(String, Template)]| -> Vec<(String, Template)> {
+        texts.iter().map(|(name, text)| (name.clone(), text.resolve(scope))).collect()
+    };
+    match action {
+        Action::Http(http) => Action::Http(HttpAction {
+            target: target(&http.target),
+            method: http.method.clone(),
+            path: http.path.resolve(scope),
+            headers: texts(&http.headers),
+            body: resolved_body(&http.body, scope),
+        }),
+        Action::Tcp(tcp) => Action::Tcp(TcpAction { target: target(&tcp.target), send: tcp.send.resolve(scope) }),
+        Action::Exec(exec) => Action::Exec(ExecAction {
+            argv: exec.argv.iter().map(|argument| argument.resolve(scope)).collect(),
+            env: texts(&exec.env),
+            stdin: exec.stdin.as_ref().map(|stdin| stdin.resolve(scope)),
+            cwd: exec.cwd.clone(),
+        }),
+        Action::Stream(stream) => {
+            let DataSource::Generate { count, json } = &stream.data;
+            let data = DataSource::Generate { count: *count, json: json.resolve(scope) };
+            Action::Stream(StreamAction { stream: stream.stream, to: stream.to.clone(), data })
+        }
+        Action::ExpectLog { .. } | Action::ExpectStub { .. } => action.clone(),
+    }
+}
+
+fn resolved_body(body: &Body, scope: &Value) -> Body {
+    match body {
+        Body::Empty => Body::Empty,
+        Body::Text(text) => Body::Text(text.resolve(scope)),
+        Body::Json(json) => Body::Json(json.resolve(scope)),
+    }
+}
+
+fn resolved_matcher(matcher: &Matcher, scope: &Value) -> Matcher {
+    let inner = |matcher: &Matcher| resolved_matcher(matcher, scope);
+    match matcher {
+        Matcher::Equals(value) => Matcher::Equals(value.resolve(scope)),
+        Matcher::Contains(value) => Matcher::Contains(value.resolve(scope)),
+        Matcher::In(values) => Matcher::In(values.iter().map(|value| value.resolve(scope)).collect()),
+        Matcher::Not(not) => Matcher::Not(Box::new(inner(not))),
+        Matcher::All(all) => Matcher::All(all.iter().map(inner).collect()),
+        Matcher::Paths(paths) => Matcher::Paths(paths.iter().map(|(path, at)| (path.clone(), inner(at))).collect()),
+        Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => matcher.clone(),
+    }
+}
+
+/// Whether nothing is missing but what the agent knows.
+fn complete(action: &Action) -> Result<(), Missing> {
+    let body = |body: &Body| match body {
+        Body::Empty => Vec::new(),
+        Body::Text(text) => text.exprs().cloned().collect(),
+        Body::Json(json) => json.exprs().into_iter().cloned().collect::<Vec<_>>(),
+    };
+    let looks: Vec<Expr> = match action {
+        Action::Http(http) => {
+            let headers = http.headers.iter().flat_map(|(_, value)| value.exprs());
+            http.path.exprs().chain(headers).cloned().chain(body(&http.body)).collect()
+        }
+        Action::Tcp(tcp) => tcp.send.exprs().cloned().collect(),
+        Action::Exec(exec) => {
+            let texts = exec.argv.iter().chain(exec.env.iter().map(|(_, value)| value)).chain(&exec.stdin);
+            texts.flat_map(Template::exprs).cloned().collect()
+        }
+        Action::Stream(stream) => {
+            let DataSource::Generate { json, .. } = &stream.data;
+            json.exprs().into_iter().cloned().collect()
+        }
+        Action::ExpectLog { .. } | Action::ExpectStub { .. } => Vec::new(),
+    };
+    first_unknown(&looks)
+}
+
+fn matcher_looks(matcher: &Matcher) -> Vec<Expr> {
+    match matcher {
+        Matcher::Equals(value) | Matcher::Contains(value) => value.exprs().into_iter().cloned().collect(),
+        Matcher::In(values) => values.iter().flat_map(ValueTemplate::exprs).cloned().collect(),
+        Matcher::Not(inner) => matcher_looks(inner),
+        Matcher::All(all) => all.iter().flat_map(matcher_looks).collect(),
+        Matcher::Paths(paths) => paths.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect(),
+        Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => Vec::new(),
+    }
+}
+
+fn first_unknown(looks: &[Expr]) -> Result<(), Missing> {
+    match looks.iter().find(|look| !AGENTS_OWN.contains(&look.root())) {
+        Some(look) => Err(Missing(look.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The top level of a plan.
+
+use super::super::code::Code;
+use super::super::diagnostic::{Diagnostic, quote};
+use super::super::model::{Command, Document};
+use super::super::read::{self, Fields, Reading};
+use super::super::source::{Span, Spanned};
+use super::super::tree::{Kind, Node};
+use super::{argv, environment, faults, params, services, stubs, suites};
+
+/// Keys of the language that this version does not carry out.
+const LATER: &[&str] = &[
+    "groups",
+    "network",
+    "matrix",
+    "topology",
+    "repo",
+    "commits",
+    "secrets",
+    "workspace",
+    "check",
+    "then",
+    "verdict",
+    "parallel",
+];
+
+/// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
+pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
+    let mut fields = Fields::open(root, "a plan", cx)?;
+    fields.required("meshproof", language);
+    let name = fields.required("plan", read::name);
+    let description = fields.optional("description", read::text);
+    let params = fields.optional("params", params::params).unwrap_or_default();
+    let build = fields.optional("build", commands).unwrap_or_default();
+    let services = fields.optional("services", services::services).unwrap_or_default();
+    let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
+    let faults = fields.optional("faults", faults::faults).unwrap_or_default();
+    fields.later(LATER);
+    let tests = fields.required("tests", suites::tests).unwrap_or_default();
+    let nameless = || Spanned::new(String::new(), fields.span());
+    let name = name.unwrap_or_else(nameless);
+    fields.finish();
+    Some(Document { name, description, params, build, services, stubs, faults, tests })
+}
+
+fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {
+    let found = match &node.kind {
+        Kind::Number(text) if text == "1" => return Some(()),
+        Kind::Number(text) => quote(text),
+        Kind::Text(text) => quote(&text.value),
+        Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => node.what().to_owned(),
+    };
+    cx.report(
+        Diagnostic::new(Code::LanguageVersion, node.span, format!("{found} is not a version of the plan language"))
+            .expected("1, the only one so far"),
+    );
+    None
+}
+
+/// One command or a list of them.
+fn commands<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Command>> {
+    match &node.kind {
+        Kind::List(items) => Some(items.iter().filter_map(|item| command(item, cx)).collect()),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![command(node, cx)?]),
+    }
+}
+
+fn command<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Command> {
+    let mut fields = Fields::open(node, "a build command", cx)?;
+    let argv = fields.required("argv", argv);
+    let cwd = fields.optional("cwd", read::template);
+    let env = fields.optional("env", environment).unwrap_or_default();
+    fields.later(&["shell"]);
+    let span: Span = fields.whole();
+    fields.finish();
+    Some(Command { span, argv: argv?, cwd, env })
+}

@@ -1,0 +1,267 @@
+//! The one matcher, as it is written: a scalar equals, `"< 5s"` compares, `/re/` is a regular expression, a list equals, a map
+//! says more or, for JSON, leads along paths.
+
+use jsonpath_rust::parser::parse_json_path;
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
+
+use super::super::code::Code;
+use super::super::diagnostic::{Diagnostic, quote};
+use super::super::limits::MAX_PATTERN_CHARS;
+use super::super::read::{self, Reading};
+use super::super::source::Span;
+use super::super::tree::{Key, Kind, Node};
+use super::super::units::{self, QuantityError};
+
+/// What a matcher is held against; says which matchers could ever hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Text,
+    Number,
+    Json,
+    Duration,
+    Bytes,
+    /// How a call broke: one of a few words.
+    Failure,
+}
+
+/// Words for how a call can break.
+const FAILURES: &[(&str, ())] = &[("refused", ()), ("reset", ()), ("timeout", ()), ("tls", ()), ("dns", ())];
+
+const WORDS: &[&str] = &["contains", "matches", "in", "exists", "not"];
+
+pub(super) fn matcher(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    match &node.kind {
+        Kind::Map(entries) => many(node, entries, subject, cx),
+        Kind::List(_) => list(node, subject, cx),
+        Kind::Text(text) => written(&text.value, node, subject, cx),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) => equals(node, subject, cx),
+    }
+}
+
+/// A list equals, where there can be a list.
+fn list(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    if subject == Subject::Json {
+        return read::json(node, cx).map(Matcher::Equals);
+    }
+    cx.report(
+        Diagnostic::new(Code::Check, node.span, "a list equals only a list, and there will be none here").help(
+            format!("for one of several write {{ in: {} }}", cx.source.slice(cx.source.first_line_of(node.span))),
+        ),
+    );
+    None
+}
+
+fn equals(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    let value = match (subject, &node.kind) {
+        (Subject::Text | Subject::Failure, Kind::Number(text)) => ValueTemplate::Text(Template::text(text)),
+        (Subject::Text | Subject::Failure, Kind::Bool(value)) => ValueTemplate::Text(Template::text(value.to_string())),
+        (Subject::Duration, Kind::Number(_)) => return bare(node, "\"< 5s\"", cx),
+        (Subject::Bytes, Kind::Number(_)) => return bare(node, "\"< 64KiB\"", cx),
+        (Subject::Number, Kind::Null | Kind::Bool(_)) => {
+            read::wrong_type(node, "a number, or a comparison such as \">= 3\"", cx);
+            return None;
+        }
+        _ => read::json(node, cx)?,
+    };
+    Some(Matcher::Equals(value))
+}
+
+fn bare(node: &Node, example: &str, cx: &Reading<'_>) -> Option<Matcher> {
+    let problem = Diagnostic::new(Code::BareNumber, node.span, "a bare number where a unit belongs");
+    cx.report(problem.expected(format!("a comparison such as {example}")));
+    None
+}
+
+fn written(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    if let Some((comparison, rest)) = Comparison::strip(text)
+        && (rest.starts_with(|first: char| first.is_ascii_digit() || first == '.' || first == '-')
+            || read::is_template(rest))
+    {
+        let quantity = compared(rest, node, subject, cx)?;
+        return Some(Matcher::Compare(comparison, quantity));
+    }
+    if let Some(inner) = text.strip_prefix('/').and_then(|text| text.strip_suffix('/'))
+        && !inner.is_empty()
+    {
+        return regex(inner, node.span, cx);
+    }
+    if !read::is_template(text) {
+        check_word(node, subject, cx)?;
+    }
+    read::json(node, cx).map(Matcher::Equals)
+}
+
+/// A text written out must be something that the subject can be.
+fn check_word(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<()> {
+    let expected = match subject {
+        Subject::Text | Subject::Json => return Some(()),
+        Subject::Failure => return read::choice(node, FAILURES, cx).map(drop),
+        Subject::Number => "a number, or a comparison such as \">= 3\"",
+        Subject::Duration => "a comparison such as \"< 5s\"",
+        Subject::Bytes => "a comparison such as \"< 64KiB\"",
+    };
+    read::wrong_type(node, expected, cx);
+    None
+}
+
+/// The right side of a comparison, in a unit that the subject can have.
+fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Quantity> {
+    if read::is_template(text) {
+        cx.report(read::not_yet(node.span, "a comparison with an expression"));
+        return None;
+    }
+    let Some(quantity) = quantity(text) else {
+        let message = format!("{} is not a quantity", quote(text));
+        cx.report(
+            Diagnostic::new(Code::Unit, node.span, message).expected("a number with its unit, such as 5s, 64KiB or 3"),
+        );
+        return None;
+    };
+    let fits = match (subject, &quantity) {
+        (Subject::Duration, Quantity::Number(_)) => return bare(node, "\"< 5s\"", cx).and(None),
+        (Subject::Bytes, Quantity::Number(_)) => return bare(node, "\"< 64KiB\"", cx).and(None),
+        (Subject::Duration, quantity) => matches!(quantity, Quantity::DurationNs(_)),
+        (Subject::Bytes, quantity) => matches!(quantity, Quantity::Bytes(_)),
+        (Subject::Number, quantity) => matches!(quantity, Quantity::Number(_)),
+        (Subject::Json, quantity) => !matches!(quantity, Quantity::DurationNs(_)),
+        (Subject::Text | Subject::Failure, _) => false,
+    };
+    if !fits {
+        let what = match subject {
+            Subject::Text | Subject::Failure => "text has no size to compare",
+            Subject::Number | Subject::Json => "a plain number is compared here, without a unit",
+            Subject::Duration => "a duration is compared here",
+            Subject::Bytes => "a size is compared here",
+        };
+        cx.report(Diagnostic::new(Code::Check, node.span, what).help("for exactly this text write { in: [\"…\"] }"));
+        return None;
+    }
+    Some(quantity)
+}
+
+fn quantity(text: &str) -> Option<Quantity> {
+    if let Ok(number) = text.parse::<f64>() {
+        return number.is_finite().then_some(Quantity::Number(number));
+    }
+    match units::duration(text) {
+        Ok(duration) => return u64::try_from(duration.as_nanos()).ok().map(Quantity::DurationNs),
+        Err(QuantityError::Bare | QuantityError::Unit(_) | QuantityError::Number | QuantityError::TooMuch(_)) => {}
+    }
+    if let Ok(bytes) = units::size(text) {
+        return Some(Quantity::Bytes(bytes));
+    }
+    units::percent(text).ok().map(|share| Quantity::Percent(share.value()))
+}
+
+/// A regular expression, without its slashes.
+fn regex(pattern: &str, span: Span, cx: &Reading<'_>) -> Option<Matcher> {
+    if read::is_template(pattern) {
+        cx.report(read::not_yet(span, "an expression inside a regular expression"));
+        return None;
+    }
+    let problem = match regex::Regex::new(pattern) {
+        Ok(_) if pattern.len() <= MAX_PATTERN_CHARS => return Some(Matcher::Regex(pattern.to_owned())),
+        Ok(_) => "it is too long".to_owned(),
+        Err(error) => reason(&error.to_string()),
+    };
+    cx.report(Diagnostic::new(Code::Pattern, span, format!("this is not a regular expression: {problem}")));
+    None
+}
+
+/// The last line of a regex error is its reason; the lines before draw the pattern, which the diagnostic does anyway.
+fn reason(error: &str) -> String {
+    let last = error.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// A JSONPath after RFC 9535.
+pub(super) fn json_path(path: &str, span: Span, cx: &Reading<'_>) -> bool {
+    let good = path.starts_with('$') && path.len() <= MAX_PATTERN_CHARS && parse_json_path(path).is_ok();
+    if !good {
+        let message = format!("{} is not a JSONPath", quote(path));
+        cx.report(Diagnostic::new(Code::Pattern, span, message).expected("a path such as `$.items[0].id`"));
+    }
+    good
+}
+
+/// A map: all of its matchers must hold.
+fn many(node: &Node, entries: &[(Key, Node)], subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    if entries.is_empty() {
+        cx.report(Diagnostic::new(Code::Empty, node.span, "this matches anything").expected("a matcher"));
+        return None;
+    }
+    let mut all = Vec::new();
+    let mut paths = Vec::new();
+    let mut complete = true;
+    for (key, value) in entries {
+        if key.name.starts_with('$') && subject == Subject::Json {
+            let good = json_path(&key.name, key.span, cx);
+            match matcher(value, Subject::Json, cx) {
+                Some(matcher) if good => paths.push((key.name.clone(), matcher)),
+                Some(_) | None => complete = false,
+            }
+        } else {
+            match one(key, value, subject, cx) {
+                Some(matcher) => all.push(matcher),
+                None => complete = false,
+            }
+        }
+    }
+    if !paths.is_empty() {
+        all.push(Matcher::Paths(paths));
+    }
+    if !complete {
+        return None;
+    }
+    if all.len() == 1 { all.pop() } else { Some(Matcher::All(all)) }
+}
+
+fn one(key: &Key, value: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
+    match key.name.as_str() {
+        "contains" => scalar(value, subject, cx).map(Matcher::Contains),
+        "matches" => matches(value, cx),
+        "in" => {
+            let items = read::list(value, cx)?;
+            let items: Vec<Option<ValueTemplate>> = items.iter().map(|item| scalar(item, subject, cx)).collect();
+            items.into_iter().collect::<Option<Vec<_>>>().map(Matcher::In)
+        }
+        "exists" => read::boolean(value, cx).map(|wanted| Matcher::Exists(wanted.value)),
+        "not" => matcher(value, subject, cx).map(|inner| Matcher::Not(Box::new(inner))),
+        _ => {
+            unknown(key, subject, cx);
+            None
+        }
+    }
+}
+
+fn unknown(key: &Key, subject: Subject, cx: &Reading<'_>) {
+    let message = format!("{} is not a matcher", quote(&key.name));
+    let mut problem =
+        Diagnostic::new(Code::UnknownKey, key.span, message).expected("`contains`, `matches`, `in`, `exists` or `not`");
+    if key.name.starts_with('$') {
+        problem.help = Some("paths lead into JSON; use them under `json`".to_owned());
+    } else if subject == Subject::Json {
+        problem.help = Some(format!("a path into the JSON begins with `$`: `$.{}`", key.name));
+        problem.expected =
+            Some("`contains`, `matches`, `in`, `exists`, `not`, or a path that begins with `$`".to_owned());
+    }
+    cx.report(problem.did_you_mean(&key.name, WORDS.iter().copied()));
+}
+
+/// The text or regular expression of `matches`, with or without slashes.
+pub(super) fn matches(node: &Node, cx: &Reading<'_>) -> Option<Matcher> {
+    let found = read::some_text(node, cx)?;
+    let pattern = found.value.strip_prefix('/').and_then(|text| text.strip_suffix('/')).unwrap_or(&found.value);
+    regex(pattern, node.span, cx)
+}
+
+/// A value to look for. Inside a text a number is looked for as it is written.
+pub(super) fn scalar(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<ValueTemplate> {
+    match (subject, &node.kind) {
+        (Subject::Text | Subject::Failure, Kind::Number(_) | Kind::Bool(_)) => {
+            read::text(node, cx).map(|text| ValueTemplate::Text(Template::text(text.value)))
+        }
+        _ => read::json(node, cx),
+    }
+}

@@ -1,0 +1,92 @@
+//! From the tree to the model, one file a noun. Each function lists the keys of its noun; what it cannot read it reports,
+//! and goes on with the rest.
+
+mod document;
+mod expect;
+mod faults;
+mod matchers;
+mod params;
+mod services;
+mod steps;
+mod stubs;
+mod suites;
+mod verbs;
+
+pub use document::document;
+pub(super) use params::fits;
+
+use meshproof_proto::expr::Template;
+
+use super::code::Code;
+use super::diagnostic::{Diagnostic, quote};
+use super::model::Word;
+use super::read::{self, Reading};
+use super::source::Spanned;
+use super::tree::{Key, Node};
+
+/// The entries of a map whose keys are names that the plan gives: services, stubs, faults.
+fn named<'n>(node: &'n Node, noun: &str, cx: &'n Reading<'n>) -> Vec<(Word, &'n Node)> {
+    let entries = read::map(node, &format!("names of {noun}, each with what it is"), cx).unwrap_or_default();
+    let good = entries.iter().filter(|(key, _)| read::check_name(&key.name, key.span, cx));
+    good.map(|(key, value)| (word(key), value)).collect()
+}
+
+fn word(key: &Key) -> Word {
+    Spanned::new(key.name.clone(), key.span)
+}
+
+/// A map of words to texts, as environment variables are.
+fn texts<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Spanned<Template>)>> {
+    let entries = read::map(node, "names, each with a text", cx)?;
+    Some(entries.iter().filter_map(|(key, value)| Some((word(key), read::template(value, cx)?))).collect())
+}
+
+/// Environment variables.
+fn environment<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Spanned<Template>)>> {
+    let entries = texts(node, cx)?;
+    for (name, _) in entries.iter().filter(|(name, _)| name.value.is_empty() || name.value.contains(['=', ' '])) {
+        let message = format!("{} cannot name an environment variable", quote(&name.value));
+        cx.report(Diagnostic::new(Code::Name, name.span, message).expected("a name without `=` and spaces"));
+    }
+    Some(entries)
+}
+
+/// A command line: a list, the program first, at least one entry.
+fn argv<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>>> {
+    if let Some(text) = node.as_text() {
+        let split: Vec<&str> = text.split_whitespace().collect();
+        cx.report(
+            Diagnostic::new(Code::WrongType, node.span, format!("the text {} does not fit here", quote(text)))
+                .expected("a list: the program, then each argument")
+                .help(format!("write [{}]", split.join(", "))),
+        );
+        return None;
+    }
+    let arguments = read::each(node, cx, read::template)?;
+    if arguments.is_empty() {
+        if node.items().is_some_and(<[Node]>::is_empty) {
+            cx.report(
+                Diagnostic::new(Code::Empty, node.span, "this command is empty")
+                    .expected("a program and its arguments"),
+            );
+        }
+        return None;
+    }
+    Some(arguments)
+}
+
+/// A path inside a folder: relative, without `..`.
+fn inner_path(node: &Node, cx: &Reading<'_>) -> Option<Word> {
+    let found = read::some_text(node, cx)?;
+    stays_inside(&found, cx).then_some(found)
+}
+
+/// Whether a path is relative and without `..`; reports it if not.
+fn stays_inside(path: &Word, cx: &Reading<'_>) -> bool {
+    let leaves = path.value.starts_with(['/', '\\', '~']) || path.value.split(['/', '\\']).any(|part| part == "..");
+    if leaves {
+        let message = format!("{} leaves its folder", quote(&path.value));
+        cx.report(Diagnostic::new(Code::Path, path.span, message).expected("a relative path without `..`"));
+    }
+    !leaves
+}

@@ -1,0 +1,143 @@
+//! `services`: what is under test.
+
+use super::super::code::Code;
+use super::super::diagnostic::Diagnostic;
+use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSignal, Word};
+use super::super::read::{self, Fields, Reading};
+use super::super::source::Spanned;
+use super::super::tree::{Kind, Node};
+use super::{argv, environment, inner_path, named, stays_inside, steps, word};
+
+use meshproof_proto::expr::Template;
+
+const LATER: &[&str] = &["image", "tls", "metrics", "limits", "replicas", "zones", "dials"];
+
+const SIGNALS: &[(&str, StopSignal)] = &[
+    ("TERM", StopSignal::Term),
+    ("INT", StopSignal::Int),
+    ("QUIT", StopSignal::Quit),
+    ("HUP", StopSignal::Hup),
+    ("KILL", StopSignal::Kill),
+];
+
+/// Names that mean something else where a port's name can stand.
+const RESERVED_PORTS: &[&str] = &["dir", "name", "host", "direct", "tls"];
+
+pub(super) fn services<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Service>> {
+    Some(named(node, "services", cx).into_iter().filter_map(|(name, node)| service(name, node, cx)).collect())
+}
+
+fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Service> {
+    let Some(mut fields) = Fields::open(node, "a service", cx) else {
+        // Its name is known all the same, so that its uses are no second mistake.
+        return Some(Service::named(name));
+    };
+    let processes = fields.optional("exec", processes).unwrap_or_default();
+    let runs_already = !fields.has("exec") && !fields.has("image");
+    let ports = fields.optional("ports", ports).unwrap_or_default();
+    let env = fields.optional("env", environment).unwrap_or_default();
+    let files = fields.optional("files", files).unwrap_or_default();
+    let ready = fields.optional("ready", steps::readiness);
+    let needs = fields.optional("needs", |node, cx| read::each(node, cx, read::name)).unwrap_or_default();
+    let logs = fields.optional("logs", logs).unwrap_or_default();
+    let stop = fields.optional("stop", stop).unwrap_or_default();
+    fields.later(LATER);
+    fields.finish();
+    if runs_already {
+        for port in ports.iter().filter(|port| port.number.is_none()) {
+            let message = "a service without `exec` runs already, so its ports are known";
+            cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
+        }
+    }
+    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop })
+}
+
+/// One process, or a list of them.
+fn processes<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Vec<Spanned<Template>>>> {
+    match &node.kind {
+        Kind::List(items) => Some(items.iter().filter_map(|item| process(item, cx)).collect()),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![process(node, cx)?]),
+    }
+}
+
+fn process<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>>> {
+    let mut fields = Fields::open(node, "exec", cx)?;
+    let argv = fields.required("argv", argv);
+    fields.later(&["shell"]);
+    fields.finish();
+    argv
+}
+
+fn ports<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Port>> {
+    let read = |(name, node): (Word, &'n Node)| {
+        if RESERVED_PORTS.contains(&name.value.as_str()) {
+            let message = format!("a port cannot be named `{}`", name.value);
+            cx.report(
+                Diagnostic::new(Code::Name, name.span, message).help("the word means something else in expressions"),
+            );
+            return None;
+        }
+        let number = match node.as_text() {
+            Some("dynamic") => None,
+            Some(_) => {
+                read::choice(node, &[("dynamic", ())], cx)?;
+                None
+            }
+            None => Some(port_number(node, cx)?),
+        };
+        Some(Port { name, number })
+    };
+    Some(named(node, "ports", cx).into_iter().filter_map(read).collect())
+}
+
+pub(super) fn port_number(node: &Node, cx: &Reading<'_>) -> Option<u16> {
+    let found = read::integer(node, 1..=65535, cx)?;
+    u16::try_from(found.value).ok()
+}
+
+fn files<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<File>> {
+    let entries = read::map(node, "paths in the working directory, each with its content", cx)?;
+    let read = |(key, node): &'n (_, Node)| {
+        let path = word(key);
+        let inside = stays_inside(&path, cx);
+        let content = match &node.kind {
+            Kind::Map(_) => {
+                let mut fields = Fields::open(node, "a file", cx)?;
+                let from = fields.required("from", inner_path);
+                fields.finish();
+                FileContent::From(from?)
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
+                FileContent::Text(read::template(node, cx)?)
+            }
+        };
+        inside.then_some(File { path, content })
+    };
+    Some(entries.iter().filter_map(read).collect())
+}
+
+fn logs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Log>> {
+    let read = |(name, node): (Word, &'n Node)| {
+        let taken = matches!(name.value.as_str(), "stdout" | "stderr");
+        if taken {
+            let message = format!("`{}` is always taken", name.value);
+            cx.report(Diagnostic::new(Code::DuplicateName, name.span, message).expected("another name"));
+        }
+        let mut fields = Fields::open(node, "a log", cx)?;
+        fields.later(&["listen"]);
+        let file = if fields.has("listen") { None } else { fields.required("file", inner_path) };
+        fields.finish();
+        // A log whose file is wrong is still known by its name.
+        let file = file.unwrap_or_else(|| Spanned::new(String::new(), name.span));
+        (!taken).then_some(Log { name, file })
+    };
+    Some(named(node, "logs", cx).into_iter().filter_map(read).collect())
+}
+
+fn stop<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Stop> {
+    let mut fields = Fields::open(node, "stop", cx)?;
+    let signal = fields.optional("signal", |node, cx| read::choice(node, SIGNALS, cx));
+    let grace = fields.optional("grace", read::duration);
+    fields.finish();
+    Some(Stop { signal: signal.map(|signal| signal.value).unwrap_or_default(), grace })
+}

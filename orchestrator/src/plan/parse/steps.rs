@@ -1,0 +1,248 @@
+//! Steps: exactly one verb, and its modifiers beside it.
+
+use super::super::code::Code;
+use super::super::diagnostic::{Diagnostic, one_of, quote};
+use super::super::model::{Check, Save, Step, Verb, Word};
+use super::super::read::{self, Fields, Reading};
+use super::super::source::{Span, Spanned};
+use super::super::tree::{Key, Node};
+use super::{expect, matchers, verbs, word};
+
+/// Keys that stand beside every verb.
+pub(super) const MODIFIERS: &[&str] = &[
+    "id",
+    "name",
+    "at",
+    "to",
+    "expect",
+    "save",
+    "within",
+    "eventually",
+    "when",
+    "optional",
+    "idempotent",
+    "for",
+    "prove",
+];
+
+const VERBS: &[&str] = &["http", "tcp", "exec", "stream", "expect", "fault", "heal", "collect", "say"];
+
+const VERBS_LATER: &[&str] = &[
+    "grpc",
+    "ws",
+    "load",
+    "barrier",
+    "signal",
+    "publish",
+    "subscribe",
+    "kill",
+    "freeze",
+    "thaw",
+    "restart",
+    "stub",
+    "parallel",
+    "repeat",
+    "pause",
+];
+
+/// First names of expressions, which a saved value must not hide.
+const RESERVED: &[&str] = &[
+    "params", "services", "stubs", "plan", "self", "call", "request", "record", "index", "secrets", "matrix", "tls",
+    "run", "test",
+];
+
+/// A list of steps.
+pub(super) fn steps<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Step>> {
+    let steps = read::each(node, cx, step)?;
+    if node.items().is_some_and(<[Node]>::is_empty) {
+        cx.report(Diagnostic::new(Code::Empty, node.span, "there are no steps here").expected("at least one step"));
+    }
+    Some(steps)
+}
+
+/// The step that says when a service is ready.
+pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
+    let step = step(node, cx)?;
+    match &step.verb.value {
+        Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
+        Verb::Stream(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => {
+            let problem = Diagnostic::new(Code::Choice, step.verb.span, "this cannot say whether a service is ready");
+            cx.report(problem.expected("`http`, `tcp`, `exec` or `expect`"));
+            None
+        }
+    }
+}
+
+fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
+    let mut fields = Fields::open(node, "a step", cx)?;
+    let span = fields.whole();
+    let id = fields.optional("id", read::name);
+    let name = fields.optional("name", read::some_text);
+    let at = fields.optional("at", read::name);
+    let to = fields.optional("to", read::some_text);
+    let saves = fields.optional("save", saves).unwrap_or_default();
+    let within = fields.optional("within", some_time);
+    let eventually = fields.optional("eventually", some_time);
+    let when = fields.optional("when", read::template);
+    let optional = fields.optional("optional", read::boolean).is_some_and(|found| found.value);
+    let idempotent = fields.optional("idempotent", read::boolean).is_some_and(|found| found.value);
+    let lasts = fields.optional("for", some_time);
+    let prove = fields.optional("prove", read::percent);
+    let expect = fields.entry("expect");
+    let verb = the_verb(&mut fields, cx);
+    let unknown = unknown_keys(fields);
+    let (verb, checks) = match (verb, expect) {
+        (Found::Verb(verb), expect) => {
+            let verb = verb?;
+            let checks = expect.map(|(key, node)| expect::beside(&verb.value, key, node, cx));
+            (verb, checks.unwrap_or_default())
+        }
+        (Found::None, _) if unknown => return None,
+        (Found::None, Some((key, node))) => expectation(key, node, cx)?,
+        (Found::None, None) => {
+            let problem = Diagnostic::new(Code::NoVerb, node.span, "this step does nothing");
+            cx.report(problem.expected(format!("one of the verbs {}", one_of(VERBS.iter().copied()))));
+            return None;
+        }
+    };
+    let step = Step {
+        span,
+        id,
+        name,
+        at,
+        to,
+        verb,
+        checks,
+        saves,
+        within,
+        eventually,
+        when,
+        optional,
+        idempotent,
+        lasts,
+        prove,
+    };
+    modifiers_fit(&step, cx);
+    Some(step)
+}
+
+fn expectation<'n>(key: &'n Key, node: &'n Node, cx: &'n Reading<'n>) -> Option<(Spanned<Verb>, Vec<Check>)> {
+    let (world, checks) = expect::alone(node, cx)?;
+    Some((Spanned::new(Verb::Expect(world), key.span.to(node.span)), checks))
+}
+
+/// A duration that is more than nothing: a wait without time cannot hold.
+fn some_time(node: &Node, cx: &Reading<'_>) -> Option<super::super::model::Time> {
+    let found = read::duration(node, cx)?;
+    if found.value == read::Given::Value(std::time::Duration::ZERO) {
+        cx.report(
+            Diagnostic::new(Code::OutOfRange, node.span, "nothing can happen in no time")
+                .expected("a duration above zero"),
+        );
+        return None;
+    }
+    Some(found)
+}
+
+enum Found {
+    None,
+    /// A verb stands here; empty when it was reported.
+    Verb(Option<Spanned<Verb>>),
+}
+
+/// The one verb beside the modifiers; `expect` is looked at elsewhere.
+fn the_verb<'n>(fields: &mut Fields<'n>, cx: &'n Reading<'n>) -> Found {
+    let mut keys: Vec<&Key> = Vec::new();
+    let mut first = Found::None;
+    for name in VERBS.iter().chain(VERBS_LATER).copied().filter(|name| *name != "expect") {
+        let Some((key, node)) = fields.entry(name) else { continue };
+        keys.push(key);
+        let read = if VERBS_LATER.contains(&name) {
+            cx.report(read::not_yet(key.span, &format!("the verb `{name}`")));
+            None
+        } else {
+            verbs::verb(name, node, cx).map(|verb| Spanned::new(verb, key.span.to(node.span)))
+        };
+        if let Found::None = first {
+            first = Found::Verb(read);
+        }
+    }
+    keys.sort_by_key(|key| key.span);
+    if let [one, two, ..] = keys.as_slice() {
+        let message = format!("a step has one verb, and this one has {}", one_of_all(&keys));
+        let problem = Diagnostic::new(Code::SeveralVerbs, two.span, message).label(one.span, "the first verb");
+        cx.report(problem.help("write one step for each"));
+    }
+    first
+}
+
+fn one_of_all(keys: &[&Key]) -> String {
+    keys.iter().map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(" and ")
+}
+
+/// Reports the keys that are neither verb nor modifier, and whether there are any.
+fn unknown_keys(fields: Fields<'_>) -> bool {
+    let any = !fields.rest_is_empty();
+    fields.finish_with(|key, problem| Diagnostic {
+        message: format!("{} is neither a verb nor a modifier", quote(&key.name)),
+        expected: Some(format!("a verb: {}", VERBS.join(" "))),
+        ..problem
+    });
+    any
+}
+
+fn saves<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Save>> {
+    let entries = read::map(node, "names, each with a JSONPath", cx)?;
+    let read = |(key, node): &'n (Key, Node)| {
+        let name: Word = word(key);
+        let good = read::check_name(&name.value, name.span, cx) && !is_reserved(&name, cx);
+        // A name whose path is wrong is still a name, so that its uses are no second mistake.
+        let path = read::text(node, cx).unwrap_or_else(|| Spanned::new("$".to_owned(), node.span));
+        matchers::json_path(&path.value, path.span, cx);
+        good.then_some(Save { name, path })
+    };
+    Some(entries.iter().filter_map(read).collect())
+}
+
+fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
+    let reserved = RESERVED.contains(&name.value.as_str());
+    if reserved {
+        let message = format!("`{}` means something else in expressions", name.value);
+        cx.report(Diagnostic::new(Code::Name, name.span, message).expected("another name"));
+    }
+    reserved
+}
+
+/// Modifiers that this verb would ignore are mistakes.
+fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
+    let (name, asks) = match &step.verb.value {
+        Verb::Http(_) => ("http", true),
+        Verb::Tcp(_) => ("tcp", true),
+        Verb::Exec(_) => ("exec", true),
+        Verb::Stream(_) => ("stream", true),
+        Verb::Expect(_) => ("expect", false),
+        Verb::Fault(_) => ("fault", false),
+        Verb::Heal(_) => ("heal", false),
+        Verb::Collect(_) => ("collect", false),
+        Verb::Say(_) => ("say", false),
+    };
+    let refuse = |modifier: &str, span: Option<Span>| {
+        if let Some(span) = span {
+            cx.report(Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`")));
+        }
+    };
+    let is_fault = matches!(step.verb.value, Verb::Fault(_));
+    let repeats = asks || matches!(step.verb.value, Verb::Expect(_));
+    if !asks {
+        refuse("at", step.at.as_ref().map(|at| at.span));
+        refuse("to", step.to.as_ref().map(|to| to.span));
+        refuse("save", step.saves.first().map(|save| save.name.span));
+    }
+    if !repeats {
+        refuse("eventually", step.eventually.as_ref().map(|time| time.span));
+    }
+    if !is_fault {
+        refuse("for", step.lasts.as_ref().map(|time| time.span));
+        refuse("prove", step.prove.as_ref().map(|share| share.span));
+    }
+}
