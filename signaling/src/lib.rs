@@ -1,1 +1,14 @@
-//! .
+//! The rendezvous server: introduces the peers of a mesh to each other and carries their signed signals.
+//!
+//! [`rooms`] decides, without sockets or clocks; [`server`] is the WebSocket shell around it; [`cli`] is the command. What
+//! lives here never looks inside a signal, never depends on the mesh crate, and holds no secret: it knows the public root
+//! key of each mesh that it serves, and forgets everything when it stops.
+
+pub mod cli;
+mod hub;
+pub mod limits;
+pub mod rooms;
+pub mod server;
+mod socket;
+
+pub use server::{Config, serve};

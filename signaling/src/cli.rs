@@ -1,0 +1,131 @@
+//! The command: of the `meshproof-signaling` binary and of `meshproof signaling`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use meshproof_proto::id::{Name, PeerId};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{Config, serve};
+
+/// Introduce the peers of a mesh to each other.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// A mesh to serve and its public root key; may be given several times
+    #[arg(
+        long = "mesh",
+        value_name = "NAME=ROOT-KEY",
+        env = "MESHPROOF_MESHES",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub meshes: Vec<MeshRoot>,
+    /// Write the URL into this file once connections are accepted; it goes when the server stops
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// `NAME=ROOT-KEY`: a mesh and its public root key in base32.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshRoot {
+    pub name: Name,
+    pub root: PeerId,
+}
+
+/// The text is not `NAME=ROOT-KEY`.
+#[derive(Debug, Error)]
+pub enum BadMeshRoot {
+    #[error("`NAME=ROOT-KEY` was expected, there is no `=`")]
+    NoEquals,
+    #[error(transparent)]
+    Name(#[from] meshproof_proto::id::BadName),
+    #[error(transparent)]
+    Root(#[from] meshproof_proto::id::BadPeerId),
+}
+
+impl FromStr for MeshRoot {
+    type Err = BadMeshRoot;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, root) = text.trim().split_once('=').ok_or(BadMeshRoot::NoEquals)?;
+        Ok(Self { name: name.parse()?, root: root.parse()? })
+    }
+}
+
+/// Serves until SIGTERM or SIGINT. Prints `listening on ws://ADDRESS:PORT/mesh` once connections are accepted, so that a
+/// parent can read where. Logs go to whatever `tracing` subscriber the caller has installed.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let meshes = distinct(args.meshes)?;
+    // before the line that makes a parent believe that it may send them
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let url = format!("ws://{}/mesh", listener.local_addr()?);
+    let _ready = args.ready_file.map(|path| ReadyFile::write(path, &url)).transpose()?;
+    announce(&url).context("cannot say on stdout where the server listens")?;
+
+    let shutdown = CancellationToken::new();
+    let serving = serve(listener, Config::new(meshes), shutdown.clone());
+    let stopping = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    };
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stopping => serving.await,
+    };
+    served.context("the listener broke")
+}
+
+fn distinct(meshes: Vec<MeshRoot>) -> anyhow::Result<Vec<(Name, PeerId)>> {
+    let mut roots = BTreeMap::new();
+    for MeshRoot { name, root } in meshes {
+        if roots.insert(name.clone(), root).is_some_and(|former| former != root) {
+            anyhow::bail!("mesh `{name}` is given with two root keys; keep one");
+        }
+    }
+    Ok(roots.into_iter().collect())
+}
+
+fn announce(url: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on {url}")?;
+    stdout.flush()
+}
+
+/// Holds the URL while the server listens.
+struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    /// Whoever sees the file sees all of it.
+    fn write(path: PathBuf, url: &str) -> anyhow::Result<Self> {
+        let unfinished = path.with_added_extension("part");
+        let written = std::fs::write(&unfinished, format!("{url}\n"));
+        written.and_then(|()| std::fs::rename(&unfinished, &path)).with_context(|| cannot_write(&path))?;
+        Ok(Self(path))
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write the ready file {}", path.display())
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        // somebody may have removed it before
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

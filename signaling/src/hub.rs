@@ -1,0 +1,156 @@
+//! The one owner of the rooms: sockets tell it what came, it puts what is to be sent into their queues.
+//!
+//! It never waits for a socket. Whoever does not empty its queue is cut off; the others do not notice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::extract::ws::Utf8Bytes;
+use meshproof_proto::identity::UnixSeconds;
+use meshproof_proto::limits::SIGNALING_QUEUE;
+use meshproof_proto::rendezvous::ToPeer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::limits;
+use crate::rooms::{CloseReason, ConnId, Input, Nonce, Now, Output, Rooms};
+
+/// From a socket to the hub.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Opened { conn: ConnId, nonce: Nonce, outbox: Outbox },
+    Heard { conn: ConnId, input: Input },
+}
+
+/// From the hub to a socket.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// The permit is the text's share of the queue's bytes; it goes when the text is written.
+    Text(Utf8Bytes, OwnedSemaphorePermit),
+    Close(CloseReason),
+}
+
+/// The hub's end of a socket's queue.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: mpsc::Sender<Outgoing>,
+    bytes: Arc<Semaphore>,
+    overrun: CancellationToken,
+}
+
+/// The socket's end of its queue.
+pub(crate) struct Inbox {
+    pub(crate) queue: mpsc::Receiver<Outgoing>,
+    /// Cancelled when the queue was full: the peer does not read.
+    pub(crate) overrun: CancellationToken,
+}
+
+/// A queue bounded in messages and in bytes.
+pub(crate) fn queue() -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(SIGNALING_QUEUE);
+    let overrun = CancellationToken::new();
+    let bytes = Arc::new(Semaphore::new(limits::QUEUED_BYTES));
+    (Outbox { queue: sender, bytes, overrun: overrun.clone() }, Inbox { queue: receiver, overrun })
+}
+
+/// The queue of a socket is full.
+struct Overrun;
+
+impl Outbox {
+    fn send(&self, text: Utf8Bytes) -> Result<(), Overrun> {
+        let bytes = u32::try_from(text.len()).map_err(|_| Overrun)?;
+        let share = Arc::clone(&self.bytes).try_acquire_many_owned(bytes).map_err(|_| Overrun)?;
+        self.queue.try_send(Outgoing::Text(text, share)).map_err(|_| Overrun)
+    }
+
+    fn close(self, reason: CloseReason) {
+        if self.queue.try_send(Outgoing::Close(reason)).is_err() {
+            self.overrun.cancel();
+        }
+    }
+}
+
+pub(crate) struct Hub {
+    rooms: Rooms,
+    sockets: HashMap<ConnId, Outbox>,
+}
+
+impl Hub {
+    pub(crate) fn new(rooms: Rooms) -> Self {
+        Self { rooms, sockets: HashMap::new() }
+    }
+
+    /// Runs until `stop`; then the sockets' queues end.
+    pub(crate) async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+        loop {
+            let timeout = self.rooms.poll_timeout();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = at(timeout) => self.rooms.handle_timeout(Instant::now()),
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => self.take(arrival),
+                    None => return,
+                },
+            }
+            self.act();
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Opened { conn, nonce, outbox } => {
+                self.sockets.insert(conn, outbox);
+                self.rooms.handle(conn, Input::Connected { nonce }, now());
+            }
+            Arrival::Heard { conn, input } => {
+                if matches!(input, Input::Disconnected) {
+                    self.sockets.remove(&conn);
+                }
+                self.rooms.handle(conn, input, now());
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(output) = self.rooms.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send(&to, &message),
+                Output::Close { conn, reason } => {
+                    tracing::info!(conn = conn.0, ?reason, "connection closes");
+                    if let Some(outbox) = self.sockets.remove(&conn) {
+                        outbox.close(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: &[ConnId], message: &ToPeer) {
+        if let ToPeer::Refused { reason } = message {
+            tracing::warn!(?to, reason, "peer refused");
+        }
+        let text = Utf8Bytes::from(serde_json::to_string(message).expect("a message is plain data"));
+        for conn in to {
+            let Some(outbox) = self.sockets.get(conn) else { continue };
+            if outbox.send(text.clone()).is_err() {
+                tracing::warn!(conn = conn.0, "peer does not read what is sent to it: cut off");
+                outbox.overrun.cancel();
+                self.sockets.remove(conn);
+                self.rooms.handle(*conn, Input::Disconnected, now());
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix: UnixSeconds(since_1970.as_secs()) }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

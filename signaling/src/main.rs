@@ -1,0 +1,20 @@
+//! The rendezvous server as a program of its own.
+
+use clap::Parser;
+use meshproof_signaling::cli;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(name = "meshproof-signaling", version, about)]
+struct Command {
+    #[command(flatten)]
+    args: cli::Args,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    cli::run(command.args).await
+}

@@ -1,0 +1,277 @@
+//! Who is registered where, and who hears what: the whole decision of the signaling server, pure.
+//!
+//! Every connection is *challenged* until it is *registered*; a refused, replaced or leaving connection is forgotten at
+//! once, so nothing is ever sent to it after its `Close`. A peer has one connection: registering again replaces the former
+//! one, and the others notice nothing unless its chain changed. Signals are carried, never opened; their receivers judge.
+//! Nothing here is worth keeping: after a restart peers register again.
+
+#[cfg(test)]
+mod properties;
+mod refusal;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::{self, Chain, Signed, TrustError, UnixSeconds};
+use meshproof_proto::limits::SIGNAL_BYTES;
+use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
+use meshproof_proto::version::{PROTOCOL, Version};
+
+pub use refusal::Refusal;
+use room::{Member, Room};
+
+use crate::limits;
+
+/// One WebSocket. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Random bytes that a peer signs to show that it holds its key now.
+pub type Nonce = [u8; 32];
+
+/// The time twice: one that only goes forward, for deadlines, and the wall's, for the expiry of grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub instant: Instant,
+    pub unix: UnixSeconds,
+}
+
+/// What happened on a connection.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The nonce is fresh from the operating system.
+    Connected {
+        nonce: Nonce,
+    },
+    Message(ToServer),
+    /// Something came that is no message; the text says what is wrong with it.
+    Unreadable(String),
+    Disconnected,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The same message to each of these, in this order.
+    Send { to: Vec<ConnId>, message: ToPeer },
+    /// Last output for this connection.
+    Close { conn: ConnId, reason: CloseReason },
+}
+
+/// Why a connection closes; a refusal's text went ahead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    Refused,
+    /// The peer registered on another connection.
+    Replaced,
+    /// The peer said so.
+    Left,
+}
+
+/// The meshes of a server with their registered peers.
+pub struct Rooms {
+    rooms: BTreeMap<Name, Room>,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Of the challenged connections, earliest first.
+    deadlines: BTreeSet<(Instant, ConnId)>,
+    register_within: Duration,
+    outputs: VecDeque<Output>,
+}
+
+impl std::fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rooms({} meshes, {} connections)", self.rooms.len(), self.conns.len())
+    }
+}
+
+enum Conn {
+    Challenged { nonce: Nonce, deadline: Instant },
+    Registered { mesh: Name, peer: PeerId },
+}
+
+struct Registration {
+    conn: ConnId,
+    nonce: Nonce,
+    protocol: Version,
+    mesh: Name,
+    chain: Chain,
+    proof: Vec<u8>,
+}
+
+impl Rooms {
+    /// `meshes` with the public root key of each; `register_within` counts from the challenge.
+    pub fn new(meshes: impl IntoIterator<Item = (Name, PeerId)>, register_within: Duration) -> Self {
+        Self {
+            rooms: meshes.into_iter().map(|(name, root)| (name, Room::new(root))).collect(),
+            conns: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            register_within,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Input of a connection that is not known (any more) has no effect.
+    pub fn handle(&mut self, conn: ConnId, input: Input, now: Now) {
+        match input {
+            Input::Connected { nonce } => self.challenge(conn, nonce, now.instant),
+            Input::Message(message) => {
+                if let Err(refusal) = self.message(conn, message, now) {
+                    self.refuse(conn, &refusal);
+                }
+            }
+            Input::Unreadable(error) => self.refuse(conn, &Refusal::Unreadable(error)),
+            Input::Disconnected => self.forget(conn),
+        }
+    }
+
+    /// Refuses the connections that did not register in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((deadline, conn)) = self.deadlines.first().copied() {
+            if deadline > now {
+                break;
+            }
+            self.refuse(conn, &Refusal::Late { after: self.register_within });
+        }
+    }
+
+    /// When [`Rooms::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// What is to be done next; call until there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn challenge(&mut self, conn: ConnId, nonce: Nonce, now: Instant) {
+        let deadline = now + self.register_within;
+        self.conns.insert(conn, Conn::Challenged { nonce, deadline });
+        self.deadlines.insert((deadline, conn));
+        self.send(conn, ToPeer::Challenge { protocol: PROTOCOL, nonce: nonce.to_vec() });
+    }
+
+    fn message(&mut self, conn: ConnId, message: ToServer, now: Now) -> Result<(), Refusal> {
+        match (self.conns.get(&conn), message) {
+            (None, _) => Ok(()),
+            (Some(Conn::Challenged { nonce, .. }), ToServer::Register { protocol, mesh, chain, proof }) => {
+                let asked = Registration { conn, nonce: *nonce, protocol, mesh, chain: *chain, proof };
+                self.register(asked, now.unix)
+            }
+            (Some(Conn::Registered { .. }), ToServer::Register { .. }) => Err(Refusal::AlreadyRegistered),
+            (Some(Conn::Challenged { .. }), ToServer::Signal { .. }) => Err(Refusal::NotRegistered),
+            (Some(Conn::Registered { mesh, peer }), ToServer::Signal { to, signal }) => {
+                let (mesh, from) = (mesh.clone(), *peer);
+                self.forward(conn, (&mesh, from, to), signal)
+            }
+            (Some(_), ToServer::Leave) => {
+                self.forget(conn);
+                self.outputs.push_back(Output::Close { conn, reason: CloseReason::Left });
+                Ok(())
+            }
+        }
+    }
+
+    fn register(&mut self, asked: Registration, now: UnixSeconds) -> Result<(), Refusal> {
+        let (peer, member) = self.vet(&asked, now)?;
+        let Registration { conn, mesh, chain, .. } = asked;
+        let room = self.rooms.get_mut(&mesh).expect("vetting found the mesh");
+        let former = room.enter(peer, member);
+        let (others, peers) = (room.conns_without(&peer), room.chains_without(&peer));
+        if let Some(Conn::Challenged { deadline, .. }) = self.conns.insert(conn, Conn::Registered { mesh, peer }) {
+            self.deadlines.remove(&(deadline, conn));
+        }
+        if let Some(former) = &former {
+            self.conns.remove(&former.conn);
+            self.outputs.push_back(Output::Close { conn: former.conn, reason: CloseReason::Replaced });
+        }
+        self.send(conn, ToPeer::Welcome { peers });
+        if former.is_none_or(|former| former.chain != chain) {
+            self.broadcast(others, ToPeer::Joined { chain: Box::new(chain) });
+        }
+        Ok(())
+    }
+
+    /// Whether the peer is who it says, belongs here, and has a place. The cheap checks come first.
+    fn vet(&self, asked: &Registration, now: UnixSeconds) -> Result<(PeerId, Member), Refusal> {
+        let Registration { conn, nonce, protocol, mesh, chain, proof } = asked;
+        PROTOCOL.check(*protocol).map_err(|_| Refusal::Version { theirs: *protocol })?;
+        let room = self.rooms.get(mesh).ok_or_else(|| Refusal::UnknownMesh(mesh.clone()))?;
+        let bytes = json_bytes(chain);
+        if bytes > limits::CHAIN_BYTES {
+            return Err(Refusal::ChainTooLarge(bytes));
+        }
+        let peer = chain.verify(&room.root, mesh, now).map_err(|error| untrusted(mesh, error))?.peer;
+        identity::verify(&peer, REGISTER_LABEL, nonce, proof).map_err(|_| Refusal::BadProof)?;
+        let member = Member { conn: *conn, chain: chain.clone(), bytes: bytes + 1 };
+        if !room.has_place(&peer, &member) {
+            return Err(Refusal::Full(mesh.clone()));
+        }
+        Ok((peer, member))
+    }
+
+    fn forward(&mut self, conn: ConnId, way: (&Name, PeerId, PeerId), signal: Signed) -> Result<(), Refusal> {
+        let (mesh, from, to) = way;
+        if signal.text.len() > SIGNAL_BYTES {
+            return Err(Refusal::SignalTooLarge(signal.text.len()));
+        }
+        match self.rooms.get(mesh).and_then(|room| room.conn_of(&to)) {
+            Some(receiver) => self.send(receiver, ToPeer::Signal { from, signal }),
+            None => self.send(conn, ToPeer::Undeliverable { to }),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, conn: ConnId, refusal: &Refusal) {
+        if !self.conns.contains_key(&conn) {
+            return;
+        }
+        self.send(conn, ToPeer::Refused { reason: refusal.to_string() });
+        self.forget(conn);
+        self.outputs.push_back(Output::Close { conn, reason: CloseReason::Refused });
+    }
+
+    /// Nothing is sent to this connection from now on; the others hear that its peer left.
+    fn forget(&mut self, conn: ConnId) {
+        match self.conns.remove(&conn) {
+            None => {}
+            Some(Conn::Challenged { deadline, .. }) => {
+                self.deadlines.remove(&(deadline, conn));
+            }
+            Some(Conn::Registered { mesh, peer }) => {
+                let room = self.rooms.get_mut(&mesh).expect("a peer is registered only in a mesh that is served");
+                room.leave(&peer);
+                let others = room.conns_without(&peer);
+                self.broadcast(others, ToPeer::Left { peer });
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: ToPeer) {
+        self.outputs.push_back(Output::Send { to: vec![conn], message });
+    }
+
+    fn broadcast(&mut self, to: Vec<ConnId>, message: ToPeer) {
+        if !to.is_empty() {
+            self.outputs.push_back(Output::Send { to, message });
+        }
+    }
+}
+
+/// The other errors say what to do by themselves.
+fn untrusted(mesh: &Name, error: TrustError) -> Refusal {
+    match error {
+        TrustError::BadSignature(_) | TrustError::Unreadable(_) => Refusal::NotOfThisRoot { mesh: mesh.clone(), error },
+        TrustError::OtherMesh { .. } | TrustError::NameNotGranted { .. } | TrustError::Expired { .. } => {
+            Refusal::Trust(error)
+        }
+    }
+}
+
+fn json_bytes(chain: &Chain) -> usize {
+    serde_json::to_vec(chain).expect("a chain is plain data").len()
+}

@@ -1,0 +1,67 @@
+//! The registered peers of one mesh.
+
+use std::collections::BTreeMap;
+
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::Chain;
+use meshproof_proto::limits::PEERS_PER_MESH;
+
+use super::ConnId;
+use crate::limits;
+
+pub(super) struct Room {
+    pub(super) root: PeerId,
+    members: BTreeMap<PeerId, Member>,
+    /// Of all members' chains as JSON, with a comma each.
+    bytes: usize,
+}
+
+pub(super) struct Member {
+    pub(super) conn: ConnId,
+    pub(super) chain: Chain,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    pub(super) fn new(root: PeerId) -> Self {
+        Self { root, members: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Whether `member` may come in as `peer`: as a newcomer, or in the place of its former self.
+    pub(super) fn has_place(&self, peer: &PeerId, member: &Member) -> bool {
+        let former = self.members.get(peer);
+        let others = self.members.len() - usize::from(former.is_some());
+        let bytes = self.bytes - former.map_or(0, |former| former.bytes);
+        others < PEERS_PER_MESH && bytes + member.bytes <= limits::CHAINS_BYTES
+    }
+
+    /// Returns the peer's former self, if it was here.
+    pub(super) fn enter(&mut self, peer: PeerId, member: Member) -> Option<Member> {
+        self.bytes += member.bytes;
+        let former = self.members.insert(peer, member);
+        self.bytes -= former.as_ref().map_or(0, |former| former.bytes);
+        former
+    }
+
+    pub(super) fn leave(&mut self, peer: &PeerId) {
+        if let Some(member) = self.members.remove(peer) {
+            self.bytes -= member.bytes;
+        }
+    }
+
+    pub(super) fn conn_of(&self, peer: &PeerId) -> Option<ConnId> {
+        self.members.get(peer).map(|member| member.conn)
+    }
+
+    pub(super) fn chains_without(&self, peer: &PeerId) -> Vec<Chain> {
+        self.without(peer).map(|member| member.chain.clone()).collect()
+    }
+
+    pub(super) fn conns_without(&self, peer: &PeerId) -> Vec<ConnId> {
+        self.without(peer).map(|member| member.conn).collect()
+    }
+
+    fn without(&self, peer: &PeerId) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |(id, _)| *id != peer).map(|(_, member)| member)
+    }
+}

@@ -1,0 +1,297 @@
+//! What each input does, case by case.
+
+use meshproof_proto::identity::{Capability, Grant, Key, Role, Token};
+use meshproof_proto::limits::{PEERS_PER_MESH, ROSTER_BYTES};
+
+use super::*;
+
+const WITHIN: Duration = Duration::from_secs(5);
+const NONCE: Nonce = [7; 32];
+const ROOT: u8 = 1;
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().expect("a good name")
+}
+
+/// An instance with the token of a mesh whose root is made from `ROOT`.
+pub(super) struct Peer {
+    pub(super) key: Key,
+    pub(super) chain: Chain,
+    pub(super) mesh: Name,
+}
+
+impl Peer {
+    pub(super) fn new(seed: u8, mesh: &str) -> Self {
+        Self::under(ROOT, seed, mesh)
+    }
+
+    fn under(root: u8, seed: u8, mesh: &str) -> Self {
+        let key = Key::from_seed([seed; 32]);
+        let chain = token(root, mesh).claim(&name(&format!("peer-{seed}")), key.public());
+        Self { key, chain, mesh: name(mesh) }
+    }
+
+    pub(super) fn id(&self) -> PeerId {
+        self.key.public()
+    }
+
+    pub(super) fn register(&self, nonce: &Nonce) -> ToServer {
+        ToServer::Register {
+            protocol: PROTOCOL,
+            mesh: self.mesh.clone(),
+            chain: Box::new(self.chain.clone()),
+            proof: self.key.sign(REGISTER_LABEL, nonce),
+        }
+    }
+}
+
+fn token(root: u8, mesh: &str) -> Token {
+    Token::issue(&Key::from_seed([root; 32]), [200; 32], |token| Grant {
+        mesh: name(mesh),
+        names: "*".to_owned(),
+        role: Role::Agent,
+        capabilities: Capability::ALL.into(),
+        not_after: UnixSeconds(1_000),
+        token,
+    })
+}
+
+fn rooms() -> Rooms {
+    let root = Key::from_seed([ROOT; 32]).public();
+    Rooms::new([(name("dev"), root), (name("prod"), root)], WITHIN)
+}
+
+pub(super) fn drain(rooms: &mut Rooms) -> Vec<Output> {
+    std::iter::from_fn(|| rooms.poll_output()).collect()
+}
+
+/// The rooms at a moment that does not move by itself.
+struct Scene {
+    rooms: Rooms,
+    now: Now,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { rooms: rooms(), now: Now { instant: Instant::now(), unix: UnixSeconds(900) } }
+    }
+
+    fn put(&mut self, conn: u64, input: Input) -> Vec<Output> {
+        self.rooms.handle(ConnId(conn), input, self.now);
+        drain(&mut self.rooms)
+    }
+
+    fn say(&mut self, conn: u64, message: ToServer) -> Vec<Output> {
+        self.put(conn, Input::Message(message))
+    }
+
+    fn join(&mut self, conn: u64, peer: &Peer) -> Vec<Output> {
+        self.put(conn, Input::Connected { nonce: NONCE });
+        self.say(conn, peer.register(&NONCE))
+    }
+
+    /// What a newcomer that says this is told before its connection closes.
+    fn refusal(&mut self, conn: u64, message: ToServer) -> String {
+        self.put(conn, Input::Connected { nonce: NONCE });
+        refused(conn, self.say(conn, message))
+    }
+}
+
+fn send(conn: u64, message: ToPeer) -> Output {
+    Output::Send { to: vec![ConnId(conn)], message }
+}
+
+fn close(conn: u64, reason: CloseReason) -> Output {
+    Output::Close { conn: ConnId(conn), reason }
+}
+
+fn refused(conn: u64, outputs: Vec<Output>) -> String {
+    match <[Output; 2]>::try_from(outputs).expect("a reason and a close") {
+        [Output::Send { to, message: ToPeer::Refused { reason } }, closed] => {
+            assert_eq!((to, closed), (vec![ConnId(conn)], close(conn, CloseReason::Refused)));
+            reason
+        }
+        other => panic!("refused and closed was expected, not {other:?}"),
+    }
+}
+
+fn signal(text: &str) -> Signed {
+    Signed { text: text.to_owned(), signature: vec![1, 2, 3] }
+}
+
+#[test]
+fn a_newcomer_is_challenged_welcomed_with_those_before_it_and_announced_to_them() {
+    let mut scene = Scene::new();
+    let (a, b, c) = (Peer::new(10, "dev"), Peer::new(11, "dev"), Peer::new(12, "prod"));
+    let challenge = send(1, ToPeer::Challenge { protocol: PROTOCOL, nonce: NONCE.to_vec() });
+    assert_eq!(scene.put(1, Input::Connected { nonce: NONCE }), [challenge]);
+    assert_eq!(scene.say(1, a.register(&NONCE)), [send(1, ToPeer::Welcome { peers: vec![] })]);
+    assert_eq!(scene.join(9, &c), [send(9, ToPeer::Welcome { peers: vec![] })], "another mesh sees nobody");
+    assert_eq!(
+        scene.join(2, &b),
+        [
+            send(2, ToPeer::Welcome { peers: vec![a.chain.clone()] }),
+            send(1, ToPeer::Joined { chain: Box::new(b.chain.clone()) }),
+        ]
+    );
+}
+
+#[test]
+fn who_leaves_or_loses_its_connection_is_gone_for_the_others() {
+    let mut scene = Scene::new();
+    let (a, b) = (Peer::new(10, "dev"), Peer::new(11, "dev"));
+    scene.join(1, &a);
+    scene.join(2, &b);
+    let left = send(1, ToPeer::Left { peer: b.id() });
+    assert_eq!(scene.say(2, ToServer::Leave), [left.clone(), close(2, CloseReason::Left)]);
+    assert_eq!(scene.put(2, Input::Disconnected), [], "and only once");
+    scene.join(3, &b);
+    assert_eq!(scene.put(3, Input::Disconnected), [left]);
+}
+
+#[test]
+fn signals_go_unread_to_registered_peers_of_the_same_mesh_and_nowhere_else() {
+    let mut scene = Scene::new();
+    let (a, b, c) = (Peer::new(10, "dev"), Peer::new(11, "dev"), Peer::new(12, "prod"));
+    for (conn, peer) in [(1, &a), (2, &b), (3, &c)] {
+        scene.join(conn, peer);
+    }
+    let nonsense = signal("not even JSON");
+    let to_b = ToServer::Signal { to: b.id(), signal: nonsense.clone() };
+    assert_eq!(scene.say(1, to_b), [send(2, ToPeer::Signal { from: a.id(), signal: nonsense.clone() })]);
+    let to_c = ToServer::Signal { to: c.id(), signal: nonsense };
+    assert_eq!(scene.say(1, to_c), [send(1, ToPeer::Undeliverable { to: c.id() })]);
+}
+
+#[test]
+fn registering_again_replaces_the_former_connection_unnoticed_by_the_others() {
+    let mut scene = Scene::new();
+    let (a, b) = (Peer::new(10, "dev"), Peer::new(11, "dev"));
+    scene.join(1, &a);
+    scene.join(2, &b);
+    let welcome = send(3, ToPeer::Welcome { peers: vec![a.chain.clone()] });
+    assert_eq!(scene.join(3, &b), [close(2, CloseReason::Replaced), welcome]);
+    assert_eq!(scene.put(2, Input::Disconnected), [], "the former connection's end is not the peer's");
+    let to_b = ToServer::Signal { to: b.id(), signal: signal("{}") };
+    assert_eq!(scene.say(1, to_b), [send(3, ToPeer::Signal { from: a.id(), signal: signal("{}") })]);
+
+    let renamed = Peer { chain: token(ROOT, "dev").claim(&name("renamed"), b.id()), ..b };
+    let joined = send(1, ToPeer::Joined { chain: Box::new(renamed.chain.clone()) });
+    assert_eq!(scene.join(4, &renamed).last(), Some(&joined), "a changed chain is told");
+}
+
+#[test]
+fn another_version_is_refused_with_both_versions_and_the_side_to_upgrade() {
+    let mut scene = Scene::new();
+    for (major, older) in [(0, "peer"), (2, "server")] {
+        let mut message = Peer::new(10, "dev").register(&NONCE);
+        if let ToServer::Register { protocol, .. } = &mut message {
+            *protocol = Version { major, minor: 7 };
+        }
+        let reason = scene.refusal(u64::from(major), message);
+        assert_eq!(
+            reason,
+            format!("the peer speaks protocol {major}.7, the signaling server {PROTOCOL}; upgrade the {older}")
+        );
+    }
+}
+
+#[test]
+fn refusals_name_the_cause_and_what_to_do() {
+    let mut scene = Scene::new();
+    let a = Peer::new(10, "dev");
+    let foreign = Peer::under(2, 10, "dev");
+    let unknown = Peer::new(10, "staging");
+    let misplaced = Peer { mesh: name("prod"), ..Peer::new(10, "dev") };
+    let thief = Peer { key: Key::from_seed([99; 32]), ..Peer::new(10, "dev") };
+    let wordy = Peer { chain: token(ROOT, &"m".repeat(63)).claim(&name("a"), a.id()), ..Peer::new(10, "dev") };
+    let cases = [
+        (foreign.register(&NONCE), "use a token of the root key that the signaling server has for it"),
+        (unknown.register(&NONCE), "mesh `staging` is not served here; check"),
+        (misplaced.register(&NONCE), "the grant is for mesh `dev`, this is mesh `prod`; use a token of this mesh"),
+        (wordy.register(&NONCE), "use a token of this mesh"),
+        (thief.register(&NONCE), "the proof is not the instance key's signature"),
+        (a.register(&[8; 32]), "sign the newest nonce"),
+        (ToServer::Signal { to: a.id(), signal: signal("{}") }, "register first"),
+    ];
+    for (conn, (message, expected)) in (1..).zip(cases) {
+        let reason = scene.refusal(conn, message);
+        assert!(reason.contains(expected), "{reason}");
+    }
+    scene.now.unix = UnixSeconds(5_000);
+    let reason = scene.refusal(90, a.register(&NONCE));
+    assert!(reason.contains("make a new token, or compare the clocks"), "{reason}");
+}
+
+#[test]
+fn a_registered_peer_that_breaks_the_rules_is_refused_and_gone_for_the_others() {
+    let b = Peer::new(11, "dev");
+    let large = signal(&"x".repeat(SIGNAL_BYTES + 1));
+    let cases = [
+        (Input::Message(b.register(&NONCE)), "registered already; open another one"),
+        (Input::Message(ToServer::Signal { to: b.id(), signal: large }), "over the limit of 65536; send fewer"),
+        (Input::Unreadable("expected value".to_owned()), "not a message of protocol 1.0: expected value"),
+    ];
+    for (input, expected) in cases {
+        let mut scene = Scene::new();
+        scene.join(1, &Peer::new(10, "dev"));
+        scene.join(2, &b);
+        let mut outputs = scene.put(2, input);
+        assert_eq!(outputs.remove(1), send(1, ToPeer::Left { peer: b.id() }));
+        let reason = refused(2, outputs);
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn who_does_not_register_in_time_is_refused_and_who_did_is_not() {
+    let mut scene = Scene::new();
+    let start = scene.now.instant;
+    scene.join(1, &Peer::new(10, "dev"));
+    assert_eq!(scene.rooms.poll_timeout(), None);
+    scene.put(2, Input::Connected { nonce: NONCE });
+    assert_eq!(scene.rooms.poll_timeout(), Some(start + WITHIN));
+    scene.rooms.handle_timeout(start + WITHIN - Duration::from_millis(1));
+    assert_eq!(drain(&mut scene.rooms), []);
+    scene.rooms.handle_timeout(start + WITHIN);
+    assert!(refused(2, drain(&mut scene.rooms)).contains("nobody registered within 5s"));
+    assert_eq!(scene.rooms.poll_timeout(), None);
+    assert_eq!(scene.say(2, Peer::new(11, "dev").register(&NONCE)), [], "too late");
+}
+
+#[test]
+fn a_room_is_full_at_its_limit_of_peers_but_a_member_may_return() {
+    let member = |conn| Member { conn: ConnId(conn), chain: Peer::new(10, "dev").chain, bytes: 900 };
+    let id = |number: usize| PeerId(std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(0)));
+    let mut room = Room::new(id(0));
+    for number in 0..PEERS_PER_MESH {
+        assert!(room.has_place(&id(number), &member(0)));
+        room.enter(id(number), member(0));
+    }
+    assert!(!room.has_place(&id(PEERS_PER_MESH), &member(1)));
+    assert!(room.has_place(&id(3), &member(1)));
+    room.leave(&id(4));
+    assert!(room.has_place(&id(PEERS_PER_MESH), &member(1)));
+}
+
+#[test]
+fn a_roster_never_outgrows_one_message() {
+    let chain = Peer::new(10, "dev").chain;
+    let bytes = json_bytes(&chain) + 1;
+    let id = |number: u8| PeerId([number; 32]);
+    let mut room = Room::new(id(0));
+    let share = limits::CHAINS_BYTES / 2 - bytes;
+    for number in [1, 2] {
+        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), bytes: share });
+    }
+    for number in [3, 4] {
+        assert!(room.has_place(&id(number), &Member { conn: ConnId(0), chain: chain.clone(), bytes }));
+        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), bytes });
+    }
+    assert!(!room.has_place(&id(5), &Member { conn: ConnId(0), chain: chain.clone(), bytes }));
+
+    let honest = token(ROOT, &"m".repeat(63)).claim(&name(&"n".repeat(63)), id(7));
+    assert!(json_bytes(&honest) * PEERS_PER_MESH < limits::CHAINS_BYTES, "{}", json_bytes(&honest));
+    let empty = serde_json::to_string(&ToPeer::Welcome { peers: vec![] }).expect("plain data");
+    assert!(empty.len() + limits::CHAINS_BYTES <= ROSTER_BYTES);
+}

@@ -1,0 +1,164 @@
+//! The network's side: accepts connections, turns `/mesh` into WebSockets, and answers `/healthz`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use meshproof_proto::id::{Name, PeerId};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::hub::{Arrival, Hub};
+use crate::limits;
+use crate::rooms::{ConnId, Nonce, Rooms};
+use crate::socket::{self, Post, Pulse};
+
+/// What a server serves, and how patient it is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Each mesh with its public root key.
+    pub meshes: Vec<(Name, PeerId)>,
+    /// From the connection to the WebSocket, and from the challenge to the registration.
+    pub register_deadline: Duration,
+    pub ping_every: Duration,
+    /// A peer from which nothing came for so long, not even answers to pings, is gone.
+    pub silence: Duration,
+}
+
+impl Config {
+    /// These meshes, with the patience of [`crate::limits`].
+    pub fn new(meshes: Vec<(Name, PeerId)>) -> Self {
+        Self {
+            meshes,
+            register_deadline: limits::REGISTER_DEADLINE,
+            ping_every: limits::PING_EVERY,
+            silence: limits::SILENCE,
+        }
+    }
+}
+
+struct Server {
+    hub: mpsc::Sender<Arrival>,
+    register_deadline: Duration,
+    pulse: Pulse,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    connections: AtomicU64,
+}
+
+/// One connection's share of the server; the permit goes with the last task that serves it.
+#[derive(Clone)]
+struct Visit {
+    server: Arc<Server>,
+    permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Serves until `shutdown`, then closes every socket and returns in less than half a second.
+///
+/// # Errors
+///
+/// The listener's, when it failed to accept for ten seconds.
+pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> io::Result<()> {
+    let (hub, arrivals) = mpsc::channel(limits::ARRIVALS);
+    let stop = shutdown.child_token();
+    let server = Arc::new(Server {
+        hub,
+        register_deadline: config.register_deadline,
+        pulse: Pulse { ping_every: config.ping_every, silence: config.silence },
+        tasks: TaskTracker::new(),
+        stop: stop.clone(),
+        connections: AtomicU64::new(0),
+    });
+    let rooms = Rooms::new(config.meshes, config.register_deadline);
+    server.tasks.spawn(Hub::new(rooms).run(arrivals, stop.clone()));
+    let served = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        error = accept(&listener, &server) => Err(error),
+    };
+    stop.cancel();
+    server.tasks.close();
+    server.tasks.wait().await;
+    served
+}
+
+/// Accepts while there is room; returns the error that ends it.
+async fn accept(listener: &TcpListener, server: &Arc<Server>) -> io::Error {
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let mut failures = 0;
+    loop {
+        let permit = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                failures = 0;
+                let visit = Visit { server: Arc::clone(server), permit: Arc::new(permit) };
+                server.tasks.spawn(visit_http(stream, visit));
+            }
+            Err(error) if failures == limits::ACCEPT_FAILURES => return error,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(limits::ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Until the connection has become a WebSocket, said what it wanted, or used up its time.
+async fn visit_http(stream: TcpStream, visit: Visit) {
+    let Server { register_deadline, stop, .. } = &*Arc::clone(&visit.server);
+    // costs at most some latency when it fails
+    let _ = stream.set_nodelay(true);
+    let routes = Router::new().route("/mesh", get(mesh)).route("/healthz", get(healthz)).with_state(visit);
+    let http = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .with_upgrades();
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(*register_deadline) => {}
+        ended = http => if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
+    let mut nonce = Nonce::default();
+    if let Err(error) = getrandom::fill(&mut nonce) {
+        tracing::error!(%error, "the operating system gives no random bytes");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let Visit { server, permit } = visit;
+    let task = server.tasks.token();
+    upgrade
+        .read_buffer_size(limits::SOCKET_BUFFER_BYTES)
+        .write_buffer_size(limits::SOCKET_BUFFER_BYTES)
+        .max_write_buffer_size(limits::SOCKET_UNSENT_BYTES)
+        .max_message_size(limits::MESSAGE_BYTES)
+        .max_frame_size(limits::MESSAGE_BYTES)
+        .on_upgrade(async move |socket| {
+            let post = Post {
+                conn: ConnId(server.connections.fetch_add(1, Ordering::Relaxed)),
+                nonce,
+                hub: server.hub.clone(),
+                pulse: server.pulse,
+                stop: server.stop.clone(),
+            };
+            socket::run(socket, post).await;
+            drop((task, permit));
+        })
+}
