@@ -1,0 +1,6 @@
+//! The server from outside: real sockets, real processes.
+
+mod common;
+mod introductions;
+mod process;
+mod refusals;
