@@ -26,6 +26,8 @@ pub const MAX_RATE: u64 = 10_000_000;
 pub const MAX_NAME_CHARS: usize = 63;
 /// Bytes of a regular expression or a JSONPath: their parsers recurse, and nobody reads longer ones.
 pub const MAX_PATTERN_CHARS: usize = 512;
+/// Bytes of a step that are searched for the place of one of its expressions: the search is repeated for each of them.
+pub const MAX_SEARCHED_BYTES: usize = 16 * 1024;
 /// How long a test may take that does not say: a hung test must end while somebody still waits for it.
 pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long one attempt of a step may take that does not say; the plan language names this default.

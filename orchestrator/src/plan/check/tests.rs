@@ -284,6 +284,34 @@ fn hostile_texts_are_data() {
     assert!(changed("conf/app.toml:", "../app.toml:")[0].starts_with("MP0209"));
 }
 
+#[test]
+fn a_chain_of_needs_as_long_as_a_plan_is_walked_and_its_circle_found() {
+    let service = |at: usize, need: usize| format!("  s{at}: {{ exec: {{ argv: [x] }}, needs: [s{need}] }}\n");
+    let chain: String = (0..20_000).map(|at| service(at, (at + 1) % 20_000)).collect();
+    let problems = problems(&SMALL.replace("services:\n", &format!("services:\n{chain}")));
+    let circle = "s0 -> s1 -> s2 -> s3 -> … -> s19996 -> s19997 -> s19998 -> s19999 -> s0";
+    assert_eq!(problems, [format!("MP0309 [s0] services need each other in a circle: {circle}")]);
+}
+
+#[test]
+fn a_step_full_of_unknown_names_is_refused_in_time() {
+    let looks = "${{ nobody }} ".repeat(100_000);
+    let problems = changed("say: \"bought ${{ bought }}\"", &format!("say: \"{looks}\""));
+    assert!(problems.iter().all(|problem| problem.starts_with("MP0307")), "{:?}", problems.first());
+}
+
+#[test]
+fn what_belongs_to_later_versions_is_named_as_such() {
+    for text in [
+        "meshproof: 1\nplan: p\nrepo: { path: . }\ncommits: { good: a, bad: b }\ncheck: { run: make }\n",
+        "meshproof: 1\nplan: p\ngroups: { seeds: { count: 2 } }\ntests:\n  - id: t\n    pass-when: { seeds: all }\n    steps:\n\
+         \x20     - barrier: { name: started, of: all }\n        within: 60s\n      - fault: { partition: [[a], [b]] }\n",
+    ] {
+        let problems = problems(text);
+        assert!(problems.len() >= 3 && problems.iter().all(|problem| problem.starts_with("MP0110")), "{problems:#?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_mutation_makes_checking_panic_and_every_refusal_can_be_drawn(

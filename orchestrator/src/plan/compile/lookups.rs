@@ -10,6 +10,7 @@ use meshproof_proto::matcher::Matcher;
 use super::super::code::Code;
 use super::super::compiled::{Endpoint, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
+use super::super::limits::MAX_SEARCHED_BYTES;
 use super::super::model::{Service, Word};
 use super::super::read;
 use super::super::source::Span;
@@ -178,6 +179,9 @@ impl Compiler<'_> {
 
     /// Where an expression stands inside of `around`: where its path is written.
     fn place_of(&self, expression: &Expr, around: Span) -> Span {
+        if around.end - around.start > MAX_SEARCHED_BYTES {
+            return around;
+        }
         let path = expression.to_string();
         let written = self.cx.source.slice(around);
         for (open, _) in written.match_indices("${{") {

@@ -1,6 +1,6 @@
 //! The names of a plan, and how they are looked up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::id::Name;
 
@@ -120,43 +120,45 @@ impl<'d> Names<'d> {
         self.cx.report(Diagnostic::new(code, word.span, message).expected(expected).did_you_mean(&word.value, known));
     }
 
-    /// Services that need each other in a circle could never start.
-    fn no_circle(&self, document: &Document) {
-        let mut done: Vec<&str> = Vec::new();
+    /// Services that need each other in a circle could never start. Walked without recursion: a chain of needs may be as
+    /// long as a plan.
+    fn no_circle(&self, document: &'d Document) {
+        let mut done: BTreeSet<&str> = BTreeSet::new();
         for service in &document.services {
-            let mut path: Vec<&Service> = Vec::new();
-            self.follow(service, &mut path, &mut done);
+            let mut path: Vec<(&Service, std::slice::Iter<'_, Word>)> = vec![(service, service.needs.iter())];
+            let mut on_path: BTreeSet<&str> = BTreeSet::from([service.name.value.as_str()]);
+            if done.contains(service.name.value.as_str()) {
+                continue;
+            }
+            while let Some((current, needs)) = path.last_mut() {
+                let Some(need) = needs.next() else {
+                    on_path.remove(current.name.value.as_str());
+                    done.insert(&current.name.value);
+                    path.pop();
+                    continue;
+                };
+                let Some(needed) = self.service(need) else { continue };
+                if on_path.contains(need.value.as_str()) {
+                    let names = path.iter().map(|(service, _)| service.name.value.as_str());
+                    self.circle(need, names.skip_while(|name| *name != need.value));
+                } else if !done.contains(need.value.as_str()) {
+                    on_path.insert(&needed.name.value);
+                    path.push((needed, needed.needs.iter()));
+                }
+            }
         }
     }
 
-    fn follow<'s>(&'s self, service: &'s Service, path: &mut Vec<&'s Service>, done: &mut Vec<&'s str>) {
-        let name = service.name.value.as_str();
-        if done.contains(&name) {
-            return;
+    fn circle<'s>(&self, need: &'s Word, path: impl Iterator<Item = &'s str>) {
+        const MOST_SHOWN: usize = 8;
+        let mut circle: Vec<&str> = path.collect();
+        if circle.len() > MOST_SHOWN {
+            circle.splice(MOST_SHOWN / 2..circle.len() - MOST_SHOWN / 2, ["…"]);
         }
-        path.push(service);
-        for need in &service.needs {
-            let Some(needed) = self.services.get(need.value.as_str()) else {
-                self.service(need);
-                continue;
-            };
-            if let Some(from) = path.iter().position(|on_path| on_path.name.value == needed.name.value) {
-                let circle: Vec<&str> = path[from..]
-                    .iter()
-                    .map(|on_path| on_path.name.value.as_str())
-                    .chain([need.value.as_str()])
-                    .collect();
-                let message = format!("services need each other in a circle: {}", circle.join(" -> "));
-                self.cx.report(
-                    Diagnostic::new(Code::Cycle, need.span, message)
-                        .help("addresses need no order; leave one `needs` out"),
-                );
-            } else {
-                self.follow(needed, path, done);
-            }
-        }
-        path.pop();
-        done.push(name);
+        circle.push(&need.value);
+        let message = format!("services need each other in a circle: {}", circle.join(" -> "));
+        let problem = Diagnostic::new(Code::Cycle, need.span, message);
+        self.cx.report(problem.help("addresses need no order; leave one `needs` out"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `expect`: beside a verb it checks what came back, alone it checks the world.
 
 use super::super::code::Code;
-use super::super::diagnostic::{Diagnostic, one_of};
+use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{Check, Verb, World};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
@@ -92,7 +92,7 @@ fn field(verb: &Verb, outcome: &Outcome, entry: &(Key, Node), cx: &Reading<'_>) 
     let (key, node) = entry;
     let Some((name, how)) = outcome.fields.iter().find(|(name, _)| *name == key.name) else {
         let names = outcome.fields.iter().map(|(name, _)| *name);
-        let message = format!("{} has no `{}`", outcome.what, key.name);
+        let message = format!("{} has no {}", outcome.what, quote(&key.name));
         let problem = Diagnostic::new(Code::Check, key.span, message).expected(one_of(names.clone()));
         cx.report(problem.did_you_mean(&key.name, names));
         return Vec::new();
@@ -139,7 +139,7 @@ fn shares(field: &str, known: &[&str], node: &Node, cx: &Reading<'_>) -> Vec<Che
             checks.extend(check(format!("{field}.{name}"), entry, Subject::Duration, cx));
             continue;
         }
-        let problem = Diagnostic::new(Code::Check, entry.0.span, format!("{field} has no `{name}`"));
+        let problem = Diagnostic::new(Code::Check, entry.0.span, format!("{field} has no {}", quote(name)));
         cx.report(problem.expected(one_of(known.iter().copied())).did_you_mean(name, known.iter().copied()));
     }
     checks

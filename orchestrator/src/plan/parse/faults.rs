@@ -58,7 +58,8 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
     let jitter = fields.optional("jitter", read::duration);
     let loss = fields.optional("loss", loss);
     let bandwidth = fields.optional("bandwidth", read::bandwidth);
-    if !EFFECTS.iter().chain(EFFECTS_LATER).any(|effect| fields.has(effect)) {
+    // A partition is target and effect in one.
+    if !EFFECTS.iter().chain(EFFECTS_LATER).chain(&["partition"]).any(|effect| fields.has(effect)) {
         let message = "this fault has no effect";
         cx.report(Diagnostic::new(Code::FaultEffect, fields.span(), message).expected(one_of(EFFECTS.iter().copied())));
     }

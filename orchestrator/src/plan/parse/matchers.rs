@@ -242,7 +242,7 @@ fn unknown(key: &Key, subject: Subject, cx: &Reading<'_>) {
     if key.name.starts_with('$') {
         problem.help = Some("paths lead into JSON; use them under `json`".to_owned());
     } else if subject == Subject::Json {
-        problem.help = Some(format!("a path into the JSON begins with `$`: `$.{}`", key.name));
+        problem.help = Some("a path into the JSON begins with `$`, as `$.items[0].id`".to_owned());
         problem.expected =
             Some("`contains`, `matches`, `in`, `exists`, `not`, or a path that begins with `$`".to_owned());
     }
