@@ -167,6 +167,11 @@ fn each_mistake_is_found_where_it_stands() {
             "secrets.bank",
             "MP0110 [secrets.bank] `secrets` in an expression is not supported by this version yet",
         ),
+        (
+            "request.body",
+            "services.shop.http",
+            "MP0307 [services.shop.http] `services` cannot be looked up in a stub, which is made before any address is known",
+        ),
         ("request.body", "reqest.body", "MP0307 [reqest.body] nothing is known here under the name `reqest`"),
         ("\"/v1/*\"", "v1", "MP0209 [v1] a path begins with `/`"),
         ("/^k/", "/^(k/", "MP0208 [/^(k/] this is not a regular expression: unclosed group"),

@@ -25,8 +25,19 @@ pub(super) struct Scope<'d> {
     pub(super) at: Option<Name>,
     /// What earlier steps saved; `None` where that cannot be said.
     pub(super) saved: Option<BTreeSet<String>>,
+    /// Whether the addresses of services and stubs are known when this is needed.
+    pub(super) addresses: Addresses,
     /// What only the agent knows: `call`, `request`, `record`, `index`.
     pub(super) agent: &'static [&'static str],
+}
+
+/// Whether addresses are known.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Addresses {
+    #[default]
+    Known,
+    /// Stubs are made before the first address is.
+    NotYet,
 }
 
 /// The words that can stand at one place of an expression.
@@ -71,6 +82,12 @@ impl Compiler<'_> {
             ["params", rest @ ..] => self.among(rest, &Known { span, what: "a parameter", words: &self.names.params }),
             ["plan", rest @ ..] => self.among(rest, &Known { span, what: "of `plan`", words: &["dir", "name"] }),
             ["self", rest @ ..] => self.own(span, rest, scope),
+            [root @ ("services" | "stubs"), ..] if scope.addresses == Addresses::NotYet => {
+                let message =
+                    format!("`{root}` cannot be looked up in a stub, which is made before any address is known");
+                let known = ["params", "plan"].into_iter().chain(scope.agent.iter().copied());
+                self.cx.report(Diagnostic::new(Code::UnknownName, span, message).expected(one_of(known)));
+            }
             ["services", rest @ ..] => self.address(span, rest, scope),
             ["stubs", rest @ ..] => self.stub_address(span, rest),
             [root, ..] if LATER.contains(root) => {
@@ -86,7 +103,11 @@ impl Compiler<'_> {
         if saved.contains(root) {
             return;
         }
-        let roots = ["params", "plan", "services", "stubs"].into_iter().chain(scope.own.map(|_| "self"));
+        let addresses: &[&str] = match scope.addresses {
+            Addresses::Known => &["services", "stubs"],
+            Addresses::NotYet => &[],
+        };
+        let roots = ["params", "plan"].into_iter().chain(addresses.iter().copied()).chain(scope.own.map(|_| "self"));
         let known: Vec<&str> =
             saved.iter().map(String::as_str).chain(roots).chain(scope.agent.iter().copied()).collect();
         let message = format!("nothing is known here under the name {}", quote(root));

@@ -10,7 +10,7 @@ use super::steps::Place;
 impl<'d> Compiler<'d> {
     pub(super) fn service(&mut self, service: &'d model::Service) -> Option<Service> {
         let name = super::name(&service.name.value)?;
-        let scope = Scope { own: Some(service), at: Some(name.clone()), saved: Some([].into()), agent: &[] };
+        let scope = Scope { own: Some(service), at: Some(name.clone()), saved: Some([].into()), ..Scope::default() };
         for argument in service.processes.iter().flatten() {
             self.look_text(&argument.value, argument.span, &scope);
         }

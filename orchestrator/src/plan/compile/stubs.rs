@@ -6,12 +6,12 @@ use super::super::compiled::Stub;
 use super::super::model::{self, Content};
 use super::super::source::Span;
 use super::Compiler;
-use super::lookups::Scope;
+use super::lookups::{Addresses, Scope};
 
 impl<'d> Compiler<'d> {
     pub(super) fn stub(&mut self, stub: &'d model::Stub) -> Option<Stub> {
         let at = self.names.service_name(&stub.at);
-        let scope = Scope { at: at.clone(), saved: Some([].into()), ..Scope::default() };
+        let scope = Scope { saved: Some([].into()), addresses: Addresses::NotYet, ..Scope::default() };
         let routes = stub.routes.iter().map(|route| self.route(route, &scope)).collect();
         Some(Stub {
             at: at?,
