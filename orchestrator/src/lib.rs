@@ -1,3 +1,5 @@
 //! The user's side of meshproof: the plan language.
 
 pub mod plan;
+pub mod record;
+pub mod run;

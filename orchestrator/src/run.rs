@@ -1,0 +1,34 @@
+//! One run, decided purely: what is ordered next, what every answer means, and what it all came to.
+//!
+//! [`Run`] is driven with four verbs. `handle` takes what happened, `handle_timeout` says that the time of `poll_timeout` has
+//! come, `poll_output` gives what to do until it gives nothing. No clock, no socket, no file: `now` is an argument, and the
+//! same inputs make the same run.
+//!
+//! The way of a run: [`Run::new`] says what is expected, before anything is built or joined. [`Input::Begin`] comes when agents
+//! are initialized; services are launched, each once what it needs is ready, and waited for. Then the tests, one after the other:
+//! steps until one fails, `after` in any case, then faults that are still there are healed and judged. [`Output::TearDown`] ends
+//! everything that was started, and [`Output::Finished`] says what the run came to. Whatever goes wrong, the way leads through
+//! teardown to that end.
+//!
+//! A run passes only if every result that was expected has come and every one of them is good: the verdict is computed from what
+//! came (`tally`), never from the absence of complaints.
+
+mod api;
+mod blame;
+mod closing;
+mod disturbing;
+mod faults;
+mod limits;
+mod machine;
+mod scope;
+mod startup;
+mod stepping;
+mod tally;
+mod testing;
+
+pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Setting, Setup, StreamOrders};
+pub use machine::Run;
+pub use scope::early_scope;
+
+#[cfg(test)]
+mod tests;

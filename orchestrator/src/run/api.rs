@@ -1,0 +1,189 @@
+//! What goes into the machine and what comes out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meshproof_proto::event::{Evidence, Fact};
+use meshproof_proto::id::Name;
+use meshproof_proto::order::{Authority, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder};
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use crate::plan::Span;
+use crate::plan::model::{Artefact, StopSignal};
+use crate::plan::orders::Addresses;
+use crate::record::Happening;
+
+/// What is known before anything is made ready.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub authority: Authority,
+    pub seed: u64,
+    /// The plan's folder, absolute.
+    pub plan_dir: String,
+}
+
+/// What is known once every agent is initialized.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Every service's place.
+    pub places: BTreeMap<Name, Place>,
+    /// `host:port` of every port as each agent reaches it: `Tunnel { at: shop, to: shop.http }` is shop's own port,
+    /// `Tunnel { at: shop, to: ledger.tcp }` the listener of shop's agent. Own ports may be left out: `places` has them.
+    pub addresses: Addresses,
+    /// Stub name to the `host:port` it listens on.
+    pub stubs: BTreeMap<String, String>,
+}
+
+/// Where a service is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its working directory.
+    pub dir: String,
+    /// Port name to `host:port`.
+    pub ports: BTreeMap<String, String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The environment is ready: agents joined, initialized, none of the services started.
+    Begin(Box<Setting>),
+    /// The environment could not be made, or broke as a whole; and where the plan asks for what could not be had.
+    Broken {
+        what: String,
+        at: Option<Span>,
+        evidence: Vec<Evidence>,
+    },
+    ServiceStarted {
+        service: Name,
+    },
+    ServiceNotStarted {
+        service: Name,
+        reason: String,
+    },
+    /// It ended, and nobody had asked it to; how (`exit code 101`), and its last words.
+    ServiceEnded {
+        service: Name,
+        how: String,
+        evidence: Vec<Evidence>,
+    },
+    /// An agent's event, the first time it is seen and after the journal has it.
+    Fact {
+        agent: Name,
+        fact: Fact,
+    },
+    /// An agent did not take an order, or could not be asked.
+    StepRefused {
+        key: StepKey,
+        reason: String,
+    },
+    /// The agent answered `begin_fault`. `serial` is the order's.
+    FaultActive {
+        agent: Name,
+        fault: String,
+        serial: u64,
+    },
+    FaultRefused {
+        agent: Name,
+        fault: String,
+        serial: u64,
+        reason: String,
+    },
+    /// The agent answered `heal_fault`. Beside the event [`Fact::FaultEnded`]: whichever is first counts.
+    FaultHealed {
+        agent: Name,
+        serial: u64,
+        report: FaultReport,
+    },
+    /// It did not know the fault, or could not be asked; the event may still come.
+    HealRefused {
+        agent: Name,
+        serial: u64,
+        reason: String,
+    },
+    /// `Err` says what went wrong.
+    Collected {
+        key: StepKey,
+        files: Result<Vec<String>, String>,
+    },
+    /// The agent is gone for good.
+    AgentLost {
+        agent: Name,
+        reason: String,
+    },
+    Abort(Abort),
+    /// Everything that was started has ended; what did not end as it should.
+    TornDown {
+        problems: Vec<String>,
+    },
+}
+
+/// Who wants the run to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+    /// `--deadline` has passed.
+    Deadline,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Into the journal, then to whoever shows it.
+    Record(Happening),
+    /// Start a service; answered by `ServiceStarted` or `ServiceNotStarted`.
+    Launch(Box<Launch>),
+    /// `Agent::start`; a refusal is answered, the result comes as a fact.
+    Order { agent: Name, order: Box<StepOrder> },
+    /// `Agent::receive` at one agent and, once that is answered, `Agent::start` at the other.
+    Stream(Box<StreamOrders>),
+    /// `Agent::cancel`; the step may still end in any way, or never.
+    Cancel { agent: Name, key: StepKey },
+    /// `Agent::begin_fault`; answered by `FaultActive` or `FaultRefused`.
+    BeginFault { agent: Name, serial: u64, order: Box<FaultOrder> },
+    /// `Agent::begin_fault` again, in time; no answer is waited for.
+    RenewFault { agent: Name, order: Box<FaultOrder> },
+    /// `Agent::heal_fault`; answered by `FaultHealed` or `HealRefused`.
+    HealFault { agent: Name, serial: u64, fault: String },
+    /// Keep these; answered by `Collected`.
+    Collect { key: StepKey, artefacts: Vec<Artefact> },
+    /// End everything that was started: agents finish, services, agents, signaling; answered by `TornDown`.
+    TearDown,
+    /// Nothing comes after this.
+    Finished { verdict: Verdict, exit: Exit },
+}
+
+/// A service to start, every expression resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    pub service: Name,
+    /// Working directory, to be made.
+    pub dir: String,
+    /// One command line a process; none: it runs already.
+    pub processes: Vec<Vec<String>>,
+    pub env: Vec<(String, String)>,
+    /// Path in the working directory, and content.
+    pub files: Vec<(String, LaunchFile)>,
+    pub stop_signal: StopSignal,
+    pub stop_grace: Duration,
+}
+
+/// What stands in a file of a service's working directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchFile {
+    Text(String),
+    /// A copy of this file, relative to the plan's folder.
+    CopyOf(String),
+}
+
+/// Both parts of a stream of records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamOrders {
+    pub receiver: Name,
+    pub receive: ReceiveOrder,
+    pub sender: Name,
+    pub order: StepOrder,
+}

@@ -1,0 +1,126 @@
+//! Failures: what is held against whom, and where the plan says that it must be otherwise.
+
+use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
+use meshproof_proto::verdict::Verdict;
+
+use super::machine::{Phase, Run};
+use super::stepping::Running;
+use crate::plan::Span;
+use crate::plan::compiled::{Does, Step};
+use crate::plan::model::Check;
+use crate::record::{Ending, FailureRecord, Happening, PlanPlace, StepInfo};
+
+/// A failure before its place is looked up.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    pub(super) step: Option<StepInfo>,
+    pub(super) at: Option<Span>,
+    pub(super) title: String,
+    pub(super) expected: Option<String>,
+    pub(super) actual: Option<String>,
+    pub(super) evidence: Vec<Evidence>,
+}
+
+impl Blame {
+    pub(super) fn new(at: Option<Span>, title: impl Into<String>) -> Self {
+        Self { at, title: title.into(), ..Self::default() }
+    }
+}
+
+impl Run {
+    /// The test that is going on.
+    pub(super) fn current_test(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Testing(testing) => Some(self.plan.tests[testing.index].id.clone()),
+            Phase::Waiting | Phase::Starting(_) | Phase::Closing { .. } | Phase::Over => None,
+        }
+    }
+
+    /// Holds this against the test that is going on, else against the run.
+    pub(super) fn fail(&mut self, verdict: Verdict, blame: Blame) {
+        let test = self.current_test();
+        self.tally.blame(test.as_deref(), verdict);
+        let place = blame.at.map(|span| {
+            let position = self.source.position(span.start);
+            PlanPlace {
+                file: self.source.path().to_owned(),
+                line: position.line,
+                column: position.column,
+                span: (span.start, span.end),
+            }
+        });
+        self.record(Happening::Failure(Box::new(FailureRecord {
+            verdict,
+            test,
+            step: blame.step,
+            place,
+            title: blame.title,
+            expected: blame.expected,
+            actual: blame.actual,
+            evidence: blame.evidence,
+        })));
+    }
+
+    /// Failures of a step that an agent has ended, unless the step is optional. Gives how it ended, and why in a line.
+    pub(super) fn judge_result(&mut self, running: &Running, result: &StepResult) -> (Ending, Option<String>) {
+        let plan = std::sync::Arc::clone(&self.plan);
+        let step = running.spot.step(&plan);
+        let (verdict, blames) = match &result.outcome {
+            Outcome::Ok => return (Ending::Pass, None),
+            Outcome::Failed(failures) if failures.is_empty() => {
+                (Verdict::Error, vec![Blame::new(Some(step.verb), "the agent reports a failed check and not which")])
+            }
+            Outcome::Failed(failures) => {
+                (Verdict::Fail, failures.iter().map(|failure| of_check(step, failure)).collect())
+            }
+            Outcome::CallFailed { message } => (Verdict::Fail, vec![Blame::new(Some(step.verb), message)]),
+            Outcome::Unknown { message } => (Verdict::Unknown, vec![Blame::new(Some(step.verb), message)]),
+            Outcome::Error { message } => (Verdict::Error, vec![Blame::new(Some(step.verb), message)]),
+        };
+        let why = blames.first().map(Blame::line);
+        let mut evidence = result.evidence.clone();
+        for blame in blames {
+            if step.optional {
+                break;
+            }
+            let evidence = std::mem::take(&mut evidence);
+            self.fail(verdict, Blame { step: Some(running.info.clone()), evidence, ..blame });
+        }
+        (Ending::from(verdict), why)
+    }
+}
+
+impl Blame {
+    /// In one line, for the step's own.
+    fn line(&self) -> String {
+        match (&self.expected, &self.actual) {
+            (Some(expected), Some(actual)) => format!("{}: expected {expected}, got {actual}", self.title),
+            _ => self.title.clone(),
+        }
+    }
+}
+
+/// The checks as the plan has them, in the order in which agents count them.
+fn checks(step: &Step) -> &[Check] {
+    match &step.does {
+        Does::Ask(ask) => &ask.checks,
+        Does::Value { checks, .. } => checks,
+        Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => &[],
+    }
+}
+
+/// A check that does not hold, with the place of the JSONPath inside of it that does not.
+fn of_check(step: &Step, failure: &CheckFailure) -> Blame {
+    let check = usize::try_from(failure.check).ok().and_then(|at| checks(step).get(at));
+    let Some(check) = check else {
+        return Blame::new(Some(step.verb), format!("check {}, which the plan does not have, failed", failure.check));
+    };
+    let at = failure.mismatch.at.as_str();
+    let path = check.paths.iter().filter(|(path, _)| at.starts_with(path.as_str())).max_by_key(|(path, _)| path.len());
+    let what = if at.is_empty() { format!("`{}`", check.field) } else { format!("`{}` at `{at}`", check.field) };
+    Blame {
+        expected: Some(failure.mismatch.expected.clone()),
+        actual: Some(failure.mismatch.actual.clone()),
+        ..Blame::new(Some(path.map_or(check.span, |(_, span)| *span)), format!("{what} is not as expected"))
+    }
+}

@@ -1,0 +1,50 @@
+//! The end of a run: everything that was started is ended, and what it all came to is said.
+
+use std::time::Instant;
+
+use meshproof_proto::verdict::Verdict;
+
+use super::api::Output;
+use super::blame::Blame;
+use super::limits::TEARDOWN_DEADLINE;
+use super::machine::{Phase, Run};
+use crate::record::Happening;
+
+impl Run {
+    /// No more tests: says which were not run, and asks for the teardown.
+    pub(super) fn close(&mut self, now: Instant) {
+        let why = self.stopped.clone().unwrap_or_default();
+        for test in self.tally.not_run() {
+            self.record(Happening::TestNotRun { test, why: why.clone() });
+        }
+        let graces = self.plan.services.iter().map(|service| service.stop_grace).max().unwrap_or_default();
+        self.phase = Phase::Closing { until: now + graces + TEARDOWN_DEADLINE };
+        self.push(Output::TearDown);
+    }
+
+    pub(super) fn torn_down(&mut self, problems: &[String], now: Instant) {
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            return;
+        }
+        for problem in problems {
+            self.fail(Verdict::Fail, Blame::new(None, problem));
+        }
+        self.finish(now);
+    }
+
+    pub(super) fn closing_timeout(&mut self, now: Instant) {
+        let Phase::Closing { until } = self.phase else { return };
+        if until <= now {
+            self.fail(Verdict::Error, Blame::new(None, "what was started did not end in time"));
+            self.finish(now);
+        }
+    }
+
+    fn finish(&mut self, now: Instant) {
+        self.phase = Phase::Over;
+        let (verdict, exit) = self.tally.verdict();
+        let summary = self.tally.summary(now.saturating_duration_since(self.began).as_secs_f64() * 1000.0);
+        self.record(Happening::RunEnded { verdict, exit: exit.code(), summary });
+        self.push(Output::Finished { verdict, exit });
+    }
+}

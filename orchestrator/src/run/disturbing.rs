@@ -1,0 +1,232 @@
+//! Faults begin, are renewed, healed, and judged at their test's end: a fault that did nothing fails the test that relied on it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshproof_proto::id::Name;
+use meshproof_proto::limits::FAULT_LEASE;
+use meshproof_proto::order::FaultOrder;
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use super::api::Output;
+use super::blame::Blame;
+use super::faults::{Active, Opening, Over, parts};
+use super::limits::{HEAL_DEADLINE, RENEWALS_PER_LEASE};
+use super::machine::{Phase, Run};
+use super::stepping::{Begun, Running, Spot, Wait};
+use crate::plan::compiled::{Does, FaultStep, Heal};
+use crate::plan::{Plan, Span};
+use crate::record::{Ending, Happening};
+
+/// What a `fault` step says.
+fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
+    match &spot.step(plan).does {
+        Does::Fault(step) => Some(step),
+        Does::Ask(_) | Does::Value { .. } | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => None,
+    }
+}
+
+impl Run {
+    pub(super) fn begin_fault(&mut self, step: &FaultStep, running: Running, now: Instant) -> Begun {
+        let parts = parts(&step.fault);
+        let lost = parts.iter().find(|(agent, _)| self.lost.contains_key(agent));
+        if self.faults.is_active(&step.fault.name) {
+            let title = format!("the fault `{}` is active already", step.fault.name);
+            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title, now));
+        }
+        if let Some((agent, _)) = lost {
+            let title = format!("agent `{agent}` is lost");
+            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title, now));
+        }
+        let agents: Vec<Name> = parts.iter().map(|(agent, _)| agent.clone()).collect();
+        let renew_at = step.lasts.is_none().then_some(now + FAULT_LEASE / RENEWALS_PER_LEASE);
+        let opening = Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at };
+        let serial = self.faults.open(&step.fault, &agents, opening);
+        for (agent, order) in self.fault_orders(step) {
+            self.push(Output::BeginFault { agent, serial, order: Box::new(order) });
+        }
+        Begun::Waiting(Running { wait: Wait::Active(serial), ..running })
+    }
+
+    fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
+        let lease = step.lasts.unwrap_or(FAULT_LEASE);
+        let order = |(agent, target)| {
+            let order = FaultOrder {
+                authority: self.setup.authority.clone(),
+                fault: step.fault.name.clone(),
+                target,
+                shape: step.fault.shape.clone(),
+                lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            };
+            (agent, order)
+        };
+        parts(&step.fault).into_iter().map(order).collect()
+    }
+
+    pub(super) fn fault_active(&mut self, agent: &Name, serial: u64, now: Instant) {
+        let Some(fault) = self.faults.began(agent, serial) else { return };
+        let (name, asked, lasts, key) = (fault.name.clone(), fault.asked.clone(), fault.lasts, fault.info.key.clone());
+        let agents = fault.parts.keys().cloned().collect();
+        let lasts_ms = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
+        self.record(Happening::FaultBegan { fault: name, asked, agents, lasts_ms });
+        if let Some(running) = self.take_running(&key, |running| running.wait == Wait::Active(serial)) {
+            let ending = self.end_step(&running, Ending::Pass, None, now);
+            self.after_step(&running, ending, now);
+        }
+    }
+
+    pub(super) fn fault_refused(&mut self, agent: &Name, serial: u64, reason: &str, now: Instant) {
+        if !self.faults.refused(agent, serial) {
+            return;
+        }
+        let title = format!("agent `{agent}` did not begin the fault: {reason}");
+        self.end_fault_step(serial, &title, now);
+        self.heal_faults(now, |other, _| other == serial);
+    }
+
+    /// Ends the `fault` step that still waits for this fault, badly.
+    fn end_fault_step(&mut self, serial: u64, title: &str, now: Instant) {
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        if let Some(running) = testing.running.take_if(|running| running.wait == Wait::Active(serial)) {
+            self.end_badly(&running, Verdict::Error, title, now);
+        }
+    }
+
+    pub(super) fn begin_heal(&mut self, heal: &Heal, running: Running, now: Instant) -> Begun {
+        let named = |_: u64, fault: &Active| match heal {
+            Heal::All => true,
+            Heal::Named(names) => names.contains(&fault.name),
+        };
+        let serials = self.heal_faults(now, named);
+        if serials.is_empty() {
+            return Begun::Ended(self.end_step(&running, Ending::Pass, None, now));
+        }
+        Begun::Waiting(Running { wait: Wait::Over(serials), ..running })
+    }
+
+    /// Asks for the end of the active faults that are meant; gives their numbers.
+    pub(super) fn heal_faults(&mut self, now: Instant, meant: impl Fn(u64, &Active) -> bool) -> BTreeSet<u64> {
+        let mut outputs = Vec::new();
+        let mut serials = BTreeSet::new();
+        for (serial, fault) in &mut self.faults.active {
+            if !meant(*serial, fault) {
+                continue;
+            }
+            serials.insert(*serial);
+            if fault.heal_until.is_some() {
+                continue;
+            }
+            fault.heal_until = Some(now + HEAL_DEADLINE);
+            fault.renew_at = None;
+            for (agent, _) in fault.parts.iter().filter(|(_, part)| part.is_open()) {
+                outputs.push(Output::HealFault { agent: agent.clone(), serial: *serial, fault: fault.name.clone() });
+            }
+        }
+        outputs.into_iter().for_each(|output| self.push(output));
+        serials
+    }
+
+    pub(super) fn faults_timeout(&mut self, now: Instant) {
+        self.faults.give_up(now);
+        let plan = Arc::clone(&self.plan);
+        let mut orders = Vec::new();
+        for fault in self.faults.active.values_mut() {
+            if fault.renew_at.is_some_and(|at| at <= now) {
+                fault.renew_at = Some(now + FAULT_LEASE / RENEWALS_PER_LEASE);
+                let open = fault.parts.iter().filter(|(_, part)| part.is_open()).map(|(agent, _)| agent.clone());
+                orders.push((fault.spot, open.collect::<BTreeSet<_>>()));
+            }
+        }
+        for (spot, open) in orders {
+            let Some(step) = fault_step(&plan, spot) else { continue };
+            for (agent, order) in self.fault_orders(step).into_iter().filter(|(agent, _)| open.contains(agent)) {
+                self.push(Output::RenewFault { agent, order: Box::new(order) });
+            }
+        }
+    }
+
+    /// Writes down the faults that ended meanwhile, and ends the steps that waited for that.
+    pub(super) fn settle_faults(&mut self, now: Instant) {
+        for (serial, over) in self.faults.take_over() {
+            self.record(Happening::FaultEnded(over.report.clone()));
+            if !over.report.healed {
+                self.not_healed(&over);
+            }
+            self.end_fault_step(serial, "the fault ended before it was active everywhere", now);
+            let ending = if over.report.healed { Ending::Pass } else { Ending::Error };
+            self.end_heal_step(serial, ending, now);
+            self.faults.over.push(over);
+        }
+    }
+
+    fn not_healed(&mut self, over: &Over) {
+        self.tally.exit(Exit::NotHealed);
+        let verb = over.spot.step(&self.plan).verb;
+        let title = format!("the fault `{}` could not be confirmed as healed", over.report.fault);
+        let blame = Blame { step: Some(over.info.clone()), ..Blame::new(Some(verb), title) };
+        self.fail(Verdict::Error, Blame { actual: over.refusal.clone(), ..blame });
+    }
+
+    /// One of the faults that a `heal` step waits for is over.
+    fn end_heal_step(&mut self, serial: u64, ending: Ending, now: Instant) {
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        let Some(Running { wait: Wait::Over(serials), .. }) = &mut testing.running else { return };
+        if !serials.remove(&serial) || (ending == Ending::Pass && !serials.is_empty()) {
+            return;
+        }
+        if let Some(running) = testing.running.take() {
+            let why = (ending != Ending::Pass).then(|| "not confirmed as healed".to_owned());
+            self.end_step(&running, ending, why, now);
+        }
+    }
+
+    /// The test is over: what its faults did is held against what it asked for. Where the steps did not come to their end,
+    /// the faults may not have had their chance, and the test has failed already.
+    pub(super) fn judge_faults(&mut self, completed: bool) {
+        let plan = Arc::clone(&self.plan);
+        for over in std::mem::take(&mut self.faults.over) {
+            let Some(step) = fault_step(&plan, over.spot) else { continue };
+            if !completed || !over.whole || !over.report.healed {
+                continue;
+            }
+            let verb = over.spot.step(&plan).verb;
+            if let Some((verdict, blame)) = judge(step, &over, verb) {
+                self.fail(verdict, Blame { step: Some(over.info), ..blame });
+            }
+        }
+    }
+}
+
+/// What is wrong with what a fault did, if anything.
+fn judge(step: &FaultStep, over: &Over, verb: Span) -> Option<(Verdict, Blame)> {
+    let report = &over.report;
+    let name = &report.fault;
+    let measured = if report.measured.is_empty() { "nothing".to_owned() } else { report.measured.clone() };
+    let blame = |at, title: String, expected: String| Blame {
+        expected: Some(expected),
+        actual: Some(measured.clone()),
+        ..Blame::new(Some(at), title)
+    };
+    if over.lapsed {
+        let title = format!("the fault `{name}` ended by itself before it was healed");
+        return Some((Verdict::Error, blame(verb, title, "active until the test's end".to_owned())));
+    }
+    if !report.effective {
+        let at = step.prove.as_ref().map_or(verb, |prove| prove.span);
+        return Some((Verdict::Fail, blame(at, format!("the fault `{name}` did nothing"), report.asked.clone())));
+    }
+    let prove = step.prove.as_ref()?;
+    let expected = format!("{}, give or take {}%", report.asked, prove.value);
+    match report.deviation_percent {
+        Some(deviation) if deviation <= prove.value => None,
+        Some(deviation) => {
+            let title = format!("the fault `{name}` is {deviation:.0}% off what was asked for");
+            Some((Verdict::Fail, blame(prove.span, title, expected)))
+        }
+        None => {
+            let title = format!("what the fault `{name}` did could not be held against a number");
+            Some((Verdict::Fail, blame(prove.span, title, expected)))
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The faults of a run: each has a part at one or two agents, a lease, and reports from all of its parts.
+//!
+//! A fault may begin again in a later test under the same name, while the event that tells its former end is still under
+//! way. So every begin has a serial number, and the events of an agent, which come in order and exactly once, are counted off
+//! against the begins they belong to.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use meshproof_proto::id::Name;
+use meshproof_proto::order::{Direction, FaultReport, FaultTarget};
+
+use super::stepping::Spot;
+use crate::plan::compiled::Fault;
+use crate::record::StepInfo;
+
+/// The book of faults.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    last_serial: u64,
+    pub(super) active: BTreeMap<u64, Active>,
+    /// Those of the test that is going on, with their reports.
+    pub(super) over: Vec<Over>,
+    /// Begins whose end an agent has not told yet.
+    untold: BTreeMap<(Name, String), VecDeque<u64>>,
+}
+
+/// A fault that may disturb something.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) name: String,
+    pub(super) spot: Spot,
+    pub(super) info: StepInfo,
+    pub(super) asked: String,
+    /// Ends by itself after this; none: when it is healed.
+    pub(super) lasts: Option<Duration>,
+    pub(super) parts: BTreeMap<Name, Part>,
+    pub(super) renew_at: Option<Instant>,
+    /// Set once its end was asked for: when that must have happened.
+    pub(super) heal_until: Option<Instant>,
+    /// Why an agent could not heal it, for the message when no report comes.
+    refusal: Option<String>,
+    announced: bool,
+}
+
+/// What an agent makes of a fault.
+#[derive(Debug, PartialEq)]
+pub(super) enum Part {
+    Beginning,
+    On,
+    Over(FaultReport),
+    /// Refused, or the agent is lost: what it disturbed went with it.
+    Gone,
+}
+
+/// A fault that ended everywhere.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) spot: Spot,
+    pub(super) info: StepInfo,
+    pub(super) report: FaultReport,
+    /// Whether it ended although nobody had asked, and it had no time of its own.
+    pub(super) lapsed: bool,
+    /// Whether every part began.
+    pub(super) whole: bool,
+    pub(super) refusal: Option<String>,
+}
+
+impl Part {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Beginning | Self::On)
+    }
+}
+
+/// The agents that make a fault, and what each disturbs. Traffic between two services may go through tunnels at either end.
+pub(super) fn parts(fault: &Fault) -> Vec<(Name, FaultTarget)> {
+    let own = (fault.at.clone(), fault.target.clone());
+    match &fault.target {
+        FaultTarget::Stub { .. } => vec![own],
+        FaultTarget::Traffic { peer, direction } => {
+            let direction = match direction {
+                Direction::Outgoing => Direction::Incoming,
+                Direction::Incoming => Direction::Outgoing,
+                Direction::Both => Direction::Both,
+            };
+            vec![own, (peer.clone(), FaultTarget::Traffic { peer: fault.at.clone(), direction })]
+        }
+    }
+}
+
+/// How a fault is written into the book.
+pub(super) struct Opening {
+    pub(super) spot: Spot,
+    pub(super) info: StepInfo,
+    pub(super) lasts: Option<Duration>,
+    pub(super) renew_at: Option<Instant>,
+}
+
+impl Faults {
+    /// A fault begins at these agents; gives its serial number.
+    pub(super) fn open(&mut self, fault: &Fault, agents: &[Name], opening: Opening) -> u64 {
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        for agent in agents {
+            self.untold.entry((agent.clone(), fault.name.clone())).or_default().push_back(serial);
+        }
+        let active = Active {
+            name: fault.name.clone(),
+            spot: opening.spot,
+            info: opening.info,
+            asked: fault.shape.to_string(),
+            lasts: opening.lasts,
+            parts: agents.iter().map(|agent| (agent.clone(), Part::Beginning)).collect(),
+            renew_at: opening.renew_at,
+            heal_until: None,
+            refusal: None,
+            announced: false,
+        };
+        self.active.insert(serial, active);
+        serial
+    }
+
+    pub(super) fn is_active(&self, name: &str) -> bool {
+        self.active.values().any(|fault| fault.name == name)
+    }
+
+    pub(super) fn all_over(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// An agent's part is active. Gives the fault when that was the last one, once.
+    pub(super) fn began(&mut self, agent: &Name, serial: u64) -> Option<&Active> {
+        let fault = self.active.get_mut(&serial)?;
+        let part = fault.parts.get_mut(agent).filter(|part| **part == Part::Beginning)?;
+        *part = Part::On;
+        if fault.announced || fault.parts.values().any(|part| matches!(part, Part::Beginning | Part::Gone)) {
+            return None;
+        }
+        fault.announced = true;
+        Some(fault)
+    }
+
+    /// An agent did not begin its part.
+    pub(super) fn refused(&mut self, agent: &Name, serial: u64) -> bool {
+        let Some(fault) = self.active.get_mut(&serial) else { return false };
+        let Some(part) = fault.parts.get_mut(agent).filter(|part| **part == Part::Beginning) else { return false };
+        *part = Part::Gone;
+        if let Some(untold) = self.untold.get_mut(&(agent.clone(), fault.name.clone())) {
+            untold.retain(|told| *told != serial);
+        }
+        true
+    }
+
+    /// The event that an agent's part has ended.
+    pub(super) fn reported(&mut self, agent: &Name, report: FaultReport) {
+        let untold = self.untold.get_mut(&(agent.clone(), report.fault.clone()));
+        if let Some(serial) = untold.and_then(VecDeque::pop_front) {
+            self.answered(agent, serial, report);
+        }
+    }
+
+    /// The agent's answer to a heal, or its event.
+    pub(super) fn answered(&mut self, agent: &Name, serial: u64, report: FaultReport) {
+        let fault = self.active.get_mut(&serial);
+        if let Some(part) = fault.and_then(|fault| fault.parts.get_mut(agent)).filter(|part| part.is_open()) {
+            *part = Part::Over(report);
+        }
+    }
+
+    pub(super) fn heal_refused(&mut self, agent: &Name, serial: u64, reason: String) {
+        if let Some(fault) = self.active.get_mut(&serial) {
+            fault.refusal = Some(format!("agent `{agent}`: {reason}"));
+        }
+    }
+
+    /// A lost agent takes its stubs and tunnels along, and so the disturbance.
+    pub(super) fn agent_lost(&mut self, agent: &Name) {
+        for fault in self.active.values_mut() {
+            if let Some(part) = fault.parts.get_mut(agent).filter(|part| part.is_open()) {
+                *part = Part::Gone;
+            }
+        }
+    }
+
+    /// Parts that do not answer in time count as not healed.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        for fault in self.active.values_mut().filter(|fault| fault.heal_until.is_some_and(|until| until <= now)) {
+            let silent = FaultReport {
+                fault: fault.name.clone(),
+                asked: fault.asked.clone(),
+                measured: String::new(),
+                deviation_percent: None,
+                effective: false,
+                healed: false,
+            };
+            for part in fault.parts.values_mut().filter(|part| part.is_open()) {
+                *part = Part::Over(silent.clone());
+            }
+        }
+    }
+
+    /// Takes the faults out that ended at all agents.
+    pub(super) fn take_over(&mut self) -> Vec<(u64, Over)> {
+        let is_over = |fault: &Active| !fault.parts.values().any(Part::is_open);
+        let over: BTreeSet<u64> =
+            self.active.iter().filter(|(_, fault)| is_over(fault)).map(|(serial, _)| *serial).collect();
+        let taken = over.into_iter().filter_map(|serial| Some((serial, self.active.remove(&serial)?)));
+        taken.map(|(serial, fault)| (serial, Over::of(fault))).collect()
+    }
+
+    /// The agents at which a fault has not become active.
+    pub(super) fn missing(&self, serial: u64) -> String {
+        let parts = self.active.get(&serial).into_iter().flat_map(|fault| &fault.parts);
+        let missing = parts.filter(|(_, part)| **part == Part::Beginning).map(|(agent, _)| format!("`{agent}`"));
+        missing.collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.active.values().flat_map(|fault| [fault.renew_at, fault.heal_until]).flatten().min()
+    }
+}
+
+impl Over {
+    fn of(fault: Active) -> Self {
+        let reports: Vec<&FaultReport> = fault
+            .parts
+            .values()
+            .filter_map(|part| match part {
+                Part::Over(report) => Some(report),
+                Part::Beginning | Part::On | Part::Gone => None,
+            })
+            .collect();
+        let effective: Vec<&&FaultReport> = reports.iter().filter(|report| report.effective).collect();
+        let telling = if effective.is_empty() { reports.iter().collect() } else { effective.clone() };
+        let measured: BTreeSet<&str> =
+            telling.iter().map(|report| report.measured.as_str()).filter(|text| !text.is_empty()).collect();
+        let report = FaultReport {
+            fault: fault.name,
+            asked: reports.first().map_or(fault.asked, |report| report.asked.clone()),
+            measured: measured.into_iter().collect::<Vec<_>>().join("; "),
+            deviation_percent: telling.iter().filter_map(|report| report.deviation_percent).reduce(f64::max),
+            effective: !effective.is_empty(),
+            healed: reports.iter().all(|report| report.healed),
+        };
+        Self {
+            spot: fault.spot,
+            info: fault.info,
+            report,
+            lapsed: fault.heal_until.is_none() && fault.lasts.is_none() && !reports.is_empty(),
+            whole: fault.announced,
+            refusal: fault.refusal,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The machine itself: its state, what comes in, what goes out. What each part of a run does stands in the files beside.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshproof_proto::event::Fact;
+use meshproof_proto::id::Name;
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use super::api::{Abort, Input, Output, Setup};
+use super::faults::Faults;
+use super::scope::Scope;
+use super::startup::Starting;
+use super::tally::Tally;
+use super::testing::Testing;
+use crate::plan::{Plan, Source};
+use crate::record::Happening;
+
+/// One run of a plan.
+#[derive(Debug)]
+pub struct Run {
+    pub(super) plan: Arc<Plan>,
+    pub(super) source: Arc<Source>,
+    pub(super) setup: Setup,
+    pub(super) scope: Scope,
+    pub(super) began: Instant,
+    pub(super) phase: Phase,
+    pub(super) faults: Faults,
+    pub(super) tally: Tally,
+    /// Streams ordered so far; the next one's number.
+    pub(super) streams: u64,
+    /// Agents that are gone, and why.
+    pub(super) lost: BTreeMap<Name, String>,
+    /// Services that ended by themselves.
+    pub(super) dead: BTreeSet<Name>,
+    /// Stubs whose unexpected calls were said already, by test: callers tend to try again.
+    pub(super) unexpected: BTreeSet<(Option<String>, String)>,
+    /// Why no further step or test begins.
+    pub(super) stopped: Option<String>,
+    out: VecDeque<Output>,
+}
+
+/// Where a run is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The environment is being made.
+    Waiting,
+    Starting(Starting),
+    Testing(Testing),
+    /// Everything that was started is being ended.
+    Closing {
+        until: Instant,
+    },
+    Over,
+}
+
+impl Run {
+    /// A run that says what it expects, and waits for its environment. The source is the plan's own.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, source: Arc<Source>, setup: Setup, now: Instant) -> Self {
+        let tally = Tally::new(&plan);
+        let mut run = Self {
+            scope: Scope::new(&plan, &setup.plan_dir),
+            began: now,
+            phase: Phase::Waiting,
+            faults: Faults::default(),
+            tally,
+            streams: 0,
+            lost: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            unexpected: BTreeSet::new(),
+            stopped: None,
+            out: VecDeque::new(),
+            plan,
+            source,
+            setup,
+        };
+        run.record(Happening::RunBegan {
+            run: run.setup.authority.run.clone(),
+            plan: run.plan.name.to_string(),
+            file: run.source.path().to_owned(),
+            digest: run.plan.digest,
+            seed: run.setup.seed,
+            term: run.setup.authority.term,
+        });
+        let tests = run.plan.tests.iter().map(|test| test.id.clone()).collect();
+        run.record(Happening::Expected { steps: run.tally.expected(), tests });
+        run
+    }
+
+    /// Takes what happened.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Begin(setting) => self.begin(*setting),
+            Input::Broken { what, at, evidence } => self.broken(what, at, evidence),
+            Input::ServiceStarted { service } => self.service_started(&service),
+            Input::ServiceNotStarted { service, reason } => self.service_not_started(&service, &reason),
+            Input::ServiceEnded { service, how, evidence } => self.service_ended(&service, &how, evidence, now),
+            Input::Fact { agent, fact } => self.fact(&agent, fact, now),
+            Input::StepRefused { key, reason } => self.step_refused(&key, &reason, now),
+            Input::FaultActive { agent, serial, .. } => self.fault_active(&agent, serial, now),
+            Input::FaultRefused { agent, serial, reason, .. } => self.fault_refused(&agent, serial, &reason, now),
+            Input::FaultHealed { agent, serial, report } => self.faults.answered(&agent, serial, report),
+            // The fault may have ended just before; if its report does not come, its deadline speaks.
+            Input::HealRefused { agent, serial, reason } => self.faults.heal_refused(&agent, serial, reason),
+            Input::Collected { key, files } => self.collected(&key, files, now),
+            Input::AgentLost { agent, reason } => self.agent_lost(agent, reason, now),
+            Input::Abort(abort) => self.abort(abort, now),
+            Input::TornDown { problems } => self.torn_down(&problems, now),
+        }
+        self.advance(now);
+    }
+
+    /// The time of [`Self::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.startup_timeout(now);
+        self.testing_timeout(now);
+        self.faults_timeout(now);
+        self.closing_timeout(now);
+        self.advance(now);
+    }
+
+    /// What is to be done next, until there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Waiting | Phase::Over => None,
+            Phase::Starting(starting) => starting.timeout(),
+            Phase::Testing(testing) => testing.timeout(),
+            Phase::Closing { until } => Some(*until),
+        };
+        let faults = if matches!(self.phase, Phase::Over) { None } else { self.faults.timeout() };
+        phase.into_iter().chain(faults).min()
+    }
+
+    /// Whether [`Output::Finished`] was given.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    pub(super) fn record(&mut self, what: Happening) {
+        self.push(Output::Record(what));
+    }
+
+    /// Goes as far as nothing has to be waited for.
+    fn advance(&mut self, now: Instant) {
+        self.settle_faults(now);
+        while match &self.phase {
+            Phase::Waiting => self.leave_waiting(now),
+            Phase::Starting(_) => self.advance_startup(now),
+            Phase::Testing(_) => self.advance_test(now),
+            Phase::Closing { .. } | Phase::Over => false,
+        } {
+            self.settle_faults(now);
+        }
+    }
+
+    fn leave_waiting(&mut self, now: Instant) -> bool {
+        if self.stopped.is_some() {
+            self.close(now);
+        }
+        self.stopped.is_some()
+    }
+
+    fn fact(&mut self, agent: &Name, fact: Fact, now: Instant) {
+        match fact {
+            Fact::StepEnded { key, result } => self.step_reported(agent, &key, result, now),
+            Fact::StubCalled(call) => self.stub_called(agent, &call, now),
+            Fact::FaultEnded(report) => self.faults.reported(agent, report),
+            Fact::Gap { lost } => self.gap(agent, lost),
+            // For those who read the journal.
+            Fact::LinkOffered { .. }
+            | Fact::LinkAcknowledged { .. }
+            | Fact::LinkSuspect { .. }
+            | Fact::StepStarted { .. }
+            | Fact::FaultBegan { .. }
+            | Fact::LinkBytes { .. } => {}
+        }
+    }
+
+    fn abort(&mut self, abort: Abort, now: Instant) {
+        let (exit, why) = match abort {
+            Abort::Interrupted => (Exit::Interrupted, "interrupted"),
+            Abort::Terminated => (Exit::Terminated, "terminated"),
+            Abort::Deadline => (Exit::Aborted, "the run's deadline has passed"),
+        };
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        self.tally.exit(exit);
+        self.tally.blame(self.current_test().as_deref(), Verdict::Unknown);
+        self.record(Happening::Noted { text: format!("{why}: what was started is being ended") });
+        self.stop(why, now);
+    }
+
+    /// No further step or test begins; `after` still does.
+    pub(super) fn stop(&mut self, why: &str, now: Instant) {
+        self.stopped.get_or_insert_with(|| why.to_owned());
+        self.cancel_step(why, now);
+    }
+}

@@ -1,0 +1,176 @@
+//! What expressions see in a run.
+
+use std::collections::BTreeMap;
+
+use meshproof_proto::expr::{OWN_VALUE, Template};
+use meshproof_proto::id::Name;
+use serde_json::{Map, Value, json};
+
+use super::api::{Launch, LaunchFile, Place, Setting};
+use crate::plan::Plan;
+use crate::plan::compiled::{Endpoint, FileContent, Service, Tunnel};
+use crate::plan::orders::{Addresses, Missing};
+
+/// Everything that the run knows under a name.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    fixed: Map<String, Value>,
+    places: BTreeMap<Name, Place>,
+    addresses: Addresses,
+    saved: BTreeMap<String, Value>,
+}
+
+/// What expressions see before anything is made ready, as those in stubs do: `params` and `plan`.
+#[must_use]
+pub fn early_scope(plan: &Plan, plan_dir: &str) -> Value {
+    json!({"params": plan.params, "plan": {"dir": plan_dir, "name": plan.name.as_str()}})
+}
+
+impl Scope {
+    pub(super) fn new(plan: &Plan, plan_dir: &str) -> Self {
+        let fixed = match early_scope(plan, plan_dir) {
+            Value::Object(fixed) => fixed,
+            _ => Map::new(),
+        };
+        Self { fixed, places: BTreeMap::new(), addresses: Addresses::new(), saved: BTreeMap::new() }
+    }
+
+    /// The environment is ready.
+    pub(super) fn begin(&mut self, setting: Setting) {
+        let stubs = setting.stubs.iter().map(|(name, address)| (name.clone(), stub(address)));
+        self.fixed.insert("stubs".to_owned(), Value::Object(stubs.collect()));
+        self.addresses = setting.addresses;
+        for (service, place) in &setting.places {
+            for (port, address) in &place.ports {
+                let to = Endpoint { service: service.clone(), port: port.clone() };
+                self.addresses.insert(Tunnel { at: service.clone(), to }, address.clone());
+            }
+        }
+        self.places = setting.places;
+    }
+
+    pub(super) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Names that steps save hold until their test ends, so that no test needs another one.
+    pub(super) fn forget_saved(&mut self) {
+        self.saved.clear();
+    }
+
+    pub(super) fn save(&mut self, name: &str, value: Value) {
+        self.saved.insert(name.to_owned(), value);
+    }
+
+    /// As seen from beside that service; the orchestrator sees direct addresses.
+    pub(super) fn seen_from(&self, at: Option<&Name>) -> Value {
+        let mut scope: Map<String, Value> =
+            self.saved.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        scope.extend(self.fixed.clone());
+        let services = self.places.iter().map(|(service, place)| {
+            let ports = place.ports.iter().map(|(port, direct)| {
+                let to = Endpoint { service: service.clone(), port: port.clone() };
+                let here = match at {
+                    Some(at) => self.addresses.get(&Tunnel { at: at.clone(), to }),
+                    None => Some(direct),
+                };
+                (port.clone(), endpoint(here, direct))
+            });
+            (service.to_string(), Value::Object(ports.collect()))
+        });
+        scope.insert("services".to_owned(), Value::Object(services.collect()));
+        Value::Object(scope)
+    }
+
+    /// What a service is started with.
+    pub(super) fn launch(&self, service: &Service) -> Result<Launch, Missing> {
+        let place = self.places.get(&service.name).cloned().unwrap_or_default();
+        let mut own: Map<String, Value> =
+            place.ports.iter().map(|(port, address)| (port.clone(), address_parts(address))).collect();
+        own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
+        own.insert("name".to_owned(), Value::from(service.name.as_str()));
+        let mut scope = self.seen_from(Some(&service.name));
+        scope["self"] = Value::Object(own);
+        let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
+        let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
+        let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));
+        Ok(Launch {
+            service: service.name.clone(),
+            dir: place.dir,
+            processes: service.processes.iter().map(line).collect::<Result<_, _>>()?,
+            env: env.collect::<Result<_, Missing>>()?,
+            files: files.collect::<Result<_, Missing>>()?,
+            stop_signal: service.stop_signal,
+            stop_grace: service.stop_grace,
+        })
+    }
+}
+
+/// The text, every expression in it known.
+pub(super) fn text(template: &Template, scope: &Value) -> Result<String, Missing> {
+    template.render(scope).map_err(|unset| Missing(unset.0))
+}
+
+fn content(content: &FileContent, scope: &Value) -> Result<LaunchFile, Missing> {
+    match content {
+        FileContent::Text(template) => text(template, scope).map(LaunchFile::Text),
+        FileContent::From(path) => Ok(LaunchFile::CopyOf(path.value.clone())),
+    }
+}
+
+fn address_parts(address: &str) -> Value {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let port = port.parse::<u16>().map_or(Value::Null, Value::from);
+    json!({OWN_VALUE: address, "host": host, "port": port})
+}
+
+/// A port without a way that leads there from here has only its direct address, so that what needs the way is unset.
+fn endpoint(here: Option<&String>, direct: &str) -> Value {
+    let mut value = here.map_or_else(|| json!({}), |address| address_parts(address));
+    value["direct"] = Value::from(direct);
+    value
+}
+
+fn stub(address: &str) -> Value {
+    let mut value = address_parts(address);
+    value["address"] = Value::from(address);
+    value["url"] = Value::from(format!("http://{address}"));
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_reached_by_the_viewers_own_way_and_directly_only_when_asked() {
+        let name = |text: &str| text.parse::<Name>().expect("a name");
+        let place = |port: &str, address: &str| Place {
+            dir: "/run/x".to_owned(),
+            ports: BTreeMap::from([(port.to_owned(), address.to_owned())]),
+        };
+        let way = Tunnel { at: name("shop"), to: Endpoint { service: name("ledger"), port: "tcp".to_owned() } };
+        let mut scope =
+            Scope { fixed: Map::new(), places: BTreeMap::new(), addresses: Addresses::new(), saved: BTreeMap::new() };
+        scope.begin(Setting {
+            places: BTreeMap::from([
+                (name("shop"), place("http", "127.0.0.1:1")),
+                (name("ledger"), place("tcp", "127.0.0.1:2")),
+            ]),
+            addresses: BTreeMap::from([(way, "127.0.0.1:3".to_owned())]),
+            stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
+        });
+        let seen = |template: &str, at: &str| {
+            text(&Template::parse(template).expect("parses"), &scope.seen_from(Some(&name(at))))
+        };
+        assert_eq!(seen("${{ services.ledger.tcp }}", "shop"), Ok("127.0.0.1:3".to_owned()));
+        assert_eq!(seen("${{ services.ledger.tcp }}", "ledger"), Ok("127.0.0.1:2".to_owned()));
+        assert_eq!(seen("${{ services.ledger.tcp.direct }}", "shop"), Ok("127.0.0.1:2".to_owned()));
+        assert_eq!(seen("${{ services.shop.http.port }}", "shop"), Ok("1".to_owned()));
+        assert_eq!(seen("${{ stubs.payments.url }}", "shop"), Ok("http://127.0.0.1:4".to_owned()));
+        assert_eq!(
+            seen("${{ services.shop.http.port }}", "ledger"),
+            Err(Missing("services.shop.http.port".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,366 @@
+//! One step from its begin to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_proto::id::Name;
+use meshproof_proto::order::{RecordStreamId, StepKey};
+use meshproof_proto::verdict::Verdict;
+
+use super::api::{Output, StreamOrders};
+use super::blame::Blame;
+use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
+use super::machine::{Phase, Run};
+use super::scope::text as text_of;
+use super::tally;
+use crate::plan::Plan;
+use crate::plan::compiled::{Ask, Does, Step};
+use crate::plan::orders::{Missing, Occasion, judge};
+use crate::record::{Ending, Happening, Section, StepInfo};
+
+/// Where a step stands in the plan: indices of services, tests, steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spot {
+    Ready(usize),
+    Steps(usize, usize),
+    After(usize, usize),
+}
+
+/// A step that has begun.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) spot: Spot,
+    pub(super) info: StepInfo,
+    pub(super) began: Instant,
+    pub(super) until: Instant,
+    pub(super) wait: Wait,
+}
+
+/// What a step waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The result of the first; the second takes part.
+    Result {
+        agent: Name,
+        helper: Option<Name>,
+    },
+    /// All parts of this fault are active.
+    Active(u64),
+    /// These faults are over.
+    Over(BTreeSet<u64>),
+    Collected,
+    /// It was told to end, and what is held against its test is said already.
+    Cancelled,
+}
+
+/// What came of beginning a step.
+pub(super) enum Begun {
+    Waiting(Running),
+    /// It had an end at once.
+    Ended(Ending),
+}
+
+impl Spot {
+    pub(super) fn step(self, plan: &Plan) -> &Step {
+        match self {
+            Self::Ready(service) => {
+                plan.services[service].ready.as_ref().expect("only services with a ready step have such a spot")
+            }
+            Self::Steps(test, step) => &plan.tests[test].steps[step],
+            Self::After(test, step) => &plan.tests[test].after[step],
+        }
+    }
+
+    fn section(self) -> Section {
+        match self {
+            Self::Ready(_) => Section::Ready,
+            Self::Steps(..) => Section::Steps,
+            Self::After(..) => Section::After,
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn waits_for(&self, agent: &Name) -> bool {
+        matches!(&self.wait, Wait::Result { agent: waited, helper } if waited == agent || helper.as_ref() == Some(agent))
+    }
+}
+
+impl Run {
+    /// Begins a step and everything that can be done about it at once.
+    pub(super) fn begin_step(&mut self, spot: Spot, now: Instant) -> Begun {
+        let plan = Arc::clone(&self.plan);
+        let step = spot.step(&plan);
+        let info = self.info(&plan, spot);
+        let scope = self.scope.seen_from(info.agent.as_ref());
+        if !step.is_wanted(&scope) {
+            return Begun::Ended(self.skip(&info, "its `when` says no"));
+        }
+        if let Some(lost) = self.lost_among(step) {
+            return Begun::Ended(self.skip(&info, &format!("agent `{lost}` is lost")));
+        }
+        self.record(Happening::StepBegan(info.clone()));
+        let bound = step.within + step.eventually.as_ref().map_or(Duration::ZERO, |eventually| eventually.value);
+        let running = Running { spot, info, began: now, until: now + bound + RESULT_MARGIN, wait: Wait::Cancelled };
+        match &step.does {
+            Does::Ask(ask) => self.ask(step, ask, running),
+            Does::Value { value, checks } => {
+                let judged = judge(value, checks, &scope).map(|failures| match failures.is_empty() {
+                    true => Outcome::Ok,
+                    false => Outcome::Failed(failures),
+                });
+                self.known_at_once(running, judged, now)
+            }
+            Does::Say(text) => {
+                let said = text_of(text, &scope).map(|text| self.record(Happening::Said { text }));
+                self.known_at_once(running, said.map(|()| Outcome::Ok), now)
+            }
+            Does::Fault(fault) => self.begin_fault(fault, running, now),
+            Does::Heal(heal) => self.begin_heal(heal, running, now),
+            Does::Collect(artefacts) => {
+                let key = running.info.key.clone();
+                self.push(Output::Collect { key, artefacts: artefacts.clone() });
+                Begun::Waiting(Running { wait: Wait::Collected, ..running })
+            }
+        }
+    }
+
+    fn ask(&mut self, step: &Step, ask: &Ask, running: Running) -> Begun {
+        let now = running.began;
+        match self.orders(step, ask, &running.info.key) {
+            Ok(output) => {
+                let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
+                self.push(output);
+                Begun::Waiting(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running })
+            }
+            Err(unset) => self.known_at_once(running, Err(unset), now),
+        }
+    }
+
+    fn orders(&mut self, step: &Step, ask: &Ask, key: &StepKey) -> Result<Output, Missing> {
+        let sender = self.scope.seen_from(Some(&ask.at));
+        let occasion = Occasion {
+            authority: &self.setup.authority,
+            test: &key.test,
+            attempt: key.attempt,
+            stream: RecordStreamId(self.streams),
+            scope: &sender,
+            addresses: self.scope.addresses(),
+        };
+        let order = ask.order(step, &occasion)?;
+        let Some(apply) = &ask.apply else {
+            return Ok(Output::Order { agent: ask.at.clone(), order: Box::new(order) });
+        };
+        let receiver = self.scope.seen_from(Some(&apply.at));
+        let receive = ask.receive(&Occasion { scope: &receiver, ..occasion })?;
+        let receive = receive.expect("a step with `apply` has a receiver's part");
+        self.streams += 1;
+        let (receiver, sender) = (apply.at.clone(), ask.at.clone());
+        Ok(Output::Stream(Box::new(StreamOrders { receiver, receive, sender, order })))
+    }
+
+    /// Ends a step whose outcome nobody has to be asked for. A name that is not set skips an optional step and those of
+    /// `after`, and is an error in any other.
+    fn known_at_once(&mut self, running: Running, outcome: Result<Outcome, Missing>, now: Instant) -> Begun {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(unset) if running.info.optional || running.info.section == Section::After => {
+                return Begun::Ended(self.skip(&running.info, &unset.to_string()));
+            }
+            Err(unset) => Outcome::Error { message: unset.to_string() },
+        };
+        let result = StepResult {
+            outcome,
+            duration_ms: 0.0,
+            tries: 1,
+            saved: std::collections::BTreeMap::new(),
+            evidence: Vec::new(),
+        };
+        let (ending, why) = self.judge_result(&running, &result);
+        Begun::Ended(self.end_step(&running, ending, why, now))
+    }
+
+    fn skip(&mut self, info: &StepInfo, why: &str) -> Ending {
+        self.tally.ended(&info.key, Ending::Skipped, false);
+        self.record(Happening::StepEnded {
+            step: info.clone(),
+            ending: Ending::Skipped,
+            duration_ms: 0.0,
+            tries: 0,
+            why: Some(why.to_owned()),
+        });
+        Ending::Skipped
+    }
+
+    /// Writes down how a step ended. What is held against the test was said before.
+    pub(super) fn end_step(&mut self, running: &Running, ending: Ending, why: Option<String>, now: Instant) -> Ending {
+        let duration_ms = now.saturating_duration_since(running.began).as_secs_f64() * 1000.0;
+        self.write_end(running, ending, why, (duration_ms, 1))
+    }
+
+    /// `measured`: duration in ms, and tries.
+    fn write_end(&mut self, running: &Running, ending: Ending, why: Option<String>, measured: (f64, u32)) -> Ending {
+        let optional = running.info.optional;
+        self.tally.ended(&running.info.key, ending, !optional);
+        let (duration_ms, tries) = measured;
+        self.record(Happening::StepEnded { step: running.info.clone(), ending, duration_ms, tries, why });
+        ending
+    }
+
+    /// Ends a step with a failure that is not the agent's own word.
+    pub(super) fn end_badly(&mut self, running: &Running, verdict: Verdict, title: &str, now: Instant) -> Ending {
+        let verb = running.spot.step(&self.plan).verb;
+        self.fail(verdict, Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), title) });
+        self.end_step(running, Ending::from(verdict), Some(title.to_owned()), now)
+    }
+
+    /// An agent says what came of a step. Of steps that are over nothing is heard any more.
+    pub(super) fn step_reported(&mut self, agent: &Name, key: &StepKey, result: StepResult, now: Instant) {
+        let Some(running) = self.take_running(key, |running| {
+            running.wait == Wait::Cancelled
+                || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
+        }) else {
+            return;
+        };
+        let (ending, why) = match (&running.wait, &result.outcome) {
+            (Wait::Cancelled, Outcome::Ok) => (Ending::Pass, None),
+            (Wait::Cancelled, _) => (Ending::Unknown, Some("given up".to_owned())),
+            _ => match self.save(&result) {
+                Ok(()) => self.judge_result(&running, &result),
+                Err(message) => {
+                    let result = StepResult { outcome: Outcome::Error { message }, ..result.clone() };
+                    self.judge_result(&running, &result)
+                }
+            },
+        };
+        let ending = self.write_end(&running, ending, why, (result.duration_ms, result.tries));
+        self.after_step(&running, ending, now);
+    }
+
+    fn save(&mut self, result: &StepResult) -> Result<(), String> {
+        if result.outcome != Outcome::Ok {
+            return Ok(());
+        }
+        for (name, text) in &result.saved {
+            let value =
+                serde_json::from_str(text).map_err(|error| format!("the saved `{name}` is not JSON: {error}"))?;
+            self.scope.save(name, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_refused(&mut self, key: &StepKey, reason: &str, now: Instant) {
+        let Some(running) =
+            self.take_running(key, |running| matches!(running.wait, Wait::Result { .. } | Wait::Cancelled))
+        else {
+            return;
+        };
+        let ending = match (&running.wait, &running.info.agent) {
+            (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned()), now),
+            (_, agent) => {
+                let who = agent.as_ref().map(ToString::to_string).unwrap_or_default();
+                self.end_badly(
+                    &running,
+                    Verdict::Error,
+                    &format!("agent `{who}` did not take this step: {reason}"),
+                    now,
+                )
+            }
+        };
+        self.after_step(&running, ending, now);
+    }
+
+    pub(super) fn collected(&mut self, key: &StepKey, files: Result<Vec<String>, String>, now: Instant) {
+        let Some(running) = self.take_running(key, |running| running.wait == Wait::Collected) else { return };
+        let ending = match files {
+            Ok(files) => {
+                self.record(Happening::Collected { files });
+                self.end_step(&running, Ending::Pass, None, now)
+            }
+            Err(reason) => self.end_badly(&running, Verdict::Error, &format!("could not collect: {reason}"), now),
+        };
+        self.after_step(&running, ending, now);
+    }
+
+    /// Tells the step of a test's `steps` to end. Those of `after` are left alone: they have to run.
+    pub(super) fn cancel_step(&mut self, why: &str, now: Instant) {
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        let Some(running) = &mut testing.running else { return };
+        if running.info.section != Section::Steps || running.wait == Wait::Cancelled {
+            return;
+        }
+        if let Wait::Result { agent, .. } = &running.wait
+            && !self.lost.contains_key(agent)
+        {
+            let (agent, key) = (agent.clone(), running.info.key.clone());
+            running.wait = Wait::Cancelled;
+            running.until = now + CANCEL_GRACE;
+            self.push(Output::Cancel { agent, key });
+        } else if let Some(running) = testing.running.take() {
+            // Nobody has to be told, so nothing has to be waited for.
+            let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()), now);
+            self.after_step(&running, ending, now);
+        }
+    }
+
+    /// The step's time is over and its result is not there.
+    pub(super) fn step_overdue(&mut self, running: &Running, now: Instant) -> Ending {
+        let waited = now.saturating_duration_since(running.began);
+        match &running.wait {
+            Wait::Cancelled => self.end_step(running, Ending::Unknown, Some("given up".to_owned()), now),
+            Wait::Result { agent, .. } => {
+                self.push(Output::Cancel { agent: agent.clone(), key: running.info.key.clone() });
+                self.end_badly(
+                    running,
+                    Verdict::Error,
+                    &format!("no result from agent `{agent}` after {waited:.0?}"),
+                    now,
+                )
+            }
+            Wait::Active(serial) => {
+                let missing = self.faults.missing(*serial);
+                self.end_badly(
+                    running,
+                    Verdict::Error,
+                    &format!("after {waited:.0?} the fault is not active at {missing}"),
+                    now,
+                )
+            }
+            Wait::Over(_) => self.end_badly(running, Verdict::Error, &format!("not healed after {waited:.0?}"), now),
+            Wait::Collected => {
+                self.end_badly(running, Verdict::Error, &format!("nothing collected after {waited:.0?}"), now)
+            }
+        }
+    }
+
+    fn lost_among(&self, step: &Step) -> Option<Name> {
+        let Does::Ask(ask) = &step.does else { return None };
+        let needed = std::iter::once(&ask.at).chain(ask.apply.as_ref().map(|apply| &apply.at));
+        needed.into_iter().find(|agent| self.lost.contains_key(agent)).cloned()
+    }
+
+    fn info(&self, plan: &Plan, spot: Spot) -> StepInfo {
+        let step = spot.step(plan);
+        let (test, number, of) = match spot {
+            Spot::Ready(_) => ("", 1, 1),
+            Spot::Steps(test, at) => (plan.tests[test].id.as_str(), at + 1, plan.tests[test].steps.len()),
+            Spot::After(test, at) => (plan.tests[test].id.as_str(), at + 1, plan.tests[test].after.len()),
+        };
+        StepInfo {
+            key: tally::key(test, &step.key),
+            section: spot.section(),
+            number,
+            of,
+            id: step.id.clone(),
+            title: step.title.clone(),
+            agent: match &step.does {
+                Does::Ask(ask) => Some(ask.at.clone()),
+                Does::Value { .. } | Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => None,
+            },
+            line: self.source.position(step.verb.start).line,
+            optional: step.optional,
+        }
+    }
+}

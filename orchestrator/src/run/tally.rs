@@ -1,0 +1,157 @@
+//! What was expected, what came of it, and so the verdict. Nothing passes here by default.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshproof_proto::order::StepKey;
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use crate::plan::Plan;
+use crate::record::{Ending, Summary};
+
+/// The book of results.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Every step of the plan; what stands at none has not ended.
+    steps: BTreeMap<StepKey, Option<Counted>>,
+    tests: BTreeMap<String, TestTally>,
+    /// What is held against the run and against none of its tests.
+    run: Worst,
+    /// Reasons for an exit code beside the verdicts.
+    exits: BTreeSet<Exit>,
+}
+
+/// How a step ended, and whether that says something about its test.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    ending: Ending,
+    counts: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct TestTally {
+    blamed: Worst,
+    verdict: Option<Verdict>,
+}
+
+/// The worst that was said.
+#[derive(Clone, Copy, Debug)]
+struct Worst(Verdict);
+
+impl Default for Worst {
+    fn default() -> Self {
+        Self(Verdict::Pass)
+    }
+}
+
+impl Worst {
+    fn add(&mut self, verdict: Verdict) {
+        self.0 = self.0.max(verdict);
+    }
+}
+
+impl Tally {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let ready = plan.services.iter().filter_map(|service| service.ready.as_ref()).map(|step| key("", &step.key));
+        let steps = plan.tests.iter().flat_map(|test| {
+            test.steps.iter().chain(&test.after).map(|step| key(&test.id, &step.key)).collect::<Vec<_>>()
+        });
+        Self {
+            steps: ready.chain(steps).map(|key| (key, None)).collect(),
+            tests: plan.tests.iter().map(|test| (test.id.clone(), TestTally::default())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Everything that must have ended before the run can pass.
+    pub(super) fn expected(&self) -> Vec<StepKey> {
+        self.steps.keys().cloned().collect()
+    }
+
+    /// A step ended. An optional one says nothing about its test, unless its result is missing.
+    pub(super) fn ended(&mut self, key: &StepKey, ending: Ending, counts: bool) {
+        self.steps.insert(key.clone(), Some(Counted { ending, counts }));
+    }
+
+    /// Something is held against a test, or against the run.
+    pub(super) fn blame(&mut self, test: Option<&str>, verdict: Verdict) {
+        match test.and_then(|test| self.tests.get_mut(test)) {
+            Some(test) => test.blamed.add(verdict),
+            None => self.run.add(verdict),
+        }
+    }
+
+    pub(super) fn exit(&mut self, reason: Exit) {
+        self.exits.insert(reason);
+    }
+
+    pub(super) fn is_blamed(&self, test: &str) -> bool {
+        self.tests.get(test).is_some_and(|test| test.blamed.0 != Verdict::Pass)
+    }
+
+    /// The test is over: what it came to.
+    pub(super) fn close(&mut self, test: &str) -> Verdict {
+        let steps = self.steps_of(test);
+        let Some(entry) = self.tests.get_mut(test) else { return Verdict::Error };
+        let verdict = match entry.blamed.0 {
+            Verdict::Pass => steps,
+            blamed => blamed,
+        };
+        entry.verdict = Some(verdict);
+        verdict
+    }
+
+    /// Tests that have no verdict.
+    pub(super) fn not_run(&self) -> Vec<String> {
+        self.tests.iter().filter(|(_, test)| test.verdict.is_none()).map(|(test, _)| test.clone()).collect()
+    }
+
+    /// What the steps of a test say: one without a result is an error.
+    fn steps_of(&self, test: &str) -> Verdict {
+        let steps = self.steps.iter().filter(|(key, _)| key.test == test);
+        steps.fold(Verdict::Pass, |worst, (_, ended)| worst.max(verdict_of(ended.as_ref())))
+    }
+
+    /// What the run came to, and the exit code that says so.
+    pub(super) fn verdict(&self) -> (Verdict, Exit) {
+        let tests = self.tests.values().filter_map(|test| test.verdict);
+        let mut worst = tests.chain([self.run.0]).max().unwrap_or(Verdict::Error);
+        if worst == Verdict::Pass {
+            worst = self.steps_of("");
+        }
+        if worst == Verdict::Pass && self.tests.values().any(|test| test.verdict.is_none()) {
+            worst = Verdict::Unknown;
+        }
+        let said = self.tests.values().filter_map(|test| test.verdict).chain([self.run.0, worst]);
+        let exit = Exit::of(said.map(Exit::from).chain(self.exits.iter().copied()));
+        (worst, exit)
+    }
+
+    pub(super) fn summary(&self, duration_ms: f64) -> Summary {
+        let mut by_verdict = BTreeMap::new();
+        for test in self.tests.values() {
+            let verdict = test.verdict.map_or_else(|| "not-run".to_owned(), |verdict| verdict.to_string());
+            *by_verdict.entry(verdict).or_default() += 1;
+        }
+        let ended = || self.steps.values().flatten();
+        Summary {
+            tests: self.tests.len(),
+            by_verdict,
+            steps: ended().count(),
+            skipped: ended().filter(|step| step.ending == Ending::Skipped).count(),
+            duration_ms,
+        }
+    }
+}
+
+/// A key of a first execution.
+pub(super) fn key(test: &str, step: &str) -> StepKey {
+    StepKey { test: test.to_owned(), step: step.to_owned(), attempt: 1 }
+}
+
+fn verdict_of(ended: Option<&Counted>) -> Verdict {
+    match ended {
+        None => Verdict::Error,
+        Some(Counted { counts: false, .. }) => Verdict::Pass,
+        Some(Counted { ending, .. }) => ending.verdict().unwrap_or(Verdict::Pass),
+    }
+}

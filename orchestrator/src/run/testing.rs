@@ -1,0 +1,212 @@
+//! Tests, one after the other: steps until one fails, `after` in any case, then the healing and judging of faults.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshproof_proto::event::{Evidence, StubCall};
+use meshproof_proto::id::Name;
+use meshproof_proto::order::StepKey;
+use meshproof_proto::verdict::Verdict;
+
+use super::blame::Blame;
+use super::machine::{Phase, Run};
+use super::stepping::{Begun, Running, Spot, Wait};
+use crate::record::{Ending, Happening};
+
+/// A test that is going on.
+#[derive(Debug)]
+pub(super) struct Testing {
+    /// Of the plan's tests.
+    pub(super) index: usize,
+    began: Instant,
+    /// The test's own timeout; `after` has the bounds of its steps.
+    until: Instant,
+    stage: Stage,
+    pub(super) running: Option<Running>,
+    /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
+    completed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The next one's index.
+    Steps(usize),
+    After(usize),
+    /// Until no fault is left.
+    Healing,
+}
+
+impl Testing {
+    fn new(index: usize, now: Instant, timeout: std::time::Duration) -> Self {
+        Self { index, began: now, until: now + timeout, stage: Stage::Steps(0), running: None, completed: false }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let cancelled = self.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
+        let test = (matches!(self.stage, Stage::Steps(_)) && !cancelled).then_some(self.until);
+        self.running.iter().map(|running| running.until).chain(test).min()
+    }
+}
+
+impl Run {
+    /// Begins the test with this index, or the end of the run.
+    pub(super) fn begin_test(&mut self, index: usize, now: Instant) {
+        let Some(test) = self.plan.tests.get(index) else { return self.close(now) };
+        if self.stopped.is_some() {
+            return self.close(now);
+        }
+        let (id, timeout) = (test.id.clone(), test.timeout);
+        self.scope.forget_saved();
+        self.phase = Phase::Testing(Testing::new(index, now, timeout));
+        self.record(Happening::TestBegan { test: id });
+    }
+
+    /// Does the next thing of the test, if none is going on; whether something was done.
+    pub(super) fn advance_test(&mut self, now: Instant) -> bool {
+        let Phase::Testing(testing) = &mut self.phase else { return false };
+        if testing.running.is_some() {
+            return false;
+        }
+        let test = &self.plan.tests[testing.index];
+        let spot = match testing.stage {
+            Stage::Steps(next) => {
+                let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
+                if ended_early || next >= test.steps.len() {
+                    testing.completed = !ended_early;
+                    testing.stage = Stage::After(0);
+                    return true;
+                }
+                testing.stage = Stage::Steps(next + 1);
+                Spot::Steps(testing.index, next)
+            }
+            Stage::After(next) if next < test.after.len() => {
+                testing.stage = Stage::After(next + 1);
+                Spot::After(testing.index, next)
+            }
+            Stage::After(_) => {
+                testing.stage = Stage::Healing;
+                self.heal_faults(now, |_, _| true);
+                return true;
+            }
+            Stage::Healing => return self.leave_test(now),
+        };
+        if let Begun::Waiting(running) = self.begin_step(spot, now)
+            && let Phase::Testing(testing) = &mut self.phase
+        {
+            testing.running = Some(running);
+        }
+        true
+    }
+
+    fn leave_test(&mut self, now: Instant) -> bool {
+        let Phase::Testing(testing) = &self.phase else { return false };
+        if !self.faults.all_over() {
+            return false;
+        }
+        let (index, began, completed) = (testing.index, testing.began, testing.completed);
+        self.judge_faults(completed);
+        let test = self.plan.tests[index].id.clone();
+        let verdict = self.tally.close(&test);
+        let duration_ms = now.saturating_duration_since(began).as_secs_f64() * 1000.0;
+        self.record(Happening::TestEnded { test, verdict, duration_ms });
+        self.begin_test(index + 1, now);
+        true
+    }
+
+    /// Takes the running step with this key out, if it waits for that.
+    pub(super) fn take_running(&mut self, key: &StepKey, waits: impl Fn(&Running) -> bool) -> Option<Running> {
+        let fits = |running: &Running| running.info.key == *key && waits(running);
+        match &mut self.phase {
+            Phase::Testing(testing) => testing.running.take_if(|running| fits(running)),
+            Phase::Starting(starting) => starting.take_running(fits),
+            Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
+        }
+    }
+
+    /// What else follows from a step's end.
+    pub(super) fn after_step(&mut self, running: &Running, ending: Ending, now: Instant) {
+        if let Spot::Ready(service) = running.spot {
+            self.readiness_ended(service, ending, now);
+        }
+    }
+
+    pub(super) fn testing_timeout(&mut self, now: Instant) {
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        if let Some(running) = testing.running.take_if(|running| running.until <= now) {
+            let ending = self.step_overdue(&running, now);
+            self.after_step(&running, ending, now);
+            return;
+        }
+        let cancelled = testing.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
+        if matches!(testing.stage, Stage::Steps(_)) && !cancelled && testing.until <= now {
+            self.test_overdue(now);
+        }
+    }
+
+    fn test_overdue(&mut self, now: Instant) {
+        let plan = Arc::clone(&self.plan);
+        let Phase::Testing(testing) = &self.phase else { return };
+        let test = &plan.tests[testing.index];
+        let title = format!("the test's timeout of {:?} has passed", test.timeout);
+        let running = testing.running.as_ref();
+        let at = running.map_or(test.span, |running| running.spot.step(&plan).verb);
+        let step = running.map(|running| running.info.clone());
+        self.fail(Verdict::Fail, Blame { step, ..Blame::new(Some(at), title) });
+        self.cancel_step("the test's timeout has passed", now);
+    }
+
+    /// A stub was called. A call that nobody expected fails the test that is going on.
+    pub(super) fn stub_called(&mut self, agent: &Name, call: &StubCall, now: Instant) {
+        if !call.unexpected || !self.unexpected.insert((self.current_test(), call.stub.clone())) {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let stub = plan.stubs.iter().find(|stub| stub.order.name == call.stub && stub.at == *agent);
+        let title = format!("the stub `{}` got a call that no route matches", call.stub);
+        let evidence = Evidence { title: "request".to_owned(), text: call.request.clone() };
+        let blame = Blame::new(stub.map(|stub| stub.unmatched), title);
+        self.fail(Verdict::Fail, Blame { evidence: vec![evidence], ..blame });
+        self.cancel_step("the test has failed", now);
+    }
+
+    /// An agent had to drop events: whatever they said is not known.
+    pub(super) fn gap(&mut self, agent: &Name, lost: u64) {
+        let blame = Blame::new(None, format!("agent `{agent}` could not keep {lost} of its events"));
+        self.fail(Verdict::Error, blame);
+    }
+
+    /// An agent is gone for good: what it was doing is unknown, and the run goes no further.
+    pub(super) fn agent_lost(&mut self, agent: Name, reason: String, now: Instant) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Over) || self.lost.contains_key(&agent) {
+            return;
+        }
+        self.record(Happening::AgentLost { name: agent.clone(), reason: reason.clone() });
+        self.lost.insert(agent.clone(), reason.clone());
+        self.faults.agent_lost(&agent);
+        let title = format!("agent `{agent}` was lost: {reason}");
+        match self.take_running_of(&agent) {
+            Some(running) => {
+                let verb = running.spot.step(&self.plan).verb;
+                let blame = Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), &title) };
+                self.fail(Verdict::Error, blame);
+                let why = "its agent was lost, it may have happened or not".to_owned();
+                let ending = self.end_step(&running, Ending::Unknown, Some(why), now);
+                self.after_step(&running, ending, now);
+            }
+            None => {
+                let service = self.plan.services.iter().find(|service| service.name == agent);
+                let at = service.map(|service| service.span);
+                self.fail(Verdict::Error, Blame::new(at, &title));
+            }
+        }
+        self.stop(&title, now);
+    }
+
+    fn take_running_of(&mut self, agent: &Name) -> Option<Running> {
+        match &mut self.phase {
+            Phase::Testing(testing) => testing.running.take_if(|running| running.waits_for(agent)),
+            Phase::Starting(starting) => starting.take_running(|running| running.waits_for(agent)),
+            Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
+        }
+    }
+}
