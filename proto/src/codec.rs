@@ -56,6 +56,13 @@ impl Codec {
             Codec::Json => serde_json::from_slice(bytes).map_err(|error| CodecError::Decode(error.to_string())),
         }
     }
+
+    /// Reads a value at the front of `bytes`, for a look before the whole is decoded. Bincode only.
+    pub fn decode_front<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
+        bounded(bytes)?;
+        let read = bincode::serde::decode_from_slice(bytes, bincode_config());
+        read.map(|(value, _)| value).map_err(|error| CodecError::Decode(error.to_string()))
+    }
 }
 
 /// The limit bounds what a length field inside a frame can make us allocate.

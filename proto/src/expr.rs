@@ -10,7 +10,7 @@ mod template;
 
 pub use filter::Filter;
 pub use parse::ExprError;
-pub use template::{Part, Template, ValueTemplate};
+pub use template::{Part, Template, Unset, ValueTemplate};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

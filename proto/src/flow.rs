@@ -17,10 +17,14 @@ pub struct Sending {
     /// Everything from `acked` on, in order.
     kept: VecDeque<u8>,
     acked: u64,
+    /// What the present connection was given.
     sent: u64,
+    /// What any connection was given: acknowledgements of former ones still count.
+    ever_sent: u64,
     limit: u64,
     finished: bool,
     fin_sent: bool,
+    fin_ever_sent: bool,
     fin_acked: bool,
 }
 
@@ -47,8 +51,18 @@ pub enum FlowError {
 impl Sending {
     /// A stream whose receiver takes `window` bytes at first; as many are kept here at most.
     pub fn new(window: u64) -> Self {
-        let kept = VecDeque::new();
-        Self { window, kept, acked: 0, sent: 0, limit: window, finished: false, fin_sent: false, fin_acked: false }
+        Self {
+            window,
+            kept: VecDeque::new(),
+            acked: 0,
+            sent: 0,
+            ever_sent: 0,
+            limit: window,
+            finished: false,
+            fin_sent: false,
+            fin_ever_sent: false,
+            fin_acked: false,
+        }
     }
 
     /// Bytes that may be written now without holding more than a window.
@@ -76,10 +90,12 @@ impl Sending {
             let bytes = self.copy(from, (upto - self.acked) as usize);
             let offset = self.sent;
             self.sent = upto;
+            self.ever_sent = self.ever_sent.max(upto);
             return Some(Piece::Data { offset, bytes });
         }
         if self.finished && self.sent == end && !self.fin_sent {
             self.fin_sent = true;
+            self.fin_ever_sent = true;
             return Some(Piece::Fin { offset: end });
         }
         None
@@ -96,16 +112,18 @@ impl Sending {
     /// The receiver has everything below `received`, and takes bytes up to `limit`. After the end, `received` counts the end as one more.
     pub fn acked(&mut self, received: u64, limit: u64) -> Result<(), FlowError> {
         let end = self.acked + self.kept.len() as u64;
-        let fin = self.fin_sent && received == end + 1;
+        let fin = self.fin_ever_sent && received == end + 1;
         let bytes = if fin { end } else { received };
-        if bytes > self.sent {
-            return Err(FlowError::AckAhead(bytes - self.sent));
+        if bytes > self.ever_sent {
+            return Err(FlowError::AckAhead(bytes - self.ever_sent));
         }
         if bytes > self.acked {
             self.kept.drain(..(bytes - self.acked) as usize);
             self.acked = bytes;
+            self.sent = self.sent.max(bytes);
         }
         self.fin_acked |= fin;
+        self.fin_sent |= fin;
         self.limit = self.limit.max(limit);
         Ok(())
     }
@@ -114,6 +132,11 @@ impl Sending {
     pub fn rewind(&mut self) {
         self.sent = self.acked;
         self.fin_sent = self.fin_acked;
+    }
+
+    /// Nothing more will be written.
+    pub fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// Every byte and the end are acknowledged.
@@ -238,6 +261,8 @@ mod tests {
             if luck.below(10) == 0 {
                 while out.poll().is_some() {}
                 out.rewind();
+                let (received, limit) = into.ack();
+                out.acked(received, limit).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
             }
             while let Some(piece) = out.poll() {
                 match piece {

@@ -24,29 +24,27 @@ pub enum ControlFrame {
     Proof(Vec<u8>),
     /// The connection ends, and why.
     Refuse(String),
-    Beat(Beat),
-    /// A tarpc request to the receiver's service; `last` ends a message that needed several frames.
-    Call {
-        last: bool,
-        bytes: Vec<u8>,
-    },
+    /// A sign of life, answered by the application's task and not by a transport that may outlive it.
+    Beat(u64),
+    /// The answer with the beat's number. Only answers count as life: they prove both directions, so a one-way cut is
+    /// noticed on both sides.
+    BeatAnswer(u64),
+    /// A tarpc request to the receiver's service.
+    Call(Piece),
     /// A tarpc response to the sender's call.
-    Reply {
-        last: bool,
-        bytes: Vec<u8>,
-    },
+    Reply(Piece),
     /// A signal for a new connection, carried in band while signaling may be away.
     Signal(Signed),
     /// The peer goes on purpose.
     Bye,
 }
 
-/// A sign of life, sent and answered by the application's task and not by a transport that may outlive it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beat {
-    pub number: u64,
-    /// The highest beat heard from the receiver, which tells it whether its own direction works, and the round trip.
-    pub heard: u64,
+/// A part of an RPC message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Ends a message that needed several frames.
+    pub last: bool,
+    pub bytes: Vec<u8>,
 }
 
 /// A frame on the events channel. Batches carry each event once in order; acknowledgements come after the journal has them.
@@ -66,7 +64,8 @@ pub enum BulkFrame {
     Hello(Box<Hello>),
     Proof(Vec<u8>),
     Refuse(String),
-    Beat(Beat),
+    Beat(u64),
+    BeatAnswer(u64),
     /// A new stream and what it is for. Sent again in the next generation until acknowledged.
     Open {
         stream: StreamId,

@@ -224,7 +224,8 @@ impl Chain {
         if !glob(&grant.names, claim.name.as_str()) {
             return Err(TrustError::NameNotGranted { pattern: grant.names, name: claim.name });
         }
-        if let Some(ago_s) = now.0.checked_sub(grant.not_after.0 + limits::CLOCK_SKEW.as_secs()).filter(|ago| *ago > 0)
+        if let Some(ago_s) =
+            now.0.checked_sub(grant.not_after.0.saturating_add(limits::CLOCK_SKEW.as_secs())).filter(|ago| *ago > 0)
         {
             return Err(TrustError::Expired { ago_s });
         }

@@ -36,7 +36,7 @@ pub enum Input {
     Open {
         generation: Generation,
     },
-    /// A frame of the peer came on this generation.
+    /// The peer answered a beat on this generation, so both directions work.
     Heard {
         generation: Generation,
     },

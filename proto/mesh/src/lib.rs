@@ -1,4 +1,23 @@
-//! Joining a mesh.
+//! Joining a mesh: signaling client, WebRTC connections, links that outlive them, byte streams, tarpc transport.
+//!
+//! Nothing here knows plans, steps or reports. What decides is pure and lives in `meshproof-proto`; this crate is the shell
+//! with sockets, tasks and clocks. Only `rtc` names the WebRTC crates.
 
+mod api;
+mod carrier;
+mod config;
+mod context;
+mod link;
+mod mesh;
+mod node;
+pub mod rpc;
 pub mod rtc;
+mod signaling;
+mod streams;
 mod udp;
+
+pub use api::{LinkInfo, LinkUp, MeshEvent, NoLink};
+pub use config::MeshConfig;
+pub use mesh::Mesh;
+pub use rpc::RpcPort;
+pub use streams::ByteStream;

@@ -1,0 +1,92 @@
+//! What a mesh tells the peer that joined it.
+
+use std::time::Duration;
+
+use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::{Generation, PeerId};
+use meshproof_proto::identity::Identity;
+
+use crate::rpc::RpcPort;
+use crate::rtc::SelectedPath;
+use crate::streams::ByteStream;
+
+/// Something that happened in the mesh. Whoever joined takes these without delay: a full queue slows all links.
+#[derive(Debug)]
+pub enum MeshEvent {
+    /// Registered with a signaling server.
+    SignalingUp {
+        url: String,
+    },
+    /// A signaling server cannot be reached; attempts go on.
+    SignalingDown {
+        url: String,
+        reason: String,
+    },
+    /// A signaling server will not have us; no further attempt is made there.
+    SignalingRefused {
+        url: String,
+        reason: String,
+    },
+    PeerJoined(Identity),
+    /// No signaling server lists the peer any more. A link to it may still work.
+    PeerLeft(Identity),
+    /// We offered the first connection of a link.
+    Offered {
+        peer: Identity,
+    },
+    /// A connection that the peer offered is there, its signed hello checked.
+    Acknowledged {
+        peer: Identity,
+    },
+    LinkUp(LinkUp),
+    /// The link's connection is silent or broken; another is on its way.
+    LinkSuspect {
+        peer: Identity,
+        reason: String,
+    },
+    /// The link is lost for good, or for long: its streams are reset.
+    LinkLost {
+        peer: Identity,
+        reason: String,
+    },
+    Events {
+        peer: Identity,
+        frame: EventFrame,
+    },
+    /// The peer opened a byte stream.
+    Stream {
+        peer: Identity,
+        header: Vec<u8>,
+        stream: ByteStream,
+    },
+}
+
+/// A link's control connection is there, for the first time or again.
+#[derive(Debug)]
+pub struct LinkUp {
+    pub peer: Identity,
+    pub generation: Generation,
+    pub path: Option<SelectedPath>,
+    /// RPC both ways over this generation. A tarpc client does not outlive it.
+    pub rpc: RpcPort,
+}
+
+/// A link as it is now.
+#[derive(Debug, Clone)]
+pub struct LinkInfo {
+    pub peer: PeerId,
+    pub name: String,
+    /// `connecting`, `up`, `suspect: …`, `lost`, `idle`.
+    pub state: String,
+    pub path: Option<SelectedPath>,
+    /// Round trip of the last heartbeat, by the application's tasks at both ends.
+    pub rtt: Option<Duration>,
+    /// Payload bytes over all generations and kinds of connection.
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+/// There is no such link, or it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no link to that peer")]
+pub struct NoLink;

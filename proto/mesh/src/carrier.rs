@@ -1,0 +1,278 @@
+//! One generation of one connection of a link, from its first description to its end.
+//!
+//! A carrier owns its [`Connection`] and always closes it. It does the signed hello, answers heartbeats, and moves frames
+//! between the data channels and the link's queues; what is urgent (heartbeats, the hello) does not wait behind data.
+
+mod handshake;
+mod reader;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use meshproof_proto::codec::Codec;
+use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
+use meshproof_proto::id::Generation;
+use meshproof_proto::identity::{Identity, Signed};
+use meshproof_proto::limits;
+use meshproof_proto::signal::ConnectionKind;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::rpc::{RpcInbox, RpcPort};
+use crate::rtc::{ChannelSpec, Connection, Reliability, SelectedPath, Sender};
+use crate::streams::{Incoming, Mux};
+
+/// How long a goodbye may take to reach the peer.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// The channels of a connection of that kind.
+pub(crate) fn channels(kind: ConnectionKind) -> [ChannelSpec; 2] {
+    let main = |label| ChannelSpec { id: MAIN_CHANNEL, label, reliability: Reliability::ReliableOrdered };
+    match kind {
+        ConnectionKind::Control => [
+            main("control"),
+            ChannelSpec { id: EVENTS_CHANNEL, label: "events", reliability: Reliability::ReliableOrdered },
+        ],
+        ConnectionKind::Bulk(_) => {
+            [main("bulk"), ChannelSpec { id: 1, label: "datagram", reliability: Reliability::UnorderedNoRetransmit }]
+        }
+    }
+}
+
+/// What a carrier tells its link.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The signed hello is done.
+    Open {
+        path: Option<SelectedPath>,
+        rpc: Option<RpcPort>,
+    },
+    /// The beat of that number came back.
+    Answered {
+        number: u64,
+    },
+    Signal(Signed),
+    Events(EventFrame),
+    Stream(Incoming),
+    /// The peer leaves on purpose.
+    Bye,
+    /// It is over. Always the last.
+    Ended {
+        reason: String,
+    },
+}
+
+/// What identifies a carrier, beside what it says.
+pub(crate) type FromCarrier = (ConnectionKind, Generation, Told);
+
+/// What a carrier is made for.
+#[derive(Clone)]
+pub(crate) struct Purpose {
+    pub context: Arc<Context>,
+    pub peer: Identity,
+    pub kind: ConnectionKind,
+    pub generation: Generation,
+    pub mux: Arc<Mux>,
+    pub counters: Arc<Counters>,
+    pub tell: mpsc::Sender<FromCarrier>,
+}
+
+/// Payload bytes of a link's control connections.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub sent: AtomicU64,
+    pub received: AtomicU64,
+}
+
+/// A link's hold on one of its carriers.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    urgent: mpsc::Sender<Outgoing>,
+    events: mpsc::Sender<Outgoing>,
+    stop: CancellationToken,
+    linger: Arc<AtomicBool>,
+}
+
+/// A message for a channel.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    channel: u16,
+    bytes: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn new<T: Serialize>(channel: u16, frame: &T) -> Option<Self> {
+        match Codec::Bincode.encode(frame) {
+            Ok(bytes) if bytes.len() <= limits::MESSAGE_BYTES => Some(Self { channel, bytes: bytes.into() }),
+            Ok(bytes) => {
+                tracing::error!(bytes = bytes.len(), "a frame is larger than a message may be and was not sent");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "a frame was not sent");
+                None
+            }
+        }
+    }
+}
+
+impl Carrier {
+    /// Takes a connection over and runs it until it ends or is stopped.
+    pub(crate) fn start(connection: Connection, purpose: Purpose) -> Self {
+        let (urgent, urgent_out) = mpsc::channel(limits::FRAME_QUEUE);
+        let (events, events_out) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default() };
+        let queues = Queues { urgent: urgent_out, events: events_out };
+        let lead = Lead { stop, linger: Arc::clone(&carrier.linger), urgent: carrier.urgent.clone() };
+        let tasks = purpose.context.tasks.clone();
+        tasks.spawn(run(connection, purpose, queues, lead));
+        carrier
+    }
+
+    /// Asks for a heartbeat.
+    pub(crate) fn beat(&self, kind: ConnectionKind, number: u64) {
+        let frame = match kind {
+            ConnectionKind::Control => Outgoing::new(MAIN_CHANNEL, &ControlFrame::Beat(number)),
+            ConnectionKind::Bulk(_) => Outgoing::new(MAIN_CHANNEL, &BulkFrame::Beat(number)),
+        };
+        self.urge(frame);
+    }
+
+    /// Carries a signal in band; false when that is not possible now.
+    pub(crate) fn signal(&self, signal: &Signed) -> bool {
+        let frame = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Signal(signal.clone()));
+        frame.is_some_and(|frame| self.urgent.try_send(frame).is_ok())
+    }
+
+    /// Says goodbye to the peer, and from now on waits a moment for the peer to close first: what is unsent at a close is lost.
+    pub(crate) fn bye(&self) {
+        self.linger.store(true, Ordering::Release);
+        self.urge(Outgoing::new(MAIN_CHANNEL, &ControlFrame::Bye));
+    }
+
+    /// Where events go, one batch after the other.
+    pub(crate) fn events(&self) -> mpsc::Sender<Outgoing> {
+        self.events.clone()
+    }
+
+    /// Ends the carrier.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// A full queue means a connection that does not send; the heartbeat that is missing then says so.
+    fn urge(&self, frame: Option<Outgoing>) {
+        if let Some(frame) = frame {
+            let _ = self.urgent.try_send(frame);
+        }
+    }
+}
+
+/// What waits to be sent.
+struct Queues {
+    urgent: mpsc::Receiver<Outgoing>,
+    events: mpsc::Receiver<Outgoing>,
+}
+
+/// How the parts of a carrier reach each other.
+struct Lead {
+    stop: CancellationToken,
+    linger: Arc<AtomicBool>,
+    urgent: mpsc::Sender<Outgoing>,
+}
+
+async fn run(mut connection: Connection, purpose: Purpose, queues: Queues, lead: Lead) {
+    let reason = {
+        let mut life = std::pin::pin!(life(&mut connection, &purpose, queues, &lead));
+        tokio::select! {
+            reason = &mut life => reason,
+            () = lead.stop.cancelled() => {
+                if lead.linger.load(Ordering::Acquire) {
+                    let _ = tokio::time::timeout(GOODBYE, life).await;
+                }
+                "stopped".to_owned()
+            }
+        }
+    };
+    tracing::debug!(peer = %purpose.peer.name, kind = ?purpose.kind, generation = purpose.generation.0, reason, "connection ends");
+    // the peer hears of the end from the closing, so the link need not wait for it
+    let (kind, generation) = (purpose.kind, purpose.generation);
+    let ended = purpose.tell.send((kind, generation, Told::Ended { reason }));
+    let ((), _) = tokio::join!(connection.close(), ended);
+}
+
+/// Gives the reason of the end.
+async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, lead: &Lead) -> String {
+    if let Err(error) = handshake::shake(connection, purpose).await {
+        let refusal = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(error.to_string()));
+        if let Some(refusal) = refusal {
+            let _ = connection.sender().send(refusal.channel, refusal.bytes).await;
+        }
+        return error.to_string();
+    }
+    let (frames, frames_out) = mpsc::channel(limits::FRAME_QUEUE);
+    let (port, inbox) = match purpose.kind {
+        ConnectionKind::Control => {
+            let (port, inbox) = RpcPort::new(frames);
+            (Some(port), Some(inbox))
+        }
+        ConnectionKind::Bulk(_) => (None, None),
+    };
+    let open = Told::Open { path: connection.path().await, rpc: port };
+    if purpose.tell.send((purpose.kind, purpose.generation, open)).await.is_err() {
+        return "the link is gone".to_owned();
+    }
+    let sender = connection.sender();
+    let writing = match purpose.kind {
+        ConnectionKind::Control => futures::future::Either::Left(write_control(&sender, queues, frames_out, purpose)),
+        ConnectionKind::Bulk(_) => futures::future::Either::Right(write_bulk(&sender, queues, purpose)),
+    };
+    tokio::select! {
+        reason = reader::read(connection, purpose, inbox, &lead.urgent) => reason,
+        reason = writing => reason,
+    }
+}
+
+async fn write_control(
+    sender: &Sender,
+    mut queues: Queues,
+    mut frames: mpsc::Receiver<ControlFrame>,
+    purpose: &Purpose,
+) -> String {
+    let mut rpc_open = true;
+    loop {
+        let out = tokio::select! {
+            biased;
+            Some(out) = queues.urgent.recv() => Some(out),
+            frame = frames.recv(), if rpc_open => {
+                rpc_open = frame.is_some();
+                frame.and_then(|frame| Outgoing::new(MAIN_CHANNEL, &frame))
+            }
+            Some(out) = queues.events.recv() => Some(out),
+        };
+        let Some(out) = out else { continue };
+        purpose.counters.sent.fetch_add(out.bytes.len() as u64, Ordering::Relaxed);
+        if let Err(error) = sender.send(out.channel, out.bytes).await {
+            return error.to_string();
+        }
+    }
+}
+
+async fn write_bulk(sender: &Sender, mut queues: Queues, purpose: &Purpose) -> String {
+    loop {
+        let out = tokio::select! {
+            biased;
+            Some(out) = queues.urgent.recv() => Some(out),
+            frame = purpose.mux.next_frame() => Outgoing::new(MAIN_CHANNEL, &frame),
+        };
+        let Some(out) = out else { continue };
+        if let Err(error) = sender.send(out.channel, out.bytes).await {
+            return error.to_string();
+        }
+    }
+}

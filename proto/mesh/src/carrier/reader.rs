@@ -1,0 +1,133 @@
+//! What comes in on an open connection.
+
+use std::sync::atomic::Ordering;
+
+use meshproof_proto::codec::{Codec, CodecError};
+use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
+use meshproof_proto::signal::ConnectionKind;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::{Outgoing, Purpose, RpcInbox, Told};
+use crate::rpc::Assembler;
+use crate::rtc::{Connection, IncomingMessage, RtcEvent};
+
+/// Why reading ended.
+#[derive(Debug, Error)]
+enum ReadError {
+    #[error("a frame cannot be read: {0}")]
+    Codec(#[from] CodecError),
+    #[error("{0}")]
+    NeverEnding(#[from] crate::rpc::NeverEnding),
+    #[error("a frame came that has no place there")]
+    Misplaced,
+    #[error("the peer refused: {0}")]
+    Refused(String),
+    #[error("the link is gone")]
+    LinkGone,
+}
+
+/// Reads until the connection ends; gives the reason.
+pub(super) async fn read(
+    connection: &mut Connection,
+    purpose: &Purpose,
+    inbox: Option<RpcInbox>,
+    urgent: &mpsc::Sender<Outgoing>,
+) -> String {
+    let mut reader = Reader { purpose, inbox, urgent, calls: Assembler::default(), replies: Assembler::default() };
+    loop {
+        let result = match connection.next_event().await {
+            Some(RtcEvent::Message(message)) => reader.message(message).await,
+            Some(RtcEvent::Open) => Ok(()),
+            Some(RtcEvent::Failed(reason)) => return reason,
+            Some(RtcEvent::Closed) | None => return "the peer closed it".to_owned(),
+        };
+        if let Err(error) = result {
+            return error.to_string();
+        }
+    }
+}
+
+struct Reader<'a> {
+    purpose: &'a Purpose,
+    inbox: Option<RpcInbox>,
+    urgent: &'a mpsc::Sender<Outgoing>,
+    calls: Assembler,
+    replies: Assembler,
+}
+
+impl Reader<'_> {
+    async fn message(&mut self, message: IncomingMessage) -> Result<(), ReadError> {
+        match (self.purpose.kind, message.channel) {
+            (ConnectionKind::Control, MAIN_CHANNEL) => {
+                self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
+                self.control(Codec::Bincode.decode(&message.bytes)?).await
+            }
+            (ConnectionKind::Control, EVENTS_CHANNEL) => {
+                self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
+                let frame: EventFrame = Codec::Bincode.decode(&message.bytes)?;
+                self.tell(Told::Events(frame)).await
+            }
+            (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(Codec::Bincode.decode(&message.bytes)?).await,
+            (ConnectionKind::Control | ConnectionKind::Bulk(_), _) => Err(ReadError::Misplaced),
+        }
+    }
+
+    async fn control(&mut self, frame: ControlFrame) -> Result<(), ReadError> {
+        match frame {
+            ControlFrame::Call(piece) => {
+                if let (Some(call), Some(inbox)) = (self.calls.piece(piece)?, &self.inbox) {
+                    let _ = inbox.calls.send(call).await;
+                }
+                Ok(())
+            }
+            ControlFrame::Reply(piece) => {
+                if let (Some(reply), Some(inbox)) = (self.replies.piece(piece)?, &self.inbox) {
+                    let _ = inbox.replies.send(reply).await;
+                }
+                Ok(())
+            }
+            ControlFrame::Beat(number) => {
+                self.answer(Outgoing::new(MAIN_CHANNEL, &ControlFrame::BeatAnswer(number)));
+                Ok(())
+            }
+            ControlFrame::BeatAnswer(number) => self.tell(Told::Answered { number }).await,
+            ControlFrame::Signal(signal) => self.tell(Told::Signal(signal)).await,
+            ControlFrame::Bye => self.tell(Told::Bye).await,
+            ControlFrame::Refuse(reason) => Err(ReadError::Refused(reason)),
+            ControlFrame::Hello(_) | ControlFrame::Proof(_) => Err(ReadError::Misplaced),
+        }
+    }
+
+    async fn bulk(&mut self, frame: BulkFrame) -> Result<(), ReadError> {
+        match frame {
+            BulkFrame::Beat(number) => {
+                self.answer(Outgoing::new(MAIN_CHANNEL, &BulkFrame::BeatAnswer(number)));
+                self.purpose.mux.flush_acks();
+                Ok(())
+            }
+            BulkFrame::BeatAnswer(number) => self.tell(Told::Answered { number }).await,
+            BulkFrame::Refuse(reason) => Err(ReadError::Refused(reason)),
+            BulkFrame::Hello(_) | BulkFrame::Proof(_) => Err(ReadError::Misplaced),
+            BulkFrame::Open { .. }
+            | BulkFrame::Data { .. }
+            | BulkFrame::Fin { .. }
+            | BulkFrame::Ack { .. }
+            | BulkFrame::Reset { .. } => match self.purpose.mux.frame(frame) {
+                Some(stream) => self.tell(Told::Stream(stream)).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn answer(&self, frame: Option<Outgoing>) {
+        if let Some(frame) = frame {
+            let _ = self.urgent.try_send(frame);
+        }
+    }
+
+    async fn tell(&self, told: Told) -> Result<(), ReadError> {
+        let from = (self.purpose.kind, self.purpose.generation, told);
+        self.purpose.tell.send(from).await.map_err(|_| ReadError::LinkGone)
+    }
+}

@@ -1,0 +1,45 @@
+//! What all parts of a joined peer share.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::{Chain, Key, UnixSeconds};
+use meshproof_proto::seed::Seed;
+use tokio_util::task::TaskTracker;
+
+use crate::rtc::RtcConfig;
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub mesh: Name,
+    pub root: PeerId,
+    pub me: PeerId,
+    pub key: Key,
+    pub chain: Chain,
+    pub rtc: RtcConfig,
+    /// Owns every task of this peer; leaving waits for all of them.
+    pub tasks: TaskTracker,
+}
+
+impl Context {
+    /// 32 bytes from the operating system.
+    pub(crate) fn random(&self) -> [u8; 32] {
+        random()
+    }
+
+    /// A seed for jitter.
+    pub(crate) fn seed(&self) -> Seed {
+        let [a, b, c, d, e, f, g, h, ..] = random();
+        Seed::new(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+pub(crate) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+pub(crate) fn now_unix() -> UnixSeconds {
+    UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

@@ -1,0 +1,147 @@
+//! The handle of a peer that joined a mesh.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::{Identity, Key, TrustError};
+use meshproof_proto::limits;
+use meshproof_proto::signal::ConnectionKind;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{LinkInfo, MeshEvent, NoLink};
+use crate::config::MeshConfig;
+use crate::context::{Context, now_unix, random};
+use crate::node::{Ask, Node, Server, Tables};
+use crate::signaling::Client;
+use crate::streams::ByteStream;
+
+/// Closing links, saying goodbye, all in all.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A peer's place in a mesh; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Mesh {
+    context: Arc<Context>,
+    tables: Arc<Tables>,
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Mesh {
+    /// Joins: makes an instance key, registers with every signaling server, and from then on answers whoever wants a link.
+    ///
+    /// # Errors
+    ///
+    /// The token is not for this mesh or name, or has ended.
+    pub fn join(config: MeshConfig) -> Result<(Self, mpsc::Receiver<MeshEvent>), TrustError> {
+        let key = Key::from_seed(random());
+        let chain = config.token.claim(&config.name, key.public());
+        chain.verify(&config.token.root, &config.mesh, now_unix())?;
+        let context = Arc::new(Context {
+            mesh: config.mesh,
+            root: config.token.root,
+            me: key.public(),
+            key,
+            chain,
+            rtc: config.rtc,
+            tasks: TaskTracker::new(),
+        });
+        let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);
+        let (asks, asks_out) = mpsc::channel(limits::FRAME_QUEUE);
+        let (news, news_out) = mpsc::channel(limits::FRAME_QUEUE);
+        let (signals_in, signals) = mpsc::channel(limits::FRAME_QUEUE * 4);
+        let stop = CancellationToken::new();
+        let mut servers = Vec::new();
+        for (server, url) in config.signaling.into_iter().enumerate() {
+            let (out, outgoing) = mpsc::channel(limits::FRAME_QUEUE * 4);
+            let client = Client {
+                context: Arc::clone(&context),
+                server,
+                url: url.clone(),
+                outgoing,
+                news: news.clone(),
+                stop: stop.clone(),
+            };
+            context.tasks.spawn(client.run());
+            servers.push(Server { url, out, up: false, lists: Default::default() });
+        }
+        let tables = Arc::new(Tables::default());
+        let node = Node {
+            context: Arc::clone(&context),
+            tables: Arc::clone(&tables),
+            servers,
+            events,
+            asks: asks_out,
+            news: news_out,
+            signals_in,
+            signals,
+            stop,
+        };
+        context.tasks.spawn(node.run());
+        Ok((Self { context, tables, asks }, events_out))
+    }
+
+    /// Our instance.
+    pub fn me(&self) -> PeerId {
+        self.context.me
+    }
+
+    /// Everybody that a signaling server lists, ourselves excepted, by id.
+    pub fn roster(&self) -> Vec<Identity> {
+        let mut roster: Vec<_> = self.tables.roster.iter().map(|entry| entry.value().clone()).collect();
+        roster.sort_by_key(|identity| identity.peer);
+        roster
+    }
+
+    /// Wants a link to a peer of the roster, from now on.
+    pub async fn connect(&self, peer: PeerId) {
+        let _ = self.asks.send(Ask::Connect { peer, kind: ConnectionKind::Control }).await;
+    }
+
+    /// The links, by name.
+    pub fn links(&self) -> Vec<LinkInfo> {
+        let info = |link: &crate::link::Link| {
+            let mut info = link.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (sent, received) = link.mux.bytes();
+            info.bytes_sent = sent + link.counters.sent.load(std::sync::atomic::Ordering::Relaxed);
+            info.bytes_received = received + link.counters.received.load(std::sync::atomic::Ordering::Relaxed);
+            info
+        };
+        let mut links: Vec<_> = self.tables.links.iter().map(|entry| info(entry.value())).collect();
+        links.sort_by(|left, right| left.name.cmp(&right.name));
+        links
+    }
+
+    /// Opens a byte stream to a peer that there is a link to. `header` says what it is for; at most
+    /// [`limits::STREAM_HEADER_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// There is no link to the peer, or it has as many streams as it may.
+    pub async fn open_stream(&self, peer: PeerId, header: Vec<u8>) -> Result<ByteStream, NoLink> {
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone()).ok_or(NoLink)?;
+        let stream = link.mux.open(header).ok_or(NoLink)?;
+        let _ = self.asks.send(Ask::Connect { peer, kind: ConnectionKind::Bulk(0) }).await;
+        Ok(stream)
+    }
+
+    /// Sends a batch of events, or an acknowledgement of some. Waits while the peer takes them slowly.
+    ///
+    /// # Errors
+    ///
+    /// The link is not up: send again when it is.
+    pub async fn send_events(&self, peer: PeerId, frame: EventFrame) -> Result<(), NoLink> {
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone()).ok_or(NoLink)?;
+        link.send_events(&frame).await
+    }
+
+    /// Says goodbye to everybody, closes everything, and waits for it, two seconds at most.
+    pub async fn leave(self) {
+        let _ = self.asks.send(Ask::Leave).await;
+        self.context.tasks.close();
+        let _ = tokio::time::timeout(LEAVE_WITHIN, self.context.tasks.wait()).await;
+    }
+}

@@ -1,0 +1,189 @@
+//! The client of one signaling server: registers, and tells what the server says. It comes back by itself.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use meshproof_proto::backoff::Backoff;
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::Signed;
+use meshproof_proto::limits;
+use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
+use meshproof_proto::version::PROTOCOL;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+
+/// Connecting and registering, all in all.
+const REGISTER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The server pings every two seconds; silence for this long is a dead socket.
+const SILENCE: Duration = Duration::from_secs(6);
+
+/// What a client tells the node. `server` is its index in the configuration.
+#[derive(Debug)]
+pub(crate) struct FromServer {
+    pub server: usize,
+    pub news: News,
+}
+
+#[derive(Debug)]
+pub(crate) enum News {
+    Up,
+    Down {
+        reason: String,
+    },
+    /// Final: the server refused this peer.
+    Refused {
+        reason: String,
+    },
+    Message(ToPeer),
+}
+
+/// One server's client.
+pub(crate) struct Client {
+    pub context: Arc<Context>,
+    pub server: usize,
+    pub url: String,
+    pub outgoing: mpsc::Receiver<(PeerId, Signed)>,
+    pub news: mpsc::Sender<FromServer>,
+    pub stop: CancellationToken,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why a socket ended.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error("{0}")]
+    Socket(#[from] tungstenite::Error),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the server closed the socket")]
+    Closed,
+    #[error("the server sent something unreadable: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the server did not speak the protocol")]
+    OutOfOrder,
+    #[error("{0}")]
+    Incompatible(#[from] meshproof_proto::version::Incompatible),
+    #[error("{0}")]
+    Refused(String),
+    #[error("this peer left")]
+    Left,
+}
+
+impl Client {
+    /// Runs until stopped or refused.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::of_links(self.context.seed());
+        loop {
+            let ended = match self.register().await {
+                Ok((socket, welcome)) => {
+                    backoff.reset();
+                    self.tell(News::Up).await;
+                    self.tell(News::Message(welcome)).await;
+                    self.serve(socket).await
+                }
+                Err(ended) => ended,
+            };
+            let reason = ended.to_string();
+            match ended {
+                Ended::Left => return,
+                Ended::Refused(_) | Ended::Incompatible(_) => return self.tell(News::Refused { reason }).await,
+                _ => self.tell(News::Down { reason }).await,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.after_failure()) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        let _ = self.news.send(FromServer { server: self.server, news }).await;
+    }
+
+    async fn register(&self) -> Result<(Socket, ToPeer), Ended> {
+        let registering = timeout(REGISTER_WITHIN, self.introduce());
+        tokio::select! {
+            result = registering => result.unwrap_or(Err(Ended::Timeout(REGISTER_WITHIN))),
+            () = self.stop.cancelled() => Err(Ended::Left),
+        }
+    }
+
+    async fn introduce(&self) -> Result<(Socket, ToPeer), Ended> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(8 * 1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
+            .max_message_size(Some(limits::ROSTER_BYTES))
+            .max_frame_size(Some(limits::ROSTER_BYTES));
+        let nodelay = true;
+        let (mut socket, _) = tokio_tungstenite::connect_async_with_config(&self.url, Some(config), nodelay).await?;
+        let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
+        PROTOCOL.check(protocol)?;
+        let register = ToServer::Register {
+            protocol: PROTOCOL,
+            mesh: self.context.mesh.clone(),
+            chain: Box::new(self.context.chain.clone()),
+            proof: self.context.key.sign(REGISTER_LABEL, &nonce),
+        };
+        send(&mut socket, &register).await?;
+        match receive(&mut socket).await? {
+            welcome @ ToPeer::Welcome { .. } => Ok((socket, welcome)),
+            ToPeer::Refused { reason } => Err(Ended::Refused(reason)),
+            _ => Err(Ended::OutOfOrder),
+        }
+    }
+
+    async fn serve(&mut self, mut socket: Socket) -> Ended {
+        loop {
+            tokio::select! {
+                received = timeout(SILENCE, receive(&mut socket)) => match received {
+                    Ok(Ok(ToPeer::Refused { reason })) => return Ended::Refused(reason),
+                    Ok(Ok(message)) => self.tell(News::Message(message)).await,
+                    Ok(Err(ended)) => return ended,
+                    Err(_) => return Ended::Timeout(SILENCE),
+                },
+                Some((to, signal)) = self.outgoing.recv() => {
+                    if let Err(ended) = send(&mut socket, &ToServer::Signal { to, signal }).await {
+                        return ended;
+                    }
+                }
+                () = self.stop.cancelled() => {
+                    let leaving = async {
+                        send(&mut socket, &ToServer::Leave).await?;
+                        socket.close(None).await?;
+                        Ok::<_, Ended>(())
+                    };
+                    let _ = timeout(Duration::from_millis(200), leaving).await;
+                    return Ended::Left;
+                }
+            }
+        }
+    }
+}
+
+async fn send(socket: &mut Socket, message: &ToServer) -> Result<(), Ended> {
+    let text = serde_json::to_string(message)?;
+    Ok(socket.send(Message::text(text)).await?)
+}
+
+/// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
+async fn receive(socket: &mut Socket) -> Result<ToPeer, Ended> {
+    loop {
+        let frame = socket.next().await.ok_or(Ended::Closed)??;
+        match frame {
+            Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
+            Message::Close(_) => return Err(Ended::Closed),
+            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => socket.flush().await?,
+        }
+    }
+}

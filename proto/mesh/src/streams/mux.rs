@@ -1,0 +1,321 @@
+//! All streams of a link, taking turns on its bulk connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshproof_proto::flow::{FlowError, Piece};
+use meshproof_proto::frame::BulkFrame;
+use meshproof_proto::id::{PeerId, StreamId};
+use meshproof_proto::limits;
+use tokio::sync::Notify;
+
+use super::byte_stream::ByteStream;
+use super::state::StreamState;
+
+/// The streams of one link.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    table: Mutex<Table>,
+    work: Notify,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Table {
+    streams: BTreeMap<StreamId, StreamState>,
+    /// Streams with something to send, in turn.
+    turn: VecDeque<StreamId>,
+    /// Resets that the peer must hear of.
+    resets: VecDeque<(StreamId, String)>,
+    next: StreamId,
+    /// The highest id that the peer opened: below it, unknown means over.
+    peer_highest: Option<StreamId>,
+}
+
+/// A stream that the peer opened.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub header: Vec<u8>,
+    pub stream: ByteStream,
+}
+
+impl Mux {
+    pub(crate) fn new(me: &PeerId, peer: &PeerId) -> Arc<Self> {
+        let next = StreamId(if me < peer { 0 } else { 1 });
+        let table = Table {
+            streams: BTreeMap::new(),
+            turn: VecDeque::new(),
+            resets: VecDeque::new(),
+            next,
+            peer_highest: None,
+        };
+        Arc::new(Self {
+            table: Mutex::new(table),
+            work: Notify::new(),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        })
+    }
+
+    /// Opens a stream; `None` when the link has as many as it may.
+    pub(crate) fn open(self: &Arc<Self>, header: Vec<u8>) -> Option<ByteStream> {
+        let mut table = self.lock();
+        if table.streams.len() >= limits::STREAMS_PER_LINK || header.len() > limits::STREAM_HEADER_BYTES {
+            return None;
+        }
+        let id = table.next;
+        table.next = StreamId(id.0 + 2);
+        table.streams.insert(id, StreamState::new(Some(header)));
+        table.queue(id);
+        drop(table);
+        self.work.notify_one();
+        Some(ByteStream::new(Arc::clone(self), id))
+    }
+
+    /// Payload bytes that went out and came in.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// The next frame for the connection.
+    pub(crate) async fn next_frame(&self) -> BulkFrame {
+        loop {
+            if let Some(frame) = self.try_frame() {
+                return frame;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    fn try_frame(&self) -> Option<BulkFrame> {
+        let mut table = self.lock();
+        if let Some((stream, reason)) = table.resets.pop_front() {
+            return Some(BulkFrame::Reset { stream, reason });
+        }
+        while let Some(id) = table.turn.pop_front() {
+            if let Some(frame) = table.frame_of(id) {
+                if let BulkFrame::Data { bytes, .. } = &frame {
+                    self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                }
+                return Some(frame);
+            }
+        }
+        None
+    }
+
+    /// A new connection carries the streams: what is unacknowledged goes again.
+    pub(crate) fn rewind(&self) {
+        let mut table = self.lock();
+        let ids: Vec<StreamId> = table.streams.keys().copied().collect();
+        for id in ids {
+            if let Some(stream) = table.streams.get_mut(&id) {
+                stream.sending.rewind();
+                stream.header_due = stream.header.is_some();
+                stream.ack_due = true;
+            }
+            table.queue(id);
+        }
+        drop(table);
+        self.work.notify_one();
+    }
+
+    /// Acknowledges what the peer may not know yet, so that it need not keep it. Called with each heartbeat.
+    pub(crate) fn flush_acks(&self) {
+        let mut table = self.lock();
+        let news: Vec<StreamId> =
+            table.streams.iter().filter(|(_, stream)| stream.receiving.has_news()).map(|(id, _)| *id).collect();
+        for id in news {
+            if let Some(stream) = table.streams.get_mut(&id) {
+                stream.ack_due = true;
+            }
+            table.queue(id);
+        }
+        drop(table);
+        self.work.notify_one();
+    }
+
+    /// The link is lost: every stream ends.
+    pub(crate) fn reset_all(&self, reason: &str) {
+        let mut table = self.lock();
+        for stream in table.streams.values_mut() {
+            stream.break_off(reason);
+        }
+        table.streams.retain(|_, stream| !stream.abandoned);
+        table.resets.clear();
+    }
+
+    /// A frame came. Gives the stream when the peer opened one.
+    pub(crate) fn frame(self: &Arc<Self>, frame: BulkFrame) -> Option<Incoming> {
+        let mut table = self.lock();
+        let id = match &frame {
+            BulkFrame::Open { stream, .. }
+            | BulkFrame::Data { stream, .. }
+            | BulkFrame::Fin { stream, .. }
+            | BulkFrame::Ack { stream, .. }
+            | BulkFrame::Reset { stream, .. } => *stream,
+            BulkFrame::Hello(_)
+            | BulkFrame::Proof(_)
+            | BulkFrame::Refuse(_)
+            | BulkFrame::Beat(_)
+            | BulkFrame::BeatAnswer(_) => return None,
+        };
+        if let BulkFrame::Open { header, .. } = frame {
+            return table.opened(id, &header).then(|| {
+                drop(table);
+                Incoming { header, stream: ByteStream::new(Arc::clone(self), id) }
+            });
+        }
+        if let BulkFrame::Data { bytes, .. } = &frame {
+            self.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        if let Err(error) = table.take(id, frame) {
+            table.reset(id, &error.to_string());
+        }
+        table.tidy(id);
+        drop(table);
+        self.work.notify_one();
+        None
+    }
+
+    /// Runs `act` on a stream, then sends what came of it. Only `ByteStream` calls it, and its stream is there until it is dropped.
+    pub(super) fn with<T>(&self, id: StreamId, act: impl FnOnce(&mut StreamState) -> T) -> Option<T> {
+        let mut table = self.lock();
+        let result = act(table.streams.get_mut(&id)?);
+        table.queue(id);
+        table.tidy(id);
+        drop(table);
+        self.work.notify_one();
+        Some(result)
+    }
+
+    /// The holder breaks the stream off; the peer hears the reason.
+    pub(super) fn reset(&self, id: StreamId, reason: &str) {
+        self.lock().reset(id, reason);
+        self.work.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn queue(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.queued
+        {
+            stream.queued = true;
+            self.turn.push_back(id);
+        }
+    }
+
+    /// One frame of that stream; the stream gets in line again when it may have more.
+    fn frame_of(&mut self, id: StreamId) -> Option<BulkFrame> {
+        let stream = self.streams.get_mut(&id)?;
+        stream.queued = false;
+        let frame = next_of(stream, id);
+        if frame.is_some() {
+            self.queue(id);
+        } else {
+            self.tidy(id);
+        }
+        frame
+    }
+
+    /// True when the stream is new.
+    fn opened(&mut self, id: StreamId, header: &[u8]) -> bool {
+        let ours = id.0 % 2 == self.next.0 % 2;
+        if ours || self.streams.contains_key(&id) || self.peer_highest.is_some_and(|highest| id <= highest) {
+            return false;
+        }
+        if self.streams.len() >= limits::STREAMS_PER_LINK || header.len() > limits::STREAM_HEADER_BYTES {
+            self.resets.push_back((id, "too many streams, or too large a header".to_owned()));
+            return false;
+        }
+        self.peer_highest = Some(id);
+        let mut stream = StreamState::new(None);
+        stream.ack_due = true;
+        self.streams.insert(id, stream);
+        self.queue(id);
+        true
+    }
+
+    fn take(&mut self, id: StreamId, frame: BulkFrame) -> Result<(), FlowError> {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            // late frames of a stream that is over here; its opener may still wait for a word
+            if matches!(frame, BulkFrame::Data { .. } | BulkFrame::Fin { .. }) {
+                self.resets.push_back((id, "the stream is over".to_owned()));
+            }
+            return Ok(());
+        };
+        match frame {
+            BulkFrame::Data { offset, bytes, .. } => {
+                let new = stream.receiving.data(offset, bytes)?;
+                if stream.abandoned {
+                    stream.receiving.consumed(new.len() as u64);
+                } else {
+                    stream.unread.extend(new);
+                }
+                stream.wake_reader();
+            }
+            BulkFrame::Fin { offset, .. } => {
+                stream.receiving.fin(offset)?;
+                stream.ended = true;
+                stream.wake_reader();
+            }
+            BulkFrame::Ack { received, limit, .. } => {
+                stream.header = None;
+                stream.sending.acked(received, limit)?;
+                stream.wake_writer();
+            }
+            BulkFrame::Reset { reason, .. } => stream.break_off(&reason),
+            BulkFrame::Hello(_)
+            | BulkFrame::Proof(_)
+            | BulkFrame::Refuse(_)
+            | BulkFrame::Beat(_)
+            | BulkFrame::BeatAnswer(_)
+            | BulkFrame::Open { .. } => {}
+        }
+        self.queue(id);
+        Ok(())
+    }
+
+    fn reset(&mut self, id: StreamId, reason: &str) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.reset.is_none()
+        {
+            stream.break_off(reason);
+            self.resets.push_back((id, reason.to_owned()));
+        }
+    }
+
+    fn tidy(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(StreamState::is_over) {
+            self.streams.remove(&id);
+        }
+    }
+}
+
+fn next_of(stream: &mut StreamState, id: StreamId) -> Option<BulkFrame> {
+    if stream.reset.is_some() {
+        return None;
+    }
+    if stream.header_due {
+        stream.header_due = false;
+        return stream.header.clone().map(|header| BulkFrame::Open { stream: id, header });
+    }
+    let due = if stream.ack_due { Some(stream.receiving.ack()) } else { stream.receiving.poll_ack() };
+    if let Some((received, limit)) = due {
+        stream.ack_due = false;
+        return Some(BulkFrame::Ack { stream: id, received, limit });
+    }
+    Some(match stream.sending.poll()? {
+        Piece::Data { offset, bytes } => BulkFrame::Data { stream: id, offset, bytes },
+        Piece::Fin { offset } => BulkFrame::Fin { stream: id, offset },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! One stream's half of the link: flow in both directions, who waits for it.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use meshproof_proto::flow::{Receiving, Sending};
+use meshproof_proto::limits;
+
+#[derive(Debug)]
+pub(super) struct StreamState {
+    pub sending: Sending,
+    pub receiving: Receiving,
+    /// Received and not yet read.
+    pub unread: VecDeque<u8>,
+    pub ended: bool,
+    pub reset: Option<String>,
+    /// Present on the side that opened the stream until the peer acknowledged anything; sent again on each new connection.
+    pub header: Option<Vec<u8>>,
+    pub header_due: bool,
+    pub ack_due: bool,
+    /// In the queue of streams that have something to send.
+    pub queued: bool,
+    /// The `ByteStream` was dropped; what is unacknowledged still goes out.
+    pub abandoned: bool,
+    pub reader: Option<Waker>,
+    pub writer: Option<Waker>,
+}
+
+impl StreamState {
+    pub(super) fn new(header: Option<Vec<u8>>) -> Self {
+        Self {
+            sending: Sending::new(limits::STREAM_WINDOW_BYTES),
+            receiving: Receiving::new(limits::STREAM_WINDOW_BYTES),
+            unread: VecDeque::new(),
+            ended: false,
+            reset: None,
+            header_due: header.is_some(),
+            header,
+            ack_due: false,
+            queued: false,
+            abandoned: false,
+            reader: None,
+            writer: None,
+        }
+    }
+
+    pub(super) fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_writer(&mut self) {
+        if let Some(waker) = self.writer.take() {
+            waker.wake();
+        }
+    }
+
+    /// Ends both directions for whoever holds the stream.
+    pub(super) fn break_off(&mut self, reason: &str) {
+        self.reset.get_or_insert_with(|| reason.to_owned());
+        self.wake_reader();
+        self.wake_writer();
+    }
+
+    /// Nothing more will be sent, received or read.
+    pub(super) fn is_over(&self) -> bool {
+        let sent = self.sending.is_done();
+        let acked = !self.receiving.has_news() && !self.ack_due;
+        self.abandoned && (self.reset.is_some() || (sent && self.ended && acked))
+    }
+}
