@@ -1,0 +1,38 @@
+//! What a step does beside the service: an HTTP exchange, a TCP exchange, a program.
+//!
+//! Nothing here fails as a `Result`: whatever happens is an [`Answer`] that checks can look at, also a refused connection.
+//! Every call ends at its deadline, and dropping the future gives it up: sockets close, programs are killed with their group.
+
+mod answer;
+mod connect;
+mod exec;
+mod http;
+mod tcp;
+
+pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, HttpAnswer, Output, TcpAnswer};
+pub use tcp::TcpSession;
+
+use std::time::Duration;
+
+use meshproof_proto::order::{Action, Check};
+use serde_json::Value;
+
+/// Does what the action says, at most for `within`. Templates are looked up in `scope`.
+pub async fn perform(action: &Action, scope: &Value, within: Duration) -> Answer {
+    perform_for(action, &[], scope, within).await
+}
+
+/// As [`perform`], reading as much of the answer as these checks look at.
+pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, within: Duration) -> Answer {
+    match action {
+        Action::Http(http) => http::perform(http, scope, within).await,
+        Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, within).await,
+        Action::Exec(exec) => exec::perform(exec, scope, within).await,
+        Action::Stream(_) | Action::ExpectLog { .. } | Action::ExpectStub { .. } => {
+            Answer::impossible("this is not a call to a service")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

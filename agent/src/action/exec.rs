@@ -1,0 +1,164 @@
+//! A program beside the service, in a process group of its own that does not outlive the step.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use meshproof_proto::expr::Template;
+use meshproof_proto::order::ExecAction;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, Output};
+use crate::limits;
+
+/// What every program finds of our environment; the rest is given or not there.
+const INHERITED: [&str; 2] = ["PATH", "HOME"];
+
+pub(super) async fn perform(action: &ExecAction, scope: &Value, within: Duration) -> Answer {
+    let program = match Program::of(action, scope) {
+        Ok(program) => program,
+        Err(message) => return Answer::impossible(message),
+    };
+    let sent = program.argv.join(" ");
+    let started = Instant::now();
+    let mut seen = Seen::default();
+    let error = match timeout(within, run(program, &mut seen)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(CallError::new(ErrorKind::Timeout, format!("`{sent}` had not ended after {within:?}; killed"))),
+    };
+    Answer { sent, came: Came::Exec(seen.answer()), error, took: started.elapsed() }
+}
+
+/// An order with everything put in.
+struct Program {
+    argv: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Option<String>,
+    cwd: Option<String>,
+}
+
+impl Program {
+    fn of(action: &ExecAction, scope: &Value) -> Result<Self, String> {
+        let text = |template: &Template| template.render(scope).map_err(|unset| unset.to_string());
+        let pair = |(name, value): &(String, Template)| Ok::<_, String>((name.clone(), text(value)?));
+        let program = Self {
+            argv: action.argv.iter().map(text).collect::<Result<_, _>>()?,
+            env: action.env.iter().map(pair).collect::<Result<_, _>>()?,
+            stdin: action.stdin.as_ref().map(text).transpose()?,
+            cwd: action.cwd.clone(),
+        };
+        if program.argv.is_empty() { Err("there is no program to run".to_owned()) } else { Ok(program) }
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.argv[0]);
+        command.args(&self.argv[1..]).env_clear();
+        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.spawn()
+    }
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Seen {
+    status: Option<ExitStatus>,
+    stdout: Kept,
+    stderr: Kept,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    lost: u64,
+}
+
+impl Seen {
+    fn answer(self) -> ExecAnswer {
+        let code = self.status.and_then(|status| status.code().or_else(|| status.signal().map(|number| 128 + number)));
+        ExecAnswer { code, stdout: self.stdout.output(), stderr: self.stderr.output() }
+    }
+}
+
+impl Kept {
+    fn take(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(limits::OUTPUT_BYTES - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..kept]);
+        self.lost += (bytes.len() - kept) as u64;
+    }
+
+    fn output(self) -> Output {
+        Output { text: String::from_utf8_lossy(&self.bytes).into_owned(), lost: self.lost }
+    }
+}
+
+/// Kills a process group when dropped: at the end, at the deadline, and when the step is given up.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            // No such group: all of them have ended, which is what is wanted. The number could belong to others only if the
+            // system had given out every other process id since the program was waited for, an instant ago.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn run(program: Program, seen: &mut Seen) -> Result<(), CallError> {
+    let mut child = program
+        .start()
+        .map_err(|error| CallError::new(ErrorKind::Start, format!("`{}` did not start: {error}", program.argv[0])))?;
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let Seen { status, stdout, stderr } = seen;
+    let feeding = feed(child.stdin.take(), program.stdin.unwrap_or_default());
+    let pipes = read_both(child.stdout.take(), child.stderr.take(), stdout, stderr);
+    tokio::pin!(feeding, pipes);
+    let mut open = true;
+    let mut hungry = true;
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended,
+            () = &mut pipes, if open => open = false,
+            () = &mut feeding, if hungry => hungry = false,
+        }
+    };
+    // What the program left running goes before the pipes are read to their end: it would hold them open.
+    drop(group);
+    if open {
+        let _ = timeout(limits::PIPE_GRACE, pipes).await;
+    }
+    let ended =
+        ended.map_err(|error| CallError::new(ErrorKind::Io, format!("waiting for the program failed: {error}")))?;
+    *status = Some(ended);
+    Ok(())
+}
+
+/// A program that does not read its stdin is no error.
+async fn feed(stdin: Option<ChildStdin>, text: String) {
+    if let Some(mut stdin) = stdin {
+        let _ = stdin.write_all(text.as_bytes()).await;
+    }
+}
+
+async fn read_both(out: Option<ChildStdout>, err: Option<ChildStderr>, stdout: &mut Kept, stderr: &mut Kept) {
+    tokio::join!(read(out, stdout), read(err, stderr));
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Kept) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        kept.take(&buffer[..count]);
+    }
+}

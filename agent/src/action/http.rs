@@ -1,0 +1,176 @@
+//! One HTTP/1.1 exchange over a connection of its own. Redirects are answers like any other.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use meshproof_proto::order::{Body, HttpAction, Target};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::answer::{Answer, CallError, Came, ErrorKind, HttpAnswer};
+use super::connect::{connect, kind_of};
+use crate::limits;
+
+pub(super) async fn perform(action: &HttpAction, scope: &Value, within: Duration) -> Answer {
+    let (request, sent) = match request(action, scope) {
+        Ok(ready) => ready,
+        Err(message) => return Answer::impossible(message),
+    };
+    let started = Instant::now();
+    let mut seen = HttpAnswer::default();
+    let error = match timeout(within, exchange(&action.target, request, &mut seen)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(too_late(&action.target, &seen, within)),
+    };
+    Answer { sent, came: Came::Http(seen), error, took: started.elapsed() }
+}
+
+/// Fills `seen` as far as it gets, so that a deadline leaves what was there.
+async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut HttpAnswer) -> Result<(), CallError> {
+    let began = Instant::now();
+    let stream = connect(target).await?;
+    seen.connect = Some(began.elapsed());
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| broken(target, &error))?;
+    let talk = async move {
+        let began = Instant::now();
+        let response = sender.send_request(request).await.map_err(|error| broken(target, &error))?;
+        seen.wait = Some(began.elapsed());
+        take(target, response, seen).await
+    };
+    tokio::pin!(talk, connection);
+    // The connection is driven here and not in a task of its own: who drops this drops the socket.
+    tokio::select! {
+        biased;
+        done = &mut talk => done,
+        _ = &mut connection => talk.await,
+    }
+}
+
+async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnswer) -> Result<(), CallError> {
+    let began = Instant::now();
+    seen.status = Some(response.status().as_u16());
+    seen.headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(target, &error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if seen.body.len() + data.len() > limits::BODY_BYTES {
+            let message =
+                format!("the answer of {} is longer than {} MiB", target.label, limits::BODY_BYTES / (1024 * 1024));
+            return Err(CallError::new(ErrorKind::TooLarge, message));
+        }
+        seen.body.extend_from_slice(data);
+    }
+    seen.read = Some(began.elapsed());
+    Ok(())
+}
+
+fn broken(target: &Target, error: &hyper::Error) -> CallError {
+    let named = format!("{} ({})", target.label, target.address);
+    if error.is_incomplete_message() {
+        return CallError::new(
+            ErrorKind::Reset,
+            format!("{named} closed the connection before its answer was complete"),
+        );
+    }
+    let socket = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let kind = match socket {
+        Some(socket) => kind_of(socket),
+        None if error.is_canceled() || error.is_closed() => ErrorKind::Reset,
+        None => ErrorKind::Protocol,
+    };
+    let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
+    CallError::new(kind, format!("the exchange with {named} failed: {error}{cause}"))
+}
+
+fn too_late(target: &Target, seen: &HttpAnswer, within: Duration) -> CallError {
+    let missing = match (seen.connect, seen.wait) {
+        (None, _) => "a connection",
+        (Some(_), None) => "an answer",
+        (Some(_), Some(_)) => "the end of the answer",
+    };
+    let named = format!("{} ({})", target.label, target.address);
+    let phases = seen.phases();
+    let so_far = if phases.is_empty() { String::new() } else { format!("; so far: {phases}") };
+    CallError::new(ErrorKind::Timeout, format!("{missing} of {named} did not come within {within:?}{so_far}"))
+}
+
+/// The request, and how it reads.
+fn request(action: &HttpAction, scope: &Value) -> Result<(Request<Full<Bytes>>, String), String> {
+    let path = action.path.render(scope).map_err(|unset| unset.to_string())?;
+    let uri: Uri = path.parse().map_err(|error| format!("`{path}` is not a path: {error}"))?;
+    if uri.path_and_query().is_none() || uri.authority().is_some() || !path.starts_with('/') {
+        return Err(format!("`{path}` is not a path: one that begins with `/` was expected"));
+    }
+    let method: Method = action.method.parse().map_err(|_| format!("`{}` is not a method", action.method))?;
+    let (body, kind) = body(&action.body, scope)?;
+    let mut sent = format!("{method} {path}\nto {} ({})\n", action.target.label, action.target.address);
+    let mut request = Request::new(Full::new(Bytes::from(body.clone())));
+    let carries = !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, value("host", &action.target.address)?);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("meshproof/", env!("CARGO_PKG_VERSION"))));
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    let mut given = Vec::new();
+    for (name, template) in &action.headers {
+        let text = template.render(scope).map_err(|unset| unset.to_string())?;
+        sent.push_str(&format!("{name}: {text}\n"));
+        given.push((name.parse().map_err(|_| format!("`{name}` cannot name a header"))?, value(name, &text)?));
+    }
+    replace(headers, given)?;
+    if carries {
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    if !body.is_empty() {
+        sent.push_str(&format!("\n{body}\n"));
+    }
+    Ok((request, sent))
+}
+
+/// A header that was given stands instead of ours; one that was given twice stands twice.
+fn replace(headers: &mut hyper::HeaderMap, given: Vec<(HeaderName, HeaderValue)>) -> Result<(), String> {
+    for (name, _) in &given {
+        if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
+            return Err(format!("unsupported: a `{name}` of one's own"));
+        }
+        headers.remove(name);
+    }
+    for (name, value) in given {
+        headers.append(name, value);
+    }
+    Ok(())
+}
+
+fn value(name: &str, text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("the value of header `{name}` holds characters that no header can"))
+}
+
+fn body(body: &Body, scope: &Value) -> Result<(String, Option<&'static str>), String> {
+    match body {
+        Body::Empty => Ok((String::new(), None)),
+        Body::Text(template) => {
+            let text = template.render(scope).map_err(|unset| unset.to_string())?;
+            Ok((text, Some("text/plain; charset=utf-8")))
+        }
+        Body::Json(template) => {
+            let value = template.value(scope).map_err(|unset| unset.to_string())?;
+            Ok((value.to_string(), Some("application/json")))
+        }
+    }
+}

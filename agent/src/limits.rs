@@ -1,0 +1,141 @@
+//! Every bound of the agent, each with its reason. What concerns the wire is in `meshproof_proto::limits`.
+
+use std::time::Duration;
+
+/// A body that is held: of an HTTP answer, of a call to a stub, of a TCP answer read to its end. Honest JSON is far below.
+pub const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What is kept of a program's stdout and of its stderr, each. The rest is read and thrown away, so that the program goes on.
+pub const OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+
+/// One line of a TCP answer: the largest that line protocols promise.
+pub const LINE_BYTES: usize = 64 * 1024;
+
+/// A program's pipes may outlive it in the hands of a process that left its group; they are given up after this.
+pub const PIPE_GRACE: Duration = Duration::from_millis(500);
+
+/// First wait before another attempt where no event can wake a step, doubled each time: short, as services answer in milliseconds.
+pub const POLL_FIRST: Duration = Duration::from_millis(20);
+
+/// Longest wait before another attempt: what a person does not notice.
+pub const POLL_LONGEST: Duration = Duration::from_secs(1);
+
+/// Lines of logs that are kept, of all logs together.
+pub const LOG_LINES: usize = 100_000;
+
+/// Bytes of log lines that are kept, of all logs together: the agent has to stay small.
+pub const LOG_BYTES: usize = 16 * 1024 * 1024;
+
+/// One log line; longer ones are cut. Stack traces have many lines, not long ones.
+pub const LOG_LINE_BYTES: usize = 16 * 1024;
+
+/// Read from a log at once, before other tasks have their turn.
+pub const LOG_READ_BYTES: usize = 64 * 1024;
+
+/// Logs are looked at so often even when nothing woke us: the safety net under file notification.
+pub const LOG_POLL: Duration = Duration::from_millis(200);
+
+/// Requests for a fresh look at the logs that wait: one for each step that runs, and the session bounds those.
+pub const LOG_REQUESTS: usize = 64;
+
+/// Connections open to a stub at once; the next ones wait in the kernel's queue.
+pub const STUB_CONNECTIONS: usize = 1024;
+
+/// Last calls of a stub that are remembered as evidence.
+pub const STUB_CALLS_REMEMBERED: usize = 16;
+
+/// A stub answers over loopback in well under this; past it, a reply counts as held.
+pub const STUB_PROBE: Duration = Duration::from_secs(1);
+
+/// A call to a stub that is a black hole is held when it is not answered in this time.
+pub const STUB_HELD_PROBE: Duration = Duration::from_millis(100);
+
+/// Lines shown as evidence beside a failed expectation.
+pub const EVIDENCE_LINES: usize = 20;
+
+/// Saved values of one step, as JSON texts, together: a result has to fit one batch of events, evidence included.
+pub const SAVED_BYTES: usize = 24 * 1024;
+
+/// Text of the failures of one step, together, for the same reason.
+pub const FAILURES_BYTES: usize = 12 * 1024;
+
+/// Text of the evidence of one step, together, for the same reason.
+pub const EVIDENCE_BYTES: usize = 32 * 1024;
+
+/// Batches of events sent ahead of their acknowledgements: a slow journal holds so many messages in our memory and no more.
+pub const BATCHES_ON_THE_WAY: usize = 4;
+
+/// Bytes of events that wait for acknowledgement before steps are refused: the agent has to stay small.
+pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What runs may still fill the outbox to so many times its bounds, so that the end of a step is told.
+pub const OUTBOX_RESERVE: usize = 2;
+
+/// Longest lease of a fault: nothing that is tested lasts a day, and adding to a clock must not overflow.
+pub const LEASE_LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Faults active at once: a plan has a handful.
+pub const FAULTS_ACTIVE: usize = 64;
+
+/// Read from a tunnelled connection at once; two such buffers a connection.
+pub const TUNNEL_READ_BYTES: usize = 16 * 1024;
+
+/// Bytes of one direction of one connection that wait at a gate before its sender is not read any more: 1 s at 1 MiB/s.
+pub const TUNNEL_WAITING_BYTES: usize = 1024 * 1024;
+
+/// Tunnelled connections of one listener at once; the next ones wait in the kernel's queue.
+pub const TUNNEL_CONNECTIONS: usize = 1024;
+
+/// Connections that a fault's report tells apart; more are not counted one by one.
+pub const CONNECTIONS_COUNTED: usize = 65_536;
+
+/// A service on the same machine takes a connection in well under this.
+pub const DIAL: Duration = Duration::from_secs(5);
+
+/// A healed path carries a probe in well under this, or it is not healed.
+pub const HEALED_WITHIN: Duration = Duration::from_secs(2);
+
+/// A black hole has to keep a probe for so long before it counts as one.
+pub const HOLE_HOLDS: Duration = Duration::from_millis(500);
+
+/// Between probes on a silent path under a fault.
+pub const PROBE_EVERY: Duration = Duration::from_millis(200);
+
+/// Probes of one fault: enough to average jitter.
+pub const PROBES: usize = 20;
+
+/// Steps that run at once here: a plan's parallel steps at one agent, with room.
+pub const STEPS_RUNNING: usize = 256;
+
+/// Steps that are remembered so that none runs twice.
+pub const STEPS_REMEMBERED: usize = 1_000_000;
+
+/// Record streams that wait for their sender or run.
+pub const RECORD_STREAMS: usize = 1024;
+
+/// Records and answers are written in pieces of about this.
+pub const RECORDS_WRITE_BYTES: usize = 32 * 1024;
+
+/// Applying one record.
+pub const APPLY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Records of one stream: their latencies are held until the end, four bytes each.
+pub const RECORDS: u64 = 10_000_000;
+
+/// Text of a request that travels back beside its answer, as evidence.
+pub const APPLIED_TEXT_BYTES: usize = 1024;
+
+/// Answers that failed and are shown.
+pub const RECORD_FAILURES_SHOWN: usize = 5;
+
+/// Orders that wait for the session.
+pub const COMMANDS: usize = 64;
+
+/// Facts that wait for the session.
+pub const FACTS: usize = 256;
+
+/// Facts about links that are kept until a run says who belongs to it.
+pub const EARLY_FACTS: usize = 4096;
+
+/// Leaving the mesh: signaling and every link hear of it, and then it is over anyway.
+pub const LEAVE: Duration = Duration::from_millis(800);
