@@ -7,3 +7,4 @@ pub mod action;
 pub mod checks;
 pub mod evidence;
 mod limits;
+pub mod logs;

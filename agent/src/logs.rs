@@ -1,0 +1,158 @@
+//! The service's logs, read as they grow.
+//!
+//! Logs are plain files that the service writes, so that it outlives this agent. One task reads them: woken by the file
+//! system, asked by a step, or by the clock as a safety net. Lines are kept up to a limit; what had to go is counted, never
+//! forgotten. A line counts once its end is there, or once its file was rotated away.
+
+mod kept;
+mod tail;
+mod watch;
+
+pub use kept::{LogLine, Mark, Since};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::limits;
+use kept::Kept;
+use tail::{Found, Tail};
+use watch::Watch;
+
+/// The logs of the service beside this agent. Dropping it ends the reading.
+#[derive(Debug)]
+pub struct LogStore {
+    kept: Arc<Mutex<Kept>>,
+    requests: mpsc::Sender<oneshot::Sender<()>>,
+    changes: tokio::sync::watch::Receiver<u64>,
+    reader: JoinHandle<()>,
+    stop: DropGuard,
+}
+
+impl LogStore {
+    /// Begins to read these files, log name to path, from their beginning; they need not exist yet.
+    pub fn open(files: &BTreeMap<String, String>) -> Self {
+        Self::with_poll(files, limits::LOG_POLL)
+    }
+
+    fn with_poll(files: &BTreeMap<String, String>, poll: Duration) -> Self {
+        let kept = Arc::new(Mutex::new(Kept::of(files.keys().cloned())));
+        let (requests, asked) = mpsc::channel(limits::LOG_REQUESTS);
+        let (changed, changes) = tokio::sync::watch::channel(0);
+        let token = CancellationToken::new();
+        let reader = Reader {
+            tails: files.iter().map(|(log, path)| (log.clone(), Tail::of(path))).collect(),
+            watch: Watch::of(files.values()),
+            kept: Arc::clone(&kept),
+            changed,
+        };
+        let reader = tokio::spawn(reader.run(asked, poll, token.clone()));
+        Self { kept, requests, changes, reader, stop: token.drop_guard() }
+    }
+
+    /// Names of the logs.
+    pub fn names(&self) -> Vec<String> {
+        lock(&self.kept).names()
+    }
+
+    /// Where the logs end now. `Mark::default()` is the run's start.
+    pub fn mark(&self) -> Mark {
+        lock(&self.kept).mark()
+    }
+
+    /// Lines that came after the mark, of one log or, for `*`, of all. `None`: there is no such log.
+    pub fn lines_since(&self, log: &str, mark: &Mark) -> Option<Since> {
+        lock(&self.kept).since(log, mark)
+    }
+
+    /// Tells whenever lines came.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Returns when everything is read that was in the files at the call.
+    pub async fn read_to_end(&self) {
+        let (done, read) = oneshot::channel();
+        if self.requests.send(done).await.is_ok() {
+            let _ = read.await;
+        }
+    }
+
+    /// Ends the reading and waits for its end.
+    pub async fn close(self) {
+        drop(self.stop);
+        if let Err(error) = self.reader.await {
+            tracing::error!(%error, "the reader of logs ended badly");
+        }
+    }
+}
+
+struct Reader {
+    tails: Vec<(String, Tail)>,
+    watch: Watch,
+    kept: Arc<Mutex<Kept>>,
+    changed: tokio::sync::watch::Sender<u64>,
+}
+
+impl Reader {
+    async fn run(mut self, mut asked: mpsc::Receiver<oneshot::Sender<()>>, poll: Duration, stop: CancellationToken) {
+        let mut clock = tokio::time::interval(poll);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut waiting = Vec::new();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.watch.woken() => {}
+                Some(done) = asked.recv() => waiting.push(done),
+                _ = clock.tick() => self.watch.retry(),
+            }
+            while let Ok(done) = asked.try_recv() {
+                waiting.push(done);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.pass() => {}
+            }
+            for done in waiting {
+                // Who asked may have given up.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Reads every log to the end that it has when its turn comes.
+    async fn pass(&mut self) {
+        for (log, tail) in &mut self.tails {
+            let mut left = tail.length();
+            loop {
+                let mut lines = Vec::new();
+                let found = tail.read(&mut lines);
+                if !lines.is_empty() {
+                    lock(&self.kept).push(log, lines);
+                    self.changed.send_modify(|count| *count += 1);
+                }
+                match found {
+                    Found::End => break,
+                    Found::Rotated => left = tail.length(),
+                    // A writer that is faster than we are must not keep us from the other logs.
+                    Found::Bytes(count) if count >= left => break,
+                    Found::Bytes(count) => left -= count,
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// The lines stay whole when a holder panics: each change is one push or pop.
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
