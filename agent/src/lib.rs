@@ -8,3 +8,4 @@ pub mod checks;
 pub mod evidence;
 mod limits;
 pub mod logs;
+pub mod stub;
