@@ -8,4 +8,5 @@ pub mod checks;
 pub mod evidence;
 mod limits;
 pub mod logs;
+pub mod steps;
 pub mod stub;

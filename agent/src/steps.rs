@@ -1,0 +1,129 @@
+//! Runs one step: does it, checks it, saves from it, and under `eventually` again until it holds.
+//!
+//! What the world tells by itself is waited for: new log lines, calls of stubs. Only calls to services, which nothing can
+//! announce, are repeated after growing waits. Dropping the future gives the step up.
+
+mod calls;
+mod log;
+mod stub;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use meshproof_proto::event::{Evidence, Outcome, StepResult};
+use meshproof_proto::order::{Action, StepOrder};
+
+use crate::evidence::within_budget;
+use crate::limits;
+use crate::logs::LogStore;
+use crate::stub::StubServer;
+
+/// What is beside the service in this run.
+#[derive(Debug)]
+pub struct Beside {
+    pub logs: LogStore,
+    /// By name.
+    pub stubs: BTreeMap<String, StubServer>,
+}
+
+/// One try at a step.
+#[derive(Debug)]
+struct Attempt {
+    outcome: Outcome,
+    saved: BTreeMap<String, String>,
+    evidence: Vec<Evidence>,
+    repeat: Repeat,
+}
+
+/// Whether another try could end otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    Useful,
+    /// It holds, or it can never hold.
+    Useless,
+    /// The try was cut short by the end of `eventually`; what the one before saw says more.
+    CutShort,
+}
+
+impl Attempt {
+    fn of(outcome: Outcome, evidence: Vec<Evidence>) -> Self {
+        let repeat = match outcome {
+            Outcome::Ok | Outcome::Error { .. } => Repeat::Useless,
+            Outcome::Failed(_) | Outcome::CallFailed { .. } | Outcome::Unknown { .. } => Repeat::Useful,
+        };
+        let evidence = if outcome == Outcome::Ok { Vec::new() } else { within_budget(evidence) };
+        Self { outcome, saved: BTreeMap::new(), evidence, repeat }
+    }
+
+    fn impossible(message: impl Into<String>) -> Self {
+        Self::of(Outcome::Error { message: message.into() }, Vec::new())
+    }
+}
+
+/// Runs the step to its end. Every path ends: each try by `within`, all of them by `eventually`.
+pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
+    let clock = Clock::of(order);
+    let (attempt, tries) = match &order.action {
+        Action::Http(_) | Action::Tcp(_) | Action::Exec(_) => calls::run(order, &clock).await,
+        Action::ExpectLog { log } => log::run(order, &clock, (&beside.logs, log)).await,
+        Action::ExpectStub { stub, route } => {
+            stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
+        }
+        Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),
+    };
+    StepResult {
+        outcome: attempt.outcome,
+        duration_ms: clock.began.elapsed().as_secs_f64() * 1e3,
+        tries,
+        saved: attempt.saved,
+        evidence: attempt.evidence,
+    }
+}
+
+/// The times of a step.
+#[derive(Debug)]
+struct Clock {
+    began: Instant,
+    within: Duration,
+    eventually: Option<Duration>,
+}
+
+impl Clock {
+    fn of(order: &StepOrder) -> Self {
+        Self {
+            began: Instant::now(),
+            within: Duration::from_millis(order.within_ms),
+            eventually: order.eventually_ms.map(Duration::from_millis),
+        }
+    }
+
+    /// What is left for repeating; `None` when there is nothing to repeat, or no time.
+    fn left(&self) -> Option<Duration> {
+        self.eventually?.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// How long the next try may take.
+    fn bound(&self) -> Duration {
+        self.left().map_or(self.within, |left| left.min(self.within))
+    }
+
+    /// Whether a try under this bound was bounded by `eventually`.
+    fn cuts(&self, bound: Duration) -> bool {
+        bound < self.within
+    }
+}
+
+/// Waits for the next change, or until nothing is left to wait for. `false`: the time is over.
+async fn changed(changes: &mut tokio::sync::watch::Receiver<u64>, clock: &Clock) -> bool {
+    let Some(left) = clock.left() else { return false };
+    let change = async {
+        if changes.changed().await.is_err() {
+            // The other side ended: nothing will change any more.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::time::timeout(left, change).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Steps that call the service: HTTP, TCP, programs.
+
+use meshproof_proto::event::Outcome;
+use meshproof_proto::order::StepOrder;
+use serde_json::Value;
+
+use super::{Attempt, Clock, Repeat, limits};
+use crate::action::{Answer, ErrorKind, perform_for};
+use crate::checks;
+
+/// Repeats the call after growing waits until it holds or the time is over. Gives the last try and the number of tries.
+pub(super) async fn run(order: &StepOrder, clock: &Clock) -> (Attempt, u32) {
+    let mut wait = limits::POLL_FIRST;
+    let mut tries = 1;
+    let mut last = attempt(order, clock).await;
+    while last.repeat == Repeat::Useful {
+        let Some(left) = clock.left().filter(|left| *left > wait) else { break };
+        tokio::time::sleep(wait.min(left)).await;
+        wait = (wait * 2).min(limits::POLL_LONGEST);
+        tries += 1;
+        let next = attempt(order, clock).await;
+        if next.repeat == Repeat::CutShort {
+            break;
+        }
+        last = next;
+    }
+    (last, tries)
+}
+
+async fn attempt(order: &StepOrder, clock: &Clock) -> Attempt {
+    let bound = clock.bound();
+    let answer = Box::pin(perform_for(&order.action, &order.checks, &Value::Null, bound)).await;
+    let mut attempt = judged(order, &answer);
+    let timed_out = answer.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Timeout);
+    if attempt.outcome != Outcome::Ok && timed_out && clock.cuts(bound) {
+        attempt.repeat = Repeat::CutShort;
+    }
+    attempt
+}
+
+fn judged(order: &StepOrder, answer: &Answer) -> Attempt {
+    let mut outcome = checks::judge(&order.checks, answer, &Value::Null);
+    let mut found = std::collections::BTreeMap::new();
+    if outcome == Outcome::Ok {
+        match checks::saved(&order.saves, answer.json().as_ref()) {
+            Ok(saved) => found = saved,
+            Err(error) => outcome = Outcome::CallFailed { message: error.to_string() },
+        }
+    }
+    let evidence = if outcome == Outcome::Ok { Vec::new() } else { answer.evidence() };
+    Attempt { saved: found, ..Attempt::of(outcome, evidence) }
+}

@@ -1,0 +1,279 @@
+use std::io::Write as _;
+
+use meshproof_proto::event::Fact;
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::id::{Digest, RunId, Term};
+use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
+use meshproof_proto::order::{
+    Authority, Body, Check, ExecAction, HttpAction, RecordStreamId, Save, StepKey, StreamAction, StubOrder, StubReply,
+    StubRoute, Target, Unmatched,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::action::perform;
+
+const LONG_MS: u64 = 20_000;
+
+fn order(action: Action, checks: &[(&str, Matcher)]) -> StepOrder {
+    let checks = checks.iter().map(|(field, matcher)| Check { field: (*field).to_owned(), matcher: matcher.clone() });
+    StepOrder {
+        authority: Authority { run: run_id(), term: Term(1), plan: Digest::of(b"plan") },
+        key: StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 },
+        action,
+        checks: checks.collect(),
+        saves: Vec::new(),
+        within_ms: LONG_MS,
+        eventually_ms: None,
+    }
+}
+
+fn run_id() -> RunId {
+    RunId("run".to_owned())
+}
+
+fn equals(value: Value) -> Matcher {
+    Matcher::Equals(ValueTemplate::fixed(&value))
+}
+
+fn contains(text: &str) -> Matcher {
+    Matcher::Contains(ValueTemplate::fixed(&json!(text)))
+}
+
+fn at_least(number: f64) -> Matcher {
+    Matcher::Compare(Comparison::GreaterOrEqual, Quantity::Number(number))
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    beside: Beside,
+    _facts: mpsc::Receiver<Fact>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let logs = ["audit", "stdout"].map(|log| (log.to_owned(), path(&dir, log)));
+        let (facts, told) = mpsc::channel(64);
+        let reply = |status, times| StubReply {
+            status,
+            headers: Vec::new(),
+            body: Body::Json(ValueTemplate::Map(vec![(
+                "number".to_owned(),
+                ValueTemplate::Text(Template::parse("${{ call.number }}").expect("a template")),
+            )])),
+            delay_ms: 0,
+            times,
+        };
+        let route = StubRoute {
+            id: "charge".to_owned(),
+            method: None,
+            path: None,
+            when: Vec::new(),
+            replies: vec![reply(503, 2), reply(200, 1)],
+        };
+        let stub = StubOrder { name: "pay".to_owned(), port: 0, unmatched: Unmatched::Fail, routes: vec![route] };
+        let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
+        let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
+        let beside = Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs };
+        Self { dir, beside, _facts: told }
+    }
+
+    fn write(&self, log: &str, text: &str) {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path(&self.dir, log));
+        file.expect("opens").write_all(text.as_bytes()).expect("writes");
+    }
+
+    fn http(&self) -> Action {
+        Action::Http(HttpAction {
+            target: Target { label: "pay".to_owned(), address: self.beside.stubs["pay"].address().to_string() },
+            method: "GET".to_owned(),
+            path: Template::text("/"),
+            headers: Vec::new(),
+            body: Body::Empty,
+        })
+    }
+
+    async fn call(&self) {
+        let answer = perform(&self.http(), &Value::Null, Duration::from_millis(LONG_MS)).await;
+        assert_eq!(answer.error, None);
+    }
+
+    async fn run(&self, order: &StepOrder) -> StepResult {
+        run_step(order, &self.beside).await
+    }
+}
+
+fn path(dir: &tempfile::TempDir, log: &str) -> String {
+    dir.path().join(format!("{log}.log")).display().to_string()
+}
+
+fn log(log: &str) -> Action {
+    Action::ExpectLog { log: log.to_owned() }
+}
+
+fn stub(route: Option<&str>) -> Action {
+    Action::ExpectStub { stub: "pay".to_owned(), route: route.map(str::to_owned) }
+}
+
+fn failed_checks(result: &StepResult) -> Vec<u32> {
+    match &result.outcome {
+        Outcome::Failed(failures) => failures.iter().map(|failure| failure.check).collect(),
+        other => panic!("not failed checks: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_holds_saves_and_has_no_evidence() {
+    let world = World::new().await;
+    let mut order = order(world.http(), &[("status", equals(json!(503))), ("json", Matcher::Exists(true))]);
+    order.saves = vec![Save { name: "n".to_owned(), path: "$.number".to_owned() }];
+    let result = world.run(&order).await;
+    assert_eq!((result.outcome, result.tries, result.saved["n"].as_str()), (Outcome::Ok, 1, "1"));
+    assert!(result.evidence.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_hold_shows_the_exchange() {
+    let world = World::new().await;
+    let result = world.run(&order(world.http(), &[("status", equals(json!(200)))])).await;
+    assert_eq!(failed_checks(&result), [0]);
+    let titles: Vec<_> = result.evidence.iter().map(|evidence| evidence.title.as_str()).collect();
+    assert_eq!(titles, ["request", "response"]);
+    assert!(result.evidence[0].text.starts_with("GET /") && result.evidence[1].text.starts_with("503"));
+    let unasked = world.run(&order(world.http(), &[])).await;
+    assert!(matches!(unasked.outcome, Outcome::CallFailed { .. }));
+}
+
+#[tokio::test]
+async fn a_save_that_finds_nothing_fails_the_step() {
+    let world = World::new().await;
+    let mut order = order(world.http(), &[("status", Matcher::Exists(true))]);
+    order.saves = vec![Save { name: "n".to_owned(), path: "$.no".to_owned() }];
+    let result = world.run(&order).await;
+    assert!(matches!(&result.outcome, Outcome::CallFailed { message } if message.contains("$.no")), "{result:?}");
+}
+
+#[tokio::test]
+async fn eventually_a_call_is_repeated_until_it_holds() {
+    let world = World::new().await;
+    let order = StepOrder { eventually_ms: Some(LONG_MS), ..order(world.http(), &[]) };
+    let result = world.run(&order).await;
+    assert_eq!((result.outcome, result.tries), (Outcome::Ok, 3));
+}
+
+#[tokio::test]
+async fn eventually_has_an_end_and_tells_the_last_whole_try() {
+    let world = World::new().await;
+    let check = [("status", equals(json!(418)))];
+    let order = StepOrder { eventually_ms: Some(150), ..order(world.http(), &check) };
+    let result = world.run(&order).await;
+    assert_eq!(failed_checks(&result), [0]);
+    assert!(result.tries > 1 && result.duration_ms < LONG_MS as f64, "{result:?}");
+}
+
+#[tokio::test]
+async fn a_program_is_judged_by_its_code() {
+    let world = World::new().await;
+    let exec = |code: u32| {
+        let argv = ["sh", "-c", &format!("echo out; exit {code}")].map(Template::text).to_vec();
+        Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None })
+    };
+    assert_eq!(world.run(&order(exec(0), &[("stdout", contains("out"))])).await.outcome, Outcome::Ok);
+    let failed = world.run(&order(exec(1), &[("stdout", contains("out"))])).await;
+    assert!(matches!(failed.outcome, Outcome::CallFailed { .. }));
+}
+
+#[tokio::test]
+async fn lines_written_before_count_without_waiting() {
+    let world = World::new().await;
+    world.write("audit", "posted 1\nposted 2\nvoided 2\n");
+    let posted = ("contains", contains("posted"));
+    assert_eq!(world.run(&order(log("audit"), std::slice::from_ref(&posted))).await.outcome, Outcome::Ok);
+    let twice = [posted.clone(), ("count", equals(json!(2)))];
+    assert_eq!(world.run(&order(log("audit"), &twice)).await.outcome, Outcome::Ok);
+    let both = [posted.clone(), ("matches", Matcher::Regex("2$".to_owned())), ("count", equals(json!(2)))];
+    let result = world.run(&order(log("audit"), &both)).await;
+    assert_eq!(failed_checks(&result), [2]);
+    assert!(result.evidence[0].text.contains("audit: voided 2"), "{result:?}");
+    let none = [("matches", Matcher::Regex("panicked".to_owned())), ("count", equals(json!(0)))];
+    assert_eq!(world.run(&order(log("*"), &none)).await.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn a_line_that_never_came_is_missed_by_the_check_that_no_line_met() {
+    let world = World::new().await;
+    world.write("audit", "posted 1\n");
+    let checks = [("contains", contains("posted")), ("matches", Matcher::Regex("7$".to_owned()))];
+    let result = world.run(&order(log("audit"), &checks)).await;
+    assert_eq!(failed_checks(&result), [1]);
+    let missing = world.run(&order(log("no-such"), &checks)).await;
+    assert!(matches!(&missing.outcome, Outcome::Error { message } if message.contains("audit, stdout")));
+}
+
+#[tokio::test]
+async fn eventually_a_line_wakes_the_step_that_waits_for_it() {
+    let world = World::new().await;
+    let waiting = StepOrder { eventually_ms: Some(LONG_MS), ..order(log("audit"), &[("contains", contains("late"))]) };
+    let mut changes = world.beside.logs.changes();
+    let writing = async {
+        world.write("audit", "early\n");
+        changes.changed().await.expect("the reader lives");
+        world.write("audit", "late\n");
+    };
+    let (result, ()) = tokio::join!(world.run(&waiting), writing);
+    assert_eq!(result.outcome, Outcome::Ok);
+    assert!(result.duration_ms < LONG_MS as f64 / 2.0, "{result:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_stays_silent_ends_the_wait_with_what_there_was() {
+    let world = World::new().await;
+    world.write("audit", "other\n");
+    let order = StepOrder { eventually_ms: Some(50), ..order(log("audit"), &[("contains", contains("late"))]) };
+    let result = world.run(&order).await;
+    assert_eq!(failed_checks(&result), [0]);
+    assert!(result.duration_ms >= 50.0);
+    assert_eq!(result.evidence[0].text, "audit: other\n");
+}
+
+#[tokio::test]
+async fn a_count_is_unknown_when_lines_had_to_go() {
+    let world = World::new().await;
+    world.write("stdout", &"noise\n".repeat(limits::LOG_LINES + 1));
+    let none = [("contains", contains("panicked")), ("count", equals(json!(0)))];
+    let result = world.run(&order(log("stdout"), &none)).await;
+    assert!(matches!(&result.outcome, Outcome::Unknown { message } if message.contains("1 lines")), "{result:?}");
+    let some = world.run(&order(log("stdout"), &[("contains", contains("noise"))])).await;
+    assert_eq!(some.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn calls_of_a_stub_are_judged_at_once_or_waited_for() {
+    let world = World::new().await;
+    world.call().await;
+    assert_eq!(world.run(&order(stub(Some("charge")), &[("calls", equals(json!(1)))])).await.outcome, Outcome::Ok);
+    let result = world.run(&order(stub(None), &[("calls", at_least(2.0))])).await;
+    assert_eq!(failed_checks(&result), [0]);
+    assert!(result.evidence[0].text.contains("charge #1 -> 503"), "{result:?}");
+    let waiting = StepOrder { eventually_ms: Some(LONG_MS), ..order(stub(None), &[("calls", at_least(2.0))]) };
+    let (result, ()) = tokio::join!(world.run(&waiting), world.call());
+    assert_eq!((result.outcome, result.tries), (Outcome::Ok, 2));
+}
+
+#[tokio::test]
+async fn what_an_agent_cannot_do_beside_its_service_is_an_error() {
+    let world = World::new().await;
+    let stream = StreamAction {
+        stream: RecordStreamId(1),
+        to: "ledger".parse().expect("a name"),
+        data: meshproof_proto::order::DataSource::Generate { count: 1, json: ValueTemplate::Null },
+    };
+    for action in
+        [Action::Stream(stream), stub(Some("no-such")), Action::ExpectStub { stub: "no-such".to_owned(), route: None }]
+    {
+        let order = StepOrder { eventually_ms: Some(LONG_MS), ..order(action, &[("calls", equals(json!(1)))]) };
+        assert!(matches!(world.run(&order).await.outcome, Outcome::Error { .. }));
+    }
+}
