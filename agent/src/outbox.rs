@@ -1,0 +1,175 @@
+//! The facts of a run until the orchestrator's journal has them.
+//!
+//! Pure: facts go in, batches come out, acknowledgements take facts away. A connection may lose batches and acknowledgements
+//! that are on their way, but only when it is replaced; [`Outbox::rewind`] then sends again what is not acknowledged. So
+//! every fact arrives at least once and in order, and its number makes it count exactly once.
+//!
+//! It lives in memory: facts that must survive the process go to disk behind `push` and `ack`, and nowhere else.
+
+use std::collections::VecDeque;
+
+use meshproof_proto::codec::Codec;
+use meshproof_proto::event::{Event, EventBatch, Fact, Outcome};
+use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::limits::{EVENT_BATCH_BYTES, EVENTS_PER_BATCH, OUTBOX_EVENTS};
+
+use crate::limits;
+
+/// The facts that one instance saw of one run.
+#[derive(Debug)]
+pub struct Outbox {
+    instance: PeerId,
+    run: RunId,
+    /// Everything that is not acknowledged, in order; the front has the number `acked + 1`.
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    acked: u64,
+    /// The last number that is on its way.
+    sent: u64,
+    /// The last number of each batch on its way.
+    on_the_way: VecDeque<u64>,
+    lost: Option<Lost>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Event,
+    bytes: usize,
+}
+
+/// Facts that found no room.
+#[derive(Debug)]
+struct Lost {
+    count: u64,
+    at_ms: u64,
+}
+
+impl Outbox {
+    pub fn new(instance: PeerId, run: RunId) -> Self {
+        Self {
+            instance,
+            run,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            acked: 0,
+            sent: 0,
+            on_the_way: VecDeque::new(),
+            lost: None,
+        }
+    }
+
+    /// Keeps a fact and gives its number; `None` when not even the reserve has room: then a gap will tell how many were lost.
+    pub fn push(&mut self, fact: Fact, at_ms: u64) -> Option<u64> {
+        if self.lost.is_some() || !self.is_below(limits::OUTBOX_RESERVE) {
+            let lost = self.lost.get_or_insert(Lost { count: 0, at_ms });
+            lost.count += 1;
+            return None;
+        }
+        Some(self.append(fact, at_ms))
+    }
+
+    /// Whether new work may begin. Work that runs has a reserve for its end.
+    pub fn has_room(&self) -> bool {
+        self.lost.is_none() && self.is_below(1)
+    }
+
+    fn is_below(&self, times: usize) -> bool {
+        self.kept.len() < OUTBOX_EVENTS * times && self.kept_bytes < limits::OUTBOX_BYTES * times
+    }
+
+    fn append(&mut self, fact: Fact, at_ms: u64) -> u64 {
+        let seq = self.last() + 1;
+        let (event, bytes) = fitting(Event { run: self.run.clone(), seq, at_ms, fact });
+        self.kept_bytes += bytes;
+        self.kept.push_back(Kept { event, bytes });
+        seq
+    }
+
+    /// The next batch for the orchestrator, while it is not too far behind.
+    pub fn poll_batch(&mut self) -> Option<EventBatch> {
+        if self.on_the_way.len() >= limits::BATCHES_ON_THE_WAY {
+            return None;
+        }
+        let first = usize::try_from(self.sent - self.acked).ok()?;
+        let mut bytes = 0;
+        let mut events = Vec::new();
+        for kept in self.kept.iter().skip(first).take(EVENTS_PER_BATCH) {
+            bytes += kept.bytes;
+            if bytes > EVENT_BATCH_BYTES && !events.is_empty() {
+                break;
+            }
+            events.push(kept.event.clone());
+        }
+        if events.is_empty() {
+            return None;
+        }
+        self.sent += events.len() as u64;
+        self.on_the_way.push_back(self.sent);
+        Some(EventBatch { instance: self.instance, events })
+    }
+
+    /// Every fact up to and including this number is in the journal. Numbers that were never sent are not believed.
+    pub fn ack(&mut self, through: u64) {
+        if through > self.sent {
+            return;
+        }
+        while self.acked < through {
+            let Some(kept) = self.kept.pop_front() else { break };
+            self.kept_bytes -= kept.bytes;
+            self.acked += 1;
+        }
+        while self.on_the_way.front().is_some_and(|last| *last <= through) {
+            self.on_the_way.pop_front();
+        }
+        if self.is_below(1)
+            && let Some(lost) = self.lost.take()
+        {
+            self.append(Fact::Gap { lost: lost.count }, lost.at_ms);
+        }
+    }
+
+    /// A new connection: what is not acknowledged goes again.
+    pub fn rewind(&mut self) {
+        self.sent = self.acked;
+        self.on_the_way.clear();
+    }
+
+    /// Facts that the orchestrator has not acknowledged.
+    pub fn unacked(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
+    fn last(&self) -> u64 {
+        self.acked + self.kept.len() as u64
+    }
+}
+
+/// The event and its size. One that would not fit a message loses its longest texts first: a result that cannot be told is
+/// worse than one without its evidence.
+fn fitting(mut event: Event) -> (Event, usize) {
+    let size = |event: &Event| Codec::Bincode.encode(event).map_or(usize::MAX, |bytes| bytes.len());
+    let bytes = size(&event);
+    if bytes <= EVENT_BATCH_BYTES {
+        return (event, bytes);
+    }
+    if let Fact::StepEnded { result, .. } = &mut event.fact {
+        result.evidence.clear();
+    }
+    if size(&event) > EVENT_BATCH_BYTES
+        && let Fact::StepEnded { result, .. } = &mut event.fact
+    {
+        let message = format!("the step's result has {bytes} bytes, at most {EVENT_BATCH_BYTES} can be told");
+        result.outcome = Outcome::Error { message };
+        result.saved.clear();
+    }
+    let bytes = size(&event);
+    if bytes <= EVENT_BATCH_BYTES {
+        return (event, bytes);
+    }
+    event.fact = Fact::Gap { lost: 1 };
+    let bytes = size(&event);
+    (event, bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+use std::collections::BTreeMap;
+
+use meshproof_proto::event::{Evidence, StepResult};
+use meshproof_proto::id::PeerId;
+use meshproof_proto::order::StepKey;
+use proptest::prelude::*;
+
+use super::*;
+
+fn outbox() -> Outbox {
+    Outbox::new(PeerId([7; 32]), RunId("r1".to_owned()))
+}
+
+fn fact(number: u64) -> Fact {
+    Fact::FaultBegan { fault: number.to_string() }
+}
+
+fn ended(evidence_bytes: usize, saved_bytes: usize) -> Fact {
+    let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+    let result = StepResult {
+        outcome: Outcome::Ok,
+        duration_ms: 1.0,
+        tries: 1,
+        saved: BTreeMap::from([("x".to_owned(), "s".repeat(saved_bytes))]),
+        evidence: vec![Evidence { title: "log".to_owned(), text: "e".repeat(evidence_bytes) }],
+    };
+    Fact::StepEnded { key, result }
+}
+
+/// What happens between an outbox and a journal.
+#[derive(Clone, Debug)]
+enum Happens {
+    Push,
+    Send,
+    Journal,
+    AckArrives,
+    /// The connection is replaced; what was on its way is gone.
+    Replace,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => Just(Happens::Push),
+        4 => Just(Happens::Send),
+        4 => Just(Happens::Journal),
+        3 => Just(Happens::AckArrives),
+        1 => Just(Happens::Replace),
+    ]
+}
+
+/// The orchestrator's side: takes what is next, knows what it has.
+#[derive(Default)]
+struct World {
+    batches: VecDeque<EventBatch>,
+    acks: VecDeque<u64>,
+    journal: Vec<u64>,
+}
+
+impl World {
+    fn journal_one(&mut self) {
+        let Some(batch) = self.batches.pop_front() else { return };
+        for event in batch.events {
+            let next = self.journal.len() as u64 + 1;
+            assert!(event.seq <= next, "a gap: {} came, {next} was next", event.seq);
+            if event.seq == next {
+                assert_eq!(event.fact, fact(next));
+                self.journal.push(event.seq);
+            }
+        }
+        self.acks.push_back(self.journal.len() as u64);
+    }
+}
+
+fn step(happens: &Happens, outbox: &mut Outbox, world: &mut World, pushed: &mut u64) {
+    match happens {
+        Happens::Push => {
+            *pushed += 1;
+            assert_eq!(outbox.push(fact(*pushed), 0), Some(*pushed));
+        }
+        Happens::Send => world.batches.extend(outbox.poll_batch()),
+        Happens::Journal => world.journal_one(),
+        Happens::AckArrives => {
+            if let Some(through) = world.acks.pop_front() {
+                outbox.ack(through);
+            }
+        }
+        Happens::Replace => {
+            world.batches.clear();
+            world.acks.clear();
+            outbox.rewind();
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_fact_is_journaled_exactly_once_and_in_order_whatever_connections_lose(
+        history in prop::collection::vec(happens(), 0..400),
+    ) {
+        let (mut outbox, mut world, mut pushed) = (outbox(), World::default(), 0);
+        for happens in &history {
+            step(happens, &mut outbox, &mut world, &mut pushed);
+            prop_assert!(world.batches.len() <= limits::BATCHES_ON_THE_WAY);
+        }
+        step(&Happens::Replace, &mut outbox, &mut world, &mut pushed);
+        while outbox.unacked() > 0 {
+            step(&Happens::Send, &mut outbox, &mut world, &mut pushed);
+            step(&Happens::Journal, &mut outbox, &mut world, &mut pushed);
+            step(&Happens::AckArrives, &mut outbox, &mut world, &mut pushed);
+        }
+        prop_assert_eq!(world.journal, (1..=pushed).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn no_batch_is_larger_than_a_message() {
+    let mut outbox = outbox();
+    for _ in 0..20 {
+        outbox.push(ended(20_000, 0), 0);
+    }
+    let mut events = 0;
+    while let Some(batch) = outbox.poll_batch() {
+        let bytes = Codec::Bincode.encode(&batch).expect("fits a frame").len();
+        assert!(bytes <= meshproof_proto::limits::MESSAGE_BYTES, "{bytes}");
+        events += batch.events.len() as u64;
+        outbox.ack(events);
+    }
+    assert_eq!((events, outbox.unacked()), (20, 0));
+}
+
+#[test]
+fn a_result_too_large_for_a_message_loses_its_evidence_before_its_values() {
+    let mut outbox = outbox();
+    outbox.push(ended(EVENT_BATCH_BYTES, 10), 0);
+    outbox.push(ended(0, EVENT_BATCH_BYTES), 0);
+    let batch = outbox.poll_batch().expect("two events");
+    let results: Vec<_> = batch
+        .events
+        .iter()
+        .map(|event| match &event.fact {
+            Fact::StepEnded { result, .. } => (result.outcome.clone(), result.saved.len(), result.evidence.len()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(results[0], (Outcome::Ok, 1, 0));
+    assert!(matches!(results[1], (Outcome::Error { .. }, 0, 0)), "{results:?}");
+}
+
+#[test]
+fn a_silent_orchestrator_first_stops_new_work_and_then_leaves_a_counted_gap() {
+    let mut outbox = outbox();
+    let mut kept = 0;
+    while outbox.has_room() {
+        outbox.push(fact(0), 0);
+        kept += 1;
+    }
+    assert_eq!(kept, OUTBOX_EVENTS);
+    while outbox.push(fact(0), 0).is_some() {}
+    assert_eq!(outbox.push(fact(0), 5), None);
+
+    while let Some(batch) = outbox.poll_batch() {
+        outbox.ack(batch.events.last().expect("never empty").seq);
+    }
+    assert!(outbox.has_room());
+    assert_eq!(outbox.unacked(), 0);
+}
+
+#[test]
+fn acknowledgements_of_what_was_never_sent_are_not_believed() {
+    let mut outbox = outbox();
+    outbox.push(fact(1), 0);
+    outbox.ack(1);
+    assert_eq!(outbox.unacked(), 1);
+}

@@ -1,0 +1,66 @@
+//! Faults on tunnelled traffic.
+//!
+//! All bytes between the service beside this agent and another service pass two [`Gate`]s here, one each way, whichever side
+//! of the tunnel this agent is. A fault puts a [`Disturbance`] into a gate; connections that are open feel it at once, and
+//! are released when it ends. What waits is bounded: behind a full gate the sender is not read any more, as with TCP.
+//!
+//! A new connection passes both gates once, without bytes, before it is dialled: the handshake of a real network.
+//! The end of a stream and its reset wait their turn behind its bytes.
+
+mod carry;
+mod gate;
+mod probe;
+mod tally;
+
+#[cfg(test)]
+mod tests;
+
+pub use carry::carry;
+pub use gate::{Disturbance, Gate, Passage, Traveller};
+pub use probe::{echo, ping, ping_undisturbed};
+pub use tally::Tally;
+
+use std::sync::Arc;
+
+use meshproof_proto::order::Direction;
+use meshproof_proto::seed::Seed;
+use meshproof_proto::shaper::Shape;
+
+/// The traffic between the service beside this agent and one other service.
+#[derive(Debug, Default)]
+pub struct Path {
+    /// From the service beside this agent.
+    pub outgoing: Gate,
+    /// To it.
+    pub incoming: Gate,
+}
+
+impl Path {
+    /// Disturbs the path until [`Path::end`]. What happens meanwhile is counted in the tally.
+    pub fn begin(&self, fault: &str, shape: &Shape, direction: Direction, seed: &mut Seed) -> Arc<Tally> {
+        let tally = Arc::new(Tally::default());
+        for gate in self.gates(direction) {
+            gate.begin(Disturbance::new(fault, shape.clone(), seed.next_u64(), Arc::clone(&tally)));
+        }
+        tally
+    }
+
+    /// Lets everything flow that waits for this fault alone.
+    pub fn end(&self, fault: &str) {
+        self.outgoing.end(fault);
+        self.incoming.end(fault);
+    }
+
+    /// Whether no fault disturbs it.
+    pub fn is_undisturbed(&self) -> bool {
+        self.outgoing.is_open() && self.incoming.is_open()
+    }
+
+    fn gates(&self, direction: Direction) -> Vec<&Gate> {
+        match direction {
+            Direction::Outgoing => vec![&self.outgoing],
+            Direction::Incoming => vec![&self.incoming],
+            Direction::Both => vec![&self.outgoing, &self.incoming],
+        }
+    }
+}

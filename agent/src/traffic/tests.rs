@@ -1,0 +1,172 @@
+use std::time::Duration;
+
+use meshproof_proto::order::FaultReport;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::limits;
+
+const CONNECTION: Traveller = Traveller::Connection(1);
+
+fn latency(ms: u64) -> Shape {
+    Shape { latency_us: ms * 1_000, ..Shape::default() }
+}
+
+fn hole() -> Shape {
+    Shape { loss_percent: 100.0, ..Shape::default() }
+}
+
+fn begin(path: &Path, shape: &Shape) -> Arc<Tally> {
+    path.begin("f", shape, Direction::Outgoing, &mut Seed::new(1))
+}
+
+fn report(tally: &Tally, shape: &Shape) -> FaultReport {
+    tally.report("f", shape)
+}
+
+/// Both ends of a pipe that goes through the path's outgoing gate.
+fn pipe(path: &Path) -> (DuplexStream, DuplexStream, JoinHandle<std::io::Result<()>>) {
+    let (near, mut source) = duplex(1 << 20);
+    let (mut sink, far) = duplex(1 << 20);
+    let passage = path.outgoing.passage(CONNECTION);
+    let carrying = tokio::spawn(async move { carry(&mut source, &mut sink, passage).await });
+    (near, far, carrying)
+}
+
+async fn arrives(far: &mut DuplexStream, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    far.read_exact(&mut bytes).await.expect("open");
+    assert_eq!(bytes, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_delays_each_chunk_and_not_the_throughput_and_is_measured() {
+    let path = Path::default();
+    let tally = begin(&path, &latency(800));
+    let (mut near, mut far, carrying) = pipe(&path);
+    let start = Instant::now();
+    for part in [&b"one"[..], b"two", b"three"] {
+        near.write_all(part).await.expect("open");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    near.shutdown().await.expect("open");
+    arrives(&mut far, b"onetwothree").await;
+    let took = start.elapsed();
+    assert!((820..=830).contains(&took.as_millis()), "{took:?}");
+    assert_eq!(far.read(&mut [0]).await.expect("an end"), 0);
+    carrying.await.expect("no panic").expect("nothing broke");
+
+    let report = report(&tally, &latency(800));
+    assert_eq!((report.asked.as_str(), report.effective), ("latency 800ms", true));
+    assert!(report.measured.starts_with("latency 80") && report.measured.contains("1 connection"), "{report:?}");
+    assert!(report.deviation_percent.expect("a number") < 1.0, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_black_hole_holds_open_connections_and_new_ones_until_it_ends_and_loses_nothing() {
+    let path = Path::default();
+    let (mut near, mut far, carrying) = pipe(&path);
+    near.write_all(b"before ").await.expect("open");
+    arrives(&mut far, b"before ").await;
+
+    let tally = begin(&path, &hole());
+    near.write_all(&[b'x'; 57]).await.expect("open");
+    let mut opening = path.outgoing.passage(Traveller::Connection(2));
+    {
+        let mut opened = std::pin::pin!(opening.pass(0));
+        timeout(Duration::from_secs(60), &mut opened).await.expect_err("held");
+        timeout(Duration::from_secs(60), far.read_u8()).await.expect_err("held");
+        let held = report(&tally, &hole());
+        assert_eq!(held.measured, "loss 100% (2 connections, 57 B held, 0 B passed)");
+        assert!(held.effective);
+        path.end("f");
+        opened.await;
+    }
+    near.write_all(b"after").await.expect("open");
+    drop(near);
+    arrives(&mut far, &[b'x'; 57]).await;
+    arrives(&mut far, b"after").await;
+    carrying.await.expect("no panic").expect("nothing broke");
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_black_hole_the_sender_is_held_to_a_bound() {
+    let path = Path::default();
+    begin(&path, &hole());
+    let (mut near, mut far, _carrying) = pipe(&path);
+    let most = (limits::TUNNEL_WAITING_BYTES + limits::TUNNEL_READ_BYTES + (1 << 20)) as u64;
+    let mut sent = 0_u64;
+    while let Ok(written) = timeout(Duration::from_secs(1), near.write(&[7; 4096])).await {
+        sent += written.expect("open") as u64;
+        assert!(sent <= most, "{sent} bytes were taken");
+    }
+    path.end("f");
+    drop(near);
+    let mut received = Vec::new();
+    far.read_to_end(&mut received).await.expect("open");
+    assert_eq!(received.len() as u64, sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_on_one_direction_leaves_the_other_alone() {
+    let path = Path::default();
+    path.begin("f", &hole(), Direction::Incoming, &mut Seed::new(1));
+    path.outgoing.passage(CONNECTION).pass(3).await;
+    timeout(Duration::from_secs(9), path.incoming.passage(CONNECTION).pass(3)).await.expect_err("held");
+    assert!(!path.is_undisturbed());
+    path.end("f");
+    assert!(path.is_undisturbed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_faults_on_one_path_add_up_and_are_measured_apart() {
+    let path = Path::default();
+    let mut seed = Seed::new(1);
+    let slow = path.begin("slow", &latency(100), Direction::Outgoing, &mut seed);
+    let slower = path.begin("slower", &latency(300), Direction::Outgoing, &mut seed);
+    let start = Instant::now();
+    path.outgoing.passage(CONNECTION).pass(10).await;
+    assert_eq!(start.elapsed().as_millis() / 10, 40);
+    assert!(slow.report("slow", &latency(100)).measured.starts_with("latency 10"));
+    assert!(slower.report("slower", &latency(300)).measured.starts_with("latency 30"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_share_the_bandwidth_of_a_path() {
+    let path = Path::default();
+    let narrow = Shape { bandwidth_bits_per_s: Some(80_000), ..Shape::default() };
+    let tally = begin(&path, &narrow);
+    let start = Instant::now();
+    let mut first = path.outgoing.passage(Traveller::Connection(1));
+    let mut second = path.outgoing.passage(Traveller::Connection(2));
+    tokio::join!(first.pass(5_000), second.pass(5_000));
+    assert_eq!(start.elapsed().as_millis() / 10, 100);
+    assert!(report(&tally, &narrow).measured.contains("10000 B passed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_path_is_measured_by_probes() {
+    let path = Path::default();
+    let tally = path.begin("f", &latency(50), Direction::Both, &mut Seed::new(1));
+    let (near, far) = duplex(64);
+    let echoing = tokio::spawn(echo(far));
+    let back = ping(&path, near).await.expect("echoed");
+    assert_eq!(back.as_millis() / 10, 10);
+    echoing.await.expect("no panic").expect("nothing broke");
+    let report = report(&tally, &latency(50));
+    assert!(report.effective && !tally.has_traffic());
+    assert!(report.measured.contains("probes only"), "{report:?}");
+    path.end("f");
+}
+
+#[test]
+fn a_fault_that_asks_for_nothing_or_met_nothing_is_not_effective() {
+    let tally = Tally::default();
+    assert!(!report(&tally, &latency(50)).effective);
+    tally.entered(CONNECTION, 10);
+    tally.passed(CONNECTION, 10, (Duration::ZERO, Duration::ZERO));
+    assert!(!report(&tally, &Shape::default()).effective);
+    assert!(!report(&tally, &hole()).effective, "everything passed");
+}
