@@ -1,7 +1,5 @@
 //! The end of a run: everything that was started is ended, and what it all came to is said.
 
-use std::time::Instant;
-
 use meshproof_proto::verdict::Verdict;
 
 use super::api::Output;
@@ -12,38 +10,38 @@ use crate::record::Happening;
 
 impl Run {
     /// No more tests: says which were not run, and asks for the teardown.
-    pub(super) fn close(&mut self, now: Instant) {
+    pub(super) fn close(&mut self) {
         let why = self.stopped.clone().unwrap_or_default();
         for test in self.tally.not_run() {
             self.record(Happening::TestNotRun { test, why: why.clone() });
         }
         let graces = self.plan.services.iter().map(|service| service.stop_grace).max().unwrap_or_default();
-        self.phase = Phase::Closing { until: now + graces + TEARDOWN_DEADLINE };
+        self.phase = Phase::Closing { until: self.now + graces + TEARDOWN_DEADLINE };
         self.push(Output::TearDown);
     }
 
-    pub(super) fn torn_down(&mut self, problems: &[String], now: Instant) {
+    pub(super) fn torn_down(&mut self, problems: &[String]) {
         if !matches!(self.phase, Phase::Closing { .. }) {
             return;
         }
         for problem in problems {
             self.fail(Verdict::Fail, Blame::new(None, problem));
         }
-        self.finish(now);
+        self.finish();
     }
 
-    pub(super) fn closing_timeout(&mut self, now: Instant) {
+    pub(super) fn closing_timeout(&mut self) {
         let Phase::Closing { until } = self.phase else { return };
-        if until <= now {
+        if until <= self.now {
             self.fail(Verdict::Error, Blame::new(None, "what was started did not end in time"));
-            self.finish(now);
+            self.finish();
         }
     }
 
-    fn finish(&mut self, now: Instant) {
+    fn finish(&mut self) {
         self.phase = Phase::Over;
         let (verdict, exit) = self.tally.verdict();
-        let summary = self.tally.summary(now.saturating_duration_since(self.began).as_secs_f64() * 1000.0);
+        let summary = self.tally.summary(self.now.saturating_duration_since(self.began).as_secs_f64() * 1000.0);
         self.record(Happening::RunEnded { verdict, exit: exit.code(), summary });
         self.push(Output::Finished { verdict, exit });
     }

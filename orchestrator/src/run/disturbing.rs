@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::FAULT_LEASE;
@@ -28,25 +27,25 @@ fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
 }
 
 impl Run {
-    pub(super) fn begin_fault(&mut self, step: &FaultStep, running: Running, now: Instant) -> Begun {
+    pub(super) fn begin_fault(&mut self, step: &FaultStep, running: Running) -> Begun {
         let parts = parts(&step.fault);
         let lost = parts.iter().find(|(agent, _)| self.lost.contains_key(agent));
         if self.faults.is_active(&step.fault.name) {
             let title = format!("the fault `{}` is active already", step.fault.name);
-            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title, now));
+            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
         if let Some((agent, _)) = lost {
             let title = format!("agent `{agent}` is lost");
-            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title, now));
+            return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
         let agents: Vec<Name> = parts.iter().map(|(agent, _)| agent.clone()).collect();
-        let renew_at = step.lasts.is_none().then_some(now + FAULT_LEASE / RENEWALS_PER_LEASE);
+        let renew_at = step.lasts.is_none().then_some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
         let opening = Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at };
         let serial = self.faults.open(&step.fault, &agents, opening);
         for (agent, order) in self.fault_orders(step) {
             self.push(Output::BeginFault { agent, serial, order: Box::new(order) });
         }
-        Begun::Waiting(Running { wait: Wait::Active(serial), ..running })
+        Begun::Waiting(Box::new(Running { wait: Wait::Active(serial), ..running }))
     }
 
     fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
@@ -64,49 +63,49 @@ impl Run {
         parts(&step.fault).into_iter().map(order).collect()
     }
 
-    pub(super) fn fault_active(&mut self, agent: &Name, serial: u64, now: Instant) {
+    pub(super) fn fault_active(&mut self, agent: &Name, serial: u64) {
         let Some(fault) = self.faults.began(agent, serial) else { return };
         let (name, asked, lasts, key) = (fault.name.clone(), fault.asked.clone(), fault.lasts, fault.info.key.clone());
         let agents = fault.parts.keys().cloned().collect();
         let lasts_ms = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
         self.record(Happening::FaultBegan { fault: name, asked, agents, lasts_ms });
         if let Some(running) = self.take_running(&key, |running| running.wait == Wait::Active(serial)) {
-            let ending = self.end_step(&running, Ending::Pass, None, now);
-            self.after_step(&running, ending, now);
+            let ending = self.end_step(&running, Ending::Pass, None);
+            self.after_step(&running, ending);
         }
     }
 
-    pub(super) fn fault_refused(&mut self, agent: &Name, serial: u64, reason: &str, now: Instant) {
+    pub(super) fn fault_refused(&mut self, agent: &Name, serial: u64, reason: &str) {
         if !self.faults.refused(agent, serial) {
             return;
         }
         let title = format!("agent `{agent}` did not begin the fault: {reason}");
-        self.end_fault_step(serial, &title, now);
-        self.heal_faults(now, |other, _| other == serial);
+        self.end_fault_step(serial, &title);
+        self.heal_faults(|other, _| other == serial);
     }
 
     /// Ends the `fault` step that still waits for this fault, badly.
-    fn end_fault_step(&mut self, serial: u64, title: &str, now: Instant) {
+    fn end_fault_step(&mut self, serial: u64, title: &str) {
         let Phase::Testing(testing) = &mut self.phase else { return };
         if let Some(running) = testing.running.take_if(|running| running.wait == Wait::Active(serial)) {
-            self.end_badly(&running, Verdict::Error, title, now);
+            self.end_badly(&running, Verdict::Error, title);
         }
     }
 
-    pub(super) fn begin_heal(&mut self, heal: &Heal, running: Running, now: Instant) -> Begun {
+    pub(super) fn begin_heal(&mut self, heal: &Heal, running: Running) -> Begun {
         let named = |_: u64, fault: &Active| match heal {
             Heal::All => true,
             Heal::Named(names) => names.contains(&fault.name),
         };
-        let serials = self.heal_faults(now, named);
+        let serials = self.heal_faults(named);
         if serials.is_empty() {
-            return Begun::Ended(self.end_step(&running, Ending::Pass, None, now));
+            return Begun::Ended(self.end_step(&running, Ending::Pass, None));
         }
-        Begun::Waiting(Running { wait: Wait::Over(serials), ..running })
+        Begun::Waiting(Box::new(Running { wait: Wait::Over(serials), ..running }))
     }
 
     /// Asks for the end of the active faults that are meant; gives their numbers.
-    pub(super) fn heal_faults(&mut self, now: Instant, meant: impl Fn(u64, &Active) -> bool) -> BTreeSet<u64> {
+    pub(super) fn heal_faults(&mut self, meant: impl Fn(u64, &Active) -> bool) -> BTreeSet<u64> {
         let mut outputs = Vec::new();
         let mut serials = BTreeSet::new();
         for (serial, fault) in &mut self.faults.active {
@@ -117,7 +116,7 @@ impl Run {
             if fault.heal_until.is_some() {
                 continue;
             }
-            fault.heal_until = Some(now + HEAL_DEADLINE);
+            fault.heal_until = Some(self.now + HEAL_DEADLINE);
             fault.renew_at = None;
             for (agent, _) in fault.parts.iter().filter(|(_, part)| part.is_open()) {
                 outputs.push(Output::HealFault { agent: agent.clone(), serial: *serial, fault: fault.name.clone() });
@@ -127,13 +126,13 @@ impl Run {
         serials
     }
 
-    pub(super) fn faults_timeout(&mut self, now: Instant) {
-        self.faults.give_up(now);
+    pub(super) fn faults_timeout(&mut self) {
+        self.faults.give_up(self.now);
         let plan = Arc::clone(&self.plan);
         let mut orders = Vec::new();
         for fault in self.faults.active.values_mut() {
-            if fault.renew_at.is_some_and(|at| at <= now) {
-                fault.renew_at = Some(now + FAULT_LEASE / RENEWALS_PER_LEASE);
+            if fault.renew_at.is_some_and(|at| at <= self.now) {
+                fault.renew_at = Some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
                 let open = fault.parts.iter().filter(|(_, part)| part.is_open()).map(|(agent, _)| agent.clone());
                 orders.push((fault.spot, open.collect::<BTreeSet<_>>()));
             }
@@ -147,15 +146,15 @@ impl Run {
     }
 
     /// Writes down the faults that ended meanwhile, and ends the steps that waited for that.
-    pub(super) fn settle_faults(&mut self, now: Instant) {
+    pub(super) fn settle_faults(&mut self) {
         for (serial, over) in self.faults.take_over() {
             self.record(Happening::FaultEnded(over.report.clone()));
             if !over.report.healed {
                 self.not_healed(&over);
             }
-            self.end_fault_step(serial, "the fault ended before it was active everywhere", now);
+            self.end_fault_step(serial, "the fault ended before it was active everywhere");
             let ending = if over.report.healed { Ending::Pass } else { Ending::Error };
-            self.end_heal_step(serial, ending, now);
+            self.end_heal_step(serial, ending);
             self.faults.over.push(over);
         }
     }
@@ -169,25 +168,24 @@ impl Run {
     }
 
     /// One of the faults that a `heal` step waits for is over.
-    fn end_heal_step(&mut self, serial: u64, ending: Ending, now: Instant) {
+    fn end_heal_step(&mut self, serial: u64, ending: Ending) {
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let Some(Running { wait: Wait::Over(serials), .. }) = &mut testing.running else { return };
+        let Some(Wait::Over(serials)) = testing.running.as_mut().map(|running| &mut running.wait) else { return };
         if !serials.remove(&serial) || (ending == Ending::Pass && !serials.is_empty()) {
             return;
         }
         if let Some(running) = testing.running.take() {
             let why = (ending != Ending::Pass).then(|| "not confirmed as healed".to_owned());
-            self.end_step(&running, ending, why, now);
+            self.end_step(&running, ending, why);
         }
     }
 
-    /// The test is over: what its faults did is held against what it asked for. Where the steps did not come to their end,
-    /// the faults may not have had their chance, and the test has failed already.
-    pub(super) fn judge_faults(&mut self, completed: bool) {
+    /// The test is over: what its faults did is held against what it asked for.
+    pub(super) fn judge_faults(&mut self) {
         let plan = Arc::clone(&self.plan);
         for over in std::mem::take(&mut self.faults.over) {
             let Some(step) = fault_step(&plan, over.spot) else { continue };
-            if !completed || !over.whole || !over.report.healed {
+            if !over.whole || !over.report.healed {
                 continue;
             }
             let verb = over.spot.step(&plan).verb;

@@ -24,6 +24,8 @@ pub struct Run {
     pub(super) source: Arc<Source>,
     pub(super) setup: Setup,
     pub(super) scope: Scope,
+    /// Of the input that is being handled.
+    pub(super) now: Instant,
     pub(super) began: Instant,
     pub(super) phase: Phase,
     pub(super) faults: Faults,
@@ -47,7 +49,7 @@ pub(super) enum Phase {
     /// The environment is being made.
     Waiting,
     Starting(Starting),
-    Testing(Testing),
+    Testing(Box<Testing>),
     /// Everything that was started is being ended.
     Closing {
         until: Instant,
@@ -62,6 +64,7 @@ impl Run {
         let tally = Tally::new(&plan);
         let mut run = Self {
             scope: Scope::new(&plan, &setup.plan_dir),
+            now,
             began: now,
             phase: Phase::Waiting,
             faults: Faults::default(),
@@ -91,34 +94,36 @@ impl Run {
 
     /// Takes what happened.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.now = now;
         match input {
             Input::Begin(setting) => self.begin(*setting),
             Input::Broken { what, at, evidence } => self.broken(what, at, evidence),
             Input::ServiceStarted { service } => self.service_started(&service),
             Input::ServiceNotStarted { service, reason } => self.service_not_started(&service, &reason),
-            Input::ServiceEnded { service, how, evidence } => self.service_ended(&service, &how, evidence, now),
-            Input::Fact { agent, fact } => self.fact(&agent, fact, now),
-            Input::StepRefused { key, reason } => self.step_refused(&key, &reason, now),
-            Input::FaultActive { agent, serial, .. } => self.fault_active(&agent, serial, now),
-            Input::FaultRefused { agent, serial, reason, .. } => self.fault_refused(&agent, serial, &reason, now),
+            Input::ServiceEnded { service, how, evidence } => self.service_ended(&service, &how, evidence),
+            Input::Fact { agent, fact } => self.fact(&agent, fact),
+            Input::StepRefused { key, reason } => self.step_refused(&key, &reason),
+            Input::FaultActive { agent, serial, .. } => self.fault_active(&agent, serial),
+            Input::FaultRefused { agent, serial, reason, .. } => self.fault_refused(&agent, serial, &reason),
             Input::FaultHealed { agent, serial, report } => self.faults.answered(&agent, serial, report),
             // The fault may have ended just before; if its report does not come, its deadline speaks.
             Input::HealRefused { agent, serial, reason } => self.faults.heal_refused(&agent, serial, reason),
-            Input::Collected { key, files } => self.collected(&key, files, now),
-            Input::AgentLost { agent, reason } => self.agent_lost(agent, reason, now),
-            Input::Abort(abort) => self.abort(abort, now),
-            Input::TornDown { problems } => self.torn_down(&problems, now),
+            Input::Collected { key, files } => self.collected(&key, files),
+            Input::AgentLost { agent, reason } => self.agent_lost(agent, reason),
+            Input::Abort(abort) => self.abort(abort),
+            Input::TornDown { problems } => self.torn_down(&problems),
         }
-        self.advance(now);
+        self.advance();
     }
 
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.startup_timeout(now);
-        self.testing_timeout(now);
-        self.faults_timeout(now);
-        self.closing_timeout(now);
-        self.advance(now);
+        self.now = now;
+        self.startup_timeout();
+        self.testing_timeout();
+        self.faults_timeout();
+        self.closing_timeout();
+        self.advance();
     }
 
     /// What is to be done next, until there is nothing.
@@ -154,29 +159,29 @@ impl Run {
     }
 
     /// Goes as far as nothing has to be waited for.
-    fn advance(&mut self, now: Instant) {
-        self.settle_faults(now);
+    fn advance(&mut self) {
+        self.settle_faults();
         while match &self.phase {
-            Phase::Waiting => self.leave_waiting(now),
-            Phase::Starting(_) => self.advance_startup(now),
-            Phase::Testing(_) => self.advance_test(now),
+            Phase::Waiting => self.leave_waiting(),
+            Phase::Starting(_) => self.advance_startup(),
+            Phase::Testing(_) => self.advance_test(),
             Phase::Closing { .. } | Phase::Over => false,
         } {
-            self.settle_faults(now);
+            self.settle_faults();
         }
     }
 
-    fn leave_waiting(&mut self, now: Instant) -> bool {
+    fn leave_waiting(&mut self) -> bool {
         if self.stopped.is_some() {
-            self.close(now);
+            self.close();
         }
         self.stopped.is_some()
     }
 
-    fn fact(&mut self, agent: &Name, fact: Fact, now: Instant) {
+    fn fact(&mut self, agent: &Name, fact: Fact) {
         match fact {
-            Fact::StepEnded { key, result } => self.step_reported(agent, &key, result, now),
-            Fact::StubCalled(call) => self.stub_called(agent, &call, now),
+            Fact::StepEnded { key, result } => self.step_reported(agent, &key, result),
+            Fact::StubCalled(call) => self.stub_called(agent, &call),
             Fact::FaultEnded(report) => self.faults.reported(agent, report),
             Fact::Gap { lost } => self.gap(agent, lost),
             // For those who read the journal.
@@ -189,7 +194,7 @@ impl Run {
         }
     }
 
-    fn abort(&mut self, abort: Abort, now: Instant) {
+    fn abort(&mut self, abort: Abort) {
         let (exit, why) = match abort {
             Abort::Interrupted => (Exit::Interrupted, "interrupted"),
             Abort::Terminated => (Exit::Terminated, "terminated"),
@@ -201,12 +206,12 @@ impl Run {
         self.tally.exit(exit);
         self.tally.blame(self.current_test().as_deref(), Verdict::Unknown);
         self.record(Happening::Noted { text: format!("{why}: what was started is being ended") });
-        self.stop(why, now);
+        self.stop(why);
     }
 
     /// No further step or test begins; `after` still does.
-    pub(super) fn stop(&mut self, why: &str, now: Instant) {
+    pub(super) fn stop(&mut self, why: &str) {
         self.stopped.get_or_insert_with(|| why.to_owned());
-        self.cancel_step(why, now);
+        self.cancel_step(why);
     }
 }

@@ -51,14 +51,14 @@ impl Starting {
         times.min()
     }
 
-    pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Running> {
+    pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
         for service in self.services.values_mut() {
             if let Launching::Readying { began, running } = service
                 && fits(running)
             {
                 let next = Launching::Started { began: *began };
                 let Launching::Readying { running, .. } = std::mem::replace(service, next) else { continue };
-                return Some(*running);
+                return Some(running);
             }
         }
         None
@@ -84,22 +84,22 @@ impl Run {
     }
 
     /// Whether something was done.
-    pub(super) fn advance_startup(&mut self, now: Instant) -> bool {
+    pub(super) fn advance_startup(&mut self) -> bool {
         let Phase::Starting(starting) = &self.phase else { return false };
         if self.stopped.is_some() {
-            self.close(now);
+            self.close();
             return true;
         }
         if starting.services.values().all(|service| matches!(service, Launching::Ready)) {
-            self.begin_test(0, now);
+            self.begin_test(0);
             return true;
         }
         let turn =
             starting.services.iter().find_map(|(index, _)| self.turn(starting, *index).map(|turn| (*index, turn)));
         match turn {
-            Some((index, Turn::Launch)) => self.launch(index, now),
-            Some((index, Turn::Wait)) => self.wait_for(index, now),
-            Some((index, Turn::Ready)) => self.service_ready(index, now),
+            Some((index, Turn::Launch)) => self.launch(index),
+            Some((index, Turn::Wait)) => self.wait_for(index),
+            Some((index, Turn::Ready)) => self.service_ready(index),
             None => return false,
         }
         true
@@ -125,17 +125,17 @@ impl Run {
         }
     }
 
-    fn launch(&mut self, index: usize, now: Instant) {
+    fn launch(&mut self, index: usize) {
         let plan = Arc::clone(&self.plan);
         let service = &plan.services[index];
         if service.processes.is_empty() {
             // It runs already; all there is to do is to wait for it.
-            return self.set(index, Launching::Started { began: now });
+            return self.set(index, Launching::Started { began: self.now });
         }
         match self.scope.launch(service) {
             Ok(launch) => {
                 self.push(Output::Launch(Box::new(launch)));
-                self.set(index, Launching::Asked { began: now, until: now + LAUNCH_DEADLINE });
+                self.set(index, Launching::Asked { began: self.now, until: self.now + LAUNCH_DEADLINE });
             }
             Err(unset) => {
                 let title = format!("service `{}` cannot be started: {unset}", service.name);
@@ -144,31 +144,31 @@ impl Run {
         }
     }
 
-    fn wait_for(&mut self, index: usize, now: Instant) {
+    fn wait_for(&mut self, index: usize) {
         let Phase::Starting(starting) = &self.phase else { return };
         let Some(Launching::Started { began }) = starting.services.get(&index) else { return };
         let began = *began;
-        match self.begin_step(Spot::Ready(index), now) {
-            Begun::Waiting(running) => self.set(index, Launching::Readying { began, running: Box::new(running) }),
-            Begun::Ended(ending) => self.readiness_ended(index, ending, now),
+        match self.begin_step(Spot::Ready(index)) {
+            Begun::Waiting(running) => self.set(index, Launching::Readying { began, running }),
+            Begun::Ended(ending) => self.readiness_ended(index, ending),
         }
     }
 
-    fn service_ready(&mut self, index: usize, now: Instant) {
+    fn service_ready(&mut self, index: usize) {
         let Phase::Starting(starting) = &self.phase else { return };
         let Some(Launching::Started { began }) = starting.services.get(&index) else { return };
-        let duration_ms = now.saturating_duration_since(*began).as_secs_f64() * 1000.0;
+        let duration_ms = self.now.saturating_duration_since(*began).as_secs_f64() * 1000.0;
         let service = self.plan.services[index].name.clone();
         self.set(index, Launching::Ready);
         self.record(Happening::ServiceReady { service, duration_ms });
     }
 
     /// The ready step of a service has ended.
-    pub(super) fn readiness_ended(&mut self, index: usize, ending: Ending, now: Instant) {
+    pub(super) fn readiness_ended(&mut self, index: usize, ending: Ending) {
         let plan = Arc::clone(&self.plan);
         let service = &plan.services[index];
         match ending {
-            Ending::Pass | Ending::Skipped => self.service_ready(index, now),
+            Ending::Pass | Ending::Skipped => self.service_ready(index),
             // Told as a failure of that step already.
             Ending::Fail | Ending::Unknown | Ending::Error => {
                 self.stopped.get_or_insert_with(|| format!("service `{}` did not become ready", service.name));
@@ -201,7 +201,7 @@ impl Run {
         self.startup_failed(Verdict::Error, Blame::new(at, title));
     }
 
-    pub(super) fn service_ended(&mut self, service: &Name, how: &str, evidence: Vec<Evidence>, now: Instant) {
+    pub(super) fn service_ended(&mut self, service: &Name, how: &str, evidence: Vec<Evidence>) {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Over) || !self.dead.insert(service.clone()) {
             return;
         }
@@ -209,7 +209,7 @@ impl Run {
         let at = self.index_of(service).map(|index| self.plan.services[index].span);
         let title = format!("service `{service}` ended by itself: {how}");
         self.fail(Verdict::Fail, Blame { evidence, ..Blame::new(at, &title) });
-        self.stop(&title, now);
+        self.stop(&title);
     }
 
     /// The environment could not be made, or broke.
@@ -220,15 +220,15 @@ impl Run {
         self.startup_failed(Verdict::Error, Blame { evidence, ..Blame::new(at, what) });
     }
 
-    pub(super) fn startup_timeout(&mut self, now: Instant) {
+    pub(super) fn startup_timeout(&mut self) {
         let Phase::Starting(starting) = &mut self.phase else { return };
-        if let Some(running) = starting.take_running(|running| running.until <= now) {
-            let ending = self.step_overdue(&running, now);
-            self.after_step(&running, ending, now);
+        if let Some(running) = starting.take_running(|running| running.until <= self.now) {
+            let ending = self.step_overdue(&running);
+            self.after_step(&running, ending);
             return;
         }
         let late = starting.services.iter().find_map(|(index, service)| match service {
-            Launching::Asked { until, .. } if *until <= now => Some(*index),
+            Launching::Asked { until, .. } if *until <= self.now => Some(*index),
             _ => None,
         });
         if let Some(index) = late {

@@ -14,7 +14,7 @@ use super::blame::Blame;
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::scope::text as text_of;
-use super::tally;
+use super::tally::{self, Counts};
 use crate::plan::Plan;
 use crate::plan::compiled::{Ask, Does, Step};
 use crate::plan::orders::{Missing, Occasion, judge};
@@ -55,9 +55,17 @@ pub(super) enum Wait {
     Cancelled,
 }
 
+/// How a step ended, in full.
+struct End {
+    ending: Ending,
+    why: Option<String>,
+    duration_ms: f64,
+    tries: u32,
+}
+
 /// What came of beginning a step.
 pub(super) enum Begun {
-    Waiting(Running),
+    Waiting(Box<Running>),
     /// It had an end at once.
     Ended(Ending),
 }
@@ -90,7 +98,7 @@ impl Running {
 
 impl Run {
     /// Begins a step and everything that can be done about it at once.
-    pub(super) fn begin_step(&mut self, spot: Spot, now: Instant) -> Begun {
+    pub(super) fn begin_step(&mut self, spot: Spot) -> Begun {
         let plan = Arc::clone(&self.plan);
         let step = spot.step(&plan);
         let info = self.info(&plan, spot);
@@ -103,7 +111,8 @@ impl Run {
         }
         self.record(Happening::StepBegan(info.clone()));
         let bound = step.within + step.eventually.as_ref().map_or(Duration::ZERO, |eventually| eventually.value);
-        let running = Running { spot, info, began: now, until: now + bound + RESULT_MARGIN, wait: Wait::Cancelled };
+        let running =
+            Running { spot, info, began: self.now, until: self.now + bound + RESULT_MARGIN, wait: Wait::Cancelled };
         match &step.does {
             Does::Ask(ask) => self.ask(step, ask, running),
             Does::Value { value, checks } => {
@@ -111,31 +120,30 @@ impl Run {
                     true => Outcome::Ok,
                     false => Outcome::Failed(failures),
                 });
-                self.known_at_once(running, judged, now)
+                self.known_at_once(running, judged)
             }
             Does::Say(text) => {
                 let said = text_of(text, &scope).map(|text| self.record(Happening::Said { text }));
-                self.known_at_once(running, said.map(|()| Outcome::Ok), now)
+                self.known_at_once(running, said.map(|()| Outcome::Ok))
             }
-            Does::Fault(fault) => self.begin_fault(fault, running, now),
-            Does::Heal(heal) => self.begin_heal(heal, running, now),
+            Does::Fault(fault) => self.begin_fault(fault, running),
+            Does::Heal(heal) => self.begin_heal(heal, running),
             Does::Collect(artefacts) => {
                 let key = running.info.key.clone();
                 self.push(Output::Collect { key, artefacts: artefacts.clone() });
-                Begun::Waiting(Running { wait: Wait::Collected, ..running })
+                Begun::Waiting(Box::new(Running { wait: Wait::Collected, ..running }))
             }
         }
     }
 
     fn ask(&mut self, step: &Step, ask: &Ask, running: Running) -> Begun {
-        let now = running.began;
         match self.orders(step, ask, &running.info.key) {
             Ok(output) => {
                 let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
                 self.push(output);
-                Begun::Waiting(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running })
+                Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
             }
-            Err(unset) => self.known_at_once(running, Err(unset), now),
+            Err(unset) => self.known_at_once(running, Err(unset)),
         }
     }
 
@@ -163,7 +171,7 @@ impl Run {
 
     /// Ends a step whose outcome nobody has to be asked for. A name that is not set skips an optional step and those of
     /// `after`, and is an error in any other.
-    fn known_at_once(&mut self, running: Running, outcome: Result<Outcome, Missing>, now: Instant) -> Begun {
+    fn known_at_once(&mut self, running: Running, outcome: Result<Outcome, Missing>) -> Begun {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(unset) if running.info.optional || running.info.section == Section::After => {
@@ -179,11 +187,11 @@ impl Run {
             evidence: Vec::new(),
         };
         let (ending, why) = self.judge_result(&running, &result);
-        Begun::Ended(self.end_step(&running, ending, why, now))
+        Begun::Ended(self.end_step(&running, ending, why))
     }
 
     fn skip(&mut self, info: &StepInfo, why: &str) -> Ending {
-        self.tally.ended(&info.key, Ending::Skipped, false);
+        self.tally.ended(&info.key, Ending::Skipped, Counts::No);
         self.record(Happening::StepEnded {
             step: info.clone(),
             ending: Ending::Skipped,
@@ -195,29 +203,28 @@ impl Run {
     }
 
     /// Writes down how a step ended. What is held against the test was said before.
-    pub(super) fn end_step(&mut self, running: &Running, ending: Ending, why: Option<String>, now: Instant) -> Ending {
-        let duration_ms = now.saturating_duration_since(running.began).as_secs_f64() * 1000.0;
-        self.write_end(running, ending, why, (duration_ms, 1))
+    pub(super) fn end_step(&mut self, running: &Running, ending: Ending, why: Option<String>) -> Ending {
+        let duration_ms = self.now.saturating_duration_since(running.began).as_secs_f64() * 1000.0;
+        self.write_end(running, End { ending, why, duration_ms, tries: 1 })
     }
 
-    /// `measured`: duration in ms, and tries.
-    fn write_end(&mut self, running: &Running, ending: Ending, why: Option<String>, measured: (f64, u32)) -> Ending {
-        let optional = running.info.optional;
-        self.tally.ended(&running.info.key, ending, !optional);
-        let (duration_ms, tries) = measured;
+    fn write_end(&mut self, running: &Running, end: End) -> Ending {
+        let End { ending, why, duration_ms, tries } = end;
+        let counts = if running.info.optional { Counts::No } else { Counts::Yes };
+        self.tally.ended(&running.info.key, ending, counts);
         self.record(Happening::StepEnded { step: running.info.clone(), ending, duration_ms, tries, why });
         ending
     }
 
     /// Ends a step with a failure that is not the agent's own word.
-    pub(super) fn end_badly(&mut self, running: &Running, verdict: Verdict, title: &str, now: Instant) -> Ending {
+    pub(super) fn end_badly(&mut self, running: &Running, verdict: Verdict, title: &str) -> Ending {
         let verb = running.spot.step(&self.plan).verb;
         self.fail(verdict, Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), title) });
-        self.end_step(running, Ending::from(verdict), Some(title.to_owned()), now)
+        self.end_step(running, Ending::from(verdict), Some(title.to_owned()))
     }
 
     /// An agent says what came of a step. Of steps that are over nothing is heard any more.
-    pub(super) fn step_reported(&mut self, agent: &Name, key: &StepKey, result: StepResult, now: Instant) {
+    pub(super) fn step_reported(&mut self, agent: &Name, key: &StepKey, result: StepResult) {
         let Some(running) = self.take_running(key, |running| {
             running.wait == Wait::Cancelled
                 || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
@@ -235,8 +242,9 @@ impl Run {
                 }
             },
         };
-        let ending = self.write_end(&running, ending, why, (result.duration_ms, result.tries));
-        self.after_step(&running, ending, now);
+        let ending =
+            self.write_end(&running, End { ending, why, duration_ms: result.duration_ms, tries: result.tries });
+        self.after_step(&running, ending);
     }
 
     fn save(&mut self, result: &StepResult) -> Result<(), String> {
@@ -251,41 +259,36 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn step_refused(&mut self, key: &StepKey, reason: &str, now: Instant) {
+    pub(super) fn step_refused(&mut self, key: &StepKey, reason: &str) {
         let Some(running) =
             self.take_running(key, |running| matches!(running.wait, Wait::Result { .. } | Wait::Cancelled))
         else {
             return;
         };
         let ending = match (&running.wait, &running.info.agent) {
-            (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned()), now),
+            (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned())),
             (_, agent) => {
                 let who = agent.as_ref().map(ToString::to_string).unwrap_or_default();
-                self.end_badly(
-                    &running,
-                    Verdict::Error,
-                    &format!("agent `{who}` did not take this step: {reason}"),
-                    now,
-                )
+                self.end_badly(&running, Verdict::Error, &format!("agent `{who}` did not take this step: {reason}"))
             }
         };
-        self.after_step(&running, ending, now);
+        self.after_step(&running, ending);
     }
 
-    pub(super) fn collected(&mut self, key: &StepKey, files: Result<Vec<String>, String>, now: Instant) {
+    pub(super) fn collected(&mut self, key: &StepKey, files: Result<Vec<String>, String>) {
         let Some(running) = self.take_running(key, |running| running.wait == Wait::Collected) else { return };
         let ending = match files {
             Ok(files) => {
                 self.record(Happening::Collected { files });
-                self.end_step(&running, Ending::Pass, None, now)
+                self.end_step(&running, Ending::Pass, None)
             }
-            Err(reason) => self.end_badly(&running, Verdict::Error, &format!("could not collect: {reason}"), now),
+            Err(reason) => self.end_badly(&running, Verdict::Error, &format!("could not collect: {reason}")),
         };
-        self.after_step(&running, ending, now);
+        self.after_step(&running, ending);
     }
 
     /// Tells the step of a test's `steps` to end. Those of `after` are left alone: they have to run.
-    pub(super) fn cancel_step(&mut self, why: &str, now: Instant) {
+    pub(super) fn cancel_step(&mut self, why: &str) {
         let Phase::Testing(testing) = &mut self.phase else { return };
         let Some(running) = &mut testing.running else { return };
         if running.info.section != Section::Steps || running.wait == Wait::Cancelled {
@@ -296,28 +299,23 @@ impl Run {
         {
             let (agent, key) = (agent.clone(), running.info.key.clone());
             running.wait = Wait::Cancelled;
-            running.until = now + CANCEL_GRACE;
+            running.until = self.now + CANCEL_GRACE;
             self.push(Output::Cancel { agent, key });
         } else if let Some(running) = testing.running.take() {
             // Nobody has to be told, so nothing has to be waited for.
-            let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()), now);
-            self.after_step(&running, ending, now);
+            let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
+            self.after_step(&running, ending);
         }
     }
 
     /// The step's time is over and its result is not there.
-    pub(super) fn step_overdue(&mut self, running: &Running, now: Instant) -> Ending {
-        let waited = now.saturating_duration_since(running.began);
+    pub(super) fn step_overdue(&mut self, running: &Running) -> Ending {
+        let waited = self.now.saturating_duration_since(running.began);
         match &running.wait {
-            Wait::Cancelled => self.end_step(running, Ending::Unknown, Some("given up".to_owned()), now),
+            Wait::Cancelled => self.end_step(running, Ending::Unknown, Some("given up".to_owned())),
             Wait::Result { agent, .. } => {
                 self.push(Output::Cancel { agent: agent.clone(), key: running.info.key.clone() });
-                self.end_badly(
-                    running,
-                    Verdict::Error,
-                    &format!("no result from agent `{agent}` after {waited:.0?}"),
-                    now,
-                )
+                self.end_badly(running, Verdict::Error, &format!("no result from agent `{agent}` after {waited:.0?}"))
             }
             Wait::Active(serial) => {
                 let missing = self.faults.missing(*serial);
@@ -325,12 +323,11 @@ impl Run {
                     running,
                     Verdict::Error,
                     &format!("after {waited:.0?} the fault is not active at {missing}"),
-                    now,
                 )
             }
-            Wait::Over(_) => self.end_badly(running, Verdict::Error, &format!("not healed after {waited:.0?}"), now),
+            Wait::Over(_) => self.end_badly(running, Verdict::Error, &format!("not healed after {waited:.0?}")),
             Wait::Collected => {
-                self.end_badly(running, Verdict::Error, &format!("nothing collected after {waited:.0?}"), now)
+                self.end_badly(running, Verdict::Error, &format!("nothing collected after {waited:.0?}"))
             }
         }
     }

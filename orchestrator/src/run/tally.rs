@@ -20,11 +20,18 @@ pub(super) struct Tally {
     exits: BTreeSet<Exit>,
 }
 
-/// How a step ended, and whether that says something about its test.
+/// How a step ended.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     ending: Ending,
-    counts: bool,
+    counts: Counts,
+}
+
+/// Whether a step's end says something about its test: that of an optional step does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +75,7 @@ impl Tally {
     }
 
     /// A step ended. An optional one says nothing about its test, unless its result is missing.
-    pub(super) fn ended(&mut self, key: &StepKey, ending: Ending, counts: bool) {
+    pub(super) fn ended(&mut self, key: &StepKey, ending: Ending, counts: Counts) {
         self.steps.insert(key.clone(), Some(Counted { ending, counts }));
     }
 
@@ -151,7 +158,7 @@ pub(super) fn key(test: &str, step: &str) -> StepKey {
 fn verdict_of(ended: Option<&Counted>) -> Verdict {
     match ended {
         None => Verdict::Error,
-        Some(Counted { counts: false, .. }) => Verdict::Pass,
+        Some(Counted { counts: Counts::No, .. }) => Verdict::Pass,
         Some(Counted { ending, .. }) => ending.verdict().unwrap_or(Verdict::Pass),
     }
 }

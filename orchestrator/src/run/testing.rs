@@ -22,7 +22,7 @@ pub(super) struct Testing {
     /// The test's own timeout; `after` has the bounds of its steps.
     until: Instant,
     stage: Stage,
-    pub(super) running: Option<Running>,
+    pub(super) running: Option<Box<Running>>,
     /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
     completed: bool,
 }
@@ -50,19 +50,19 @@ impl Testing {
 
 impl Run {
     /// Begins the test with this index, or the end of the run.
-    pub(super) fn begin_test(&mut self, index: usize, now: Instant) {
-        let Some(test) = self.plan.tests.get(index) else { return self.close(now) };
+    pub(super) fn begin_test(&mut self, index: usize) {
+        let Some(test) = self.plan.tests.get(index) else { return self.close() };
         if self.stopped.is_some() {
-            return self.close(now);
+            return self.close();
         }
         let (id, timeout) = (test.id.clone(), test.timeout);
         self.scope.forget_saved();
-        self.phase = Phase::Testing(Testing::new(index, now, timeout));
+        self.phase = Phase::Testing(Box::new(Testing::new(index, self.now, timeout)));
         self.record(Happening::TestBegan { test: id });
     }
 
     /// Does the next thing of the test, if none is going on; whether something was done.
-    pub(super) fn advance_test(&mut self, now: Instant) -> bool {
+    pub(super) fn advance_test(&mut self) -> bool {
         let Phase::Testing(testing) = &mut self.phase else { return false };
         if testing.running.is_some() {
             return false;
@@ -85,12 +85,12 @@ impl Run {
             }
             Stage::After(_) => {
                 testing.stage = Stage::Healing;
-                self.heal_faults(now, |_, _| true);
+                self.heal_faults(|_, _| true);
                 return true;
             }
-            Stage::Healing => return self.leave_test(now),
+            Stage::Healing => return self.leave_test(),
         };
-        if let Begun::Waiting(running) = self.begin_step(spot, now)
+        if let Begun::Waiting(running) = self.begin_step(spot)
             && let Phase::Testing(testing) = &mut self.phase
         {
             testing.running = Some(running);
@@ -98,23 +98,26 @@ impl Run {
         true
     }
 
-    fn leave_test(&mut self, now: Instant) -> bool {
+    fn leave_test(&mut self) -> bool {
         let Phase::Testing(testing) = &self.phase else { return false };
         if !self.faults.all_over() {
             return false;
         }
         let (index, began, completed) = (testing.index, testing.began, testing.completed);
-        self.judge_faults(completed);
+        if completed {
+            self.judge_faults();
+        }
+        self.faults.over.clear();
         let test = self.plan.tests[index].id.clone();
         let verdict = self.tally.close(&test);
-        let duration_ms = now.saturating_duration_since(began).as_secs_f64() * 1000.0;
+        let duration_ms = self.now.saturating_duration_since(began).as_secs_f64() * 1000.0;
         self.record(Happening::TestEnded { test, verdict, duration_ms });
-        self.begin_test(index + 1, now);
+        self.begin_test(index + 1);
         true
     }
 
     /// Takes the running step with this key out, if it waits for that.
-    pub(super) fn take_running(&mut self, key: &StepKey, waits: impl Fn(&Running) -> bool) -> Option<Running> {
+    pub(super) fn take_running(&mut self, key: &StepKey, waits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
         let fits = |running: &Running| running.info.key == *key && waits(running);
         match &mut self.phase {
             Phase::Testing(testing) => testing.running.take_if(|running| fits(running)),
@@ -124,26 +127,26 @@ impl Run {
     }
 
     /// What else follows from a step's end.
-    pub(super) fn after_step(&mut self, running: &Running, ending: Ending, now: Instant) {
+    pub(super) fn after_step(&mut self, running: &Running, ending: Ending) {
         if let Spot::Ready(service) = running.spot {
-            self.readiness_ended(service, ending, now);
+            self.readiness_ended(service, ending);
         }
     }
 
-    pub(super) fn testing_timeout(&mut self, now: Instant) {
+    pub(super) fn testing_timeout(&mut self) {
         let Phase::Testing(testing) = &mut self.phase else { return };
-        if let Some(running) = testing.running.take_if(|running| running.until <= now) {
-            let ending = self.step_overdue(&running, now);
-            self.after_step(&running, ending, now);
+        if let Some(running) = testing.running.take_if(|running| running.until <= self.now) {
+            let ending = self.step_overdue(&running);
+            self.after_step(&running, ending);
             return;
         }
         let cancelled = testing.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
-        if matches!(testing.stage, Stage::Steps(_)) && !cancelled && testing.until <= now {
-            self.test_overdue(now);
+        if matches!(testing.stage, Stage::Steps(_)) && !cancelled && testing.until <= self.now {
+            self.test_overdue();
         }
     }
 
-    fn test_overdue(&mut self, now: Instant) {
+    fn test_overdue(&mut self) {
         let plan = Arc::clone(&self.plan);
         let Phase::Testing(testing) = &self.phase else { return };
         let test = &plan.tests[testing.index];
@@ -152,11 +155,11 @@ impl Run {
         let at = running.map_or(test.span, |running| running.spot.step(&plan).verb);
         let step = running.map(|running| running.info.clone());
         self.fail(Verdict::Fail, Blame { step, ..Blame::new(Some(at), title) });
-        self.cancel_step("the test's timeout has passed", now);
+        self.cancel_step("the test's timeout has passed");
     }
 
     /// A stub was called. A call that nobody expected fails the test that is going on.
-    pub(super) fn stub_called(&mut self, agent: &Name, call: &StubCall, now: Instant) {
+    pub(super) fn stub_called(&mut self, agent: &Name, call: &StubCall) {
         if !call.unexpected || !self.unexpected.insert((self.current_test(), call.stub.clone())) {
             return;
         }
@@ -166,7 +169,7 @@ impl Run {
         let evidence = Evidence { title: "request".to_owned(), text: call.request.clone() };
         let blame = Blame::new(stub.map(|stub| stub.unmatched), title);
         self.fail(Verdict::Fail, Blame { evidence: vec![evidence], ..blame });
-        self.cancel_step("the test has failed", now);
+        self.cancel_step("the test has failed");
     }
 
     /// An agent had to drop events: whatever they said is not known.
@@ -176,7 +179,7 @@ impl Run {
     }
 
     /// An agent is gone for good: what it was doing is unknown, and the run goes no further.
-    pub(super) fn agent_lost(&mut self, agent: Name, reason: String, now: Instant) {
+    pub(super) fn agent_lost(&mut self, agent: Name, reason: String) {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Over) || self.lost.contains_key(&agent) {
             return;
         }
@@ -190,8 +193,8 @@ impl Run {
                 let blame = Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), &title) };
                 self.fail(Verdict::Error, blame);
                 let why = "its agent was lost, it may have happened or not".to_owned();
-                let ending = self.end_step(&running, Ending::Unknown, Some(why), now);
-                self.after_step(&running, ending, now);
+                let ending = self.end_step(&running, Ending::Unknown, Some(why));
+                self.after_step(&running, ending);
             }
             None => {
                 let service = self.plan.services.iter().find(|service| service.name == agent);
@@ -199,10 +202,10 @@ impl Run {
                 self.fail(Verdict::Error, Blame::new(at, &title));
             }
         }
-        self.stop(&title, now);
+        self.stop(&title);
     }
 
-    fn take_running_of(&mut self, agent: &Name) -> Option<Running> {
+    fn take_running_of(&mut self, agent: &Name) -> Option<Box<Running>> {
         match &mut self.phase {
             Phase::Testing(testing) => testing.running.take_if(|running| running.waits_for(agent)),
             Phase::Starting(starting) => starting.take_running(|running| running.waits_for(agent)),

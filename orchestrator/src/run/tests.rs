@@ -1,1 +1,7 @@
+//! Runs played through: a script answers what the machine asks.
 
+mod faults;
+mod losses;
+mod ordinary;
+mod property;
+mod world;

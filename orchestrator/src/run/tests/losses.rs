@@ -1,0 +1,127 @@
+//! Runs in which something is lost, late, or ended from outside.
+
+use meshproof_proto::event::Fact;
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use super::world::{PLAN, World, line, name};
+use crate::record::{Ending, Happening};
+use crate::run::{Abort, Input, Output};
+
+fn is_step(output: &Output, test: &str, step: &str) -> bool {
+    matches!(output, Output::Order { order, .. } if order.key.test == test && order.key.step == step)
+}
+
+/// The run at its second step, which is under way.
+fn at_the_order() -> World {
+    let mut world = World::new(PLAN);
+    world.silent = |output| is_step(output, "one", "1");
+    world.play_until(|output| is_step(output, "one", "1"))
+}
+
+#[test]
+fn a_lost_agent_is_named_and_makes_its_step_unknown_and_the_run_an_error() {
+    let mut world = at_the_order();
+    world.inbox.push_back(Input::AgentLost { agent: name("shop"), reason: "its process ended".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(line("http: { post"), "agent `shop` was lost: its process ended")]);
+    assert_eq!(world.ending("one", "1"), Some(Ending::Unknown));
+    assert_eq!(world.ending("one", "after.2"), Some(Ending::Pass));
+    assert_eq!((world.verdict_of("one"), world.verdict_of("two")), (Some(Verdict::Error), None));
+    assert!(world.records.iter().any(|record| matches!(record, Happening::TestNotRun { test, .. } if test == "two")));
+}
+
+#[test]
+fn an_agent_lost_while_another_acts_ends_the_run_too() {
+    let mut world = at_the_order();
+    world.inbox.push_back(Input::AgentLost { agent: name("ledger"), reason: "gone".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(line("  ledger:"), "agent `ledger` was lost: gone")]);
+    // What needs it in `after` is skipped, aloud.
+    assert_eq!(world.ending("one", "after.1"), Some(Ending::Skipped));
+}
+
+#[test]
+fn a_result_that_never_comes_is_an_error_that_names_who_is_missing() {
+    let world = at_the_order().play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(line("http: { post"), "no result from agent `shop` after 40s")]);
+    assert!(world.outputs.iter().any(|output| matches!(output, Output::Cancel { .. })));
+}
+
+#[test]
+fn a_test_that_takes_too_long_fails_at_the_step_that_ran() {
+    let text = PLAN.replace("timeout: 60s", "timeout: 7s");
+    let mut world = World::new(&text);
+    world.silent = |output| is_step(output, "one", "1");
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Fail, Exit::Failed)));
+    assert_eq!(world.blamed(), [(line("http: { post"), "the test's timeout of 7s has passed")]);
+    assert_eq!(world.verdict_of("two"), Some(Verdict::Pass));
+}
+
+#[test]
+fn an_interrupted_run_runs_after_and_ends_with_130() {
+    let mut world = at_the_order();
+    world.inbox.push_back(Input::Abort(Abort::Interrupted));
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Unknown, Exit::Interrupted)));
+    assert_eq!(world.ending("one", "after.2"), Some(Ending::Pass));
+    assert!(world.outputs.contains(&Output::TearDown) && world.verdict_of("two").is_none());
+}
+
+#[test]
+fn an_interrupt_before_the_environment_is_ready_tears_down_what_there_is() {
+    for (abort, exit) in [(Abort::Terminated, Exit::Terminated), (Abort::Deadline, Exit::Aborted)] {
+        let mut world = World::new(PLAN);
+        world.inbox.push_front(Input::Abort(abort));
+        let world = world.play();
+        assert_eq!((world.finished, world.outputs.len()), (Some((Verdict::Unknown, exit)), 1));
+    }
+}
+
+#[test]
+fn an_environment_that_cannot_be_made_is_an_error_and_no_test_runs() {
+    let mut world = World::new(PLAN);
+    let what = "agent `shop` did not join within 10s".to_owned();
+    world.inbox.push_front(Input::Broken { what, at: None, evidence: Vec::new() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(0, "agent `shop` did not join within 10s")]);
+}
+
+#[test]
+fn a_service_that_ends_by_itself_fails_the_test_and_no_other_begins() {
+    let mut world = at_the_order();
+    let ended = Input::ServiceEnded { service: name("ledger"), how: "exit code 101".to_owned(), evidence: Vec::new() };
+    world.inbox.push_back(ended);
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Fail, Exit::Failed)));
+    assert_eq!(world.blamed(), [(line("  ledger:"), "service `ledger` ended by itself: exit code 101")]);
+    assert_eq!(world.verdict_of("two"), None);
+}
+
+#[test]
+fn events_that_an_agent_lost_keep_the_run_from_passing() {
+    let mut world = World::new(PLAN);
+    world.inbox.push_back(Input::Fact { agent: name("shop"), fact: Fact::Gap { lost: 3 } });
+    assert_eq!(world.play().finished, Some((Verdict::Error, Exit::MeshFailed)));
+}
+
+#[test]
+fn an_order_that_is_refused_is_an_error_with_the_agents_reason() {
+    let mut world = at_the_order();
+    let key = super::super::tally::key("one", "1");
+    world.inbox.push_back(Input::StepRefused { key, reason: "its grant does not allow `http`".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert!(world.blamed()[0].1.ends_with("did not take this step: its grant does not allow `http`"));
+}
+
+#[test]
+fn a_teardown_without_an_answer_ends_the_run_as_an_error() {
+    let mut world = World::new(PLAN);
+    world.silent = |output| matches!(output, Output::TearDown);
+    assert_eq!(world.play().finished, Some((Verdict::Error, Exit::MeshFailed)));
+}

@@ -1,0 +1,264 @@
+//! A world that answers what the machine asks, well unless a test says otherwise.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshproof_proto::event::{Fact, Outcome, StepResult};
+use meshproof_proto::id::{Digest, Name, RunId, Term};
+use meshproof_proto::order::{Authority, FaultReport, StepKey};
+use meshproof_proto::verdict::{Exit, Verdict};
+
+use crate::plan::compiled::{Endpoint, Tunnel};
+use crate::plan::{Inputs, Plan, Source, check};
+use crate::record::{Ending, FailureRecord, Happening};
+use crate::run::{Input, Output, Place, Run, Setting, Setup};
+
+/// Two services; a stub beside the first, a fault on it and one between both.
+pub(super) const PLAN: &str = r#"meshproof: 1
+plan: p
+services:
+  shop:
+    exec: { argv: [shop, "${{ services.ledger.tcp }}", "${{ self.http.port }}", "${{ stubs.pay.url }}"] }
+    ports: { http: dynamic }
+    ready: { http: { get: /healthz } }
+  ledger:
+    exec: { argv: [ledger] }
+    ports: { tcp: dynamic }
+stubs:
+  pay: { at: shop, protocol: http, unmatched: fail, routes: [{ id: c, when: { path: /c }, reply: { status: 200 } }] }
+faults:
+  slow: { stub: pay, latency: 800ms }
+  cut: { traffic: shop <-> ledger, loss: 100% }
+tests:
+  - id: one
+    timeout: 60s
+    steps:
+      - fault: slow
+        prove: 15%
+      - id: order
+        to: shop
+        http: { post: /orders }
+        expect: { status: 202, json: { $.state: pending } }
+        save: { order: $.id }
+      - fault: cut
+        for: 5s
+      - to: ledger
+        tcp: { send: "STATUS ${{ order }}\n" }
+        expect: { line: /^OK/ }
+    after:
+      - heal: all
+      - to: ledger
+        tcp: { send: "DROP ${{ order }}\n" }
+      - say: "over"
+  - id: two
+    steps:
+      - at: shop
+        to: ledger
+        stream: { data: { generate: { count: 3, json: { id: "${{ index }}" } } }, apply: { tcp: { send: "${{ record.id }}\n" } } }
+        expect: { records: 3 }
+"#;
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+/// The machine, what it gave, and how the world answers.
+pub(super) struct World {
+    pub(super) run: Run,
+    pub(super) now: Instant,
+    pub(super) records: Vec<Happening>,
+    /// Everything but records, in order.
+    pub(super) outputs: Vec<Output>,
+    pub(super) inbox: VecDeque<Input>,
+    /// Other outcomes than ok, by `test/step`.
+    pub(super) outcomes: BTreeMap<String, Outcome>,
+    /// Other reports than good ones, by fault.
+    pub(super) reports: BTreeMap<String, FaultReport>,
+    /// Outputs for which this says so are not answered.
+    pub(super) silent: fn(&Output) -> bool,
+    pub(super) finished: Option<(Verdict, Exit)>,
+}
+
+impl World {
+    pub(super) fn new(text: &str) -> Self {
+        let checked = check("plan.yaml", text.as_bytes(), &Inputs { dir: "/plans".to_owned(), ..Inputs::default() });
+        let plan = checked.plan.unwrap_or_else(|mistakes| {
+            panic!("{}", mistakes.render(&checked.source, crate::plan::Look::Plain));
+        });
+        Self::of(Arc::new(plan), Arc::new(checked.source))
+    }
+
+    pub(super) fn of(plan: Arc<Plan>, source: Arc<Source>) -> Self {
+        let now = Instant::now();
+        let authority = Authority { run: RunId("r1".to_owned()), term: Term(1), plan: Digest::of(b"") };
+        let setup = Setup { authority, seed: 1, plan_dir: "/plans".to_owned() };
+        let begin = Input::Begin(Box::new(setting(&plan)));
+        Self {
+            run: Run::new(plan, source, setup, now),
+            now,
+            records: Vec::new(),
+            outputs: Vec::new(),
+            inbox: VecDeque::from([begin]),
+            outcomes: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            silent: |_| false,
+            finished: None,
+        }
+    }
+
+    /// Runs to the end, letting time pass only when there is nothing else.
+    pub(super) fn play(mut self) -> Self {
+        while self.finished.is_none() {
+            self.step();
+        }
+        assert!(self.run.is_over() && self.run.poll_timeout().is_none());
+        self
+    }
+
+    /// Runs until the machine has given this, which the world has not answered yet.
+    pub(super) fn play_until(mut self, found: impl Fn(&Output) -> bool) -> Self {
+        while !self.outputs.iter().any(&found) {
+            assert!(self.finished.is_none(), "the run ended before that: {:?}", self.records.last());
+            self.step();
+        }
+        self
+    }
+
+    /// One input or one timeout.
+    pub(super) fn step(&mut self) {
+        self.collect();
+        match self.inbox.pop_front() {
+            Some(input) => self.run.handle(input, self.now),
+            None if self.finished.is_none() => {
+                let next = self.run.poll_timeout().expect("whoever waits has a bound");
+                self.now = self.now.max(next);
+                self.run.handle_timeout(self.now);
+            }
+            None => {}
+        }
+        self.collect();
+    }
+
+    pub(super) fn collect(&mut self) {
+        while let Some(output) = self.run.poll_output() {
+            match output {
+                Output::Record(what) => self.records.push(what),
+                Output::Finished { verdict, exit } => self.finished = Some((verdict, exit)),
+                other => {
+                    if !(self.silent)(&other) {
+                        let answers = self.answers(&other);
+                        self.inbox.extend(answers);
+                    }
+                    self.outputs.push(other);
+                }
+            }
+        }
+    }
+
+    pub(super) fn answers(&self, output: &Output) -> Vec<Input> {
+        match output {
+            Output::Launch(launch) => vec![Input::ServiceStarted { service: launch.service.clone() }],
+            Output::Order { agent, order } => vec![self.ended(agent, &order.key, order.saves.first())],
+            Output::Stream(orders) => vec![self.ended(&orders.sender, &orders.order.key, None)],
+            Output::BeginFault { agent, serial, order } => {
+                vec![Input::FaultActive { agent: agent.clone(), fault: order.fault.clone(), serial: *serial }]
+            }
+            Output::HealFault { agent, serial, fault } => {
+                let report = self.report(fault);
+                let event = Fact::FaultEnded(report.clone());
+                vec![
+                    Input::FaultHealed { agent: agent.clone(), serial: *serial, report },
+                    Input::Fact { agent: agent.clone(), fact: event },
+                ]
+            }
+            Output::Collect { key, .. } => vec![Input::Collected { key: key.clone(), files: Ok(Vec::new()) }],
+            Output::TearDown => vec![Input::TornDown { problems: Vec::new() }],
+            Output::Record(_) | Output::Cancel { .. } | Output::RenewFault { .. } | Output::Finished { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn ended(&self, agent: &Name, key: &StepKey, save: Option<&meshproof_proto::order::Save>) -> Input {
+        let outcome = self.outcomes.get(&format!("{}/{}", key.test, key.step)).cloned().unwrap_or(Outcome::Ok);
+        let saved = save.filter(|_| outcome == Outcome::Ok).map(|save| (save.name.clone(), "\"o-1\"".to_owned()));
+        let result = StepResult {
+            outcome,
+            duration_ms: 1.0,
+            tries: 1,
+            saved: saved.into_iter().collect(),
+            evidence: Vec::new(),
+        };
+        Input::Fact { agent: agent.clone(), fact: Fact::StepEnded { key: key.clone(), result } }
+    }
+
+    pub(super) fn report(&self, fault: &str) -> FaultReport {
+        self.reports.get(fault).cloned().unwrap_or_else(|| good_report(fault))
+    }
+
+    pub(super) fn ending(&self, test: &str, step: &str) -> Option<Ending> {
+        self.records.iter().find_map(|record| match record {
+            Happening::StepEnded { step: info, ending, .. } if info.key.test == test && info.key.step == step => {
+                Some(*ending)
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn failures(&self) -> Vec<&FailureRecord> {
+        let failures = self.records.iter().filter_map(|record| match record {
+            Happening::Failure(failure) => Some(failure.as_ref()),
+            _ => None,
+        });
+        failures.collect()
+    }
+
+    /// `line: title` of every failure.
+    pub(super) fn blamed(&self) -> Vec<(usize, &str)> {
+        let failures = self.failures().into_iter();
+        failures.map(|failure| (failure.place.as_ref().map_or(0, |place| place.line), failure.title.as_str())).collect()
+    }
+
+    pub(super) fn verdict_of(&self, test: &str) -> Option<Verdict> {
+        self.records.iter().find_map(|record| match record {
+            Happening::TestEnded { test: id, verdict, .. } if id == test => Some(*verdict),
+            _ => None,
+        })
+    }
+}
+
+pub(super) fn good_report(fault: &str) -> FaultReport {
+    FaultReport {
+        fault: fault.to_owned(),
+        asked: "latency 800ms".to_owned(),
+        measured: "latency 812ms (3 replies)".to_owned(),
+        deviation_percent: Some(1.5),
+        effective: true,
+        healed: true,
+    }
+}
+
+/// The line of the plan that has this text, from 1.
+pub(super) fn line(text: &str) -> usize {
+    PLAN.lines().position(|line| line.contains(text)).expect("a line of the plan") + 1
+}
+
+fn setting(plan: &Plan) -> Setting {
+    let place = |(index, service): (usize, &crate::plan::compiled::Service)| {
+        let ports = service.ports.iter().map(|port| (port.name.clone(), format!("127.0.0.1:{}", 7000 + index)));
+        (service.name.clone(), Place { dir: format!("/run/{}", service.name), ports: ports.collect() })
+    };
+    let way = |(index, way): (usize, &Tunnel)| (way.clone(), format!("127.0.0.1:{}", 8000 + index));
+    Setting {
+        places: plan.services.iter().enumerate().map(place).collect(),
+        addresses: plan.tunnels.iter().enumerate().map(way).collect(),
+        stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
+    }
+}
+
+pub(super) fn way(at: &str, to: &str, port: &str) -> Tunnel {
+    Tunnel { at: name(at), to: Endpoint { service: name(to), port: port.to_owned() } }
+}
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
