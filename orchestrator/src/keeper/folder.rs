@@ -1,0 +1,107 @@
+//! Where things are in the folder of a run. Only its owner may look inside.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use meshproof_proto::id::Name;
+
+/// The folder of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("keeper.sock")
+    }
+
+    /// What the keeper prints.
+    pub fn keeper_log(&self) -> PathBuf {
+        self.0.join("keeper.log")
+    }
+
+    /// What the keeper is to keep.
+    pub fn setup(&self) -> PathBuf {
+        self.0.join("setup.json")
+    }
+
+    /// How others find the mesh of this run.
+    pub fn mesh(&self) -> PathBuf {
+        self.0.join("mesh.toml")
+    }
+
+    /// The token of an agent.
+    pub fn token(&self, agent: &Name) -> PathBuf {
+        self.0.join("tokens").join(agent.as_str())
+    }
+
+    /// What an agent keeps.
+    pub fn state(&self, agent: &Name) -> PathBuf {
+        self.0.join("state").join(agent.as_str())
+    }
+
+    /// The working directories of all services.
+    pub fn services(&self) -> PathBuf {
+        self.0.join("services")
+    }
+
+    /// The working directory of a service.
+    pub fn service(&self, name: &Name) -> PathBuf {
+        self.services().join(name.as_str())
+    }
+
+    /// Everything that was printed, a folder a service.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    pub fn stdout(&self, service: &Name) -> PathBuf {
+        self.logs().join(service.as_str()).join("stdout.log")
+    }
+
+    pub fn stderr(&self, service: &Name) -> PathBuf {
+        self.logs().join(service.as_str()).join("stderr.log")
+    }
+
+    pub fn agent_log(&self, agent: &Name) -> PathBuf {
+        self.logs().join(agent.as_str()).join("agent.log")
+    }
+
+    pub fn signaling_log(&self) -> PathBuf {
+        self.logs().join("signaling.log")
+    }
+}
+
+/// Makes a folder, and those above it, for its owner only.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a new file that only its owner may read.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)
+}
+
+/// Opens a log that several processes may append to.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Removes a folder; one that is gone already is no error.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

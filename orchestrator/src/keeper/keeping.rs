@@ -1,0 +1,268 @@
+//! What a keeper knows and decides: what runs, who is in command, what is being ended. Nothing here waits.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustix::process::getpid;
+
+use super::control::{Controller, Incoming};
+use super::folder::{self, RunFolder};
+use super::groups::{Groups, Scope};
+use super::opening::{self, OpenError, Opened};
+use super::ports::Ports;
+use super::protocol::{Answer, Call, EndReport, Exit, How, Line, Notice, ProcessExited, Request, Stopped, Welcome};
+use super::setup::Setup;
+
+/// A keeper between two events.
+pub(super) struct Keeper {
+    pub(super) folder: RunFolder,
+    setup: Setup,
+    pub(super) groups: Groups,
+    pub(super) ports: Ports,
+    state: State,
+    command: Command,
+    /// Everything that exited, for whoever takes control later.
+    exits: Vec<ProcessExited>,
+    /// Calls that wait for services to end.
+    stops: Vec<(u64, Stopped)>,
+    /// Calls that wait for everything to end, once that has begun.
+    ending: Option<(How, Vec<u64>)>,
+}
+
+/// How far it has come.
+enum State {
+    /// Signaling is starting; these calls wait for a welcome.
+    Opening {
+        greeted: Vec<u64>,
+    },
+    Open(Opened),
+    /// Why it did not open.
+    Failed(String),
+}
+
+/// Who is in command.
+enum Command {
+    Taken(Controller),
+    /// Nobody; at that time everything is ended.
+    Orphaned {
+        until: Instant,
+    },
+}
+
+impl Keeper {
+    pub(super) fn new(folder: RunFolder, setup: Setup, groups: Groups) -> Self {
+        let command = Command::Orphaned { until: Instant::now() + setup.orphan_grace() };
+        let ports = Ports::default();
+        let state = State::Opening { greeted: Vec::new() };
+        Self { folder, setup, groups, ports, state, command, exits: Vec::new(), stops: Vec::new(), ending: None }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        let left = |scope| self.groups.any_left(scope);
+        self.ending.is_some() && !left(Scope::Services) && !left(Scope::Agents) && !left(Scope::Signaling)
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let orphaned = match self.command {
+            Command::Orphaned { until } if self.ending.is_none() => Some(until),
+            Command::Orphaned { .. } | Command::Taken(_) => None,
+        };
+        orphaned.into_iter().chain(self.groups.poll_timeout()).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Command::Orphaned { until } = self.command
+            && now >= until
+        {
+            self.end("no orchestrator came back", How::Asking);
+        }
+        self.groups.handle_timeout(now);
+        self.advance();
+    }
+
+    pub(super) fn handle_signal(&mut self, name: &str) {
+        // The second one means at once.
+        let how = if self.ending.is_some() { How::AtOnce } else { How::Asking };
+        self.end(name, how);
+        self.advance();
+    }
+
+    pub(super) fn handle_exits(&mut self, reaped: Vec<(i32, Exit)>) {
+        for exited in self.groups.handle_exits(reaped) {
+            tracing::info!(what = %exited.what, exit = %exited.exit, cause = ?exited.cause, "exited");
+            self.exits.push(exited.clone());
+            self.tell(Line::Notice(Notice::ProcessExited(exited)));
+        }
+        self.advance();
+    }
+
+    pub(super) fn handle(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Hello { id, controller } => {
+                tracing::info!(connection = controller.number(), "an orchestrator takes control");
+                self.command = Command::Taken(controller);
+                self.forget_waiting();
+                self.welcome(id);
+            }
+            Incoming::Call { from, call } if self.is_commanded_by(from) => self.handle_call(call),
+            Incoming::Call { from, .. } => tracing::warn!(from, "a call from a connection that is not in control"),
+            Incoming::Left { from } if self.is_commanded_by(from) => self.orphan(),
+            Incoming::Left { .. } => {}
+        }
+        self.advance();
+    }
+
+    fn handle_call(&mut self, Call { id, request }: Call) {
+        let answer = match request {
+            Request::Hello { .. } => return self.welcome(id),
+            Request::Allot { ports } => self.allot(ports),
+            Request::StartService(_) if self.ending.is_some() => failed("everything is being ended"),
+            Request::StartService(start) => self.start_service(&start),
+            Request::Stop { what, how } => {
+                self.groups.stop(Scope::from(&what), how);
+                return self.stops.push((id, what));
+            }
+            Request::Signal { target, signal } => self.signal(&target, signal),
+            Request::End { how } => {
+                self.end("the orchestrator asked for it", how);
+                if let Some((_, ids)) = &mut self.ending {
+                    ids.push(id);
+                }
+                return;
+            }
+        };
+        self.answer(id, answer);
+    }
+
+    /// Signaling listens, or never will.
+    pub(super) fn handle_address(&mut self, address: Result<String, OpenError>) {
+        let opened = match address {
+            _ if self.ending.is_some() => State::Failed("everything is being ended".to_owned()),
+            Err(error) => State::Failed(error.to_string()),
+            Ok(url) => match opening::finish(&self.folder, &self.setup, &mut self.groups, url) {
+                Ok(opened) => State::Open(opened),
+                Err(error) => State::Failed(error.to_string()),
+            },
+        };
+        if let State::Opening { greeted } = std::mem::replace(&mut self.state, opened) {
+            greeted.into_iter().for_each(|id| self.welcome(id));
+        }
+        self.advance();
+    }
+
+    fn welcome(&mut self, id: u64) {
+        let answer = match &mut self.state {
+            State::Opening { greeted } => return greeted.push(id),
+            State::Open(opened) => Answer::Welcome(Welcome {
+                run: self.setup.run.clone(),
+                keeper: getpid().as_raw_nonzero().get(),
+                agents: opened.agents.clone(),
+                signaling: opened.signaling.clone(),
+                exits: self.exits.clone(),
+            }),
+            State::Failed(message) => {
+                let answer = failed(message);
+                self.end("it could not be opened", How::AtOnce);
+                answer
+            }
+        };
+        self.answer(id, answer);
+    }
+
+    /// Begins to end everything, or does so faster.
+    fn end(&mut self, reason: &str, how: How) {
+        tracing::info!(reason, ?how, "ending");
+        match &mut self.ending {
+            Some((current, _)) if how == How::AtOnce => *current = how,
+            Some(_) => {}
+            None => {
+                self.ending = Some((how, Vec::new()));
+                self.tell(Line::Notice(Notice::Ending { reason: reason.to_owned() }));
+            }
+        }
+    }
+
+    /// Takes the next step of whatever is being ended, and answers who waited for it.
+    fn advance(&mut self) {
+        if let Some((how, _)) = self.ending {
+            let stages = [Scope::Services, Scope::Agents, Scope::Signaling];
+            match how {
+                How::AtOnce => stages.into_iter().for_each(|stage| self.groups.stop(stage, how)),
+                How::Asking => {
+                    if let Some(stage) = stages.into_iter().find(|stage| self.groups.any_left(*stage)) {
+                        self.groups.stop(stage, how);
+                    }
+                }
+            }
+        }
+        for (id, what) in std::mem::take(&mut self.stops) {
+            let scope = Scope::from(&what);
+            if self.groups.any_left(scope) {
+                self.stops.push((id, what));
+            } else {
+                self.answer(id, Answer::Stopped { endings: self.groups.endings(scope) });
+            }
+        }
+    }
+
+    /// Calls are numbered by who makes them: those of another are not to be answered.
+    fn forget_waiting(&mut self) {
+        self.stops.clear();
+        if let Some((_, ids)) = &mut self.ending {
+            ids.clear();
+        }
+        if let State::Opening { greeted } = &mut self.state {
+            greeted.clear();
+        }
+    }
+
+    fn is_commanded_by(&self, connection: u64) -> bool {
+        matches!(&self.command, Command::Taken(controller) if controller.number() == connection)
+    }
+
+    fn orphan(&mut self) {
+        let grace: Duration = self.setup.orphan_grace();
+        tracing::warn!(?grace, "the orchestrator is gone");
+        self.command = Command::Orphaned { until: Instant::now() + grace };
+    }
+
+    fn answer(&mut self, id: u64, answer: Answer) {
+        self.tell(Line::Answer { id, answer });
+    }
+
+    fn tell(&mut self, line: Line) {
+        if let Command::Taken(controller) = &self.command
+            && !controller.tell(line)
+        {
+            self.orphan();
+        }
+    }
+
+    /// The last of it: nothing is left but the folder.
+    pub(super) async fn leave(mut self, strays: Vec<String>) -> anyhow::Result<()> {
+        let scopes = [Scope::Services, Scope::Agents, Scope::Signaling];
+        let endings = scopes.into_iter().flat_map(|scope| self.groups.endings(scope)).collect();
+        let report = EndReport { endings, strays };
+        tracing::info!(?report, "ended");
+        let removed = folder::remove(self.folder.path());
+        for id in self.ending.take().map(|(_, ids)| ids).unwrap_or_default() {
+            let answer = match &removed {
+                Ok(()) => Answer::Ended(report.clone()),
+                Err(error) => failed(format!("cannot remove {}: {error}", self.folder.path().display())),
+            };
+            self.answer(id, answer);
+        }
+        if let Command::Taken(controller) = self.command {
+            controller.close().await;
+        }
+        removed.with_context(|| format!("cannot remove {}", self.folder.path().display()))
+    }
+}
+
+pub(super) fn failed(message: impl ToString) -> Answer {
+    Answer::Failed { message: message.to_string() }
+}

@@ -1,0 +1,39 @@
+//! The keeper's bounds, each with its reason.
+
+use std::time::Duration;
+
+/// One line of the control socket. A service's files travel in one, as base64: some 12 MiB of them.
+pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Lines waiting to be written to the orchestrator. One that reads nothing for so long has hung and is let go.
+pub const LINES_QUEUED: usize = 256;
+
+/// Calls waiting to be served: the orchestrator rarely has more than one a service.
+pub const CALLS_QUEUED: usize = 64;
+
+/// Connections that have not said hello yet, at once.
+pub const STRANGERS: usize = 8;
+
+/// A connection says hello at once, or is none of ours.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Signaling prints its address within milliseconds; a busy machine gets this long.
+pub const SIGNALING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A line of signaling's standard output.
+pub const SIGNALING_LINE_BYTES: u64 = 4 * 1024;
+
+/// Without an orchestrator for so long, the keeper ends everything.
+pub const ORPHAN_GRACE: Duration = Duration::from_secs(30);
+
+/// How long an agent or signaling may take to leave after SIGTERM: they only close sockets.
+pub const OWN_GRACE: Duration = Duration::from_secs(2);
+
+/// How long the kernel may take to end a process after SIGKILL; one that hangs in a device is then named and left.
+pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The last answer's way to the orchestrator.
+pub const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Attempts to find a port that nobody was given: a free one comes at the first, unless somebody takes it in between.
+pub const PORT_ATTEMPTS: usize = 16;

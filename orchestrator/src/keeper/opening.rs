@@ -1,0 +1,106 @@
+//! What a keeper starts before anybody can ask for more: signaling, then an agent a service.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use meshproof_proto::id::Name;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+
+use super::folder::{RunFolder, make_private_dir, open_log, write_private};
+use super::groups::Groups;
+use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
+use super::protocol::{StopSignal, StopWish, What};
+use super::setup::Setup;
+use super::spawn::{self, SpawnError};
+
+/// Everything that listens and waits.
+#[derive(Debug)]
+pub struct Opened {
+    /// `ws://…`.
+    pub signaling: String,
+    pub agents: BTreeMap<Name, i32>,
+}
+
+/// Why it could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("cannot make {path}: {cause}")]
+    Folder { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    #[error("signaling ended before it listened; its last words: {0}")]
+    SignalingEnded(String),
+    #[error("signaling did not say where it listens within {} s", SIGNALING_DEADLINE.as_secs())]
+    SignalingSilent,
+    #[error("signaling said `{0}` where `listening on ws://…` was expected")]
+    SignalingUnclear(String),
+    #[error("cannot read what signaling says: {0}")]
+    SignalingPipe(io::Error),
+}
+
+/// Makes the folders and starts signaling. Gives its standard output, for [`address`].
+pub fn begin(folder: &RunFolder, setup: &Setup, groups: &mut Groups) -> Result<OwnedFd, OpenError> {
+    make_folders(folder, setup)?;
+    let (pid, stdout) = spawn::signaling(folder, setup)?;
+    groups.add(What::Signaling, pid, stop_of_ours());
+    Ok(stdout)
+}
+
+/// Starts the agents and writes `mesh.toml`.
+pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling: String) -> Result<Opened, OpenError> {
+    let mesh = setup.mesh_toml(&signaling);
+    write_private(&folder.mesh(), mesh.as_bytes()).map_err(|cause| OpenError::Folder { path: folder.mesh(), cause })?;
+    let mut agents = BTreeMap::new();
+    for name in &setup.services {
+        let pid = spawn::agent(folder, setup, name, &signaling)?;
+        groups.add(What::Agent { name: name.clone() }, pid, stop_of_ours());
+        agents.insert(name.clone(), pid);
+    }
+    Ok(Opened { signaling, agents })
+}
+
+fn stop_of_ours() -> StopWish {
+    StopWish { signal: StopSignal::Term, grace_ms: u64::try_from(OWN_GRACE.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Also makes empty logs: who watches them finds them from the start.
+fn make_folders(folder: &RunFolder, setup: &Setup) -> Result<(), OpenError> {
+    for name in &setup.services {
+        let logs = [folder.stdout(name), folder.stderr(name)];
+        for path in [folder.service(name), folder.state(name), folder.logs().join(name.as_str())] {
+            make_private_dir(&path).map_err(|cause| OpenError::Folder { path, cause })?;
+        }
+        for path in logs {
+            open_log(&path).map_err(|cause| OpenError::Folder { path, cause })?;
+        }
+    }
+    make_private_dir(&folder.logs()).map_err(|cause| OpenError::Folder { path: folder.logs(), cause })
+}
+
+/// Waits until signaling says where it listens, and goes on reading so that it never finds its output closed.
+pub async fn address(stdout: OwnedFd, folder: &RunFolder) -> Result<String, OpenError> {
+    let mut output = BufReader::new(pipe::Receiver::from_owned_fd(stdout).map_err(OpenError::SignalingPipe)?);
+    let mut line = String::new();
+    let mut limited = (&mut output).take(SIGNALING_LINE_BYTES);
+    match timeout(SIGNALING_DEADLINE, limited.read_line(&mut line)).await {
+        Err(_) => return Err(OpenError::SignalingSilent),
+        Ok(Err(cause)) => return Err(OpenError::SignalingPipe(cause)),
+        Ok(Ok(0)) => return Err(OpenError::SignalingEnded(last_words(folder))),
+        Ok(Ok(_)) => {}
+    }
+    let url = line.trim().strip_prefix("listening on ").filter(|url| url.starts_with("ws://") && !url.contains('"'));
+    let url = url.ok_or_else(|| OpenError::SignalingUnclear(line.trim().to_owned()))?.to_owned();
+    // Ends with signaling, and with the keeper's runtime at the latest.
+    tokio::spawn(async move { tokio::io::copy_buf(&mut output, &mut tokio::io::sink()).await });
+    Ok(url)
+}
+
+fn last_words(folder: &RunFolder) -> String {
+    let log = std::fs::read_to_string(folder.signaling_log()).unwrap_or_default();
+    log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("none").to_owned()
+}

@@ -1,0 +1,83 @@
+//! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meshproof_proto::id::{Name, PeerId, RunId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::folder::{RunFolder, write_private};
+
+/// The environment of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    pub run: RunId,
+    pub mesh: Name,
+    /// The mesh's root key.
+    pub root: PeerId,
+    /// Each gets an agent.
+    pub services: Vec<Name>,
+    pub orphan_grace_ms: u64,
+    pub programs: Programs,
+}
+
+/// The beginnings of the command lines that the keeper uses; it adds the arguments. Everywhere but in tests: this binary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Programs {
+    pub keeper: Vec<String>,
+    pub signaling: Vec<String>,
+    pub agent: Vec<String>,
+}
+
+impl Programs {
+    /// This binary's own subcommands.
+    ///
+    /// # Errors
+    /// The path of this binary cannot be told, or is not Unicode.
+    pub fn of_this_binary() -> io::Result<Self> {
+        let path = std::env::current_exe()?;
+        let path =
+            path.to_str().ok_or_else(|| io::Error::other(format!("the path {} is not Unicode", path.display())))?;
+        let subcommand = |name: &str| vec![path.to_owned(), name.to_owned()];
+        Ok(Self { keeper: subcommand("keep"), signaling: subcommand("signaling"), agent: subcommand("agent") })
+    }
+}
+
+/// Why a setup could not be read.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    #[error("cannot read {path}: {cause}")]
+    Io { path: PathBuf, cause: io::Error },
+    #[error("{path} is not what a keeper expects: {cause}")]
+    Unreadable { path: PathBuf, cause: serde_json::Error },
+}
+
+impl Setup {
+    pub fn orphan_grace(&self) -> Duration {
+        Duration::from_millis(self.orphan_grace_ms)
+    }
+
+    pub fn write(&self, folder: &RunFolder) -> io::Result<()> {
+        write_private(&folder.setup(), &serde_json::to_vec_pretty(self)?)
+    }
+
+    pub fn read(folder: &RunFolder) -> Result<Self, SetupError> {
+        let path = folder.setup();
+        let text = std::fs::read(&path).map_err(|cause| SetupError::Io { path: path.clone(), cause })?;
+        serde_json::from_slice(&text).map_err(|cause| SetupError::Unreadable { path, cause })
+    }
+
+    /// The text of the run's `mesh.toml`. Names are letters, digits, `-` and `_`, so plain quotes hold them.
+    pub fn mesh_toml(&self, signaling: &str) -> String {
+        let agents: Vec<String> = self.services.iter().map(|name| format!("\"{name}\"")).collect();
+        format!(
+            "run = \"{}\"\nmesh = \"{}\"\nroot = \"{}\"\nsignaling = [\"{signaling}\"]\nagents = [{}]\n",
+            self.run,
+            self.mesh,
+            self.root,
+            agents.join(", ")
+        )
+    }
+}

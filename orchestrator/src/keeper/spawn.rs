@@ -1,0 +1,137 @@
+//! Starting processes: each with an environment that is exactly known, and a process group of its own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Component, Path};
+use std::process::{Command, Stdio};
+
+use meshproof_proto::id::Name;
+use thiserror::Error;
+
+use super::folder::{RunFolder, make_private_dir, open_log};
+use super::parent::DIE_WITH_PARENT;
+use super::protocol::{File, StartService};
+use super::setup::Setup;
+
+/// What a process sees of the machine's environment.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+/// What our own processes see beside it: how much they tell.
+const INHERITED_BY_OURS: [&str; 2] = ["MESHPROOF_LOG", "RUST_BACKTRACE"];
+
+/// Why a process did not start.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    #[error("{what}: process {} has an empty command line", process + 1)]
+    Empty { what: String, process: usize },
+    #[error("{what}: there is no program `{program}` in PATH")]
+    NotInPath { what: String, program: String },
+    #[error("{what}: cannot start `{program}`: {cause}")]
+    Start { what: String, program: String, cause: io::Error },
+    #[error("{what}: the file `{path}` is not inside the service's folder")]
+    Outside { what: String, path: String },
+    #[error("{what}: cannot write `{path}`: {cause}")]
+    Write { what: String, path: String, cause: io::Error },
+}
+
+/// Writes the files of a service into its folder.
+///
+/// # Errors
+/// A path leads out of the folder, or cannot be written.
+pub fn write_files(folder: &RunFolder, name: &Name, files: &[File]) -> Result<(), SpawnError> {
+    let what = format!("service {name}");
+    for File { path, content } in files {
+        if path.is_empty() || !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(SpawnError::Outside { what, path: path.clone() });
+        }
+        let place = folder.service(name).join(path);
+        let parent = place.parent().unwrap_or(&place);
+        make_private_dir(parent).and_then(|()| std::fs::write(&place, content)).map_err(|cause| SpawnError::Write {
+            what: what.clone(),
+            path: path.clone(),
+            cause,
+        })?;
+    }
+    Ok(())
+}
+
+/// Starts one process of a service, in its folder. Its output goes straight into files, so that it needs nobody alive to
+/// take it. Gives the process id.
+pub fn service(folder: &RunFolder, start: &StartService, process: usize) -> Result<i32, SpawnError> {
+    let what = format!("service {}", start.name);
+    let argv = start.processes.get(process).map_or(&[][..], Vec::as_slice);
+    let mut command = command(argv).ok_or(SpawnError::Empty { what: what.clone(), process })?;
+    let output =
+        open_log(&folder.stdout(&start.name)).and_then(|out| Ok((out, open_log(&folder.stderr(&start.name))?)));
+    let (stdout, stderr) =
+        output.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its logs".to_owned(), cause })?;
+    command.stdout(stdout).stderr(stderr).current_dir(folder.service(&start.name)).envs(&start.env);
+    launch(command, what).map(|(pid, _)| pid)
+}
+
+/// Starts the agent of a service. Gives the process id.
+pub fn agent(folder: &RunFolder, setup: &Setup, name: &Name, signaling: &str) -> Result<i32, SpawnError> {
+    let what = format!("agent {name}");
+    let mut command = command(&setup.programs.agent).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+    let log = open_log(&folder.agent_log(name)).and_then(|log| Ok((log.try_clone()?, log)));
+    let (stdout, stderr) =
+        log.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its log".to_owned(), cause })?;
+    command.stdout(stdout).stderr(stderr).current_dir(folder.service(name)).envs(own_environment()).envs([
+        ("MESHPROOF_SIGNALING", OsString::from(signaling)),
+        ("MESHPROOF_NAME", name.as_str().into()),
+        ("MESHPROOF_TOKEN_FILE", folder.token(name).into()),
+        ("MESHPROOF_STATE", folder.state(name).into()),
+    ]);
+    launch(command, what).map(|(pid, _)| pid)
+}
+
+/// Starts signaling on a free port. Gives the process id and its standard output, where it says which.
+pub fn signaling(folder: &RunFolder, setup: &Setup) -> Result<(i32, OwnedFd), SpawnError> {
+    let what = "signaling".to_owned();
+    let mut command = command(&setup.programs.signaling).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+    let stderr = open_log(&folder.signaling_log()).map_err(|cause| SpawnError::Write {
+        what: what.clone(),
+        path: "its log".to_owned(),
+        cause,
+    })?;
+    let mesh = format!("{}={}", setup.mesh, setup.root);
+    command.args(["--listen", "127.0.0.1:0", "--mesh", &mesh]).envs(own_environment());
+    command.stdout(Stdio::piped()).stderr(stderr).current_dir(folder.path());
+    let (pid, stdout) = launch(command, what)?;
+    Ok((pid, stdout.expect("its standard output was asked to be a pipe")))
+}
+
+/// A command with nothing but the machine's few variables, as leader of a group.
+fn command(argv: &[String]) -> Option<Command> {
+    let (program, arguments) = argv.split_first().filter(|(program, _)| !program.is_empty())?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(inherited(&INHERITED)).stdin(Stdio::null()).process_group(0);
+    Some(command)
+}
+
+fn own_environment() -> BTreeMap<&'static str, OsString> {
+    let mut environment = inherited(&INHERITED_BY_OURS);
+    environment.insert(DIE_WITH_PARENT, std::process::id().to_string().into());
+    environment
+}
+
+fn inherited(names: &[&'static str]) -> BTreeMap<&'static str, OsString> {
+    names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
+}
+
+/// Starts it. Nobody waits through the handle: the reaper sees every end.
+fn launch(mut command: Command, what: String) -> Result<(i32, Option<OwnedFd>), SpawnError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match command.spawn() {
+        Ok(mut child) => {
+            let pid = i32::try_from(child.id()).expect("the kernel's process ids are positive and fit");
+            Ok((pid, child.stdout.take().map(OwnedFd::from)))
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound && !program.contains('/') => {
+            Err(SpawnError::NotInPath { what, program })
+        }
+        Err(cause) => Err(SpawnError::Start { what, program, cause }),
+    }
+}
