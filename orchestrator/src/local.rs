@@ -1,0 +1,27 @@
+//! The environment of a run on this machine: signaling, agents and services, behind a keeper process.
+//!
+//! This is the only place of the orchestrator that knows that they are processes. It makes the mesh's keys, the folder of
+//! the run and the keeper, and then speaks the keeper's protocol. Whatever happens to this process, the keeper cleans up.
+
+mod client;
+mod collect;
+mod environment;
+mod error;
+mod folders;
+mod hold;
+mod keys;
+mod limits;
+mod opening;
+mod spec;
+
+pub use collect::Collect;
+pub use environment::{LocalEnvironment, Place, Wishes};
+pub use error::LocalError;
+pub use keys::ORCHESTRATOR;
+pub use spec::Spec;
+
+pub use crate::keeper::protocol::{
+    Cause, Disturbance, EndReport, EndVerdict, Ending, Exit, File, How, Notice, PortWish, ProcessExited, StartService,
+    StopSignal, StopWish, Stopped, Target, What,
+};
+pub use crate::keeper::setup::Programs;

@@ -1,0 +1,68 @@
+//! The folder of a run, where nobody else can look inside or put something in the way.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use meshproof_proto::id::{Name, RunId};
+use rustix::process::getuid;
+
+use super::error::LocalError;
+use crate::keeper::folder::{RunFolder, make_private_dir};
+
+/// Makes the folder of a run. It must be new.
+pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError> {
+    let name: Name = run.0.parse().map_err(|_| LocalError::BadRunId(run.0.clone()))?;
+    let base = base.unwrap_or_else(usual_base);
+    make_private_dir(&base).map_err(|cause| LocalError::Folder { what: "make", path: base.clone(), cause })?;
+    check_private(&base)?;
+    let path = base.join(name.as_str());
+    let made = DirBuilder::new().mode(0o700).create(&path);
+    made.map_err(|cause| LocalError::Folder { what: "make the folder of this run,", path: path.clone(), cause })?;
+    Ok(RunFolder::new(path))
+}
+
+/// The runtime folder of the user's session, where there is one; it is on no disk and nobody else's.
+fn usual_base() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let above = runtime.filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
+    above.join(format!("meshproof-{}", getuid().as_raw()))
+}
+
+/// Anybody can make a folder of that name in `/tmp` before us.
+fn check_private(path: &Path) -> Result<(), LocalError> {
+    let about = path.symlink_metadata();
+    let about = about.map_err(|cause| LocalError::Folder { what: "look at", path: path.to_owned(), cause })?;
+    let is_ours = about.is_dir() && about.uid() == getuid().as_raw() && about.mode() & 0o077 == 0;
+    if is_ours { Ok(()) } else { Err(LocalError::NotPrivate { path: path.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn run(text: &str) -> RunId {
+        RunId(text.to_owned())
+    }
+
+    #[test]
+    fn a_run_folder_is_private_and_new() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let base = place.path().join("base");
+        let made = make(Some(base.clone()), &run("r1")).expect("nothing is in the way");
+        assert_eq!(made.path().metadata().expect("made").mode() & 0o777, 0o700);
+        assert!(matches!(make(Some(base.clone()), &run("r1")), Err(LocalError::Folder { .. })));
+        assert!(matches!(make(Some(base), &run("../r2")), Err(LocalError::BadRunId(_))));
+    }
+
+    #[test]
+    fn a_base_that_others_can_enter_is_refused() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        std::fs::set_permissions(place.path(), Permissions::from_mode(0o755)).expect("ours");
+        let made = make(Some(place.path().to_owned()), &run("r1"));
+        assert!(matches!(made, Err(LocalError::NotPrivate { .. })));
+    }
+}
