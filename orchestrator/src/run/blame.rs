@@ -4,7 +4,6 @@ use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
 use meshproof_proto::verdict::Verdict;
 
 use super::machine::{Phase, Run};
-use super::stepping::Running;
 use crate::plan::Span;
 use crate::plan::compiled::{Does, Step};
 use crate::plan::model::Check;
@@ -60,33 +59,49 @@ impl Run {
             evidence: blame.evidence,
         })));
     }
+}
 
-    /// Failures of a step that an agent has ended, unless the step is optional. Gives how it ended, and why in a line.
-    pub(super) fn judge_result(&mut self, running: &Running, result: &StepResult) -> (Ending, Option<String>) {
-        let plan = std::sync::Arc::clone(&self.plan);
-        let step = running.spot.step(&plan);
-        let (verdict, blames) = match &result.outcome {
-            Outcome::Ok => return (Ending::Pass, None),
+/// What the result of a step says about it.
+pub(super) struct Judged {
+    pub(super) ending: Ending,
+    /// In a line.
+    pub(super) why: Option<String>,
+    verdict: Verdict,
+    blames: Vec<Blame>,
+}
+
+impl Judged {
+    pub(super) fn of(step: &Step, result: &StepResult) -> Self {
+        let at_verb = |title: &str| Blame::new(Some(step.verb), title);
+        let (verdict, mut blames) = match &result.outcome {
+            Outcome::Ok => (Verdict::Pass, Vec::new()),
             Outcome::Failed(failures) if failures.is_empty() => {
-                (Verdict::Error, vec![Blame::new(Some(step.verb), "the agent reports a failed check and not which")])
+                (Verdict::Error, vec![at_verb("the agent reports a failed check and not which")])
             }
             Outcome::Failed(failures) => {
                 (Verdict::Fail, failures.iter().map(|failure| of_check(step, failure)).collect())
             }
-            Outcome::CallFailed { message } => (Verdict::Fail, vec![Blame::new(Some(step.verb), message)]),
-            Outcome::Unknown { message } => (Verdict::Unknown, vec![Blame::new(Some(step.verb), message)]),
-            Outcome::Error { message } => (Verdict::Error, vec![Blame::new(Some(step.verb), message)]),
+            Outcome::CallFailed { message } => (Verdict::Fail, vec![at_verb(message)]),
+            Outcome::Unknown { message } => (Verdict::Unknown, vec![at_verb(message)]),
+            Outcome::Error { message } => (Verdict::Error, vec![at_verb(message)]),
         };
         let why = blames.first().map(Blame::line);
-        let mut evidence = result.evidence.clone();
-        for blame in blames {
-            if step.optional {
-                break;
-            }
-            let evidence = std::mem::take(&mut evidence);
-            self.fail(verdict, Blame { step: Some(running.info.clone()), evidence, ..blame });
+        if let Some(first) = blames.first_mut() {
+            first.evidence.clone_from(&result.evidence);
         }
-        (Ending::from(verdict), why)
+        Self { ending: Ending::from(verdict), why, verdict, blames }
+    }
+}
+
+impl Run {
+    /// Says what a step's result has against it; of an optional step, nothing.
+    pub(super) fn fail_step(&mut self, info: &StepInfo, judged: Judged) {
+        if info.optional {
+            return;
+        }
+        for blame in judged.blames {
+            self.fail(judged.verdict, Blame { step: Some(info.clone()), ..blame });
+        }
     }
 }
 

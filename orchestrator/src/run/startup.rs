@@ -217,7 +217,8 @@ impl Run {
         if matches!(self.phase, Phase::Over) {
             return;
         }
-        self.startup_failed(Verdict::Error, Blame { evidence, ..Blame::new(at, what) });
+        self.fail(Verdict::Error, Blame { evidence, ..Blame::new(at, &what) });
+        self.stop(&what);
     }
 
     pub(super) fn startup_timeout(&mut self) {

@@ -10,7 +10,7 @@ use meshproof_proto::order::{RecordStreamId, StepKey};
 use meshproof_proto::verdict::Verdict;
 
 use super::api::{Output, StreamOrders};
-use super::blame::Blame;
+use super::blame::{Blame, Judged};
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::scope::text as text_of;
@@ -186,8 +186,10 @@ impl Run {
             saved: std::collections::BTreeMap::new(),
             evidence: Vec::new(),
         };
-        let (ending, why) = self.judge_result(&running, &result);
-        Begun::Ended(self.end_step(&running, ending, why))
+        let judged = Judged::of(running.spot.step(&Arc::clone(&self.plan)), &result);
+        let ending = self.end_step(&running, judged.ending, judged.why.clone());
+        self.fail_step(&running.info, judged);
+        Begun::Ended(ending)
     }
 
     fn skip(&mut self, info: &StepInfo, why: &str) -> Ending {
@@ -219,8 +221,9 @@ impl Run {
     /// Ends a step with a failure that is not the agent's own word.
     pub(super) fn end_badly(&mut self, running: &Running, verdict: Verdict, title: &str) -> Ending {
         let verb = running.spot.step(&self.plan).verb;
+        let ending = self.end_step(running, Ending::from(verdict), Some(title.to_owned()));
         self.fail(verdict, Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), title) });
-        self.end_step(running, Ending::from(verdict), Some(title.to_owned()))
+        ending
     }
 
     /// An agent says what came of a step. Of steps that are over nothing is heard any more.
@@ -231,19 +234,21 @@ impl Run {
         }) else {
             return;
         };
-        let (ending, why) = match (&running.wait, &result.outcome) {
-            (Wait::Cancelled, Outcome::Ok) => (Ending::Pass, None),
-            (Wait::Cancelled, _) => (Ending::Unknown, Some("given up".to_owned())),
-            _ => match self.save(&result) {
-                Ok(()) => self.judge_result(&running, &result),
-                Err(message) => {
-                    let result = StepResult { outcome: Outcome::Error { message }, ..result.clone() };
-                    self.judge_result(&running, &result)
-                }
-            },
+        let result = match self.save(&result) {
+            Ok(()) => result,
+            Err(message) => StepResult { outcome: Outcome::Error { message }, ..result },
         };
-        let ending =
-            self.write_end(&running, End { ending, why, duration_ms: result.duration_ms, tries: result.tries });
+        let measured = |ending, why| End { ending, why, duration_ms: result.duration_ms, tries: result.tries };
+        let judged = Judged::of(running.spot.step(&Arc::clone(&self.plan)), &result);
+        let ending = match (&running.wait, judged.ending) {
+            (Wait::Cancelled, Ending::Pass) => self.write_end(&running, measured(Ending::Pass, None)),
+            (Wait::Cancelled, _) => self.write_end(&running, measured(Ending::Unknown, Some("given up".to_owned()))),
+            _ => {
+                let ending = self.write_end(&running, measured(judged.ending, judged.why.clone()));
+                self.fail_step(&running.info, judged);
+                ending
+            }
+        };
         self.after_step(&running, ending);
     }
 

@@ -191,9 +191,9 @@ impl Run {
             Some(running) => {
                 let verb = running.spot.step(&self.plan).verb;
                 let blame = Blame { step: Some(running.info.clone()), ..Blame::new(Some(verb), &title) };
-                self.fail(Verdict::Error, blame);
                 let why = "its agent was lost, it may have happened or not".to_owned();
                 let ending = self.end_step(&running, Ending::Unknown, Some(why));
+                self.fail(Verdict::Error, blame);
                 self.after_step(&running, ending);
             }
             None => {

@@ -9,7 +9,7 @@ use meshproof_proto::id::{Digest, Name, RunId, Term};
 use meshproof_proto::order::{Authority, FaultReport, StepKey};
 use meshproof_proto::verdict::{Exit, Verdict};
 
-use crate::plan::compiled::{Endpoint, Tunnel};
+use crate::plan::compiled::Tunnel;
 use crate::plan::{Inputs, Plan, Source, check};
 use crate::record::{Ending, FailureRecord, Happening};
 use crate::run::{Input, Output, Place, Run, Setting, Setup};
@@ -255,10 +255,6 @@ fn setting(plan: &Plan) -> Setting {
         addresses: plan.tunnels.iter().enumerate().map(way).collect(),
         stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
     }
-}
-
-pub(super) fn way(at: &str, to: &str, port: &str) -> Tunnel {
-    Tunnel { at: name(at), to: Endpoint { service: name(to), port: port.to_owned() } }
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);

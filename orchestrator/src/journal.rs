@@ -1,0 +1,177 @@
+//! The journal of a run: `events.jsonl`, one [`Record`] a line.
+//!
+//! A line is written before anybody hears of it, so it survives this process; it is on disk after [`Journal::sync`], which comes
+//! before acknowledgements and the verdict, and otherwise at most [`SYNC_EVERY`] later. Agents send events again until they are
+//! acknowledged: the journal keeps each (instance, number) once.
+
+mod seen;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::record::{Entry, Record};
+use seen::Seen;
+
+/// Lines written within this time reach the disk together.
+pub const SYNC_EVERY: Duration = Duration::from_millis(20);
+
+/// The journal's file name, in the folder of a run's reports.
+pub const FILE_NAME: &str = "events.jsonl";
+
+/// The journal cannot be kept or read.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    #[error("cannot {what} the journal {}: {source}", .path.display())]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("line {line} of the journal {} is not a record: {source}", .path.display())]
+    Line { line: usize, path: PathBuf, source: serde_json::Error },
+    #[error("a record cannot be written as JSON: {0}")]
+    Record(serde_json::Error),
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Arc<File>,
+    lines: u64,
+    seen: Seen,
+    shared: Arc<Shared>,
+    syncer: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the thread that syncs behind it share.
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dirty: bool,
+    ending: bool,
+    failed: Option<std::io::Error>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is plain flags: whoever panicked while holding it has not left it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal {
+    /// Makes the file, in place of one that may be there.
+    pub fn create(path: &Path) -> Result<Self, JournalError> {
+        let io = |what| move |source| JournalError::Io { what, path: path.to_owned(), source };
+        let file = Arc::new(File::create(path).map_err(io("make"))?);
+        let shared = Arc::new(Shared::default());
+        let (behind, of) = (Arc::clone(&shared), Arc::clone(&file));
+        let syncer = std::thread::Builder::new().name("journal".to_owned()).spawn(move || sync_behind(&behind, &of));
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            lines: 0,
+            seen: Seen::default(),
+            shared,
+            syncer: Some(syncer.map_err(io("make a thread for"))?),
+        })
+    }
+
+    /// Writes an entry and gives the record it became; `None` for an event that is there already.
+    pub fn append(&mut self, entry: Entry) -> Result<Option<Record>, JournalError> {
+        if let (Some(instance), Some(seq)) = (entry.instance, entry.seq)
+            && !self.seen.is_new(instance, seq)
+        {
+            return Ok(None);
+        }
+        let record = Record { n: self.lines + 1, entry };
+        let mut line = serde_json::to_vec(&record).map_err(JournalError::Record)?;
+        line.push(b'\n');
+        self.file.as_ref().write_all(&line).map_err(|source| self.io("write", source))?;
+        self.lines += 1;
+        if let (Some(instance), Some(seq)) = (record.entry.instance, record.entry.seq) {
+            self.seen.add(instance, seq);
+        }
+        self.shared.lock().dirty = true;
+        self.shared.changed.notify_one();
+        Ok(Some(record))
+    }
+
+    /// Everything appended so far is on disk when this returns.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        let failed = {
+            let mut state = self.shared.lock();
+            state.dirty = false;
+            state.failed.take()
+        };
+        let synced = failed.map_or_else(|| self.file.sync_data(), Err);
+        synced.map_err(|source| self.io("sync", source))
+    }
+
+    /// Up to which number the events of an instance are all here: what may be acknowledged after [`Self::sync`].
+    #[must_use]
+    pub fn complete_through(&self, instance: meshproof_proto::id::PeerId) -> u64 {
+        self.seen.complete_through(instance)
+    }
+
+    fn io(&self, what: &'static str, source: std::io::Error) -> JournalError {
+        JournalError::Io { what, path: self.path.clone(), source }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.lock().ending = true;
+        self.shared.changed.notify_one();
+        if let Some(syncer) = self.syncer.take() {
+            // It ends with its last sync; a panic there has nothing to add.
+            let _ = syncer.join();
+        }
+    }
+}
+
+/// Brings lines to the disk some time after they were written, until the journal ends.
+fn sync_behind(shared: &Shared, file: &File) {
+    let mut state = shared.lock();
+    loop {
+        while !state.dirty && !state.ending {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let gathered = shared.changed.wait_timeout_while(state, SYNC_EVERY, |state| !state.ending);
+        state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        if state.dirty {
+            state.dirty = false;
+            drop(state);
+            let synced = file.sync_data();
+            state = shared.lock();
+            if let Err(error) = synced {
+                state.failed.get_or_insert(error);
+            }
+        }
+        if state.ending {
+            return;
+        }
+    }
+}
+
+/// Reads a journal. A last line without its end is left out: a crash cut it off before anybody heard of it.
+pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| JournalError::Io { what: "read", path: path.to_owned(), source })?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let record = |(at, line)| {
+        serde_json::from_str(line).map_err(|source| JournalError::Line { line: at + 1, path: path.to_owned(), source })
+    };
+    whole.lines().enumerate().map(record).collect()
+}
+
+#[cfg(test)]
+mod tests;

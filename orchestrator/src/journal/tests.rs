@@ -1,0 +1,73 @@
+use meshproof_proto::event::{Event, Fact};
+use meshproof_proto::id::{PeerId, RunId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::Happening;
+
+fn said(text: &str) -> Entry {
+    Entry::own(1, Happening::Said { text: text.to_owned() })
+}
+
+fn event(instance: u8, seq: u64) -> Entry {
+    let name = "shop".parse().expect("a name");
+    let fact = Fact::Gap { lost: seq };
+    Entry::event(&name, PeerId([instance; 32]), Event { run: RunId("r".to_owned()), seq, at_ms: 1, fact })
+}
+
+fn journal() -> (tempfile::TempDir, PathBuf, Journal) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join(FILE_NAME);
+    let journal = Journal::create(&path).expect("the folder is there");
+    (dir, path, journal)
+}
+
+#[test]
+fn what_was_appended_is_in_the_file_at_once_and_numbered() {
+    let (_dir, path, mut journal) = journal();
+    for text in ["a", "b\nc"] {
+        let record = journal.append(said(text)).expect("written").expect("new");
+        assert_eq!(read(&path).expect("read").last(), Some(&record));
+    }
+    let numbers: Vec<u64> = read(&path).expect("read").iter().map(|record| record.n).collect();
+    assert_eq!(numbers, [1, 2]);
+    journal.sync().expect("synced");
+}
+
+#[test]
+fn a_line_that_a_crash_cut_off_is_left_out_and_any_other_bad_line_is_named() {
+    let (_dir, path, mut journal) = journal();
+    journal.append(said("a")).expect("written");
+    let whole = std::fs::read_to_string(&path).expect("read");
+    std::fs::write(&path, format!("{whole}{}", &whole[..20])).expect("written");
+    assert_eq!(read(&path).expect("read").len(), 1);
+    std::fs::write(&path, format!("{whole}nonsense\n")).expect("written");
+    assert!(read(&path).expect_err("nonsense").to_string().starts_with("line 2 of the journal"));
+}
+
+#[test]
+fn a_journal_that_cannot_be_made_says_where() {
+    let error = Journal::create(Path::new("/nowhere/at/all/events.jsonl")).expect_err("no such folder");
+    assert!(error.to_string().starts_with("cannot make the journal /nowhere/at/all/events.jsonl"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_event_is_kept_once_whatever_comes_again_and_in_whatever_order(
+        sent in proptest::collection::vec((0_u8..3, 1_u64..20), 0..200)
+    ) {
+        let (_dir, path, mut journal) = journal();
+        let mut first = std::collections::BTreeSet::new();
+        for (instance, seq) in sent {
+            let kept = journal.append(event(instance, seq)).expect("written").is_some();
+            prop_assert_eq!(kept, first.insert((instance, seq)));
+        }
+        prop_assert_eq!(read(&path).expect("read").len(), first.len());
+        for instance in 0..3 {
+            let through = (1..).take_while(|seq| first.contains(&(instance, *seq))).count() as u64;
+            prop_assert_eq!(journal.complete_through(PeerId([instance; 32])), through);
+        }
+    }
+}
