@@ -1,0 +1,74 @@
+//! What people see of a run while it goes on: a reader of its records that writes lines, and on a terminal keeps a live lane
+//! for each agent below them. Nothing here decides anything, and nothing is known here that no record says.
+
+mod lanes;
+mod manner;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::plan::Source;
+use crate::record::Record;
+use crate::report::lines::Lines;
+use lanes::Lanes;
+use manner::{Manner, Show, Surroundings};
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// `tty` where there is one, else `plain`.
+    #[default]
+    Auto,
+    /// Lines, and a live lane for each agent below them.
+    Tty,
+    /// Lines.
+    Plain,
+    /// The records of the journal, as they are, on standard output.
+    Json,
+    /// Failures and the summary.
+    Quiet,
+}
+
+/// Shows the records of a run: to standard error, except JSON, which goes to standard output.
+#[derive(Debug)]
+pub struct Progress {
+    lines: Lines,
+    lanes: Option<Lanes>,
+    show: Show,
+}
+
+impl Progress {
+    /// `out` is the folder of the run's reports, to be named at the end.
+    #[must_use]
+    pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
+        let Manner { show, style } = Manner::of(mode, &Surroundings::of_this_process());
+        let lanes = (show == Show::Live).then(|| Lanes::new(style));
+        Self { lines: Lines::new(source, out, style), lanes, show }
+    }
+
+    /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
+    pub fn show(&mut self, record: &Record) {
+        let text = match self.show {
+            Show::Json => return show_json(record),
+            Show::Live | Show::Lines => self.lines.of(&record.entry),
+            Show::Failures => self.lines.of_failure(&record.entry),
+        };
+        match &mut self.lanes {
+            Some(lanes) => lanes.show(&record.entry.what, text.as_deref()),
+            None => text.into_iter().for_each(|text| write_stderr(&text)),
+        }
+    }
+}
+
+fn show_json(record: &Record) {
+    if let Ok(mut line) = serde_json::to_string(record) {
+        line.push('\n');
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn write_stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

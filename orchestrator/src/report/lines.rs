@@ -1,0 +1,231 @@
+//! Records as lines: a word on the right of a column, then what it is about.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use meshproof_proto::event::Fact;
+use meshproof_proto::order::FaultReport;
+use meshproof_proto::verdict::Verdict;
+
+use super::junit::JUNIT_FILE_NAME;
+use super::sanitise::line as clean;
+use super::style::{Style, Tone};
+use super::{failure, summary};
+use crate::journal;
+use crate::plan::Source;
+use crate::record::{Ending, Entry, Happening, Section, StepInfo};
+
+/// Width of the column with the word.
+const WORD: usize = 9;
+
+/// Characters of a test's name in front of its steps.
+const TEST_NAME: usize = 16;
+
+/// Makes the lines of one run.
+#[derive(Debug)]
+pub struct Lines {
+    source: Arc<Source>,
+    out: PathBuf,
+    style: Style,
+}
+
+/// The line of a record as it stands in files; none for what has no line or more than one.
+#[must_use]
+pub fn plain_line(what: &Happening) -> Option<String> {
+    happening(Style::Plain, what)
+}
+
+impl Lines {
+    #[must_use]
+    pub fn new(source: Arc<Source>, out: PathBuf, style: Style) -> Self {
+        Self { source, out, style }
+    }
+
+    /// What is shown of a record, each line with its break.
+    #[must_use]
+    pub fn of(&self, entry: &Entry) -> Option<String> {
+        match &entry.what {
+            Happening::Fact(fact) => fact_line(self.style, &entry.from, fact).map(ended),
+            what => self.of_failure(entry).or_else(|| happening(self.style, what).map(ended)),
+        }
+    }
+
+    /// What is shown even to those who want quiet.
+    #[must_use]
+    pub fn of_failure(&self, entry: &Entry) -> Option<String> {
+        match &entry.what {
+            Happening::Failure(failed) => Some(format!("\n{}\n", failure::block(&self.source, failed, self.style))),
+            Happening::RunEnded { verdict, summary: figures, .. } => {
+                let tone = Tone::from(*verdict);
+                let text = format!("{} {}", took(figures.duration_ms), summary::line(*verdict, figures));
+                let mut text = ended(worded(self.style, tone, "Summary", &text));
+                for (word, file) in [("reports", journal::FILE_NAME), ("", JUNIT_FILE_NAME)] {
+                    let path = self.out.join(file).display().to_string();
+                    text += &ended(worded(self.style, Tone::Faint, word, &clean(&path)));
+                }
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn ended(line: String) -> String {
+    line + "\n"
+}
+
+fn worded(style: Style, tone: Tone, word: &str, text: &str) -> String {
+    format!("{} {text}", style.paint(tone, &format!("{word:>WORD$}"))).trim_end().to_owned()
+}
+
+/// `[  0.812s]`
+fn took(duration_ms: f64) -> String {
+    format!("[{:>7.3}s]", duration_ms / 1000.0)
+}
+
+fn happening(style: Style, what: &Happening) -> Option<String> {
+    let plain = |word: &str, text: String| Some(worded(style, Tone::Strong, word, &text));
+    let bad = |word: &str, text: String| Some(worded(style, Tone::Bad, word, &text));
+    match what {
+        Happening::RunBegan { run, plan, file, seed, .. } => {
+            plain("run", format!("{} of {plan} ({}), seed {seed}", clean(&run.0), clean(file)))
+        }
+        Happening::BuildBegan { command } => plain("build", clean(command)),
+        Happening::BuildEnded { command, duration_ms, problem } => match problem {
+            None => plain("built", format!("{} {}", took(*duration_ms), clean(command))),
+            Some(problem) => bad("build", format!("{} {}: {}", took(*duration_ms), clean(command), clean(problem))),
+        },
+        Happening::AgentJoined { name, path, rtt_us } => {
+            plain("joined", format!("{name} ({}, rtt {:.1} ms)", clean(path), *rtt_us as f64 / 1000.0))
+        }
+        Happening::AgentLost { name, reason } => bad("lost", format!("{name}: {}", clean(reason))),
+        Happening::ServiceReady { service, duration_ms } => plain("ready", format!("{} {service}", took(*duration_ms))),
+        Happening::ServiceEnded { service, how } => bad("ended", format!("{service}: {}", clean(how))),
+        Happening::StepEnded { step, ending, duration_ms, tries, why } => step_line(
+            style,
+            step,
+            &End { ending: *ending, duration_ms: *duration_ms, tries: *tries, why: why.as_deref() },
+        ),
+        Happening::TestEnded { test, verdict, duration_ms } => Some(worded(
+            style,
+            Tone::from(*verdict),
+            word_of(*verdict),
+            &format!("{} {}", took(*duration_ms), clean(test)),
+        )),
+        Happening::TestNotRun { test, why } => {
+            Some(worded(style, Tone::Warning, "NOT RUN", &format!("{}: {}", clean(test), clean(why))))
+        }
+        Happening::FaultBegan { fault, asked, agents, lasts_ms } => {
+            let at = agents.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            let how_long = lasts_ms.map_or_else(String::new, |lasts| format!(", for {:.1}s", lasts as f64 / 1000.0));
+            plain("fault", format!("{} began at {at}: {}{how_long}", clean(fault), clean(asked)))
+        }
+        Happening::FaultEnded(report) => Some(fault_line(style, report)),
+        Happening::Said { text } => plain("say", clean(text)),
+        Happening::Noted { text } => Some(worded(style, Tone::Warning, "note", &clean(text))),
+        Happening::Expected { .. }
+        | Happening::Initialized { .. }
+        | Happening::ServiceStarted { .. }
+        | Happening::Fact(_)
+        | Happening::TestBegan { .. }
+        | Happening::StepBegan(_)
+        | Happening::Collected { .. }
+        | Happening::Failure(_)
+        | Happening::RunEnded { .. } => None,
+    }
+}
+
+/// Of what agents report only links have lines; the rest is told when the run has made something of it.
+fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::LinkAcknowledged { from: peer } => {
+            Some(worded(style, Tone::Strong, "linked", &format!("{peer} to {}", clean(from))))
+        }
+        Fact::LinkSuspect { peer, reason } => {
+            let text = format!("{} to {peer} is suspect: {}", clean(from), clean(reason));
+            Some(worded(style, Tone::Warning, "link", &text))
+        }
+        Fact::Gap { lost } => {
+            Some(worded(style, Tone::Bad, "gap", &format!("{} could not keep {lost} events", clean(from))))
+        }
+        Fact::LinkOffered { .. }
+        | Fact::StepStarted { .. }
+        | Fact::StepEnded { .. }
+        | Fact::StubCalled(_)
+        | Fact::FaultBegan { .. }
+        | Fact::FaultEnded(_)
+        | Fact::LinkBytes { .. } => None,
+    }
+}
+
+fn fault_line(style: Style, report: &FaultReport) -> String {
+    let measured = if report.measured.is_empty() { "nothing".to_owned() } else { clean(&report.measured) };
+    let text = format!("{} ended: asked {}, measured {measured}", clean(&report.fault), clean(&report.asked));
+    match (report.effective, report.healed) {
+        (_, false) => worded(style, Tone::Bad, "fault", &format!("{text}; not confirmed as healed")),
+        (false, true) => worded(style, Tone::Warning, "fault", &text),
+        (true, true) => worded(style, Tone::Strong, "fault", &text),
+    }
+}
+
+/// How a step ended, for its line.
+struct End<'e> {
+    ending: Ending,
+    duration_ms: f64,
+    tries: u32,
+    why: Option<&'e str>,
+}
+
+fn step_line(style: Style, step: &StepInfo, end: &End<'_>) -> Option<String> {
+    let (word, tone) = match end.ending {
+        Ending::Skipped => ("SKIP", Tone::Warning),
+        // That a service is ready has a line of its own.
+        Ending::Pass if step.section == Section::Ready => return None,
+        ending => {
+            let verdict = ending.verdict()?;
+            let tone = if step.optional && verdict != Verdict::Pass { Tone::Warning } else { Tone::from(verdict) };
+            (word_of(verdict), tone)
+        }
+    };
+    let time = if end.ending == Ending::Skipped { "[        ]".to_owned() } else { took(end.duration_ms) };
+    let mut text = format!("{time} {}", place(step));
+    let id = step.id.as_deref().map(|id| format!("{}  ", clean(id))).unwrap_or_default();
+    text += &format!(" {id}{}", clean(&step.title));
+    if end.tries > 1 {
+        text += &format!(" ({} tries)", end.tries);
+    }
+    if step.optional && end.ending != Ending::Pass {
+        text += " (optional)";
+    }
+    if let Some(why) = end.why {
+        text += &format!(": {}", clean(why));
+    }
+    Some(worded(style, tone, word, &text))
+}
+
+/// `order-is-settled… 2/6`
+fn place(step: &StepInfo) -> String {
+    let test = clean(&step.key.test);
+    let test = match test.char_indices().nth(TEST_NAME) {
+        Some((end, _)) => format!("{}…", &test[..end]),
+        None => test,
+    };
+    let of = format!("{}/{}", step.number, step.of);
+    match step.section {
+        Section::Ready => "ready".to_owned(),
+        Section::Steps => format!("{test} {of}"),
+        Section::After => format!("{test} after {of}"),
+    }
+}
+
+fn word_of(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+        Verdict::Unknown => "UNKNOWN",
+        Verdict::Error => "ERROR",
+    }
+}
+
+#[cfg(test)]
+mod tests;
