@@ -1,5 +1,16 @@
-//! The user's side of meshproof: the plan language.
+//! What a person runs: the plan language, the run of a plan, the environment it runs in, and everything a person sees of it.
+//!
+//! `plan` reads a plan, `run` decides what happens, `coordinator` makes it happen over the mesh, `local` and `keeper` are the
+//! environment on this machine, `journal` keeps what happened, `progress` and `report` show it. Nothing here knows stubs or
+//! proxies, and only `local` and the keeper behind it know processes.
 
+pub mod cli;
+pub mod coordinator;
+pub mod journal;
+pub mod keeper;
+pub mod local;
 pub mod plan;
+pub mod progress;
 pub mod record;
+pub mod report;
 pub mod run;

@@ -1,0 +1,97 @@
+//! The command tree. Each command is a few lines that call the module of its name.
+
+mod check;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use meshproof_proto::verdict::Exit;
+
+/// Integration testing of distributed systems from inside: one plan, one binary, one verdict.
+#[derive(Debug, Parser)]
+#[command(name = "meshproof", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a plan and exit with its verdict.
+    Run(run::Args),
+    /// Say everything that is wrong with a plan; start nothing.
+    Check(check::Args),
+    /// Explain a diagnostic's code: `meshproof explain MP0107`.
+    Explain { code: String },
+    /// Act for one service; what runs beside it.
+    Agent(meshproof_agent::cli::Args),
+    /// Introduce the peers of a mesh to each other.
+    Signaling(meshproof_signaling::cli::Args),
+    /// Keep a local environment alive; started by `run`.
+    #[command(hide = true)]
+    Keep(crate::keeper::Args),
+}
+
+/// Parses the command line, runs the command, and gives the exit code. A bug of ours (a panic) exits with 70.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match std::panic::catch_unwind(|| dispatch(cli.command)) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(_) => ExitCode::from(Exit::Bug.code()),
+    }
+}
+
+fn dispatch(command: Command) -> Exit {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(&args),
+        Command::Explain { code } => check::explain(&code),
+        Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
+        Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
+        Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),
+    }
+}
+
+/// How many threads a runtime gets.
+#[derive(Clone, Copy)]
+enum Threads {
+    One,
+    Two,
+}
+
+/// Runs one of the processes behind a run.
+fn serve(threads: Threads, service: impl Future<Output = anyhow::Result<()>>) -> Exit {
+    log_to_stderr();
+    if let Err(error) = crate::keeper::die_with_parent() {
+        tracing::error!(%error, "cannot tie this process to its parent");
+        return Exit::MeshFailed;
+    }
+    match runtime(threads).block_on(service) {
+        Ok(()) => Exit::Passed,
+        Err(error) => {
+            eprintln!("meshproof: {error:#}");
+            Exit::MeshFailed
+        }
+    }
+}
+
+fn runtime(threads: Threads) -> tokio::runtime::Runtime {
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Two => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if matches!(threads, Threads::Two) {
+        builder.worker_threads(2);
+    }
+    builder.enable_all().build().expect("the operating system gives threads and timers")
+}
+
+/// Logs for whoever operates the process; `MESHPROOF_LOG` sets the level (`warn`, or `meshproof_mesh=debug`).
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,webrtc=error,rtc=error"));
+    let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // a second installation means that somebody else logs already
+    let _ = to_stderr.try_init();
+}

@@ -1,0 +1,47 @@
+//! Makes a run happen: builds, makes the environment, joins the mesh, and then carries orders out and answers in.
+//!
+//! What happens next is decided by [`crate::run::Run`], which is pure; here is the shell around it, with one loop that waits
+//! for agents, processes, signals and time. Everything that is said goes through the journal first. What lives here may know
+//! the mesh and the environment; it never decides about steps, and never knows stubs, proxies or processes.
+
+mod build;
+mod crew;
+mod driver;
+mod orders;
+mod outcome;
+mod ready;
+mod scribe;
+mod signals;
+mod teardown;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use meshproof_proto::id::RunId;
+use meshproof_proto::verdict::Exit;
+
+use crate::plan::{Plan, Source};
+use crate::progress::Mode;
+
+/// How to run a plan.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub run: RunId,
+    /// Absolute.
+    pub plan_dir: PathBuf,
+    /// Where reports go, absolute.
+    pub out: PathBuf,
+    pub mode: Mode,
+    pub seed: u64,
+}
+
+/// Runs a plan on this machine, from its build to the last process's end.
+pub async fn run(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> Exit {
+    match driver::Driver::new(plan, source, options) {
+        Ok(driver) => driver.drive().await,
+        Err(error) => {
+            eprintln!("meshproof: {error:#}");
+            Exit::MeshFailed
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Carries orders to agents and to the environment, and their answers back to the loop. Each is a task of its own, so that
+//! nobody waits for the slowest.
+
+use std::path::Path;
+
+use meshproof_proto::id::Name;
+use meshproof_proto::order::{FaultOrder, ReceiveOrder, StepKey, StepOrder};
+
+use super::crew::Caller;
+use super::driver::Driver;
+use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
+use crate::local::Collect;
+use crate::plan::model;
+use crate::run::{Input, Launch, LaunchFile, Output, StreamOrders};
+
+impl Driver {
+    /// Carries out one output of the run.
+    pub(super) async fn order(&mut self, output: Output) {
+        match output {
+            Output::Launch(launch) => self.launch(*launch).await,
+            Output::Order { agent, order } => {
+                let key = order.key.clone();
+                self.answer(&agent, refused(key), |caller| async move { start(&caller, &order).await });
+            }
+            Output::Stream(orders) => self.stream(*orders),
+            Output::Cancel { agent, key } => self.cancel(&agent, key),
+            Output::BeginFault { agent, serial, order } => self.begin_fault(agent, serial, *order),
+            Output::RenewFault { agent, order } => {
+                self.answer(&agent, |_| None, |caller| async move { begin(&caller, &order).await.map(|()| None) });
+            }
+            Output::HealFault { agent, serial, fault } => self.heal_fault(agent, serial, fault),
+            Output::Collect { key, artefacts } => self.collect(key, &artefacts).await,
+            Output::Record(_) | Output::TearDown | Output::Finished { .. } => {}
+        }
+    }
+
+    /// Runs `ask` beside the loop; what comes of it, or what its failure means, goes into the inbox.
+    fn answer<F, Answer>(&self, agent: &Name, failed: impl FnOnce(String) -> Option<Input> + Send + 'static, ask: F)
+    where
+        F: FnOnce(Caller) -> Answer,
+        Answer: Future<Output = Result<Option<Input>, String>> + Send + 'static,
+    {
+        let inbox = self.inbox_in.clone();
+        let asked = self.crew.caller(agent).map(ask);
+        tokio::spawn(async move {
+            let result = match asked {
+                Some(asked) => asked.await,
+                None => Err("the agent is gone".to_owned()),
+            };
+            if let Some(input) = result.unwrap_or_else(failed) {
+                let _ = inbox.send(input).await;
+            }
+        });
+    }
+
+    fn stream(&self, orders: StreamOrders) {
+        let StreamOrders { receiver, receive, sender, order } = orders;
+        let receiving = self.crew.caller(&receiver);
+        let key = order.key.clone();
+        self.answer(&sender, refused(key), |caller| async move {
+            let receiving = receiving.ok_or_else(|| format!("agent {receiver} is gone"))?;
+            receive_at(&receiving, receive).await.map_err(|reason| format!("agent {receiver}: {reason}"))?;
+            start(&caller, &order).await
+        });
+    }
+
+    fn cancel(&self, agent: &Name, key: StepKey) {
+        let authority = self.authority.clone();
+        self.answer(
+            agent,
+            |_| None,
+            |caller| async move {
+                let cancelled = caller.call(|client, context| {
+                    let (authority, key) = (authority.clone(), key.clone());
+                    async move { client.cancel(context, authority, key).await }
+                });
+                cancelled.await.map(|()| None).map_err(|error| error.to_string())
+            },
+        );
+    }
+
+    fn begin_fault(&self, agent: Name, serial: u64, order: FaultOrder) {
+        let fault = order.fault.clone();
+        let refused = {
+            let (agent, fault) = (agent.clone(), fault.clone());
+            move |reason| Some(Input::FaultRefused { agent, fault, serial, reason })
+        };
+        let active = Input::FaultActive { agent: agent.clone(), fault, serial };
+        self.answer(&agent, refused, |caller| async move { begin(&caller, &order).await.map(|()| Some(active)) });
+    }
+
+    fn heal_fault(&self, agent: Name, serial: u64, fault: String) {
+        let authority = self.authority.clone();
+        let refused = {
+            let agent = agent.clone();
+            move |reason| Some(Input::HealRefused { agent, serial, reason })
+        };
+        let who = agent.clone();
+        self.answer(&agent, refused, |caller| async move {
+            let healed = caller.call(|client, context| {
+                let (authority, fault) = (authority.clone(), fault.clone());
+                async move { client.heal_fault(context, authority, fault).await }
+            });
+            let report = healed.await.map_err(|error| error.to_string())?;
+            Ok(Some(Input::FaultHealed { agent: who, serial, report }))
+        });
+    }
+
+    /// The keeper answers at once, so the loop waits for it.
+    async fn launch(&mut self, launch: Launch) {
+        let service = launch.service.clone();
+        let started = match (start_service(launch, &self.options.plan_dir), &self.environment) {
+            (Ok(start), Some(environment)) => {
+                environment.start_service(start).await.map(|_| ()).map_err(|error| error.to_string())
+            }
+            (Ok(_), None) => Err("there is no environment".to_owned()),
+            (Err(reason), _) => Err(reason),
+        };
+        let input = match started {
+            Ok(()) => Input::ServiceStarted { service },
+            Err(reason) => Input::ServiceNotStarted { service, reason },
+        };
+        self.pending.push_back(input);
+    }
+
+    /// Copies what is there now; the end of the run copies everything once more.
+    async fn collect(&mut self, key: StepKey, artefacts: &[model::Artefact]) {
+        let mut files = Vec::new();
+        if artefacts.contains(&model::Artefact::Journal) {
+            files.push("events.jsonl".to_owned());
+        }
+        let mut collected = Ok(());
+        if artefacts.contains(&model::Artefact::Logs)
+            && let Some(environment) = &self.environment
+        {
+            files.push("logs/".to_owned());
+            let copied = environment.collect(&self.options.out, Collect::Logs).await;
+            collected = copied.map_err(|error| error.to_string());
+        }
+        self.pending.push_back(Input::Collected { key, files: collected.map(|()| files) });
+    }
+}
+
+fn refused(key: StepKey) -> impl FnOnce(String) -> Option<Input> + Send + 'static {
+    move |reason| Some(Input::StepRefused { key, reason })
+}
+
+async fn start(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, String> {
+    let started = caller.call(|client, context| {
+        let order = Box::new(order.clone());
+        async move { client.start(context, order).await }
+    });
+    started.await.map(|()| None).map_err(|error| error.to_string())
+}
+
+async fn receive_at(caller: &Caller, order: ReceiveOrder) -> Result<(), String> {
+    let ready = caller.call(|client, context| {
+        let order = Box::new(order.clone());
+        async move { client.receive(context, order).await }
+    });
+    ready.await.map_err(|error| error.to_string())
+}
+
+async fn begin(caller: &Caller, order: &FaultOrder) -> Result<(), String> {
+    let began = caller.call(|client, context| {
+        let order = Box::new(order.clone());
+        async move { client.begin_fault(context, order).await }
+    });
+    began.await.map_err(|error| error.to_string())
+}
+
+/// The keeper's order from the run's. A program whose path has a slash is looked for beside the plan.
+fn start_service(launch: Launch, plan_dir: &Path) -> Result<StartService, String> {
+    let beside_plan = |mut argv: Vec<String>| {
+        if let Some(program) = argv.first_mut().filter(|program| program.contains('/')) {
+            *program = plan_dir.join(&*program).to_string_lossy().into_owned();
+        }
+        argv
+    };
+    let file = |(path, content): (String, LaunchFile)| match content {
+        LaunchFile::Text(text) => Ok(File { path, content: text.into_bytes() }),
+        LaunchFile::CopyOf(from) => {
+            let from = plan_dir.join(from);
+            let content = std::fs::read(&from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
+            Ok(File { path, content })
+        }
+    };
+    let signal = match launch.stop_signal {
+        model::StopSignal::Term => StopSignal::Term,
+        model::StopSignal::Int => StopSignal::Int,
+        model::StopSignal::Quit => StopSignal::Quit,
+        model::StopSignal::Hup => StopSignal::Hup,
+        model::StopSignal::Kill => StopSignal::Kill,
+    };
+    let grace_ms = u64::try_from(launch.stop_grace.as_millis()).unwrap_or(u64::MAX);
+    Ok(StartService {
+        name: launch.service,
+        processes: launch.processes.into_iter().map(beside_plan).collect(),
+        env: launch.env.into_iter().collect(),
+        files: launch.files.into_iter().map(file).collect::<Result<_, String>>()?,
+        stop: StopWish { signal, grace_ms },
+    })
+}

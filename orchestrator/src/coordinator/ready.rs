@@ -1,0 +1,215 @@
+//! From nothing to a mesh of agents with their orders: keeper, signaling, joining, linking, initializing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use meshproof_mesh::rtc::{PathKind, RtcConfig};
+use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
+use meshproof_proto::id::Name;
+use meshproof_proto::identity::Role;
+use meshproof_proto::order::{Initialize, Initialized, TunnelOrder};
+
+use super::crew::{CallError, Caller};
+use super::driver::Driver;
+use super::outcome::Broken;
+use crate::local::{self, LocalEnvironment, Notice, PortWish, Spec, What, Wishes};
+use crate::plan::compiled::{Endpoint, Tunnel};
+use crate::record::Happening;
+use crate::run::{Place, Setting, early_scope};
+
+/// From the agents' start until all have joined and are linked. Their processes start in well under a second.
+const JOIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// The mesh of a run that has no mesh of its own.
+const MESH: &str = "local";
+
+impl Driver {
+    /// Makes everything that the plan's services need; gives what is known then.
+    pub(super) async fn make_ready(&mut self) -> Result<Setting, Broken> {
+        let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
+        let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
+        let spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services.clone())?;
+        let (environment, notices) = LocalEnvironment::start(spec).await?;
+        let environment = self.environment.insert(environment);
+        self.notices = Some(notices);
+        let config = MeshConfig {
+            mesh: mesh_name,
+            name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
+            token: environment.token().clone(),
+            signaling: vec![environment.signaling().to_owned()],
+            rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+        };
+        let (mesh, events) =
+            Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))?;
+        self.mesh = Some(mesh);
+        self.mesh_events = Some(events);
+        let places = self.allot().await?;
+        self.gather(services.into_iter().collect()).await?;
+        let initialized = self.initialize(&places).await?;
+        Ok(setting(places, initialized))
+    }
+
+    async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
+        let wishes = self.plan.services.iter().map(|service| {
+            let wish = |number: Option<u16>| number.map_or(PortWish::Dynamic, PortWish::Fixed);
+            let ports = service.ports.iter().map(|port| (port.name.clone(), wish(port.number))).collect();
+            let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
+            (service.name.clone(), Wishes { ports, logs })
+        });
+        let wishes = wishes.collect();
+        let environment = self.environment.as_mut().ok_or_else(|| Broken::because("there is no environment"))?;
+        Ok(environment.allot(wishes).await?)
+    }
+
+    /// Waits until every agent has joined and is linked, and says how.
+    async fn gather(&mut self, mut missing: BTreeSet<Name>) -> Result<(), Broken> {
+        let deadline = tokio::time::sleep(JOIN_WITHIN);
+        tokio::pin!(deadline);
+        while !missing.is_empty() {
+            let (Some(events), Some(notices)) = (self.mesh_events.as_mut(), self.notices.as_mut()) else {
+                return Err(Broken::because("there is no mesh"));
+            };
+            tokio::select! {
+                Some(event) = events.recv() => {
+                    if let Some(name) = self.gathered(event).await? {
+                        missing.remove(&name);
+                    }
+                }
+                Some(notice) = notices.recv() => early_end(notice)?,
+                () = &mut deadline => {
+                    let names: Vec<&str> = missing.iter().map(Name::as_str).collect();
+                    return Err(Broken::because(format!(
+                        "no link to {} within {JOIN_WITHIN:?}; see agent.log in the kept logs", names.join(", ")
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn gathered(&mut self, event: MeshEvent) -> Result<Option<Name>, Broken> {
+        match event {
+            MeshEvent::PeerJoined(identity) if identity.role == Role::Agent => {
+                self.crew.seat(identity.name, identity.peer);
+                if let Some(mesh) = &self.mesh {
+                    mesh.connect(identity.peer).await;
+                }
+                Ok(None)
+            }
+            MeshEvent::LinkUp(up) => self.greet(up).await,
+            MeshEvent::SignalingRefused { reason, .. } => {
+                Err(Broken::because(format!("signaling refused us: {reason}")))
+            }
+            MeshEvent::SignalingUp { .. }
+            | MeshEvent::SignalingDown { .. }
+            | MeshEvent::PeerJoined(_)
+            | MeshEvent::PeerLeft(_)
+            | MeshEvent::Offered { .. }
+            | MeshEvent::Acknowledged { .. }
+            | MeshEvent::LinkSuspect { .. }
+            | MeshEvent::LinkLost { .. }
+            | MeshEvent::Events { .. }
+            | MeshEvent::Stream { .. } => Ok(None),
+        }
+    }
+
+    /// A link is up: measure it and say so.
+    async fn greet(&mut self, up: LinkUp) -> Result<Option<Name>, Broken> {
+        let path = match up.path.map(|path| path.kind) {
+            Some(PathKind::Turn) => "turn",
+            Some(PathKind::Direct) | None => "direct",
+        };
+        let Some(name) = self.crew.linked(up) else { return Ok(None) };
+        let Some(caller) = self.crew.caller(&name) else { return Ok(None) };
+        let rtt = round_trip(&caller).await.map_err(|error| Broken::because(format!("agent {name}: {error}")))?;
+        let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        self.scribe.say(Happening::AgentJoined { name: name.clone(), path: path.to_owned(), rtt_us })?;
+        Ok(Some(name))
+    }
+
+    async fn initialize(
+        &mut self,
+        places: &BTreeMap<Name, local::Place>,
+    ) -> Result<BTreeMap<Name, Initialized>, Broken> {
+        let calls = self.crew.callers().into_iter().map(|(name, caller)| {
+            let order = self.initialize_order(&name, places);
+            async move {
+                let answer = caller
+                    .call(|client, context| {
+                        let order = Box::new(order.clone());
+                        async move { client.initialize(context, order).await }
+                    })
+                    .await;
+                match answer {
+                    Ok(initialized) => Ok((name, initialized)),
+                    Err(error) => Err(Broken::because(format!("agent {name} did not initialize: {error}"))),
+                }
+            }
+        });
+        let initialized: BTreeMap<Name, Initialized> = try_join_all(calls).await?.into_iter().collect();
+        for agent in initialized.keys() {
+            self.scribe.say(Happening::Initialized { agent: agent.clone() })?;
+        }
+        Ok(initialized)
+    }
+
+    fn initialize_order(&self, agent: &Name, places: &BTreeMap<Name, local::Place>) -> Initialize {
+        let scope = early_scope(&self.plan, &self.options.plan_dir.to_string_lossy());
+        let stubs = self.plan.stubs.iter().filter(|stub| stub.at == *agent);
+        let tunnels = self.plan.tunnels.iter().filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
+        let order = |tunnel: &Tunnel| TunnelOrder { to: tunnel.to.service.clone(), port: tunnel.to.port.clone() };
+        Initialize {
+            authority: self.authority.clone(),
+            roster: self.crew.roster(),
+            service: places.get(agent).map(|place| place.service.clone()).unwrap_or_default(),
+            stubs: stubs.map(|stub| stub.resolved(&scope)).collect(),
+            tunnels: tunnels.map(order).collect(),
+            seed: self.options.seed,
+        }
+    }
+}
+
+/// The best of three: what the link can do, not what the machine was busy with.
+async fn round_trip(caller: &Caller) -> Result<Duration, CallError> {
+    let mut best = Duration::MAX;
+    for number in 0..3 {
+        let began = Instant::now();
+        caller.call(|client, context| async move { Ok(Ok(client.ping(context, number).await?)) }).await?;
+        best = best.min(began.elapsed());
+    }
+    Ok(best)
+}
+
+/// Something ended before it was of use.
+fn early_end(notice: Notice) -> Result<(), Broken> {
+    match notice {
+        Notice::ProcessExited(exited) => match exited.what {
+            What::Agent { .. } | What::Signaling => {
+                Err(Broken::because(format!("{} ended early: {}", exited.what, exited.exit)))
+            }
+            What::Service { .. } => Ok(()),
+        },
+        Notice::Ending { reason } => Err(Broken::because(format!("the keeper ends the environment: {reason}"))),
+    }
+}
+
+/// Puts together what environment and agents said.
+fn setting(places: BTreeMap<Name, local::Place>, initialized: BTreeMap<Name, Initialized>) -> Setting {
+    let mut setting = Setting::default();
+    for (name, place) in places {
+        let dir = place.dir.to_string_lossy().into_owned();
+        setting.places.insert(name, Place { dir, ports: place.service.ports });
+    }
+    for (at, answer) in initialized {
+        setting.stubs.extend(answer.stubs);
+        for (to, address) in answer.tunnels {
+            let Some((service, port)) = to.split_once('.') else { continue };
+            let Ok(service) = service.parse() else { continue };
+            let to = Endpoint { service, port: port.to_owned() };
+            setting.addresses.insert(Tunnel { at: at.clone(), to }, address);
+        }
+    }
+    setting
+}

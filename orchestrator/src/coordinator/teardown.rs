@@ -1,0 +1,104 @@
+//! Ends everything that was started, beside the loop, which goes on taking the agents' last events.
+
+use std::time::Duration;
+
+use meshproof_mesh::Mesh;
+use meshproof_proto::id::Name;
+use meshproof_proto::order::Authority;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Options;
+use super::crew::Caller;
+use super::driver::Driver;
+use crate::local::{Collect, How, LocalEnvironment, Stopped};
+use crate::run::Input;
+
+/// An agent's part of the end: faults healed, stubs and tunnels closed, events delivered.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often an agent is asked whether its events were all acknowledged.
+const DRAIN_EVERY: Duration = Duration::from_millis(10);
+
+struct Teardown {
+    agents: Vec<(Name, Caller)>,
+    authority: Authority,
+    environment: Option<LocalEnvironment>,
+    options: Options,
+    keep: Collect,
+    inbox: mpsc::Sender<Input>,
+}
+
+impl Driver {
+    /// Begins the end. Answered by `TornDown`.
+    pub(super) fn tear_down(&mut self) {
+        if self.teardown.is_some() {
+            return;
+        }
+        let teardown = Teardown {
+            agents: self.crew.callers(),
+            authority: self.authority.clone(),
+            environment: self.environment.take(),
+            options: self.options.clone(),
+            keep: if self.failed { Collect::Everything } else { Collect::Logs },
+            inbox: self.inbox_in.clone(),
+        };
+        let mesh = self.mesh.clone();
+        self.teardown = Some(tokio::spawn(teardown.run(mesh)));
+    }
+}
+
+impl Teardown {
+    async fn run(mut self, mesh: Option<Mesh>) {
+        let mut problems = Vec::new();
+        let finishing = self.agents.drain(..).map(|(name, caller)| finish(name, caller, self.authority.clone()));
+        for problem in futures::future::join_all(finishing).await {
+            problems.extend(problem);
+        }
+        drop(mesh);
+        if let Some(environment) = self.environment.take() {
+            problems.extend(end(environment, &self.options, self.keep).await);
+        }
+        let _ = self.inbox.send(Input::TornDown { problems }).await;
+    }
+}
+
+/// One agent's end; gives what went wrong.
+async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<String> {
+    let finishing = async {
+        let finished = caller.call(|client, context| {
+            let authority = authority.clone();
+            async move { client.finish(context, authority).await }
+        });
+        finished.await.map_err(|error| error.to_string())?;
+        loop {
+            let status = caller.call(|client, context| async move { client.status(context).await });
+            match status.await {
+                Ok(status) if status.events_unacked == 0 => return Ok(()),
+                Ok(_) => tokio::time::sleep(DRAIN_EVERY).await,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    };
+    match timeout(FINISH_WITHIN, finishing).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("agent {name} did not finish: {error}")),
+        Err(_) => Some(format!("agent {name} did not finish within {FINISH_WITHIN:?}")),
+    }
+}
+
+/// Services first, so that their last words are in the logs; then everything else.
+async fn end(environment: LocalEnvironment, options: &Options, keep: Collect) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(error) = environment.stop(Stopped::Services, How::Asking).await {
+        problems.push(error.to_string());
+    }
+    if let Err(error) = environment.collect(&options.out, keep).await {
+        problems.push(error.to_string());
+    }
+    match environment.end().await {
+        Ok(report) => problems.extend(report.wrong_services().map(ToString::to_string)),
+        Err(error) => problems.push(error.to_string()),
+    }
+    problems
+}
