@@ -31,4 +31,4 @@ pub use machine::Run;
 pub use scope::early_scope;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

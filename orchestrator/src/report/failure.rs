@@ -84,4 +84,30 @@ fn add(text: &mut String, line: &str) {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::plan::Diagnostics;
+    use crate::record::PlanPlace;
+    use meshproof_proto::event::Evidence;
+    use meshproof_proto::verdict::Verdict;
+
+    #[test]
+    fn long_evidence_and_long_expectations_are_cut_where_they_would_push_the_rest_away() {
+        let source = Source::new("plan.yaml", "a: 1\nb: 2\n", &Diagnostics::default());
+        let text: String = (0..100).map(|line| format!("line {line}\n")).collect();
+        let failure = FailureRecord {
+            verdict: Verdict::Fail,
+            test: Some("t".to_owned()),
+            step: None,
+            place: Some(PlanPlace { file: "plan.yaml".to_owned(), line: 2, column: 4, span: (8, 9) }),
+            title: "x".to_owned(),
+            expected: Some("y".repeat(200)),
+            actual: None,
+            evidence: vec![Evidence { title: "log".to_owned(), text }],
+        };
+        let block = block(&source, &failure, Style::Plain);
+        assert!(block.contains("plan.yaml:2:4") && block.contains("    | line 39\n    | … 60 more lines"), "{block}");
+        assert!(block.contains(&format!("`-- expected {}…", "y".repeat(UNDER_CARET - 9))), "{block}");
+        assert!(block.contains(&format!("  expected  {}\n", "y".repeat(200))), "{block}");
+    }
+}

@@ -4,4 +4,4 @@ mod faults;
 mod losses;
 mod ordinary;
 mod property;
-mod world;
+pub(crate) mod world;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::event::{Fact, Outcome, StepResult};
+use meshproof_proto::event::{Evidence, Fact, Outcome, StepResult};
 use meshproof_proto::id::{Digest, Name, RunId, Term};
 use meshproof_proto::order::{Authority, FaultReport, StepKey};
 use meshproof_proto::verdict::{Exit, Verdict};
@@ -15,7 +15,7 @@ use crate::record::{Ending, FailureRecord, Happening};
 use crate::run::{Input, Output, Place, Run, Setting, Setup};
 
 /// Two services; a stub beside the first, a fault on it and one between both.
-pub(super) const PLAN: &str = r#"meshproof: 1
+pub(crate) const PLAN: &str = r#"meshproof: 1
 plan: p
 services:
   shop:
@@ -59,29 +59,31 @@ tests:
         expect: { records: 3 }
 "#;
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
 /// The machine, what it gave, and how the world answers.
-pub(super) struct World {
-    pub(super) run: Run,
-    pub(super) now: Instant,
-    pub(super) records: Vec<Happening>,
+pub(crate) struct World {
+    pub(crate) run: Run,
+    pub(crate) now: Instant,
+    pub(crate) records: Vec<Happening>,
     /// Everything but records, in order.
-    pub(super) outputs: Vec<Output>,
-    pub(super) inbox: VecDeque<Input>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) inbox: VecDeque<Input>,
     /// Other outcomes than ok, by `test/step`.
-    pub(super) outcomes: BTreeMap<String, Outcome>,
+    pub(crate) outcomes: BTreeMap<String, Outcome>,
     /// Other reports than good ones, by fault.
-    pub(super) reports: BTreeMap<String, FaultReport>,
+    pub(crate) reports: BTreeMap<String, FaultReport>,
     /// Outputs for which this says so are not answered.
-    pub(super) silent: fn(&Output) -> bool,
-    pub(super) finished: Option<(Verdict, Exit)>,
+    pub(crate) silent: fn(&Output) -> bool,
+    pub(crate) finished: Option<(Verdict, Exit)>,
+    /// What agents saw of steps that are not ok.
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 impl World {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let checked = check("plan.yaml", text.as_bytes(), &Inputs { dir: "/plans".to_owned(), ..Inputs::default() });
         let plan = checked.plan.unwrap_or_else(|mistakes| {
             panic!("{}", mistakes.render(&checked.source, crate::plan::Look::Plain));
@@ -89,7 +91,7 @@ impl World {
         Self::of(Arc::new(plan), Arc::new(checked.source))
     }
 
-    pub(super) fn of(plan: Arc<Plan>, source: Arc<Source>) -> Self {
+    pub(crate) fn of(plan: Arc<Plan>, source: Arc<Source>) -> Self {
         let now = Instant::now();
         let authority = Authority { run: RunId("r1".to_owned()), term: Term(1), plan: Digest::of(b"") };
         let setup = Setup { authority, seed: 1, plan_dir: "/plans".to_owned() };
@@ -104,11 +106,16 @@ impl World {
             reports: BTreeMap::new(),
             silent: |_| false,
             finished: None,
+            evidence: Vec::new(),
         }
     }
 
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.run.source)
+    }
+
     /// Runs to the end, letting time pass only when there is nothing else.
-    pub(super) fn play(mut self) -> Self {
+    pub(crate) fn play(mut self) -> Self {
         while self.finished.is_none() {
             self.step();
         }
@@ -117,7 +124,7 @@ impl World {
     }
 
     /// Runs until the machine has given this, which the world has not answered yet.
-    pub(super) fn play_until(mut self, found: impl Fn(&Output) -> bool) -> Self {
+    pub(crate) fn play_until(mut self, found: impl Fn(&Output) -> bool) -> Self {
         while !self.outputs.iter().any(&found) {
             assert!(self.finished.is_none(), "the run ended before that: {:?}", self.records.last());
             self.step();
@@ -126,7 +133,7 @@ impl World {
     }
 
     /// One input or one timeout.
-    pub(super) fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.collect();
         match self.inbox.pop_front() {
             Some(input) => self.run.handle(input, self.now),
@@ -140,7 +147,7 @@ impl World {
         self.collect();
     }
 
-    pub(super) fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         while let Some(output) = self.run.poll_output() {
             match output {
                 Output::Record(what) => self.records.push(what),
@@ -156,7 +163,7 @@ impl World {
         }
     }
 
-    pub(super) fn answers(&self, output: &Output) -> Vec<Input> {
+    pub(crate) fn answers(&self, output: &Output) -> Vec<Input> {
         match output {
             Output::Launch(launch) => vec![Input::ServiceStarted { service: launch.service.clone() }],
             Output::Order { agent, order } => vec![self.ended(agent, &order.key, order.saves.first())],
@@ -183,21 +190,17 @@ impl World {
     fn ended(&self, agent: &Name, key: &StepKey, save: Option<&meshproof_proto::order::Save>) -> Input {
         let outcome = self.outcomes.get(&format!("{}/{}", key.test, key.step)).cloned().unwrap_or(Outcome::Ok);
         let saved = save.filter(|_| outcome == Outcome::Ok).map(|save| (save.name.clone(), "\"o-1\"".to_owned()));
-        let result = StepResult {
-            outcome,
-            duration_ms: 1.0,
-            tries: 1,
-            saved: saved.into_iter().collect(),
-            evidence: Vec::new(),
-        };
+        let evidence = if outcome == Outcome::Ok { Vec::new() } else { self.evidence.clone() };
+        let saved = saved.into_iter().collect();
+        let result = StepResult { outcome, duration_ms: 1.0, tries: 1, saved, evidence };
         Input::Fact { agent: agent.clone(), fact: Fact::StepEnded { key: key.clone(), result } }
     }
 
-    pub(super) fn report(&self, fault: &str) -> FaultReport {
+    pub(crate) fn report(&self, fault: &str) -> FaultReport {
         self.reports.get(fault).cloned().unwrap_or_else(|| good_report(fault))
     }
 
-    pub(super) fn ending(&self, test: &str, step: &str) -> Option<Ending> {
+    pub(crate) fn ending(&self, test: &str, step: &str) -> Option<Ending> {
         self.records.iter().find_map(|record| match record {
             Happening::StepEnded { step: info, ending, .. } if info.key.test == test && info.key.step == step => {
                 Some(*ending)
@@ -206,7 +209,7 @@ impl World {
         })
     }
 
-    pub(super) fn failures(&self) -> Vec<&FailureRecord> {
+    pub(crate) fn failures(&self) -> Vec<&FailureRecord> {
         let failures = self.records.iter().filter_map(|record| match record {
             Happening::Failure(failure) => Some(failure.as_ref()),
             _ => None,
@@ -215,12 +218,12 @@ impl World {
     }
 
     /// `line: title` of every failure.
-    pub(super) fn blamed(&self) -> Vec<(usize, &str)> {
+    pub(crate) fn blamed(&self) -> Vec<(usize, &str)> {
         let failures = self.failures().into_iter();
         failures.map(|failure| (failure.place.as_ref().map_or(0, |place| place.line), failure.title.as_str())).collect()
     }
 
-    pub(super) fn verdict_of(&self, test: &str) -> Option<Verdict> {
+    pub(crate) fn verdict_of(&self, test: &str) -> Option<Verdict> {
         self.records.iter().find_map(|record| match record {
             Happening::TestEnded { test: id, verdict, .. } if id == test => Some(*verdict),
             _ => None,
@@ -228,7 +231,7 @@ impl World {
     }
 }
 
-pub(super) fn good_report(fault: &str) -> FaultReport {
+pub(crate) fn good_report(fault: &str) -> FaultReport {
     FaultReport {
         fault: fault.to_owned(),
         asked: "latency 800ms".to_owned(),
@@ -240,7 +243,7 @@ pub(super) fn good_report(fault: &str) -> FaultReport {
 }
 
 /// The line of the plan that has this text, from 1.
-pub(super) fn line(text: &str) -> usize {
+pub(crate) fn line(text: &str) -> usize {
     PLAN.lines().position(|line| line.contains(text)).expect("a line of the plan") + 1
 }
 
@@ -257,4 +260,4 @@ fn setting(plan: &Plan) -> Setting {
     }
 }
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
