@@ -136,6 +136,8 @@ pub enum Happening {
     },
     FaultBegan {
         fault: String,
+        /// What it disturbs: `stub payments`, `traffic shop <-> ledger`.
+        target: String,
         asked: String,
         agents: Vec<Name>,
         /// Ends by itself after this; none: when it is healed.

@@ -115,10 +115,9 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
         Happening::TestNotRun { test, why } => {
             Some(worded(style, Tone::Warning, "NOT RUN", &format!("{}: {}", clean(test), clean(why))))
         }
-        Happening::FaultBegan { fault, asked, agents, lasts_ms } => {
-            let at = agents.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        Happening::FaultBegan { fault, target, asked, lasts_ms, .. } => {
             let how_long = lasts_ms.map_or_else(String::new, |lasts| format!(", for {:.1}s", lasts as f64 / 1000.0));
-            plain("fault", format!("{} began at {at}: {}{how_long}", clean(fault), clean(asked)))
+            plain("fault", format!("{} began: {} on {}{how_long}", clean(fault), clean(asked), clean(target)))
         }
         Happening::FaultEnded(report) => Some(fault_line(style, report)),
         Happening::Said { text } => plain("say", clean(text)),

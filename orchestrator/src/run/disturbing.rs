@@ -65,10 +65,15 @@ impl Run {
 
     pub(super) fn fault_active(&mut self, agent: &Name, serial: u64) {
         let Some(fault) = self.faults.began(agent, serial) else { return };
-        let (name, asked, lasts, key) = (fault.name.clone(), fault.asked.clone(), fault.lasts, fault.info.key.clone());
-        let agents = fault.parts.keys().cloned().collect();
-        let lasts_ms = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
-        self.record(Happening::FaultBegan { fault: name, asked, agents, lasts_ms });
+        let key = fault.info.key.clone();
+        let began = Happening::FaultBegan {
+            fault: fault.name.clone(),
+            target: fault.target.clone(),
+            asked: fault.asked.clone(),
+            agents: fault.parts.keys().cloned().collect(),
+            lasts_ms: fault.lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
+        };
+        self.record(began);
         if let Some(running) = self.take_running(&key, |running| running.wait == Wait::Active(serial)) {
             let ending = self.end_step(&running, Ending::Pass, None);
             self.after_step(&running, ending);

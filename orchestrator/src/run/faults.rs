@@ -1,4 +1,4 @@
-//! The faults of a run: each has a part at one or two agents, a lease, and reports from all of its parts.
+//! The faults of a run: each has parts at agents, a lease, and reports from all of its parts.
 //!
 //! A fault may begin again in a later test under the same name, while the event that tells its former end is still under
 //! way. So every begin has a serial number, and the events of an agent, which come in order and exactly once, are counted off
@@ -31,6 +31,8 @@ pub(super) struct Active {
     pub(super) name: String,
     pub(super) spot: Spot,
     pub(super) info: StepInfo,
+    /// For people.
+    pub(super) target: String,
     pub(super) asked: String,
     /// Ends by itself after this; none: when it is healed.
     pub(super) lasts: Option<Duration>,
@@ -72,18 +74,23 @@ impl Part {
     }
 }
 
-/// The agents that make a fault, and what each disturbs. Traffic between two services may go through tunnels at either end.
+/// The agents that make a fault, and what each disturbs. Traffic between two services passes the agents of both, each of
+/// which can disturb either direction; so one is enough, and two would disturb it twice.
 pub(super) fn parts(fault: &Fault) -> Vec<(Name, FaultTarget)> {
-    let own = (fault.at.clone(), fault.target.clone());
+    vec![(fault.at.clone(), fault.target.clone())]
+}
+
+/// `stub payments`, `traffic shop <-> ledger`
+fn target_of(fault: &Fault) -> String {
     match &fault.target {
-        FaultTarget::Stub { .. } => vec![own],
+        FaultTarget::Stub { stub } => format!("stub {stub}"),
         FaultTarget::Traffic { peer, direction } => {
-            let direction = match direction {
-                Direction::Outgoing => Direction::Incoming,
-                Direction::Incoming => Direction::Outgoing,
-                Direction::Both => Direction::Both,
+            let arrow = match direction {
+                Direction::Outgoing => "->",
+                Direction::Incoming => "<-",
+                Direction::Both => "<->",
             };
-            vec![own, (peer.clone(), FaultTarget::Traffic { peer: fault.at.clone(), direction })]
+            format!("traffic {} {arrow} {peer}", fault.at)
         }
     }
 }
@@ -108,6 +115,7 @@ impl Faults {
             name: fault.name.clone(),
             spot: opening.spot,
             info: opening.info,
+            target: target_of(fault),
             asked: fault.shape.to_string(),
             lasts: opening.lasts,
             parts: agents.iter().map(|agent| (agent.clone(), Part::Beginning)).collect(),

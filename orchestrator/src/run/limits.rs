@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-/// How much later than its own bound a step's result may come: the way over the mesh, a link that is replaced meanwhile (two
-/// seconds of silence and a handshake), a journal on a slow disk.
-pub const RESULT_MARGIN: Duration = Duration::from_secs(10);
+use meshproof_proto::limits::LINK_LOST;
+
+/// How much later than its own bound a step's result may come. A link that is away for less heals and brings the result; one
+/// that is away for longer makes the agent lost, which says more.
+pub const RESULT_MARGIN: Duration = LINK_LOST.saturating_add(Duration::from_secs(5));
 
 /// From the cancelling of a step to its end. What takes longer is left behind; its test has failed already.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// From asking for a fault's end to its report: an agent verifies by traffic, or by a probe of its own.
-pub const HEAL_DEADLINE: Duration = Duration::from_secs(20);
+/// From asking for a fault's end to its report: an agent measures and verifies in seconds, over a link that may be away first.
+pub const HEAL_DEADLINE: Duration = LINK_LOST.saturating_add(Duration::from_secs(15));
 
 /// A lease is renewed after this part of it, so that two renewals may be lost.
 pub const RENEWALS_PER_LEASE: u32 = 3;

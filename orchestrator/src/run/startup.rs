@@ -214,7 +214,8 @@ impl Run {
 
     /// The environment could not be made, or broke.
     pub(super) fn broken(&mut self, what: String, at: Option<Span>, evidence: Vec<Evidence>) {
-        if matches!(self.phase, Phase::Over) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Over) {
+            // It is being ended anyway; what does not end well is told by the teardown.
             return;
         }
         self.fail(Verdict::Error, Blame { evidence, ..Blame::new(at, &what) });

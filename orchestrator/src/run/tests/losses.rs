@@ -46,13 +46,13 @@ fn an_agent_lost_while_another_acts_ends_the_run_too() {
 fn a_result_that_never_comes_is_an_error_that_names_who_is_missing() {
     let world = at_the_order().play();
     assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
-    assert_eq!(world.blamed(), [(line("http: { post"), "no result from agent `shop` after 40s")]);
+    assert_eq!(world.blamed(), [(line("http: { post"), "no result from agent `shop` after 65s")]);
     assert!(world.outputs.iter().any(|output| matches!(output, Output::Cancel { .. })));
 }
 
 #[test]
 fn a_test_that_takes_too_long_fails_at_the_step_that_ran() {
-    let text = PLAN.replace("timeout: 60s", "timeout: 7s");
+    let text = PLAN.replace("timeout: 90s", "timeout: 7s");
     let mut world = World::new(&text);
     world.silent = |output| is_step(output, "one", "1");
     let world = world.play();

@@ -32,7 +32,7 @@ faults:
   cut: { traffic: shop <-> ledger, loss: 100% }
 tests:
   - id: one
-    timeout: 60s
+    timeout: 90s
     steps:
       - fault: slow
         prove: 15%
