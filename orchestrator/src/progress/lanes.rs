@@ -55,8 +55,8 @@ impl Lanes {
     }
 
     fn add(&mut self, agent: &Name) {
-        let lane = self.all.add(ProgressBar::new_spinner());
-        lane.set_prefix(agent.to_string());
+        let idle = ProgressBar::new_spinner().with_style(resting()).with_prefix(agent.to_string());
+        let lane = self.all.add(idle);
         rest(&lane);
         if let Some(former) = self.lanes.insert(agent.clone(), lane) {
             former.finish_and_clear();
@@ -82,8 +82,12 @@ impl Drop for Lanes {
 
 fn rest(lane: &ProgressBar) {
     lane.disable_steady_tick();
-    lane.set_style(styled("{prefix:>9} -"));
+    lane.set_style(resting());
     lane.tick();
+}
+
+fn resting() -> ProgressStyle {
+    styled("{prefix:>9} -")
 }
 
 fn busy(style: Style) -> ProgressStyle {
