@@ -25,6 +25,9 @@ enum ReadError {
     Refused(String),
     #[error("the link is gone")]
     LinkGone,
+    /// Closing at once tells the peer that its goodbye arrived.
+    #[error("the peer left")]
+    Left,
 }
 
 /// Reads until the connection ends; gives the reason.
@@ -93,7 +96,10 @@ impl Reader<'_> {
             }
             ControlFrame::BeatAnswer(number) => self.tell(Told::Answered { number }).await,
             ControlFrame::Signal(signal) => self.tell(Told::Signal(signal)).await,
-            ControlFrame::Bye => self.tell(Told::Bye).await,
+            ControlFrame::Bye => {
+                self.tell(Told::Bye).await?;
+                Err(ReadError::Left)
+            }
             ControlFrame::Refuse(reason) => Err(ReadError::Refused(reason)),
             ControlFrame::Hello(_) | ControlFrame::Proof(_) => Err(ReadError::Misplaced),
         }
