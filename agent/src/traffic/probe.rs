@@ -37,10 +37,11 @@ async fn there_and_back(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> i
     Err(io::Error::new(io::ErrorKind::InvalidData, "the probe came back changed"))
 }
 
-/// The other end: sends a probe back.
+/// The other end: sends a probe back. It reads up to the end: a stream that is dropped before its end was read is reset, and
+/// the reset overtakes the answer.
 pub async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut bytes = Vec::new();
-    (&mut stream).take(PROBE.len() as u64).read_to_end(&mut bytes).await?;
+    (&mut stream).take(PROBE.len() as u64 + 1).read_to_end(&mut bytes).await?;
     stream.write_all(&bytes).await?;
     stream.shutdown().await
 }
