@@ -1,0 +1,91 @@
+//! SIGKILL for one of ours in the middle of a run: it never hangs, never passes, and never leaves anything.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::journal::Journal;
+use crate::processes::{self, Process, Watch};
+use crate::scene::{CHECKOUT, Scene};
+use crate::session::{Ended, Session, Shown};
+
+/// Far below the plan's own timeouts.
+const SOON: Duration = Duration::from_secs(15);
+
+/// The orphan grace of the test that waits for it.
+const GRACE: Duration = Duration::from_secs(1);
+
+fn kill(process: &Process) {
+    let pid = Pid::from_raw(process.pid).expect("a process id is not 0");
+    kill_process(pid, Signal::KILL).expect("it runs");
+}
+
+/// A run whose cut is on, and its processes.
+fn in_the_middle(scene: &Scene) -> (Session, Vec<Process>) {
+    let mut command = scene.run_command(CHECKOUT.as_ref(), "json");
+    command.env("MESHPROOF_ORPHAN_GRACE", format!("{}s", GRACE.as_secs()));
+    let mut session = Session::start(command, Shown::Records);
+    session.happening(("fault-began", "fault", "ledger-cut"));
+    (session, processes::mentioning(scene.path()))
+}
+
+/// Kills one process of a run in the middle; gives how the run ended.
+fn without(pick: impl Fn(&[Process]) -> &Process) -> (Scene, Ended) {
+    let scene = Scene::new();
+    let (session, processes) = in_the_middle(&scene);
+    let killed = Instant::now();
+    kill(pick(&processes));
+    let ended = session.end();
+    let took = killed.elapsed();
+    assert!(took < SOON, "the run took {took:?} to end:\n{}", ended.all());
+    Watch::on(processes).wait(SOON);
+    scene.assert_nothing_left();
+    (scene, ended)
+}
+
+#[test]
+fn when_the_orchestrator_is_killed_the_keeper_ends_everything_after_its_grace() {
+    let scene = Scene::new();
+    let (session, mut processes) = in_the_middle(&scene);
+    processes.retain(|process| process.pid != session.pid());
+    let (guard, keeper) = processes::keepers(&processes);
+    let last = Watch::on(vec![guard.clone(), keeper.clone()]);
+    let killed = Instant::now();
+    session.signal(Signal::KILL);
+    session.end().assert_code(137);
+    Watch::on(processes).wait(SOON);
+    last.wait(SOON);
+    let took = killed.elapsed();
+    assert!(took >= GRACE, "another orchestrator had {took:?} to take over");
+    scene.assert_nothing_left();
+}
+
+#[test]
+fn when_the_keeper_is_killed_its_guard_ends_everything_and_the_run_is_an_error() {
+    let (scene, ended) = without(|processes| processes::keepers(processes).1);
+    ended.assert_code(5);
+    assert_eq!(Journal::read(&scene.out()).only("run-ended")["verdict"], "error");
+}
+
+#[test]
+fn when_the_guard_is_killed_its_keeper_ends_everything_and_the_run_is_an_error() {
+    let (scene, ended) = without(|processes| processes::keepers(processes).0);
+    ended.assert_code(5);
+    assert_eq!(Journal::read(&scene.out()).only("run-ended")["verdict"], "error");
+}
+
+#[test]
+fn an_agent_that_is_killed_is_named_and_the_run_is_an_error() {
+    for name in ["ledger", "shop"] {
+        let (scene, ended) = without(|processes| processes::agent(processes, name));
+        ended.assert_code(5);
+        let journal = Journal::read(&scene.out());
+        assert_eq!(journal.only("run-ended")["verdict"], "error");
+        let lost: Vec<_> = journal.all("agent-lost").map(|lost| &lost["name"]).collect();
+        assert_eq!(lost, [name]);
+        let names_it = |failure: &Value| failure["title"].as_str().is_some_and(|title| title.contains(name));
+        assert!(journal.all("failure").any(names_it), "no failure names {name}:\n{}", ended.all());
+        assert!(journal.verdicts().values().all(|verdict| *verdict != "pass"), "{:?}", journal.verdicts());
+    }
+}

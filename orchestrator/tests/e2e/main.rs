@@ -1,0 +1,22 @@
+//! The binary as people use it: whole runs of the sample plans, with real processes, services and connections.
+//!
+//! What a run claims is held against what others saw: the services' own logs, packets on the loopback interface, `/proc`.
+//! One run of the sample plan is shared by all tests that only look at it ([`sample`]).
+
+mod crashes;
+mod facts;
+mod failing;
+mod journal;
+mod leftovers;
+mod mutants;
+mod observed;
+mod processes;
+mod sample;
+mod scene;
+mod session;
+mod sniff;
+mod sockets;
+mod stopping;
+mod together;
+mod wire;
+mod workspace;

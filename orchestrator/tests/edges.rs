@@ -1,0 +1,83 @@
+//! The architecture's rules, checked by a tool: which crate depends on which, and who knows whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Crate to the crates of this workspace that it depends on.
+type Edges = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace").to_owned()
+}
+
+/// Rows of the table in docs/architecture.md: `| crate | may depend on |`.
+fn table() -> Edges {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).expect("docs/architecture.md is there");
+    let rows = text.lines().skip_while(|line| !line.starts_with("| crate |")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, name, edges, _] = cells[..] else { panic!("a row has two cells: {row}") };
+        let edges = edges.split([' ', ',']).filter(|edge| !edge.is_empty() && *edge != "-");
+        (name.to_owned(), edges.map(str::to_owned).collect())
+    })
+    .collect()
+}
+
+fn metadata() -> Value {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(root());
+    let output = command.output().expect("cargo runs this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+}
+
+/// The workspace's own edges; those that only tests need are no part of the architecture.
+fn edges(metadata: &Value) -> Edges {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let packages = list(&metadata["packages"]).into_iter();
+    packages
+        .map(|package| {
+            let ours = list(&package["dependencies"]).into_iter().filter(|edge| edge["path"].is_string());
+            let ours = ours.filter(|edge| edge["kind"] != "dev");
+            let names = ours.map(|edge| edge["name"].as_str().expect("a dependency has a name").to_owned());
+            (package["name"].as_str().expect("a package has a name").to_owned(), names.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_on_each_other_as_the_architecture_says() {
+    assert_eq!(edges(&metadata()), table());
+}
+
+#[test]
+fn only_the_local_environment_the_keeper_and_the_command_tree_know_agent_and_signaling() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    assert!(files.len() > 20, "there are sources below {}", src.display());
+    let may = |file: &Path| {
+        let first = file.strip_prefix(&src).ok().and_then(|path| path.iter().next());
+        let first = first.and_then(|name| name.to_str()).unwrap_or_default();
+        ["local", "keeper", "cli"].contains(&first.trim_end_matches(".rs"))
+    };
+    for file in files.iter().filter(|file| !may(file)) {
+        let text = std::fs::read_to_string(file).expect("a source is text");
+        for name in ["meshproof_agent", "meshproof_signaling"] {
+            assert!(!text.contains(name), "{} names {name}", file.display());
+        }
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of sources").flatten() {
+        match entry.path() {
+            path if path.is_dir() => collect(&path, files),
+            path => files.push(path),
+        }
+    }
+}
