@@ -95,6 +95,11 @@ pub enum Happening {
         name: Name,
         reason: String,
     },
+    /// Everybody joined and is linked to the orchestrator, so long after the environment was asked for.
+    MeshFormed {
+        peers: usize,
+        duration_ms: f64,
+    },
     Initialized {
         agent: Name,
     },

@@ -19,6 +19,9 @@ use serde_json::Value;
 /// `services.ledger.tcp.direct`.
 pub const OWN_VALUE: &str = "$value";
 
+/// The names whose values only an agent knows, when it acts. Resolving leaves them alone, defaults included.
+pub const AGENTS_OWN: &[&str] = &["call", "request", "record", "index"];
+
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Segment {
@@ -40,6 +43,11 @@ impl Expr {
             Some(Segment::Key(key)) => key,
             _ => "",
         }
+    }
+
+    /// Whether only an agent can know the value.
+    pub fn is_agents_own(&self) -> bool {
+        AGENTS_OWN.contains(&self.root())
     }
 
     /// The value, or `None` when the scope has none and no filter gives a default.

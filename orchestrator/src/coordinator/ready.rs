@@ -28,6 +28,7 @@ const MESH: &str = "local";
 impl Driver {
     /// Makes everything that the plan's services need; gives what is known then.
     pub(super) async fn make_ready(&mut self) -> Result<Setting, Broken> {
+        let began = Instant::now();
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services.clone())?;
@@ -46,7 +47,10 @@ impl Driver {
         self.mesh = Some(mesh);
         self.mesh_events = Some(events);
         let places = self.allot().await?;
+        let peers = services.len() + 1;
         self.gather(services.into_iter().collect()).await?;
+        let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
+        self.scribe.say(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places).await?;
         Ok(setting(places, initialized))
     }

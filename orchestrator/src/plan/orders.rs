@@ -38,9 +38,6 @@ pub struct Occasion<'r> {
 #[error("`{0}` is not known")]
 pub struct Missing(pub String);
 
-/// What only an agent knows.
-const AGENTS_OWN: &[&str] = &["call", "request", "record", "index"];
-
 impl Step {
     /// Whether `when` lets the step run: a value that is not there, false, 0 or empty says no.
     #[must_use]
@@ -225,7 +222,7 @@ fn matcher_looks(matcher: &Matcher) -> Vec<Expr> {
 }
 
 fn first_unknown(looks: &[Expr]) -> Result<(), Missing> {
-    match looks.iter().find(|look| !AGENTS_OWN.contains(&look.root())) {
+    match looks.iter().find(|look| !look.is_agents_own()) {
         Some(look) => Err(Missing(look.to_string())),
         None => Ok(()),
     }

@@ -1,9 +1,11 @@
 //! Records as lines: a word on the right of a column, then what it is about.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use meshproof_proto::event::Fact;
+use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::Verdict;
 
@@ -13,7 +15,7 @@ use super::style::{Style, Tone};
 use super::{failure, summary};
 use crate::journal;
 use crate::plan::Source;
-use crate::record::{Ending, Entry, Happening, Section, StepInfo};
+use crate::record::{Ending, Entry, Happening, ORCHESTRATOR, Section, StepInfo};
 
 /// Width of the column with the word.
 const WORD: usize = 9;
@@ -98,6 +100,9 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
         Happening::AgentJoined { name, path, rtt_us } => {
             plain("joined", format!("{name} ({}, rtt {:.1} ms)", clean(path), *rtt_us as f64 / 1000.0))
         }
+        Happening::MeshFormed { peers, duration_ms } => {
+            plain("mesh", format!("of {peers} peers formed in {duration_ms:.0} ms"))
+        }
         Happening::AgentLost { name, reason } => bad("lost", format!("{name}: {}", clean(reason))),
         Happening::ServiceReady { service, duration_ms } => plain("ready", format!("{} {service}", took(*duration_ms))),
         Happening::ServiceEnded { service, how } => bad("ended", format!("{service}: {}", clean(how))),
@@ -134,6 +139,19 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
     }
 }
 
+/// What went from agent to agent, and what the orchestrator's own links carried.
+fn carried(from: &str, sent: &BTreeMap<Name, u64>, received: &BTreeMap<Name, u64>) -> Option<String> {
+    let bytes = |bytes: u64| indicatif::DecimalBytes(bytes).to_string();
+    if from == ORCHESTRATOR {
+        let (sent, received) = (sent.values().sum(), received.values().sum());
+        return Some(format!("by the orchestrator: {} sent, {} received", bytes(sent), bytes(received)));
+    }
+    let between = sent.iter().filter(|(peer, sent)| peer.as_str() != ORCHESTRATOR && **sent > 0);
+    let between: Vec<String> =
+        between.map(|(peer, sent)| format!("{} to {peer}: {}", clean(from), bytes(*sent))).collect();
+    (!between.is_empty()).then(|| between.join(", "))
+}
+
 /// Of what agents report only links have lines; the rest is told when the run has made something of it.
 fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
     match fact {
@@ -147,13 +165,15 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
         Fact::Gap { lost } => {
             Some(worded(style, Tone::Bad, "gap", &format!("{} could not keep {lost} events", clean(from))))
         }
+        Fact::LinkBytes { sent, received } => {
+            Some(worded(style, Tone::Faint, "carried", &carried(from, sent, received)?))
+        }
         Fact::LinkOffered { .. }
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }
         | Fact::StubCalled(_)
         | Fact::FaultBegan { .. }
-        | Fact::FaultEnded(_)
-        | Fact::LinkBytes { .. } => None,
+        | Fact::FaultEnded(_) => None,
     }
 }
 

@@ -146,11 +146,10 @@ impl Client {
     async fn serve(&mut self, mut socket: Socket) -> Ended {
         loop {
             tokio::select! {
-                received = timeout(SILENCE, receive(&mut socket)) => match received {
-                    Ok(Ok(ToPeer::Refused { reason })) => return Ended::Refused(reason),
-                    Ok(Ok(message)) => self.tell(News::Message(message)).await,
-                    Ok(Err(ended)) => return ended,
-                    Err(_) => return Ended::Timeout(SILENCE),
+                received = receive(&mut socket) => match received {
+                    Ok(ToPeer::Refused { reason }) => return Ended::Refused(reason),
+                    Ok(message) => self.tell(News::Message(message)).await,
+                    Err(ended) => return ended,
                 },
                 Some((to, signal)) = self.outgoing.recv() => {
                     if let Err(ended) = send(&mut socket, &ToServer::Signal { to, signal }).await {
@@ -179,7 +178,9 @@ async fn send(socket: &mut Socket, message: &ToServer) -> Result<(), Ended> {
 /// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
 async fn receive(socket: &mut Socket) -> Result<ToPeer, Ended> {
     loop {
-        let frame = socket.next().await.ok_or(Ended::Closed)??;
+        // each frame is a sign of life, the server's pings above all
+        let frame = timeout(SILENCE, socket.next()).await.map_err(|_| Ended::Timeout(SILENCE))?;
+        let frame = frame.ok_or(Ended::Closed)??;
         match frame {
             Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
             Message::Close(_) => return Err(Ended::Closed),

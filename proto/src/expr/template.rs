@@ -44,8 +44,10 @@ impl Template {
     /// Puts in what the scope knows; the rest stays.
     pub fn resolve(&self, scope: &Value) -> Self {
         let parts = self.parts.iter().map(|part| match part {
-            Part::Look(expr) => expr.eval(scope).map_or_else(|| part.clone(), |value| Part::Text(text_of(&value))),
-            Part::Text(_) => part.clone(),
+            Part::Look(expr) if !expr.is_agents_own() => {
+                expr.eval(scope).map_or_else(|| part.clone(), |value| Part::Text(text_of(&value)))
+            }
+            Part::Look(_) | Part::Text(_) => part.clone(),
         });
         Self { parts: parts.collect() }
     }
@@ -118,8 +120,8 @@ impl ValueTemplate {
         match self {
             Self::Null | Self::Bool(_) | Self::Number(_) => self.clone(),
             Self::Text(template) => match template.value(scope) {
-                Ok(value) => Self::fixed(&value),
-                Err(_) => Self::Text(template.resolve(scope)),
+                Ok(value) if !template.exprs().any(Expr::is_agents_own) => Self::fixed(&value),
+                Ok(_) | Err(_) => Self::Text(template.resolve(scope)),
             },
             Self::List(items) => Self::List(items.iter().map(|item| item.resolve(scope)).collect()),
             Self::Map(entries) => Self::Map(entries.iter().map(|(k, v)| (k.clone(), v.resolve(scope))).collect()),
@@ -186,6 +188,16 @@ mod tests {
         let at_agent = template.resolve(&json!({"params": {"shop": "eu"}}));
         assert_eq!(at_agent.value(&json!({"call": {"number": 2}})), Ok(json!({"id": "ch_eu_2"})));
         assert_eq!(at_agent.value(&json!({})), Err(Unset("call.number".to_owned())));
+    }
+
+    #[test]
+    fn a_default_waits_for_the_agent_when_only_the_agent_can_know() {
+        let text =
+            Template::parse("${{ record.name | default: nobody }}, ${{ shop | default: here }}").expect("parses");
+        let at_agent = text.resolve(&json!({}));
+        assert_eq!(at_agent.render(&json!({"record": {"name": "Ada"}})), Ok("Ada, here".to_owned()));
+        let value = ValueTemplate::Text(Template::parse("${{ index | default: 7 }}").expect("parses"));
+        assert_eq!(value.resolve(&json!({})).value(&json!({"index": 3})), Ok(json!(3)));
     }
 
     #[test]
