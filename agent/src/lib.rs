@@ -5,8 +5,17 @@
 
 pub mod action;
 pub mod checks;
+pub mod cli;
 pub mod evidence;
+pub mod lease;
 mod limits;
 pub mod logs;
+pub mod outbox;
+pub mod records;
+mod service;
+pub mod session;
 pub mod steps;
 pub mod stub;
+pub mod traffic;
+mod tunnel;
+pub mod wire;

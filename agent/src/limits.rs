@@ -134,8 +134,14 @@ pub const COMMANDS: usize = 64;
 /// Facts that wait for the session.
 pub const FACTS: usize = 256;
 
-/// Facts about links that are kept until a run says who belongs to it.
-pub const EARLY_FACTS: usize = 4096;
+/// Links that a later run hears of: as many as peers fit a mesh, twice.
+pub const LINKS_KNOWN: usize = 4096;
 
 /// Leaving the mesh: signaling and every link hear of it, and then it is over anyway.
 pub const LEAVE: Duration = Duration::from_millis(800);
+
+/// Healing a fault waits so long for its first measurement; with [`HEALED_WITHIN`] it stays below the deadline of a call.
+pub const MEASURED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A link to an agent of the run that was just named: until it is known here.
+pub const LINK_WAIT: Duration = Duration::from_secs(5);

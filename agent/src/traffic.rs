@@ -37,7 +37,7 @@ pub struct Path {
 
 impl Path {
     /// Disturbs the path until [`Path::end`]. What happens meanwhile is counted in the tally.
-    pub fn begin(&self, fault: &str, shape: &Shape, direction: Direction, seed: &mut Seed) -> Arc<Tally> {
+    pub fn begin(&self, fault: &str, (shape, direction): (&Shape, Direction), seed: &mut Seed) -> Arc<Tally> {
         let tally = Arc::new(Tally::default());
         for gate in self.gates(direction) {
             gate.begin(Disturbance::new(fault, shape.clone(), seed.next_u64(), Arc::clone(&tally)));

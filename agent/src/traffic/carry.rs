@@ -49,7 +49,7 @@ pub async fn carry(
                 waiting.push(what, &mut passage);
             }
             () = until(waiting.next()) => {}
-            () = passage.changed() => waiting.readmit(&mut passage),
+            () = passage.changed() => waiting.follow(&mut passage),
         }
     }
 }
@@ -72,11 +72,14 @@ enum What {
 struct Waiting {
     queue: VecDeque<(What, Ticket)>,
     bytes: usize,
+    /// The stages that the queue was admitted by.
+    version: u64,
 }
 
 impl Waiting {
     fn push(&mut self, what: What, passage: &mut Passage) {
         let bytes = if let What::Bytes(bytes) = &what { bytes.len() } else { 0 };
+        self.follow(passage);
         let ticket = passage.admit(bytes, now());
         self.bytes += bytes;
         self.queue.push_back((what, ticket));
@@ -97,7 +100,13 @@ impl Waiting {
         Some((what, ticket))
     }
 
-    fn readmit(&mut self, passage: &mut Passage) {
+    /// A fault began or ended: what waits, waits for the stages of now. Whoever notices first, a change or new bytes.
+    fn follow(&mut self, passage: &mut Passage) {
+        let version = passage.refreshed();
+        if version == self.version {
+            return;
+        }
+        self.version = version;
         let now = now();
         for (_, ticket) in &mut self.queue {
             passage.readmit(ticket, now);

@@ -153,6 +153,12 @@ impl Passage {
         }
     }
 
+    /// Takes over what began or ended; the number grows when something did.
+    pub(super) fn refreshed(&mut self) -> u64 {
+        self.refresh();
+        self.version
+    }
+
     /// Whether chunks pass untouched.
     pub(super) fn is_open(&mut self) -> bool {
         self.refresh();

@@ -61,10 +61,17 @@ impl Tally {
         self.lock().traffic.chunks > 0
     }
 
+    /// Whether there is something to report on.
+    pub fn is_measured(&self, shape: &Shape) -> bool {
+        let counts = self.lock();
+        let seen = counts.judged();
+        if shape.is_black_hole() { seen.chunks > 0 } else { seen.chunks_passed > 0 }
+    }
+
     /// What was asked for and what was measured: on the services' traffic, or on probes when the services were silent.
     pub fn report(&self, fault: &str, shape: &Shape) -> FaultReport {
         let counts = self.lock();
-        let seen = if counts.traffic.chunks > 0 { &counts.traffic } else { &counts.probes };
+        let seen = counts.judged();
         let (measured, deviation_percent) = seen.measured(shape);
         FaultReport {
             fault: fault.to_owned(),
@@ -82,6 +89,11 @@ impl Tally {
 }
 
 impl Counts {
+    /// The services' traffic, or the probes when there was none.
+    fn judged(&self) -> &Seen {
+        if self.traffic.chunks > 0 { &self.traffic } else { &self.probes }
+    }
+
     fn of(&mut self, who: Traveller) -> &mut Seen {
         match who {
             Traveller::Connection(_) => &mut self.traffic,

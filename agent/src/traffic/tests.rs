@@ -19,7 +19,7 @@ fn hole() -> Shape {
 }
 
 fn begin(path: &Path, shape: &Shape) -> Arc<Tally> {
-    path.begin("f", shape, Direction::Outgoing, &mut Seed::new(1))
+    path.begin("f", (shape, Direction::Outgoing), &mut Seed::new(1))
 }
 
 fn report(tally: &Tally, shape: &Shape) -> FaultReport {
@@ -92,6 +92,25 @@ async fn a_black_hole_holds_open_connections_and_new_ones_until_it_ends_and_lose
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_that_come_just_as_a_fault_ends_leave_nothing_behind() {
+    for round in 0..64 {
+        let path = Path::default();
+        let (mut near, mut far, carrying) = pipe(&path);
+        begin(&path, &hole());
+        near.write_all(b"held ").await.expect("open");
+        timeout(Duration::from_secs(1), far.read_u8()).await.expect_err("held");
+        path.end("f");
+        near.write_all(b"then").await.expect("open");
+        drop(near);
+        let mut all = String::new();
+        let read = timeout(Duration::from_secs(1), far.read_to_string(&mut all)).await;
+        read.unwrap_or_else(|_| panic!("held for ever in round {round}")).expect("open");
+        assert_eq!(all, "held then");
+        carrying.await.expect("no panic").expect("nothing broke");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_a_black_hole_the_sender_is_held_to_a_bound() {
     let path = Path::default();
     begin(&path, &hole());
@@ -112,7 +131,7 @@ async fn behind_a_black_hole_the_sender_is_held_to_a_bound() {
 #[tokio::test(start_paused = true)]
 async fn a_fault_on_one_direction_leaves_the_other_alone() {
     let path = Path::default();
-    path.begin("f", &hole(), Direction::Incoming, &mut Seed::new(1));
+    path.begin("f", (&hole(), Direction::Incoming), &mut Seed::new(1));
     path.outgoing.passage(CONNECTION).pass(3).await;
     timeout(Duration::from_secs(9), path.incoming.passage(CONNECTION).pass(3)).await.expect_err("held");
     assert!(!path.is_undisturbed());
@@ -124,8 +143,8 @@ async fn a_fault_on_one_direction_leaves_the_other_alone() {
 async fn two_faults_on_one_path_add_up_and_are_measured_apart() {
     let path = Path::default();
     let mut seed = Seed::new(1);
-    let slow = path.begin("slow", &latency(100), Direction::Outgoing, &mut seed);
-    let slower = path.begin("slower", &latency(300), Direction::Outgoing, &mut seed);
+    let slow = path.begin("slow", (&latency(100), Direction::Outgoing), &mut seed);
+    let slower = path.begin("slower", (&latency(300), Direction::Outgoing), &mut seed);
     let start = Instant::now();
     path.outgoing.passage(CONNECTION).pass(10).await;
     assert_eq!(start.elapsed().as_millis() / 10, 40);
@@ -149,7 +168,7 @@ async fn connections_share_the_bandwidth_of_a_path() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_path_is_measured_by_probes() {
     let path = Path::default();
-    let tally = path.begin("f", &latency(50), Direction::Both, &mut Seed::new(1));
+    let tally = path.begin("f", (&latency(50), Direction::Both), &mut Seed::new(1));
     let (near, far) = duplex(64);
     let echoing = tokio::spawn(echo(far));
     let back = ping(&path, near).await.expect("echoed");

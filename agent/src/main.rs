@@ -1,0 +1,29 @@
+//! The agent as a process of its own, as in a sidecar container.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use meshproof_agent::cli::{self, Args};
+use tracing_subscriber::EnvFilter;
+
+/// Acts for one service under test, in a meshproof mesh
+#[derive(Parser)]
+#[command(name = "meshproof-agent", version)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// One thread: an agent waits most of the time, and has to stay small.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,meshproof_agent=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match cli::run(Cli::parse().args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

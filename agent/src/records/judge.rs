@@ -1,0 +1,216 @@
+//! What a stream of records came to. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
+use meshproof_proto::matcher::{Actual, Mismatch};
+use meshproof_proto::order::{Check, StepOrder};
+use serde_json::{Value, json};
+
+use crate::action::{Answer, CallError, ErrorKind};
+use crate::checks;
+use crate::evidence::{evidence, within_budget};
+use crate::limits;
+
+/// The answers so far.
+#[derive(Debug)]
+pub(super) struct Judge<'o> {
+    order: &'o StepOrder,
+    /// Checks of every answer, their fields without `each.`, and their places in the order.
+    each: Vec<Check>,
+    places: Vec<u32>,
+    micros: Vec<u32>,
+    applied: u64,
+    /// By check.
+    failed: BTreeMap<u32, Failed>,
+    /// Answers that failed without being looked at.
+    broken: Option<Broken>,
+    evidence: Vec<Evidence>,
+}
+
+/// Answers that did not meet one check.
+#[derive(Debug)]
+struct Failed {
+    first: Mismatch,
+    index: u64,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Broken {
+    first: Outcome,
+    index: u64,
+    count: u64,
+}
+
+/// How the stream as a whole went.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Of the records that were sent.
+    pub bytes: u64,
+    pub duration: Duration,
+    pub error: Option<CallError>,
+}
+
+impl<'o> Judge<'o> {
+    pub(super) fn new(order: &'o StepOrder) -> Self {
+        let (mut each, mut places) = (Vec::new(), Vec::new());
+        for (place, check) in (0..).zip(&order.checks) {
+            if let Some(field) = check.field.strip_prefix("each.") {
+                each.push(Check { field: field.to_owned(), matcher: check.matcher.clone() });
+                places.push(place);
+            }
+        }
+        Self {
+            order,
+            each,
+            places,
+            micros: Vec::new(),
+            applied: 0,
+            failed: BTreeMap::new(),
+            broken: None,
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Answers so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.micros.len() as u64
+    }
+
+    /// The next answer; `scope` knows its `record` and `index`.
+    pub(super) fn answer(&mut self, answer: &Answer, scope: &Value) {
+        let index = self.answers();
+        self.micros.push(u32::try_from(answer.took.as_micros()).unwrap_or(u32::MAX));
+        self.applied += u64::from(answer.error.is_none());
+        let fine = match checks::unasked_failure(&self.each, answer) {
+            Some(first) => {
+                self.broken.get_or_insert(Broken { first, index, count: 0 }).count += 1;
+                false
+            }
+            None => self.check(answer, scope, index),
+        };
+        if !fine && self.evidence.len() < limits::RECORD_FAILURES_SHOWN {
+            let items = answer.evidence().into_iter();
+            let texts: Vec<_> = items.map(|item| format!("{}: {}", item.title, item.text)).collect();
+            self.evidence.push(evidence(format!("record {index}"), &texts.join("\n")));
+        }
+    }
+
+    /// Whether all checks of each answer hold.
+    fn check(&mut self, answer: &Answer, scope: &Value, index: u64) -> bool {
+        let failures = checks::failures(&self.each, answer, scope);
+        let fine = failures.is_empty();
+        for failure in failures {
+            let place = self.places[failure.check as usize];
+            let failed = Failed { first: failure.mismatch, index, count: 0 };
+            self.failed.entry(place).or_insert(failed).count += 1;
+        }
+        fine
+    }
+
+    /// What the stream came to.
+    pub(super) fn finish(mut self, whole: &Whole) -> StepResult {
+        let result = self.result(whole);
+        let mut outcome = self.outcome(whole, &result);
+        let mut saved = BTreeMap::new();
+        if outcome == Outcome::Ok {
+            match checks::saved(&self.order.saves, Some(&result)) {
+                Ok(found) => saved = found,
+                Err(error) => outcome = Outcome::CallFailed { message: error.to_string() },
+            }
+        }
+        let mut shown = Vec::new();
+        if outcome != Outcome::Ok {
+            shown.push(evidence("stream", &format!("{result:#}")));
+            shown.append(&mut self.evidence);
+        }
+        StepResult {
+            outcome,
+            duration_ms: whole.duration.as_secs_f64() * 1e3,
+            tries: 1,
+            saved,
+            evidence: within_budget(shown),
+        }
+    }
+
+    fn outcome(&self, whole: &Whole, result: &Value) -> Outcome {
+        let looks_at_error = self.order.checks.iter().any(|check| check.field == "error");
+        if let Some(error) = &whole.error
+            && (!looks_at_error || error.kind == ErrorKind::Order)
+        {
+            let message = format!("{} ({} records were answered)", error.message, self.answers());
+            return if error.kind == ErrorKind::Order {
+                Outcome::Error { message }
+            } else {
+                Outcome::CallFailed { message }
+            };
+        }
+        if let Some(broken) = &self.broken {
+            return broken.outcome(self.answers());
+        }
+        let mut failures: Vec<CheckFailure> = Vec::new();
+        for (place, check) in (0..).zip(&self.order.checks) {
+            let why = match self.failed.get(&place) {
+                Some(failed) => Some(failed.mismatch(self.answers())),
+                None if check.field.starts_with("each.") => None,
+                None => self.whole_field(check, whole, result).err(),
+            };
+            failures.extend(why.map(|why| checks::failure(place, why)));
+        }
+        checks::failed_or_ok(failures)
+    }
+
+    fn whole_field(&self, check: &Check, whole: &Whole, result: &Value) -> Result<(), Mismatch> {
+        let actual = match check.field.as_str() {
+            "records" => Actual::Json(self.applied.into()),
+            "duration" => Actual::Duration(whole.duration),
+            "error" => whole.error.as_ref().map_or(Actual::Missing, |error| Actual::Text(error.kind.word().to_owned())),
+            field => match field.strip_prefix("latency.").map(|name| &result["latency"][name]) {
+                Some(Value::Number(ms)) => {
+                    Actual::Duration(Duration::from_secs_f64(ms.as_f64().unwrap_or_default() / 1e3))
+                }
+                _ => Actual::Missing,
+            },
+        };
+        check.matcher.check(&actual, &Value::Null)
+    }
+
+    /// What saves look into.
+    fn result(&mut self, whole: &Whole) -> Value {
+        self.micros.sort_unstable();
+        let micros = &self.micros;
+        let at = |share: f64| {
+            let rank = (share * micros.len() as f64).ceil() as usize;
+            micros.get(rank.max(1) - 1).map(|micros| f64::from(*micros) / 1e3)
+        };
+        let duration = whole.duration.as_micros() as f64 / 1e3;
+        json!({
+            "records": self.applied,
+            "bytes": whole.bytes,
+            "latency": { "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0) },
+            "duration": duration,
+        })
+    }
+}
+
+impl Failed {
+    fn mismatch(&self, of: u64) -> Mismatch {
+        let Mismatch { at, expected, actual } = self.first.clone();
+        Mismatch { at, expected, actual: format!("{actual} (record {}; {} of {of} records)", self.index, self.count) }
+    }
+}
+
+impl Broken {
+    fn outcome(&self, of: u64) -> Outcome {
+        let told = |message: &str| format!("record {}: {message} ({} of {of} records)", self.index, self.count);
+        match &self.first {
+            Outcome::Error { message } => Outcome::Error { message: told(message) },
+            Outcome::CallFailed { message } | Outcome::Unknown { message } => {
+                Outcome::CallFailed { message: told(message) }
+            }
+            Outcome::Ok | Outcome::Failed(_) => Outcome::CallFailed { message: told("failed") },
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The calls that other peers make: who may, and to whom they go.
+//!
+//! Every link has a server of its own that knows the caller. It looks at the caller's role and hands the call to the session,
+//! which answers at once or when the work is done. A call whose caller vanished is carried out all the same: the outcome of
+//! everything that matters is an event.
+
+use futures::StreamExt as _;
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::limits::CALLS_IN_FLIGHT;
+use meshproof_proto::order::{
+    Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder,
+};
+use meshproof_proto::rpc::{Agent, AgentRequest, AgentResponse, Refusal, Status};
+use tarpc::context::Context;
+use tarpc::server::{BaseChannel, Channel as _};
+use tarpc::{ClientMessage, Response, Transport};
+use tokio::sync::{mpsc, oneshot};
+
+/// Where an answer goes.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A call whose caller may make it.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub caller: PeerId,
+    pub call: Call,
+}
+
+/// What is asked of the session.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Initialize(Box<Initialize>, Answer<Initialized>),
+    Start(Box<StepOrder>, Answer<()>),
+    Receive(Box<ReceiveOrder>, Answer<()>),
+    Cancel(Authority, StepKey, Answer<()>),
+    BeginFault(Box<FaultOrder>, Answer<()>),
+    HealFault(Authority, String, Answer<FaultReport>),
+    Status(Answer<Status>),
+    Finish(Authority, Answer<Vec<FaultReport>>),
+}
+
+/// The service for one caller.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentServer {
+    pub caller: Identity,
+    pub orders: mpsc::Sender<Order>,
+}
+
+impl AgentServer {
+    /// Serves until the connection ends.
+    pub async fn serve<T>(self, transport: T)
+    where
+        T: Transport<Response<AgentResponse>, ClientMessage<AgentRequest>>,
+    {
+        let calls = BaseChannel::with_defaults(transport).execute(Agent::serve(self));
+        calls.for_each_concurrent(CALLS_IN_FLIGHT, |call| call).await;
+    }
+
+    /// Only an orchestrator commands.
+    async fn command<T>(self, name: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
+        if self.caller.role != Role::Orchestrator {
+            tracing::warn!(call = name, caller = %self.caller.name, role = ?self.caller.role, "a call was refused");
+            return Err(Refusal::Role { call: name.to_owned() });
+        }
+        self.ask(call).await
+    }
+
+    async fn ask<T>(self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let order = Order { caller: self.caller.peer, call: call(answer) };
+        let leaving = || Refusal::Failed("the agent is leaving, or the run ended before the answer".to_owned());
+        self.orders.send(order).await.map_err(|_| leaving())?;
+        answered.await.unwrap_or_else(|_| Err(leaving()))
+    }
+}
+
+impl Agent for AgentServer {
+    async fn initialize(self, _: Context, order: Box<Initialize>) -> Result<Initialized, Refusal> {
+        self.command("initialize", |answer| Call::Initialize(order, answer)).await
+    }
+
+    async fn start(self, _: Context, order: Box<StepOrder>) -> Result<(), Refusal> {
+        self.command("start", |answer| Call::Start(order, answer)).await
+    }
+
+    async fn receive(self, _: Context, order: Box<ReceiveOrder>) -> Result<(), Refusal> {
+        self.command("receive", |answer| Call::Receive(order, answer)).await
+    }
+
+    async fn cancel(self, _: Context, authority: Authority, key: StepKey) -> Result<(), Refusal> {
+        self.command("cancel", |answer| Call::Cancel(authority, key, answer)).await
+    }
+
+    async fn begin_fault(self, _: Context, order: Box<FaultOrder>) -> Result<(), Refusal> {
+        self.command("begin_fault", |answer| Call::BeginFault(order, answer)).await
+    }
+
+    async fn heal_fault(self, _: Context, authority: Authority, fault: String) -> Result<FaultReport, Refusal> {
+        self.command("heal_fault", |answer| Call::HealFault(authority, fault, answer)).await
+    }
+
+    async fn status(self, _: Context) -> Result<Status, Refusal> {
+        self.ask(Call::Status).await
+    }
+
+    async fn finish(self, _: Context, authority: Authority) -> Result<Vec<FaultReport>, Refusal> {
+        self.command("finish", |answer| Call::Finish(authority, answer)).await
+    }
+
+    async fn ping(self, _: Context, number: u64) -> u64 {
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use meshproof_proto::id::{Digest, RunId, Term};
+    use meshproof_proto::identity::UnixSeconds;
+    use meshproof_proto::rpc::AgentClient;
+    use tarpc::context;
+
+    use super::*;
+
+    /// A caller of this role, and what reaches the session.
+    fn linked(role: Role) -> (AgentClient, mpsc::Receiver<Order>) {
+        let caller = Identity {
+            peer: PeerId([1; 32]),
+            name: "caller".parse().expect("a name"),
+            role,
+            capabilities: BTreeSet::new(),
+            not_after: UnixSeconds(0),
+        };
+        let (orders, taken) = mpsc::channel(8);
+        let (near, far) = tarpc::transport::channel::unbounded();
+        tokio::spawn(AgentServer { caller, orders }.serve(far));
+        (AgentClient::new(tarpc::client::Config::default(), near).spawn(), taken)
+    }
+
+    fn authority() -> Authority {
+        Authority { run: RunId("r".to_owned()), term: Term(1), plan: Digest([0; 32]) }
+    }
+
+    #[tokio::test]
+    async fn who_is_no_orchestrator_commands_nothing_but_may_ping() {
+        for role in [Role::Agent, Role::Observer, Role::OperatorConsole, Role::ZoneOperator] {
+            let (client, mut taken) = linked(role);
+            let refused = client.finish(context::current(), authority()).await.expect("answered");
+            assert_eq!(refused, Err(Refusal::Role { call: "finish".to_owned() }));
+            assert_eq!(client.ping(context::current(), 7).await.expect("answered"), 7);
+            assert!(taken.try_recv().is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_orchestrators_call_reaches_the_session_with_its_name_and_comes_back_with_the_answer() {
+        let (client, mut taken) = linked(Role::Orchestrator);
+        let session = async {
+            let Order { caller, call } = taken.recv().await.expect("a call");
+            assert_eq!(caller, PeerId([1; 32]));
+            let Call::Finish(_, answer) = call else { panic!("{call:?}") };
+            answer.send(Err(Refusal::NoSuchRun("r".to_owned()))).expect("somebody waits");
+        };
+        let (answered, ()) = tokio::join!(client.finish(context::current(), authority()), session);
+        assert_eq!(answered.expect("answered"), Err(Refusal::NoSuchRun("r".to_owned())));
+        drop(taken);
+        let leaving = client.finish(context::current(), authority()).await.expect("answered");
+        assert!(matches!(leaving, Err(Refusal::Failed(_))));
+    }
+}

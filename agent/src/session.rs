@@ -1,0 +1,129 @@
+//! The agent's life in a mesh: one task that owns the run and takes everything that happens, one thing at a time.
+//!
+//! What takes long runs in tasks that the session owns and that tell it their end: steps, ends of faults, the closing of a run.
+//! When the session ends, they end. It never waits for a peer, so a slow one delays nobody.
+
+mod closing;
+mod faults;
+mod guard;
+mod links;
+mod orders;
+mod pump;
+mod run;
+mod setup;
+mod steps;
+mod streams;
+
+use std::collections::BTreeSet;
+
+use meshproof_mesh::{Mesh, MeshEvent};
+use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::Name;
+use meshproof_proto::identity::{Capability, Identity};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits;
+use crate::service::Order;
+use links::Links;
+use run::Run;
+
+/// An agent that joined a mesh.
+#[derive(Debug)]
+pub struct Session {
+    name: Name,
+    capabilities: BTreeSet<Capability>,
+    mesh: Mesh,
+    events: mpsc::Receiver<MeshEvent>,
+    orders: mpsc::Receiver<Order>,
+    links: Links,
+    run: Option<Run>,
+}
+
+impl Session {
+    /// The session of a peer that just joined. The capabilities are what it may be asked to do.
+    pub fn new(
+        (mesh, events): (Mesh, mpsc::Receiver<MeshEvent>),
+        name: Name,
+        capabilities: BTreeSet<Capability>,
+    ) -> Self {
+        let (orders_in, orders) = mpsc::channel(limits::COMMANDS);
+        let links = Links::new(mesh.clone(), orders_in);
+        Self { name, capabilities, mesh, events, orders, links, run: None }
+    }
+
+    /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = self.events.recv() => match event {
+                    Some(event) => self.event(event),
+                    None => return,
+                },
+                Some(order) = self.orders.recv() => self.order(order).await,
+                happened = run::next(&mut self.run) => {
+                    if let Some(run) = &mut self.run {
+                        run.happened(happened, &self.mesh);
+                    }
+                }
+            }
+            if let Some(run) = &mut self.run {
+                run.send_events();
+            }
+        }
+    }
+
+    fn event(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::SignalingUp { url } => tracing::info!(url, "signaling is there"),
+            MeshEvent::SignalingDown { url, reason } => tracing::warn!(url, reason, "signaling is away"),
+            MeshEvent::SignalingRefused { url, reason } => tracing::error!(url, reason, "signaling will not have us"),
+            MeshEvent::PeerJoined(peer) => self.links.joined(&peer),
+            MeshEvent::PeerLeft(peer) => tracing::debug!(peer = %peer.name, "left"),
+            MeshEvent::Offered { peer } => self.linked(links::Linked::Offered, &peer),
+            MeshEvent::Acknowledged { peer } => self.linked(links::Linked::Acknowledged, &peer),
+            MeshEvent::LinkUp(up) => {
+                let peer = up.peer.peer;
+                self.links.up(up);
+                if let Some(run) = self.run.as_mut().filter(|run| run.orchestrator == peer) {
+                    run.reconnected(&self.mesh);
+                }
+            }
+            MeshEvent::LinkSuspect { peer, reason } => self.suspect(&peer, reason),
+            MeshEvent::LinkLost { peer, reason } => {
+                self.links.lost(&peer);
+                self.suspect(&peer, format!("lost: {reason}"));
+            }
+            MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),
+            MeshEvent::Stream { peer, header, stream } => streams::opened(self.run.as_mut(), &peer, &header, stream),
+        }
+    }
+
+    fn linked(&mut self, how: links::Linked, peer: &Identity) {
+        self.links.linked(how, peer.peer);
+        if let Some(run) = &mut self.run {
+            run.linked(how, peer.peer);
+        }
+    }
+
+    fn suspect(&mut self, peer: &Identity, reason: String) {
+        tracing::debug!(peer = %peer.name, reason, "a link is suspect");
+        if let Some(run) = &mut self.run {
+            run.suspect(peer.peer, reason);
+        }
+    }
+
+    /// Only the run's orchestrator acknowledges, and only what this instance said.
+    fn acknowledged(&mut self, peer: &Identity, frame: EventFrame) {
+        let EventFrame::Ack { instance, through } = frame else {
+            tracing::warn!(peer = %peer.name, "events came to an agent");
+            return;
+        };
+        if instance == self.mesh.me()
+            && let Some(run) = self.run.as_mut().filter(|run| run.orchestrator == peer.peer)
+        {
+            run.acknowledged(through);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The faults of a run at this agent: begun and renewed by orders, ended by orders or by the end of their lease.
+//!
+//! Ending takes time, as it makes sure that traffic flows again; meanwhile the fault is no longer active, and an order to begin
+//! it anew waits.
+
+mod traffic;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use meshproof_proto::id::Digest;
+use meshproof_proto::order::{FaultOrder, FaultReport, FaultTarget};
+use meshproof_proto::rpc::Refusal;
+use meshproof_proto::seed::Seed;
+use meshproof_proto::shaper::Shape;
+use tokio::task::{Id, JoinSet};
+
+use crate::lease::{Begun, Leases};
+use crate::limits;
+use crate::service::Answer;
+use crate::steps::Beside;
+use crate::tunnel::Tunnels;
+use traffic::{Patience, TrafficFault};
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    leases: Leases,
+    active: BTreeMap<String, Active>,
+    endings: JoinSet<FaultReport>,
+    ending: HashMap<Id, Ending>,
+    ended: BTreeMap<String, FaultReport>,
+    /// Orders to begin a fault that is just ending.
+    waiting: Vec<(FaultOrder, Answer<()>)>,
+}
+
+/// What faults disturb.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'r> {
+    pub beside: &'r Arc<Beside>,
+    pub tunnels: &'r Tunnels,
+    pub seed: u64,
+}
+
+#[derive(Debug)]
+struct Active {
+    target: FaultTarget,
+    shape: Shape,
+    how: How,
+}
+
+#[derive(Debug)]
+enum How {
+    Stub(Arc<Beside>),
+    Traffic(TrafficFault),
+}
+
+/// A fault on its way out, and who waits for its report.
+#[derive(Debug)]
+struct Ending {
+    fault: String,
+    target: FaultTarget,
+    shape: Shape,
+    answers: Vec<Answer<FaultReport>>,
+}
+
+/// What an order to begin came to.
+#[derive(Debug)]
+pub(super) enum Beginning {
+    Begun(Answer<()>),
+    Done,
+}
+
+impl Faults {
+    /// Begins or renews a fault. The answer comes back when somebody has to hear of a beginning first.
+    pub(super) fn begin(&mut self, order: FaultOrder, answer: Answer<()>, place: Place<'_>) -> Beginning {
+        let conflicts = |ending: &Ending| ending.fault == order.fault || ending.target == order.target;
+        if self.ending.values().any(conflicts) && self.waiting.len() < limits::FAULTS_ACTIVE {
+            self.waiting.push((order, answer));
+            return Beginning::Done;
+        }
+        let result = match self.leases.begin(&order, now()) {
+            Ok(Begun::Renewed) => Ok(()),
+            Ok(Begun::New) => match self.install(&order, place) {
+                Ok(()) => return Beginning::Begun(answer),
+                Err(refusal) => {
+                    self.leases.end(&order.fault);
+                    Err(refusal)
+                }
+            },
+            Err(differs) => Err(Refusal::Failed(differs.to_string())),
+        };
+        let _ = answer.send(result);
+        Beginning::Done
+    }
+
+    fn install(&mut self, order: &FaultOrder, place: Place<'_>) -> Result<(), Refusal> {
+        if self.active.len() >= limits::FAULTS_ACTIVE {
+            return Err(Refusal::Failed(format!("{} faults are active here; heal some first", self.active.len())));
+        }
+        let unknown = |what: &str, name: &str| Refusal::Unknown { what: what.to_owned(), name: name.to_owned() };
+        let how = match &order.target {
+            FaultTarget::Stub { stub } => {
+                let server = place.beside.stubs.get(stub).ok_or_else(|| unknown("stub", stub))?;
+                if let Some((name, _)) = self.active.iter().find(|(_, active)| active.target == order.target) {
+                    let message = format!("stub `{stub}` is disturbed by `{name}`; a stub takes one fault at a time");
+                    return Err(Refusal::Failed(message));
+                }
+                server.begin_fault(order.shape.clone()).map_err(|error| Refusal::Failed(error.to_string()))?;
+                How::Stub(Arc::clone(place.beside))
+            }
+            FaultTarget::Traffic { peer, direction } => {
+                let far = place.tunnels.far(peer).ok_or_else(|| unknown("service in this run", peer.as_str()))?;
+                How::Traffic(TrafficFault::begin(far, order, *direction, &mut seed_of(place.seed, &order.fault)))
+            }
+        };
+        let active = Active { target: order.target.clone(), shape: order.shape.clone(), how };
+        self.active.insert(order.fault.clone(), active);
+        Ok(())
+    }
+
+    /// Ends a fault and answers when that is certain; for one that ended already, with its report.
+    pub(super) fn heal(&mut self, fault: &str, answer: Answer<FaultReport>) {
+        if self.leases.end(fault) {
+            self.end(fault, Patience::Measure);
+        }
+        if let Some(ending) = self.ending.values_mut().find(|ending| ending.fault == fault) {
+            ending.answers.push(answer);
+            return;
+        }
+        let unknown = || Refusal::Unknown { what: "fault".to_owned(), name: fault.to_owned() };
+        let _ = answer.send(self.ended.get(fault).cloned().ok_or_else(unknown));
+    }
+
+    fn end(&mut self, fault: &str, patience: Patience) {
+        let Some(Active { target, shape, how }) = self.active.remove(fault) else { return };
+        let name = fault.to_owned();
+        let ending = match (how, &target) {
+            (How::Traffic(traffic), _) => traffic.end(patience).boxed(),
+            (How::Stub(beside), FaultTarget::Stub { stub }) => {
+                end_stub(beside, stub.clone(), name, shape.clone()).boxed()
+            }
+            (How::Stub(_), FaultTarget::Traffic { .. }) => return,
+        };
+        let id = self.endings.spawn(ending).id();
+        self.ending.insert(id, Ending { fault: fault.to_owned(), target, shape, answers: Vec::new() });
+    }
+
+    /// Returns with the report when a fault has ended, by order or by its lease.
+    pub(super) async fn ended(&mut self) -> FaultReport {
+        loop {
+            tokio::select! {
+                Some(ended) = self.endings.join_next_with_id() => {
+                    let (id, report) = match ended {
+                        Ok((id, report)) => (id, Some(report)),
+                        Err(error) => {
+                            tracing::error!(%error, "the end of a fault ended badly");
+                            (error.id(), None)
+                        }
+                    };
+                    if let Some(ending) = self.ending.remove(&id) {
+                        return self.told(ending, report);
+                    }
+                }
+                () = until(self.leases.next_deadline()) => {
+                    for fault in self.leases.expire(now()) {
+                        tracing::info!(fault, "the lease of a fault is over");
+                        self.end(&fault, Patience::AtOnce);
+                    }
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, ending: Ending, report: Option<FaultReport>) -> FaultReport {
+        let report = report.unwrap_or_else(|| nothing_known(&ending.fault, &ending.shape));
+        for answer in ending.answers {
+            let _ = answer.send(Ok(report.clone()));
+        }
+        self.ended.insert(ending.fault, report.clone());
+        report
+    }
+
+    /// Orders that may be tried again, since a fault has ended.
+    pub(super) fn take_waiting(&mut self) -> Vec<(FaultOrder, Answer<()>)> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Ends everything that is active; gives the reports.
+    pub(super) async fn close(&mut self) -> Vec<FaultReport> {
+        for fault in self.leases.names() {
+            self.leases.end(&fault);
+            self.end(&fault, Patience::Measure);
+        }
+        let mut reports = Vec::new();
+        while !self.endings.is_empty() {
+            reports.push(self.ended().await);
+        }
+        reports
+    }
+
+    pub(super) fn active(&self) -> Vec<String> {
+        self.leases.names()
+    }
+}
+
+async fn end_stub(beside: Arc<Beside>, stub: String, fault: String, shape: Shape) -> FaultReport {
+    let report = match beside.stubs.get(&stub) {
+        Some(server) => server.end_fault(&fault).await,
+        None => None,
+    };
+    report.unwrap_or_else(|| nothing_known(&fault, &shape))
+}
+
+/// The worst that can be said, so that nobody takes a bug for a healed fault.
+fn nothing_known(fault: &str, shape: &Shape) -> FaultReport {
+    FaultReport {
+        fault: fault.to_owned(),
+        asked: shape.to_string(),
+        measured: String::new(),
+        deviation_percent: None,
+        effective: false,
+        healed: false,
+    }
+}
+
+fn seed_of(run: u64, fault: &str) -> Seed {
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(fault.as_bytes()).0;
+    Seed::new(run ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// The runtime's clock, so that tests can turn it.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

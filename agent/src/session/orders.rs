@@ -1,0 +1,129 @@
+//! What an orchestrator asks: whether it may, and who does it.
+
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::Capability;
+use meshproof_proto::order::{
+    Action, Authority, FaultOrder, FaultTarget, Initialize, Initialized, ReceiveOrder, StepOrder,
+};
+use meshproof_proto::rpc::{Refusal, Status};
+
+use super::run::Run;
+use super::{Session, guard, setup};
+use crate::service::{Answer, Call, Order};
+
+impl Session {
+    pub(super) async fn order(&mut self, Order { caller, call }: Order) {
+        match call {
+            Call::Initialize(order, answer) => {
+                let initialized = self.initialize(caller, *order).await;
+                reply(answer, initialized);
+            }
+            Call::Status(answer) => reply(answer, Ok(self.status())),
+            Call::Start(order, answer) => reply(answer, self.start(caller, *order)),
+            Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
+            Call::Cancel(authority, key, answer) => {
+                reply(answer, self.admitted(caller, &authority).and_then(|run| run.cancel(&key)));
+            }
+            Call::BeginFault(order, answer) => match self.may_disturb(caller, &order) {
+                Ok(run) => run.begin_fault(*order, answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+            Call::HealFault(authority, fault, answer) => match self.admitted(caller, &authority) {
+                Ok(run) => run.heal_fault(&fault, answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+            Call::Finish(authority, answer) => match self.admitted(caller, &authority) {
+                Ok(run) => run.finish(answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+        }
+    }
+
+    /// Takes a new run, or answers again for the one it has.
+    async fn initialize(&mut self, caller: PeerId, order: Initialize) -> Result<Initialized, Refusal> {
+        if let Some(run) = self.run.as_ref().filter(|run| !run.is_closed()) {
+            if run.authority.run != order.authority.run {
+                return Err(Refusal::Busy(run.authority.run.to_string()));
+            }
+            return self.admitted(caller, &order.authority).map(|run| run.initialized.clone());
+        }
+        for capability in setup::needs(&order) {
+            guard::allowed(&self.capabilities, capability)?;
+        }
+        if let Some(unacked) = self.run.as_ref().map(|run| run.outbox.unacked()).filter(|unacked| *unacked > 0) {
+            tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
+        }
+        let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| tunnel.to.clone()).collect();
+        let mut run = setup::run(&self.mesh, caller, order).await?;
+        for (how, peer) in self.links.known() {
+            run.linked(how, peer);
+        }
+        for peer in reached.iter().filter_map(|name| run.peer(name)) {
+            self.links.connect(peer);
+        }
+        tracing::info!(run = %run.authority.run, "takes part in a run");
+        let initialized = run.initialized.clone();
+        self.run = Some(run);
+        Ok(initialized)
+    }
+
+    fn start(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
+        self.admitted(caller, &order.authority)?;
+        guard::allowed(&self.capabilities, guard::needs(&order.action))?;
+        if let Action::Stream(stream) = &order.action {
+            self.connect(&stream.to.clone());
+        }
+        self.admitted(caller, &order.authority)?.start(order)
+    }
+
+    fn receive(&mut self, caller: PeerId, order: ReceiveOrder) -> Result<(), Refusal> {
+        self.admitted(caller, &order.authority)?;
+        guard::allowed(&self.capabilities, Capability::Stream)?;
+        guard::allowed(&self.capabilities, guard::needs(&order.apply))?;
+        self.connect(&order.from);
+        self.admitted(caller, &order.authority)?.receive(order)
+    }
+
+    fn may_disturb(&mut self, caller: PeerId, order: &FaultOrder) -> Result<&mut Run, Refusal> {
+        let needed = match &order.target {
+            FaultTarget::Stub { .. } => Capability::Stub,
+            FaultTarget::Traffic { .. } => Capability::Tunnel,
+        };
+        self.admitted(caller, &order.authority)?;
+        guard::allowed(&self.capabilities, needed)?;
+        self.admitted(caller, &order.authority)
+    }
+
+    /// The run, if the order is given in its name. An order of a higher term hands the run over to its caller.
+    fn admitted(&mut self, caller: PeerId, offered: &Authority) -> Result<&mut Run, Refusal> {
+        let no_run = || Refusal::NoSuchRun(offered.run.to_string());
+        let run = self.run.as_mut().ok_or_else(no_run)?;
+        match guard::admit((&run.authority, run.orchestrator), (offered, caller))? {
+            guard::Admitted::Current => {}
+            guard::Admitted::TakesOver => run.taken_over(offered.term, caller, &self.mesh),
+        }
+        Ok(run)
+    }
+
+    fn connect(&mut self, name: &Name) {
+        if let Some(peer) = self.run.as_ref().and_then(|run| run.peer(name)) {
+            self.links.connect(peer);
+        }
+    }
+
+    fn status(&self) -> Status {
+        let working = self.run.as_ref();
+        Status {
+            service: self.name.clone(),
+            run: working.map(|run| (run.authority.clone(), run.authority.term)),
+            steps_running: working.map_or(0, Run::steps_running),
+            faults_active: working.map(Run::faults_active).unwrap_or_default(),
+            events_unacked: working.map_or(0, |run| run.outbox.unacked()),
+        }
+    }
+}
+
+/// Answers a call; who asked may have gone.
+pub(super) fn reply<T>(answer: Answer<T>, result: Result<T, Refusal>) {
+    let _ = answer.send(result);
+}

@@ -1,0 +1,315 @@
+//! A run at this agent: from its setting to the last acknowledged event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::FutureExt as _;
+use meshproof_mesh::Mesh;
+use meshproof_proto::event::{Fact, StepResult};
+use meshproof_proto::id::{Name, PeerId, Term};
+use meshproof_proto::order::{
+    Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
+};
+use meshproof_proto::rpc::Refusal;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::closing::{self, LinkBytes};
+use super::faults::{Beginning, Faults, Place};
+use super::links::Linked;
+use super::orders::reply;
+use super::pump::{Pump, Pumped};
+use super::steps::{Started, Steps};
+use super::streams;
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::service::Answer;
+use crate::steps::Beside;
+use crate::tunnel::Tunnels;
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) authority: Authority,
+    /// Whose orders count, and who gets the events.
+    pub(super) orchestrator: PeerId,
+    pub(super) roster: BTreeMap<Name, PeerId>,
+    pub(super) initialized: Initialized,
+    pub(super) outbox: Outbox,
+    pub(super) pump: Option<Pump>,
+    pub(super) facts: mpsc::Receiver<Fact>,
+    /// Kept so that the facts never end while the run is here.
+    pub(super) tell: mpsc::Sender<Fact>,
+    pub(super) links_before: LinkBytes,
+    pub(super) stage: Stage,
+}
+
+/// How far the run is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Working(Box<Work>),
+    Closing {
+        closing: AbortOnDropHandle<Vec<FaultReport>>,
+        answers: Vec<Answer<Vec<FaultReport>>>,
+    },
+    /// Only its events are still here.
+    Closed(Vec<FaultReport>),
+}
+
+/// What is there while the run goes on.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) service: ServicePlace,
+    pub(super) seed: u64,
+    pub(super) beside: Arc<Beside>,
+    pub(super) tunnels: Tunnels,
+    pub(super) steps: Steps,
+    pub(super) faults: Faults,
+    /// Record streams that were ordered and have not come.
+    pub(super) receives: BTreeMap<RecordStreamId, ReceiveOrder>,
+}
+
+/// Something that the run's own tasks brought about.
+#[derive(Debug)]
+pub(super) enum Happened {
+    Fact(Fact),
+    StepEnded(StepKey, StepResult),
+    FaultEnded(FaultReport),
+    Closed(Vec<FaultReport>),
+}
+
+/// The next thing that happens in the run; waits for ever without one.
+pub(super) async fn next(run: &mut Option<Run>) -> Happened {
+    match run {
+        Some(run) => run.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Run {
+    async fn next(&mut self) -> Happened {
+        tokio::select! {
+            // A fact that was told before a step ended comes before its end.
+            biased;
+            Some(fact) = self.facts.recv() => Happened::Fact(fact),
+            happened = self.stage.next() => happened,
+        }
+    }
+
+    pub(super) fn happened(&mut self, happened: Happened, mesh: &Mesh) {
+        match happened {
+            Happened::Fact(fact) => self.push(fact),
+            Happened::StepEnded(key, result) => self.push(Fact::StepEnded { key, result }),
+            Happened::FaultEnded(report) => {
+                self.push(Fact::FaultEnded(report));
+                let waiting = self.working().map(|work| work.faults.take_waiting());
+                for (order, answer) in waiting.unwrap_or_default() {
+                    self.begin_fault(order, answer);
+                }
+            }
+            Happened::Closed(reports) => self.closed(reports, mesh),
+        }
+    }
+
+    fn push(&mut self, fact: Fact) {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        if self.outbox.push(fact, at_ms).is_none() {
+            tracing::error!(run = %self.authority.run, "an event is lost: the orchestrator takes none, and there is no more room");
+        }
+    }
+
+    fn working(&mut self) -> Result<&mut Work, Refusal> {
+        match &mut self.stage {
+            Stage::Working(work) => Ok(work),
+            Stage::Closing { .. } | Stage::Closed(_) => {
+                Err(Refusal::Failed(format!("run `{}` is finished here", self.authority.run)))
+            }
+        }
+    }
+
+    /// Starts a step; at most once for each key.
+    pub(super) fn start(&mut self, order: StepOrder) -> Result<(), Refusal> {
+        let has_room = self.outbox.has_room();
+        let work = self.working()?;
+        let key = order.key.clone();
+        let (beside, tunnels) = (&work.beside, &work.tunnels);
+        let started = work.steps.start(&key, || {
+            if !has_room {
+                let message = "the orchestrator has not acknowledged so many events that no step is taken";
+                return Err(Refusal::Failed(message.to_owned()));
+            }
+            if let Some(sending) = streams::send(&order, tunnels)? {
+                return Ok(sending);
+            }
+            let beside = Arc::clone(beside);
+            Ok(async move { crate::steps::run_step(&order, &beside).await }.boxed())
+        })?;
+        if started == Started::Now {
+            self.push(Fact::StepStarted { key });
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
+        self.working()?.steps.cancel(key)
+    }
+
+    /// Waits for the stream that the order names.
+    pub(super) fn receive(&mut self, order: ReceiveOrder) -> Result<(), Refusal> {
+        let known = self.roster.contains_key(&order.from);
+        let work = self.working()?;
+        if !known {
+            return Err(Refusal::Unknown { what: "service in this run".to_owned(), name: order.from.to_string() });
+        }
+        if work.receives.len() >= limits::RECORD_STREAMS {
+            return Err(Refusal::Failed(format!("{} record streams wait here", work.receives.len())));
+        }
+        work.receives.insert(order.stream, order);
+        Ok(())
+    }
+
+    pub(super) fn begin_fault(&mut self, order: FaultOrder, answer: Answer<()>) {
+        let fault = order.fault.clone();
+        let begun = match self.working() {
+            Ok(work) => {
+                let place = Place { beside: &work.beside, tunnels: &work.tunnels, seed: work.seed };
+                work.faults.begin(order, answer, place)
+            }
+            Err(refusal) => return reply(answer, Err(refusal)),
+        };
+        if let Beginning::Begun(answer) = begun {
+            self.push(Fact::FaultBegan { fault });
+            reply(answer, Ok(()));
+        }
+    }
+
+    pub(super) fn heal_fault(&mut self, fault: &str, answer: Answer<FaultReport>) {
+        match self.working() {
+            Ok(work) => work.faults.heal(fault, answer),
+            Err(refusal) => reply(answer, Err(refusal)),
+        }
+    }
+
+    /// Ends everything but the events.
+    pub(super) fn finish(&mut self, answer: Answer<Vec<FaultReport>>) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Closed(Vec::new())) {
+            Stage::Working(work) => {
+                let closing = tokio::spawn(closing::close(*work, self.tell.clone()));
+                Stage::Closing { closing: AbortOnDropHandle::new(closing), answers: vec![answer] }
+            }
+            Stage::Closing { closing, mut answers } => {
+                answers.push(answer);
+                Stage::Closing { closing, answers }
+            }
+            Stage::Closed(reports) => {
+                reply(answer, Ok(reports.clone()));
+                Stage::Closed(reports)
+            }
+        };
+    }
+
+    fn closed(&mut self, reports: Vec<FaultReport>, mesh: &Mesh) {
+        while let Ok(fact) = self.facts.try_recv() {
+            self.push(fact);
+        }
+        let (sent, received) = LinkBytes::of(mesh).since(&self.links_before);
+        self.push(Fact::LinkBytes { sent, received });
+        if let Stage::Closing { answers, .. } = std::mem::replace(&mut self.stage, Stage::Closed(reports.clone())) {
+            for answer in answers {
+                reply(answer, Ok(reports.clone()));
+            }
+        }
+        tracing::info!(run = %self.authority.run, "the run is finished here");
+    }
+
+    /// A link came to be; the run hears of those between its agents.
+    pub(super) fn linked(&mut self, how: Linked, peer: PeerId) {
+        if let Some(name) = self.name_while_working(peer) {
+            self.push(match how {
+                Linked::Offered => Fact::LinkOffered { to: name },
+                Linked::Acknowledged => Fact::LinkAcknowledged { from: name },
+            });
+        }
+    }
+
+    pub(super) fn suspect(&mut self, peer: PeerId, reason: String) {
+        if let Some(peer) = self.name_while_working(peer) {
+            self.push(Fact::LinkSuspect { peer, reason });
+        }
+    }
+
+    fn name_while_working(&self, peer: PeerId) -> Option<Name> {
+        matches!(self.stage, Stage::Working(_)).then(|| self.name(peer)).flatten()
+    }
+
+    /// The name that the peer holds in this run.
+    pub(super) fn name(&self, peer: PeerId) -> Option<Name> {
+        self.roster.iter().find(|(_, holder)| **holder == peer).map(|(name, _)| name.clone())
+    }
+
+    pub(super) fn peer(&self, name: &Name) -> Option<PeerId> {
+        self.roster.get(name).copied()
+    }
+
+    pub(super) fn acknowledged(&mut self, through: u64) {
+        self.outbox.ack(through);
+    }
+
+    /// A new connection to the orchestrator: it gets what it has not acknowledged.
+    pub(super) fn reconnected(&mut self, mesh: &Mesh) {
+        self.outbox.rewind();
+        self.pump = Some(Pump::new(mesh.clone(), self.orchestrator));
+    }
+
+    /// Another orchestrator commands from now on.
+    pub(super) fn taken_over(&mut self, term: Term, orchestrator: PeerId, mesh: &Mesh) {
+        tracing::info!(run = %self.authority.run, term = term.0, "another orchestrator has taken over");
+        self.authority.term = term;
+        self.orchestrator = orchestrator;
+        self.reconnected(mesh);
+    }
+
+    /// Passes events on as far as the orchestrator follows.
+    pub(super) fn send_events(&mut self) {
+        let gone = self.pump.as_ref().is_some_and(|pump| pump.take(&mut self.outbox) == Pumped::Gone);
+        if gone {
+            // The next connection brings a new one.
+            self.pump = None;
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed(_))
+    }
+
+    pub(super) fn steps_running(&self) -> u32 {
+        match &self.stage {
+            Stage::Working(work) => u32::try_from(work.steps.running()).unwrap_or(u32::MAX),
+            Stage::Closing { .. } | Stage::Closed(_) => 0,
+        }
+    }
+
+    pub(super) fn faults_active(&self) -> Vec<String> {
+        match &self.stage {
+            Stage::Working(work) => work.faults.active(),
+            Stage::Closing { .. } | Stage::Closed(_) => Vec::new(),
+        }
+    }
+}
+
+impl Stage {
+    async fn next(&mut self) -> Happened {
+        match self {
+            Self::Working(work) => tokio::select! {
+                (key, result) = work.steps.ended() => Happened::StepEnded(key, result),
+                report = work.faults.ended() => Happened::FaultEnded(report),
+            },
+            Self::Closing { closing, .. } => Happened::Closed(closing.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "the closing of a run ended badly");
+                Vec::new()
+            })),
+            Self::Closed(_) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The beginning of a run at this agent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use meshproof_mesh::Mesh;
+use meshproof_proto::event::Fact;
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::Capability;
+use meshproof_proto::order::{Initialize, Initialized, StubOrder, TunnelOrder};
+use meshproof_proto::rpc::Refusal;
+use tokio::sync::mpsc;
+
+use super::closing::LinkBytes;
+use super::faults::Faults;
+use super::pump::Pump;
+use super::run::{Run, Stage, Work};
+use super::steps::Steps;
+use crate::limits;
+use crate::logs::LogStore;
+use crate::outbox::Outbox;
+use crate::steps::Beside;
+use crate::stub::StubServer;
+use crate::tunnel::Tunnels;
+
+/// What the setting asks of this agent.
+pub(super) fn needs(order: &Initialize) -> Vec<Capability> {
+    let stubs = (!order.stubs.is_empty()).then_some(Capability::Stub);
+    let tunnels = (!order.tunnels.is_empty()).then_some(Capability::Tunnel);
+    stubs.into_iter().chain(tunnels).collect()
+}
+
+/// Binds everything that the run needs here. On an error nothing stays bound.
+pub(super) async fn run(mesh: &Mesh, orchestrator: PeerId, order: Initialize) -> Result<Run, Refusal> {
+    let Initialize { authority, roster, service, stubs, tunnels: tunnel_orders, seed } = order;
+    let (tell, facts) = mpsc::channel(limits::FACTS);
+    let tunnels = Tunnels::new(mesh, &authority.run, &roster);
+    let mut initialized = Initialized::default();
+    for order in tunnel_orders {
+        let (name, address) = listen(&tunnels, order).await?;
+        initialized.tunnels.insert(name, address);
+    }
+    let stubs = bind(stubs, &tell, seed).await?;
+    initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
+    let beside = Beside { logs: LogStore::open(&service.logs), stubs };
+    let work = Work {
+        service,
+        seed,
+        beside: Arc::new(beside),
+        tunnels,
+        steps: Steps::default(),
+        faults: Faults::default(),
+        receives: BTreeMap::new(),
+    };
+    Ok(Run {
+        outbox: Outbox::new(mesh.me(), authority.run.clone()),
+        authority,
+        orchestrator,
+        roster,
+        initialized,
+        pump: Some(Pump::new(mesh.clone(), orchestrator)),
+        facts,
+        tell,
+        links_before: LinkBytes::of(mesh),
+        stage: Stage::Working(Box::new(work)),
+    })
+}
+
+async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Result<(String, String), Refusal> {
+    let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
+    let far = tunnels.far(&to).ok_or_else(unknown)?;
+    let name = format!("{to}.{port}");
+    match tunnels.listen(far, port).await {
+        Ok(address) => Ok((name, address.to_string())),
+        Err(error) => Err(Refusal::Failed(format!("tunnel `{name}` cannot listen on loopback: {error}"))),
+    }
+}
+
+async fn bind(
+    orders: Vec<StubOrder>,
+    facts: &mpsc::Sender<Fact>,
+    seed: u64,
+) -> Result<BTreeMap<String, StubServer>, Refusal> {
+    let mut stubs = BTreeMap::new();
+    for order in orders {
+        let stub = StubServer::bind(order, facts.clone(), seed).await;
+        let stub = stub.map_err(|error| Refusal::Failed(error.to_string()))?;
+        stubs.insert(stub.name().to_owned(), stub);
+    }
+    Ok(stubs)
+}

@@ -1,0 +1,161 @@
+//! The steps of a run: each is executed once, watched, and can be given up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_proto::order::StepKey;
+use meshproof_proto::rpc::Refusal;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use crate::limits;
+
+/// Steps that run, and the keys of all that ever did.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    running: JoinSet<StepResult>,
+    keys: HashMap<Id, StepKey>,
+    /// `None`: it ended.
+    started: BTreeMap<StepKey, Option<AbortHandle>>,
+}
+
+/// Whether a step begins now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Started {
+    Now,
+    /// The order came before; the step is not run again.
+    Before,
+}
+
+impl Steps {
+    /// Starts a step unless it was started before.
+    pub(super) fn start(
+        &mut self,
+        key: &StepKey,
+        work: impl FnOnce() -> Result<futures::future::BoxFuture<'static, StepResult>, Refusal>,
+    ) -> Result<Started, Refusal> {
+        if self.started.contains_key(key) {
+            return Ok(Started::Before);
+        }
+        if self.running.len() >= limits::STEPS_RUNNING || self.started.len() >= limits::STEPS_REMEMBERED {
+            return Err(Refusal::Failed(format!(
+                "{} steps run here and {} were started; no more are taken",
+                self.running.len(),
+                self.started.len()
+            )));
+        }
+        let handle = self.running.spawn(work()?);
+        self.keys.insert(handle.id(), key.clone());
+        self.started.insert(key.clone(), Some(handle));
+        Ok(Started::Now)
+    }
+
+    /// Gives a step up; its end is told as that of any other.
+    pub(super) fn cancel(&self, key: &StepKey) -> Result<(), Refusal> {
+        match self.started.get(key) {
+            Some(Some(running)) => running.abort(),
+            Some(None) => {}
+            None => return Err(Refusal::Unknown { what: "step".to_owned(), name: key.to_string() }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// The next step that ends; waits for ever while none runs.
+    pub(super) async fn ended(&mut self) -> (StepKey, StepResult) {
+        loop {
+            let Some(ended) = self.running.join_next_with_id().await else {
+                return std::future::pending().await;
+            };
+            let (id, result) = match ended {
+                Ok((id, result)) => (id, result),
+                Err(error) => (error.id(), broken(&error)),
+            };
+            if let Some(key) = self.keys.remove(&id) {
+                self.started.insert(key.clone(), None);
+                return (key, result);
+            }
+        }
+    }
+
+    /// Gives up everything that runs.
+    pub(super) async fn close(&mut self) -> Vec<(StepKey, StepResult)> {
+        self.running.abort_all();
+        let mut ended = Vec::new();
+        while !self.running.is_empty() {
+            ended.push(self.ended().await);
+        }
+        ended
+    }
+}
+
+fn broken(error: &JoinError) -> StepResult {
+    let outcome = if error.is_cancelled() {
+        Outcome::Unknown { message: "the step was given up before it ended".to_owned() }
+    } else {
+        tracing::error!(%error, "a step ended badly");
+        Outcome::Error { message: format!("a bug in the agent: {error}") }
+    };
+    StepResult { outcome, duration_ms: 0.0, tries: 1, saved: BTreeMap::new(), evidence: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn key(step: &str) -> StepKey {
+        StepKey { test: "t".to_owned(), step: step.to_owned(), attempt: 1 }
+    }
+
+    fn fine() -> StepResult {
+        let outcome = Outcome::Ok;
+        StepResult { outcome, duration_ms: 0.0, tries: 1, saved: BTreeMap::new(), evidence: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_repeated_order_does_not_run_its_step_again() {
+        let (mut steps, runs) = (Steps::default(), Arc::new(AtomicU32::new(0)));
+        let work = || {
+            let runs = Arc::clone(&runs);
+            Ok(async move {
+                runs.fetch_add(1, Ordering::Relaxed);
+                fine()
+            }
+            .boxed())
+        };
+        assert_eq!(steps.start(&key("1"), work), Ok(Started::Now));
+        assert_eq!(steps.start(&key("1"), work), Ok(Started::Before));
+        assert_eq!(steps.ended().await, (key("1"), fine()));
+        assert_eq!(steps.start(&key("1"), work), Ok(Started::Before));
+        assert_eq!((runs.load(Ordering::Relaxed), steps.running()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_given_up_ends_as_unknown_and_one_that_panics_as_an_error() {
+        let mut steps = Steps::default();
+        steps.start(&key("1"), || Ok(pending().boxed())).expect("taken");
+        steps.cancel(&key("1")).expect("runs");
+        assert!(matches!(steps.ended().await.1.outcome, Outcome::Unknown { .. }));
+        steps.cancel(&key("1")).expect("did run");
+        assert!(matches!(steps.cancel(&key("2")), Err(Refusal::Unknown { .. })));
+        steps.start(&key("3"), || Ok(async { panic!("on purpose") }.boxed())).expect("taken");
+        assert!(matches!(steps.ended().await.1.outcome, Outcome::Error { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_refused_start_is_not_remembered() {
+        let mut steps = Steps::default();
+        let refused = steps.start(&key("1"), || Err(Refusal::Failed("not now".to_owned())));
+        assert!(refused.is_err());
+        assert_eq!(steps.start(&key("1"), || Ok(pending().boxed())), Ok(Started::Now));
+        assert_eq!(steps.close().await.len(), 1);
+    }
+}

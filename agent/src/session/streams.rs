@@ -1,0 +1,121 @@
+//! Byte streams: what a peer opened, and what a step opens.
+
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use meshproof_mesh::{ByteStream, NoLink};
+use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_proto::id::{Name, RunId};
+use meshproof_proto::identity::Identity;
+use meshproof_proto::order::{Action, RecordStreamId, StepOrder};
+use meshproof_proto::rpc::Refusal;
+use tokio::time::sleep;
+
+use super::run::{Run, Stage, Work};
+use crate::limits;
+use crate::records;
+use crate::traffic::echo;
+use crate::tunnel::{Far, Tunnels};
+use crate::wire::StreamHeader;
+
+/// A peer opened a stream; one that is for nothing here is reset with the reason.
+pub(super) fn opened(run: Option<&mut Run>, peer: &Identity, header: &[u8], stream: ByteStream) {
+    let taken = match StreamHeader::decode(header) {
+        Ok(header) => working(run, peer, header.run()).map(|(work, from)| (work, from, header)),
+        Err(error) => Err(format!("the stream's header cannot be read: {error}")),
+    };
+    match taken {
+        Ok((work, from, header)) => work.opened(&from, header, stream),
+        Err(reason) => refuse(stream, &reason),
+    }
+}
+
+fn refuse(stream: ByteStream, reason: &str) {
+    tracing::debug!(reason, "a stream is refused");
+    stream.reset(reason);
+}
+
+fn working<'r>(run: Option<&'r mut Run>, peer: &Identity, wanted: &RunId) -> Result<(&'r mut Work, Name), String> {
+    let none = || format!("no run `{wanted}` here");
+    let run = run.filter(|run| run.authority.run == *wanted).ok_or_else(none)?;
+    let from = run.name(peer.peer).ok_or_else(|| format!("`{}` does not take part in the run", peer.name))?;
+    match &mut run.stage {
+        Stage::Working(work) => Ok((work, from)),
+        Stage::Closing { .. } | Stage::Closed(_) => Err(format!("run `{wanted}` is finished here")),
+    }
+}
+
+impl Work {
+    fn opened(&mut self, from: &Name, header: StreamHeader, stream: ByteStream) {
+        let Some(far) = self.tunnels.far(from) else { return refuse(stream, "there is no path to that service") };
+        match header {
+            StreamHeader::Tunnel { port, .. } => match self.service.ports.get(&port) {
+                Some(address) => self.tunnels.dial(far, address.clone(), stream),
+                None => refuse(stream, &format!("the service here has no port `{port}`")),
+            },
+            StreamHeader::Probe { .. } => self.tunnels.spawn(async move {
+                if let Err(error) = echo(stream).await {
+                    tracing::debug!(%error, "a probe broke");
+                }
+            }),
+            StreamHeader::Records { stream: id, .. } => self.receive(from, id, stream),
+        }
+    }
+
+    fn receive(&mut self, from: &Name, id: RecordStreamId, mut stream: ByteStream) {
+        let ordered = self.receives.remove(&id).filter(|order| order.from == *from);
+        let Some(order) = ordered else {
+            return refuse(stream, &format!("nobody ordered record stream {} from `{from}` here", id.0));
+        };
+        self.tunnels.spawn(async move {
+            match records::receive(&order.apply, &mut stream).await {
+                Ok(records) => tracing::debug!(stream = id.0, records, "a record stream ended"),
+                Err(error) => {
+                    tracing::warn!(stream = id.0, %error, "a record stream broke");
+                    stream.reset(&error.to_string());
+                }
+            }
+        });
+    }
+}
+
+/// The work of a step that sends records; `None` for any other step.
+pub(super) fn send(order: &StepOrder, tunnels: &Tunnels) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
+    let Action::Stream(action) = &order.action else { return Ok(None) };
+    let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: action.to.to_string() };
+    let far = tunnels.far(&action.to).cloned().ok_or_else(unknown)?;
+    let (order, action) = (order.clone(), action.clone());
+    let sending = async move {
+        let began = Instant::now();
+        let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
+        match open(&far, header).await {
+            Ok(stream) => records::send(&order, &action, stream).await,
+            Err(NoLink) => unlinked(&action.to, began.elapsed()),
+        }
+    };
+    Ok(Some(sending.boxed()))
+}
+
+/// The link was asked for with the step's order; until the mesh knows it there is nothing to wait on.
+async fn open(far: &Far, header: StreamHeader) -> Result<ByteStream, NoLink> {
+    let began = Instant::now();
+    let mut wait = limits::POLL_FIRST;
+    loop {
+        match far.open(header.clone()).await {
+            Err(NoLink) if began.elapsed() < limits::LINK_WAIT => sleep(wait).await,
+            opened => return opened,
+        }
+        wait = (wait * 2).min(limits::POLL_LONGEST);
+    }
+}
+
+fn unlinked(to: &Name, took: Duration) -> StepResult {
+    StepResult {
+        outcome: Outcome::CallFailed { message: format!("there is no link to the agent of `{to}`") },
+        duration_ms: took.as_secs_f64() * 1e3,
+        tries: 1,
+        saved: std::collections::BTreeMap::new(),
+        evidence: Vec::new(),
+    }
+}
