@@ -87,10 +87,11 @@ fn runtime(threads: Threads) -> tokio::runtime::Runtime {
     builder.enable_all().build().expect("the operating system gives threads and timers")
 }
 
-/// Logs for whoever operates the process; `MESHPROOF_LOG` sets the level (`warn`, or `meshproof_mesh=debug`).
+/// Logs for whoever operates the process; `MESHPROOF_LOG` sets the level (`warn`, or `meshproof_mesh=debug`). A call that is
+/// not answered in time is an error to tarpc and an ordinary thing to us, who repeat it.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,webrtc=error,rtc=error"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,webrtc=error,rtc=error,tarpc=off"));
     let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // a second installation means that somebody else logs already
     let _ = to_stderr.try_init();

@@ -26,7 +26,7 @@ mod stepping;
 mod tally;
 mod testing;
 
-pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Setting, Setup, StreamOrders};
+pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Problem, Setting, Setup, StreamOrders};
 pub use machine::Run;
 pub use scope::early_scope;
 

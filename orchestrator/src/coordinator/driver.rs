@@ -1,6 +1,6 @@
 //! The loop of a run: waits for agents, processes, signals and time, and does what the run says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(super) struct Driver {
     unacked: BTreeMap<PeerId, u64>,
     /// Something did not hold, so what the services left is kept.
     pub(super) failed: bool,
+    /// Signaling servers that were there and are not.
+    away: BTreeSet<String>,
     /// Answers of the environment, which come at once.
     pub(super) pending: VecDeque<Input>,
 }
@@ -59,7 +61,8 @@ pub(super) struct Driver {
 enum Wake {
     Input(Input),
     Mesh(MeshEvent),
-    Notice(Notice),
+    /// None: the keeper is gone.
+    Notice(Option<Notice>),
     Signal(crate::run::Abort),
     Acknowledge,
     Time,
@@ -90,6 +93,7 @@ impl Driver {
             teardown: None,
             unacked: BTreeMap::new(),
             failed: false,
+            away: BTreeSet::new(),
             pending: VecDeque::new(),
         })
     }
@@ -137,7 +141,8 @@ impl Driver {
             match wake {
                 Wake::Input(input) => self.input(input, run)?,
                 Wake::Mesh(event) => self.mesh_event(event, run)?,
-                Wake::Notice(notice) => self.notice(notice, run)?,
+                Wake::Notice(Some(notice)) => self.notice(notice, run)?,
+                Wake::Notice(None) => self.keeper_gone(run),
                 Wake::Signal(abort) if aborted => return Ok(self.leave_at_once(abort)),
                 Wake::Signal(abort) => {
                     aborted = true;
@@ -168,7 +173,7 @@ impl Driver {
         tokio::select! {
             Some(input) = self.inbox.recv() => Wake::Input(input),
             Some(event) = receive(self.mesh_events.as_mut()) => Wake::Mesh(event),
-            Some(notice) = receive(self.notices.as_mut()) => Wake::Notice(notice),
+            notice = receive(self.notices.as_mut()) => Wake::Notice(notice),
             () = tokio::time::sleep(SYNC_EVERY), if unacked => Wake::Acknowledge,
             () = until => Wake::Time,
         }
@@ -225,12 +230,21 @@ impl Driver {
                     self.lost(agent, &format!("its link is lost: {reason}"), run);
                 }
             }
-            MeshEvent::SignalingDown { url, reason } => self.note(format!("signaling {url} is away: {reason}"))?,
+            MeshEvent::SignalingDown { url, reason } => {
+                // it is tried again and again, and told once
+                if self.away.insert(url.clone()) {
+                    self.note(format!("signaling {url} is away: {reason}"))?;
+                }
+            }
+            MeshEvent::SignalingUp { url } => {
+                if self.away.remove(&url) {
+                    self.note(format!("signaling {url} is back"))?;
+                }
+            }
             MeshEvent::SignalingRefused { url, reason } => {
                 self.note(format!("signaling {url} refused us: {reason}"))?
             }
             MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
-            | MeshEvent::SignalingUp { .. }
             | MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::Offered { .. }
@@ -300,6 +314,19 @@ impl Driver {
             What::Signaling => self.note(format!("signaling ended: {how}"))?,
         }
         Ok(())
+    }
+
+    /// The keeper died. Its guard kills everything that it kept, so no agent is there any more.
+    fn keeper_gone(&mut self, run: &mut Run) {
+        self.notices = None;
+        if self.teardown.is_some() {
+            return;
+        }
+        let what = "the keeper is gone";
+        run.handle(Broken::because(what).into(), Instant::now());
+        for agent in self.crew.roster().into_keys() {
+            self.lost(agent, what, run);
+        }
     }
 
     fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {

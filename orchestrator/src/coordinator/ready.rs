@@ -81,7 +81,10 @@ impl Driver {
                         missing.remove(&name);
                     }
                 }
-                Some(notice) = notices.recv() => early_end(notice)?,
+                notice = notices.recv() => match notice {
+                    Some(notice) => early_end(notice)?,
+                    None => return Err(Broken::because("the keeper is gone")),
+                },
                 () = &mut deadline => {
                     let names: Vec<&str> = missing.iter().map(Name::as_str).collect();
                     return Err(Broken::because(format!(

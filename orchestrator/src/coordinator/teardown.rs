@@ -5,14 +5,15 @@ use std::time::Duration;
 use meshproof_mesh::Mesh;
 use meshproof_proto::id::Name;
 use meshproof_proto::order::Authority;
+use meshproof_proto::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Options;
 use super::crew::Caller;
 use super::driver::Driver;
-use crate::local::{Collect, How, LocalEnvironment, Stopped};
-use crate::run::Input;
+use crate::local::{Collect, How, LocalEnvironment, LocalError, Stopped};
+use crate::run::{Input, Problem};
 
 /// An agent's part of the end: faults healed, stubs and tunnels closed, events delivered.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ impl Teardown {
 }
 
 /// One agent's end; gives what went wrong.
-async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<String> {
+async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<Problem> {
     let finishing = async {
         let finished = caller.call(|client, context| {
             let authority = authority.clone();
@@ -82,23 +83,30 @@ async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<Stri
     };
     match timeout(FINISH_WITHIN, finishing).await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("agent {name} did not finish: {error}")),
-        Err(_) => Some(format!("agent {name} did not finish within {FINISH_WITHIN:?}")),
+        Ok(Err(error)) => Some((Verdict::Error, format!("agent {name} did not finish: {error}"))),
+        Err(_) => Some((Verdict::Error, format!("agent {name} did not finish within {FINISH_WITHIN:?}"))),
     }
 }
 
 /// Services first, so that their last words are in the logs; then everything else.
-async fn end(environment: LocalEnvironment, options: &Options, keep: Collect) -> Vec<String> {
+async fn end(environment: LocalEnvironment, options: &Options, keep: Collect) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Err(error) = environment.stop(Stopped::Services, How::Asking).await {
-        problems.push(error.to_string());
+    match environment.stop(Stopped::Services, How::Asking).await {
+        Ok(_) => {}
+        // With the keeper everything has ended, and the folder is gone: there is nothing else to try.
+        Err(error @ LocalError::Gone { .. }) => return vec![broken(error)],
+        Err(error) => problems.push(broken(error)),
     }
     if let Err(error) = environment.collect(&options.out, keep).await {
-        problems.push(error.to_string());
+        problems.push(broken(error));
     }
     match environment.end().await {
-        Ok(report) => problems.extend(report.wrong_services().map(ToString::to_string)),
-        Err(error) => problems.push(error.to_string()),
+        Ok(report) => problems.extend(report.wrong_services().map(|wrong| (Verdict::Fail, wrong.to_string()))),
+        Err(error) => problems.push(broken(error)),
     }
     problems
+}
+
+fn broken(error: LocalError) -> Problem {
+    (Verdict::Error, error.to_string())
 }

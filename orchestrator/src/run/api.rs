@@ -114,9 +114,12 @@ pub enum Input {
     Abort(Abort),
     /// Everything that was started has ended; what did not end as it should.
     TornDown {
-        problems: Vec<String>,
+        problems: Vec<Problem>,
     },
 }
+
+/// What went wrong at the end: [`Verdict::Fail`] for what was under test, [`Verdict::Error`] for the environment.
+pub type Problem = (Verdict, String);
 
 /// Who wants the run to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

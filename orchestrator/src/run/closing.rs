@@ -2,7 +2,7 @@
 
 use meshproof_proto::verdict::Verdict;
 
-use super::api::Output;
+use super::api::{Output, Problem};
 use super::blame::Blame;
 use super::limits::TEARDOWN_DEADLINE;
 use super::machine::{Phase, Run};
@@ -20,12 +20,12 @@ impl Run {
         self.push(Output::TearDown);
     }
 
-    pub(super) fn torn_down(&mut self, problems: &[String]) {
+    pub(super) fn torn_down(&mut self, problems: Vec<Problem>) {
         if !matches!(self.phase, Phase::Closing { .. }) {
             return;
         }
-        for problem in problems {
-            self.fail(Verdict::Fail, Blame::new(None, problem));
+        for (verdict, problem) in problems {
+            self.fail(verdict, Blame::new(None, problem));
         }
         self.finish();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::FAULT_LEASE;
-use meshproof_proto::order::FaultOrder;
+use meshproof_proto::order::{FaultOrder, FaultTarget};
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::Output;
@@ -154,14 +154,25 @@ impl Run {
     pub(super) fn settle_faults(&mut self) {
         for (serial, over) in self.faults.take_over() {
             self.record(Happening::FaultEnded(over.report.clone()));
-            if !over.report.healed {
+            let is_healed = over.report.healed || self.has_lost_an_end(&over);
+            if !is_healed {
                 self.not_healed(&over);
             }
             self.end_fault_step(serial, "the fault ended before it was active everywhere");
-            let ending = if over.report.healed { Ending::Pass } else { Ending::Error };
+            let ending = if is_healed { Ending::Pass } else { Ending::Error };
             self.end_heal_step(serial, ending);
             self.faults.over.push(over);
         }
+    }
+
+    /// Whether an agent at one of its ends is gone: there is no traffic left to flow, so nobody can see it flow again.
+    fn has_lost_an_end(&self, over: &Over) -> bool {
+        let Some(step) = fault_step(&self.plan, over.spot) else { return false };
+        let far = match &step.fault.target {
+            FaultTarget::Traffic { peer, .. } => Some(peer),
+            FaultTarget::Stub { .. } => None,
+        };
+        [&step.fault.at].into_iter().chain(far).any(|agent| self.lost.contains_key(agent))
     }
 
     fn not_healed(&mut self, over: &Over) {

@@ -111,7 +111,7 @@ impl Run {
             Input::Collected { key, files } => self.collected(&key, files),
             Input::AgentLost { agent, reason } => self.agent_lost(agent, reason),
             Input::Abort(abort) => self.abort(abort),
-            Input::TornDown { problems } => self.torn_down(&problems),
+            Input::TornDown { problems } => self.torn_down(problems),
         }
         self.advance();
     }

@@ -1,6 +1,7 @@
 //! Runs in which something is lost, late, or ended from outside.
 
 use meshproof_proto::event::Fact;
+use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::world::{PLAN, World, line, name};
@@ -40,6 +41,31 @@ fn an_agent_lost_while_another_acts_ends_the_run_too() {
     assert_eq!(world.blamed(), [(line("  ledger:"), "agent `ledger` was lost: gone")]);
     // What needs it in `after` is skipped, aloud.
     assert_eq!(world.ending("one", "after.1"), Some(Ending::Skipped));
+}
+
+#[test]
+fn a_fault_whose_far_end_is_lost_is_not_held_against_its_healing() {
+    let at_the_status = |output: &Output| is_step(output, "one", "3");
+    let mut world = World::new(PLAN);
+    world.silent = |output| is_step(output, "one", "3");
+    let unseen = FaultReport { healed: false, ..world.report("cut") };
+    world.reports.insert("cut".to_owned(), unseen);
+    let mut world = world.play_until(at_the_status);
+    world.inbox.push_back(Input::AgentLost { agent: name("ledger"), reason: "its process ended".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed().len(), 1, "{:?}", world.blamed());
+    assert_eq!(world.ending("one", "after.0"), Some(Ending::Pass));
+}
+
+#[test]
+fn a_keeper_that_is_gone_is_an_error_and_no_failed_check() {
+    let mut world = World::new(PLAN);
+    world.silent = |output| matches!(output, Output::TearDown);
+    let mut world = world.play_until(|output| matches!(output, Output::TearDown));
+    let gone = (Verdict::Error, "the keeper is gone".to_owned());
+    world.inbox.push_back(Input::TornDown { problems: vec![gone] });
+    assert_eq!(world.play().finished, Some((Verdict::Error, Exit::MeshFailed)));
 }
 
 #[test]

@@ -157,7 +157,8 @@ fn what_does_not_end_as_it_should_fails_a_run_that_had_passed() {
     let mut world = World::new(PLAN);
     world.silent = |output| matches!(output, Output::TearDown);
     let mut world = world.play_until(|output| matches!(output, Output::TearDown));
-    world.inbox.push_back(Input::TornDown { problems: vec!["service `shop` had to be killed".to_owned()] });
+    let killed = (Verdict::Fail, "service `shop` had to be killed".to_owned());
+    world.inbox.push_back(Input::TornDown { problems: vec![killed] });
     let world = world.play();
     assert_eq!(world.finished, Some((Verdict::Fail, Exit::Failed)));
 }
