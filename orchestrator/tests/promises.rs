@@ -1,0 +1,44 @@
+//! docs/promises.md names only tests that exist, and leaves out no promise.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every Rust source of the project below a folder.
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a folder of the project").flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_promise_is_listed_once_and_names_a_test_that_exists_or_says_that_it_is_open() {
+    let page = std::fs::read_to_string(root().join("docs/promises.md")).expect("docs/promises.md");
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    let text: String = files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect();
+    let mut ids = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| S")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [id, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
+        assert!(ids.insert(id.to_owned()), "{id} is listed twice");
+        match shown.strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
+            Some(test) => {
+                assert!(text.contains(&format!("fn {test}()")), "{id} names `{test}`, and there is no such test")
+            }
+            None => assert_eq!(shown, "open", "{id}"),
+        }
+    }
+    let expected = [("S0", 32), ("S1", 26), ("S2", 13), ("S3", 14), ("S4", 17)];
+    let expected = expected.iter().flat_map(|(source, count)| (1..=*count).map(move |n| format!("{source}-{n:02}")));
+    assert_eq!(ids, expected.collect());
+}
