@@ -1,0 +1,362 @@
+//! Every wire type goes through both codecs, and its bytes stay what they are within a protocol version.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use meshproof_proto::codec::Codec;
+use meshproof_proto::event::{CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall};
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
+use meshproof_proto::hello::Hello;
+use meshproof_proto::id::{Digest, Generation, Name, PeerId, RunId, StreamId, Term};
+use meshproof_proto::identity::{Chain, Signed, UnixSeconds};
+use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
+use meshproof_proto::order::*;
+use meshproof_proto::rendezvous::{ToPeer, ToServer};
+use meshproof_proto::shaper::Shape;
+use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
+use meshproof_proto::version::{PROTOCOL, Version};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Collects a line a value: its name and the hex digits of its bincode bytes.
+#[derive(Default)]
+struct Golden(String);
+
+impl Golden {
+    fn value<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, name: &str, value: &T) {
+        let bytes = Codec::Bincode.encode(value).expect("small");
+        let back: T = Codec::Bincode.decode(&bytes).unwrap_or_else(|error| panic!("{name} through bincode: {error}"));
+        assert_eq!(back, *value, "{name} through bincode");
+        let json = Codec::Json.encode(value).expect("small");
+        let back: T = Codec::Json.decode(&json).unwrap_or_else(|error| panic!("{name} through JSON: {error}"));
+        assert_eq!(back, *value, "{name} through JSON");
+        let _ = writeln!(self.0, "{name} {}", data_encoding::HEXLOWER.encode(&bytes));
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a good name")
+}
+
+fn chain() -> Chain {
+    let signed = |text: &str| Signed { text: text.to_owned(), signature: vec![1, 2, 3] };
+    Chain { grant: signed("{grant}"), claim: signed("{claim}") }
+}
+
+fn template() -> Template {
+    Template::parse("ch_${{ call.number | default: 'x' }}_${{ list[0]['k'] }}").expect("parses")
+}
+
+fn body() -> ValueTemplate {
+    ValueTemplate::Map(vec![
+        ("t".to_owned(), ValueTemplate::Text(template())),
+        ("n".to_owned(), ValueTemplate::List(vec![ValueTemplate::Number("1.5".to_owned()), ValueTemplate::Null])),
+        ("b".to_owned(), ValueTemplate::Bool(true)),
+    ])
+}
+
+fn authority() -> Authority {
+    Authority { run: RunId("r-1".to_owned()), term: Term(1), plan: Digest([7; 32]) }
+}
+
+fn target() -> Target {
+    Target { label: "shop.http".to_owned(), address: "127.0.0.1:80".to_owned() }
+}
+
+fn key() -> StepKey {
+    StepKey { test: "t".to_owned(), step: "3".to_owned(), attempt: 1 }
+}
+
+fn report() -> FaultReport {
+    FaultReport {
+        fault: "slow".to_owned(),
+        asked: "latency 800ms".to_owned(),
+        measured: "latency 812ms (3 replies)".to_owned(),
+        deviation_percent: Some(1.5),
+        effective: true,
+        healed: true,
+    }
+}
+
+fn frames(golden: &mut Golden) {
+    let hello = Box::new(Hello { protocol: Version { major: 1, minor: 0 }, chain: chain(), nonce: [9; 32] });
+    let piece = Piece { last: true, bytes: vec![1, 2] };
+    let signed = Signed { text: "{}".to_owned(), signature: vec![4] };
+    for (word, frame) in [
+        ("hello", ControlFrame::Hello(hello.clone())),
+        ("proof", ControlFrame::Proof(vec![5])),
+        ("refuse", ControlFrame::Refuse("no".to_owned())),
+        ("beat", ControlFrame::Beat(300)),
+        ("beat-answer", ControlFrame::BeatAnswer(300)),
+        ("call", ControlFrame::Call(piece.clone())),
+        ("reply", ControlFrame::Reply(piece)),
+        ("signal", ControlFrame::Signal(signed)),
+        ("bye", ControlFrame::Bye),
+    ] {
+        golden.value(&format!("control.{word}"), &frame);
+    }
+    let stream = StreamId(6);
+    for (word, frame) in [
+        ("hello", BulkFrame::Hello(hello)),
+        ("proof", BulkFrame::Proof(vec![5])),
+        ("refuse", BulkFrame::Refuse("no".to_owned())),
+        ("beat", BulkFrame::Beat(1)),
+        ("beat-answer", BulkFrame::BeatAnswer(1)),
+        ("open", BulkFrame::Open { stream, header: vec![8] }),
+        ("data", BulkFrame::Data { stream, offset: 70_000, bytes: vec![1, 2, 3] }),
+        ("fin", BulkFrame::Fin { stream, offset: 70_003 }),
+        ("ack", BulkFrame::Ack { stream, received: 70_004, limit: 5_000_000 }),
+        ("reset", BulkFrame::Reset { stream, reason: "refused".to_owned() }),
+    ] {
+        golden.value(&format!("bulk.{word}"), &frame);
+    }
+}
+
+fn introductions(golden: &mut Golden) {
+    for (word, body) in [
+        ("offer", SignalBody::Offer { sdp: "v=0".to_owned() }),
+        ("answer", SignalBody::Answer { offer: Digest([3; 32]), sdp: "v=0".to_owned() }),
+        ("please-offer", SignalBody::PleaseOffer),
+    ] {
+        let signal = Signal {
+            mesh: name("dev"),
+            from: PeerId([1; 32]),
+            to: PeerId([2; 32]),
+            kind: ConnectionKind::Bulk(3),
+            codec: Codec::Bincode,
+            generation: Generation(4),
+            expires: UnixSeconds(100),
+            body,
+        };
+        golden.value(&format!("signal.{word}"), &signal);
+    }
+    let signal = Signed { text: "{}".to_owned(), signature: vec![4] };
+    let register = ToServer::Register {
+        protocol: Version { major: 1, minor: 0 },
+        mesh: name("dev"),
+        chain: chain().into(),
+        proof: vec![6],
+    };
+    golden.value("to-server.register", &register);
+    golden.value("to-server.signal", &ToServer::Signal { to: PeerId([2; 32]), signal: signal.clone() });
+    golden.value("to-server.leave", &ToServer::Leave);
+    for (word, message) in [
+        ("challenge", ToPeer::Challenge { protocol: Version { major: 1, minor: 0 }, nonce: vec![7] }),
+        ("welcome", ToPeer::Welcome { peers: vec![chain()] }),
+        ("joined", ToPeer::Joined { chain: chain().into() }),
+        ("left", ToPeer::Left { peer: PeerId([2; 32]) }),
+        ("signal", ToPeer::Signal { from: PeerId([1; 32]), signal }),
+        ("undeliverable", ToPeer::Undeliverable { to: PeerId([2; 32]) }),
+        ("refused", ToPeer::Refused { reason: "no".to_owned() }),
+    ] {
+        golden.value(&format!("to-peer.{word}"), &message);
+    }
+}
+
+fn actions() -> Vec<(&'static str, Action)> {
+    let http = HttpAction {
+        target: target(),
+        method: "POST".to_owned(),
+        path: template(),
+        headers: vec![("accept".to_owned(), template())],
+        body: Body::Json(body()),
+    };
+    let exec = ExecAction {
+        argv: vec![template()],
+        env: vec![("A".to_owned(), template())],
+        stdin: Some(template()),
+        cwd: Some("sub".to_owned()),
+    };
+    let data = DataSource::Generate { count: 10_000, json: body() };
+    vec![
+        ("http", Action::Http(http)),
+        ("tcp", Action::Tcp(TcpAction { target: target(), send: template() })),
+        ("exec", Action::Exec(exec)),
+        ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
+        ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
+        ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
+    ]
+}
+
+fn checks() -> Vec<Check> {
+    let text = || ValueTemplate::Text(Template::text("x"));
+    let matchers = [
+        Matcher::Equals(text()),
+        Matcher::Compare(Comparison::Less, Quantity::DurationNs(5_000_000_000)),
+        Matcher::Compare(Comparison::GreaterOrEqual, Quantity::Percent(98.5)),
+        Matcher::Compare(Comparison::Greater, Quantity::Bytes(1024)),
+        Matcher::Compare(Comparison::LessOrEqual, Quantity::Number(-1.25)),
+        Matcher::Regex("^OK".to_owned()),
+        Matcher::Contains(text()),
+        Matcher::In(vec![text()]),
+        Matcher::Exists(true),
+        Matcher::Not(Box::new(Matcher::Exists(false))),
+        Matcher::All(vec![Matcher::Exists(true)]),
+        Matcher::Paths(vec![("$.a".to_owned(), Matcher::Exists(true))]),
+    ];
+    matchers.into_iter().map(|matcher| Check { field: "json".to_owned(), matcher }).collect()
+}
+
+fn orders(golden: &mut Golden) {
+    for (word, action) in actions() {
+        let order = StepOrder {
+            authority: authority(),
+            key: key(),
+            action,
+            checks: checks(),
+            saves: vec![Save { name: "order".to_owned(), path: "$.id".to_owned() }],
+            within_ms: 30_000,
+            eventually_ms: Some(10_000),
+        };
+        golden.value(&format!("step.{word}"), &order);
+    }
+    let apply = actions().swap_remove(1).1;
+    let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
+    golden.value("receive", &receive);
+    golden.value("initialize", &initialize());
+    golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts() });
+    for (word, target) in [
+        ("stub", FaultTarget::Stub { stub: "payments".to_owned() }),
+        ("traffic", FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both }),
+    ] {
+        let shape = Shape { latency_us: 1, jitter_us: 2, bandwidth_bits_per_s: Some(3), loss_percent: 100.0 };
+        let order = FaultOrder { authority: authority(), fault: "slow".to_owned(), target, shape, lease_ms: 5_000 };
+        golden.value(&format!("fault.{word}"), &order);
+    }
+    golden.value("fault-report", &report());
+}
+
+fn texts() -> BTreeMap<String, String> {
+    [("payments".to_owned(), "127.0.0.1:1".to_owned())].into()
+}
+
+fn initialize() -> Initialize {
+    let reply = StubReply {
+        status: 201,
+        headers: vec![("x".to_owned(), template())],
+        body: Body::Text(template()),
+        delay_ms: 5,
+        times: 2,
+    };
+    let route = StubRoute {
+        id: "charge".to_owned(),
+        method: Some("POST".to_owned()),
+        path: Some("/v1/*".to_owned()),
+        when: vec![
+            (RequestPart::Query("q".to_owned()), Matcher::Exists(true)),
+            (RequestPart::Header("h".to_owned()), Matcher::Exists(true)),
+            (RequestPart::Json, Matcher::Exists(true)),
+            (RequestPart::Body, Matcher::Exists(true)),
+        ],
+        replies: vec![reply],
+    };
+    Initialize {
+        authority: authority(),
+        roster: [(name("shop"), PeerId([1; 32]))].into(),
+        service: ServicePlace { ports: texts(), logs: texts() },
+        stubs: vec![StubOrder {
+            name: "payments".to_owned(),
+            port: 0,
+            unmatched: Unmatched::Fail,
+            routes: vec![route],
+        }],
+        tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
+        seed: 42,
+    }
+}
+
+fn facts() -> Vec<Fact> {
+    let mismatch = Mismatch { at: "$.a".to_owned(), expected: "1".to_owned(), actual: "2".to_owned() };
+    let text = || "it".to_owned();
+    let outcomes = [
+        Outcome::Ok,
+        Outcome::Failed(vec![CheckFailure { check: 1, mismatch }]),
+        Outcome::CallFailed { message: text() },
+        Outcome::Unknown { message: text() },
+        Outcome::Error { message: text() },
+    ];
+    let ended = outcomes.into_iter().map(|outcome| {
+        let evidence = vec![Evidence { title: text(), text: text() }];
+        let result = StepResult { outcome, duration_ms: 1.5, tries: 2, saved: texts(), evidence };
+        Fact::StepEnded { key: key(), result }
+    });
+    let call = StubCall {
+        stub: text(),
+        route: None,
+        number: 1,
+        request: text(),
+        status: 404,
+        took_ms: 0.25,
+        unexpected: true,
+    };
+    let bytes = || [(name("shop"), 10)].into();
+    let others = [
+        Fact::LinkOffered { to: name("ledger") },
+        Fact::LinkAcknowledged { from: name("shop") },
+        Fact::LinkSuspect { peer: name("shop"), reason: text() },
+        Fact::StepStarted { key: key() },
+        Fact::StubCalled(call),
+        Fact::FaultBegan { fault: text() },
+        Fact::FaultEnded(report()),
+        Fact::LinkBytes { sent: bytes(), received: bytes() },
+        Fact::Gap { lost: 3 },
+    ];
+    ended.chain(others).collect()
+}
+
+fn events(golden: &mut Golden) {
+    for (n, fact) in facts().into_iter().enumerate() {
+        let event = Event { run: RunId("r-1".to_owned()), seq: 1 + n as u64, at_ms: 1_700_000_000_000, fact };
+        let batch = EventBatch { instance: PeerId([1; 32]), events: vec![event] };
+        golden.value(&format!("events.{}", n + 1), &EventFrame::Batch(batch));
+    }
+    golden.value("events.ack", &EventFrame::Ack { instance: PeerId([1; 32]), through: 17 });
+}
+
+#[test]
+fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
+    let mut golden = Golden::default();
+    frames(&mut golden);
+    introductions(&mut golden);
+    orders(&mut golden);
+    events(&mut golden);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/wire-{PROTOCOL}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &golden.0).expect("the golden file can be written");
+    }
+    let kept = std::fs::read_to_string(&file).expect("the bytes of this protocol version are kept");
+    for (now, before) in golden.0.lines().zip(kept.lines()) {
+        assert_eq!(now, before, "the bytes changed: peers of protocol {PROTOCOL} would not understand each other");
+    }
+    assert_eq!(golden.0.lines().count(), kept.lines().count());
+}
+
+#[cfg(feature = "rpc")]
+#[test]
+fn refusals_and_status_survive_both_codecs() {
+    use meshproof_proto::rpc::{Refusal, Status};
+    let text = || "it".to_owned();
+    let mut golden = Golden::default();
+    for refusal in [
+        Refusal::Role { call: text() },
+        Refusal::OldTerm { offered: 1, current: 2 },
+        Refusal::OtherPlan { offered: Digest([1; 32]), current: Digest([2; 32]) },
+        Refusal::NoSuchRun(text()),
+        Refusal::Busy(text()),
+        Refusal::Capability(text()),
+        Refusal::Unknown { what: text(), name: text() },
+        Refusal::Failed(text()),
+    ] {
+        golden.value("refusal", &refusal);
+    }
+    let status = Status {
+        service: name("shop"),
+        run: Some((authority(), Term(1))),
+        steps_running: 1,
+        faults_active: vec![text()],
+        events_unacked: 2,
+    };
+    golden.value("status", &status);
+}
