@@ -33,7 +33,7 @@ fn every_promise_is_listed_once_and_names_a_test_that_exists_or_says_that_it_is_
         assert!(ids.insert(id.to_owned()), "{id} is listed twice");
         match shown.strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
             Some(test) => {
-                assert!(text.contains(&format!("fn {test}()")), "{id} names `{test}`, and there is no such test")
+                assert!(text.contains(&format!("fn {test}(")), "{id} names `{test}`, and there is no such test")
             }
             None => assert_eq!(shown, "open", "{id}"),
         }
