@@ -1,0 +1,188 @@
+//! A signaling server, agents, and an orchestrator that journals and acknowledges, all in this process over real connections.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use meshproof_agent::session::Session;
+use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_proto::event::{Event, Fact, StepResult};
+use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
+use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
+use meshproof_proto::order::{Authority, Initialize, Initialized, ServicePlace, StepKey, TunnelOrder};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
+use tarpc::context;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn name(text: &str) -> Name {
+    text.parse().expect("a good name")
+}
+
+pub fn authority() -> Authority {
+    Authority { run: RunId("r1".to_owned()), term: Term(1), plan: Digest([3; 32]) }
+}
+
+pub fn key(step: &str) -> StepKey {
+    StepKey { test: "t".to_owned(), step: step.to_owned(), attempt: 1 }
+}
+
+pub struct World {
+    root: Key,
+    url: String,
+    stop: CancellationToken,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("ws://{}/mesh", listener.local_addr().expect("bound"));
+        let root = Key::from_seed([1; 32]);
+        let stop = CancellationToken::new();
+        let config = meshproof_signaling::Config::new(vec![(name("dev"), root.public())]);
+        tokio::spawn(meshproof_signaling::serve(listener, config, stop.clone()));
+        Self { root, url, stop }
+    }
+
+    fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
+        let seed = Digest::of(who.as_bytes()).0;
+        let token = Token::issue(&self.root, seed, |token| Grant {
+            mesh: name("dev"),
+            names: who.to_owned(),
+            role,
+            capabilities: Capability::ALL.into(),
+            not_after: UnixSeconds(u64::MAX / 2),
+            token,
+        });
+        let config = MeshConfig {
+            mesh: name("dev"),
+            name: name(who),
+            token,
+            signaling: vec![self.url.clone()],
+            rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+        };
+        Mesh::join(config).expect("a good token")
+    }
+
+    /// An agent with these capabilities, until the world ends.
+    pub fn agent(&self, who: &str, capabilities: &[Capability]) {
+        let joined = self.join(who, Role::Agent);
+        let capabilities = capabilities.iter().copied().collect();
+        tokio::spawn(Session::new(joined, name(who), capabilities).run(self.stop.clone()));
+    }
+
+    /// An orchestrator that is linked to these agents.
+    pub async fn orchestrator(&self, agents: &[&str]) -> Orchestrator {
+        let (mesh, events) = self.join("orchestrator", Role::Orchestrator);
+        let mut orchestrator = Orchestrator { mesh, events, agents: BTreeMap::new(), journal: BTreeMap::new() };
+        let wanted: Vec<Name> = agents.iter().map(|agent| name(agent)).collect();
+        orchestrator.until(|orchestrator| orchestrator.agents.keys().eq(&wanted)).await;
+        orchestrator
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub struct Orchestrator {
+    mesh: Mesh,
+    events: mpsc::Receiver<MeshEvent>,
+    agents: BTreeMap<Name, (PeerId, AgentClient)>,
+    journal: BTreeMap<Name, Vec<Event>>,
+}
+
+impl Orchestrator {
+    pub fn roster(&self) -> BTreeMap<Name, PeerId> {
+        self.agents.iter().map(|(name, (peer, _))| (name.clone(), *peer)).collect()
+    }
+
+    pub fn client(&self, agent: &str) -> AgentClient {
+        self.agents[&name(agent)].1.clone()
+    }
+
+    pub fn facts(&self, agent: &str) -> Vec<Fact> {
+        self.journal.get(&name(agent)).into_iter().flatten().map(|event| event.fact.clone()).collect()
+    }
+
+    /// Sets up the run at an agent whose service has this port, with tunnels to the `tcp` port of others.
+    pub async fn initialize(&self, agent: &str, port: Option<&str>, tunnels: &[&str]) -> Initialized {
+        let ports = port.map(|address| ("tcp".to_owned(), address.to_owned())).into_iter().collect();
+        let order = Initialize {
+            authority: authority(),
+            roster: self.roster(),
+            service: ServicePlace { ports, logs: BTreeMap::new() },
+            stubs: Vec::new(),
+            tunnels: tunnels.iter().map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned() }).collect(),
+            seed: 7,
+        };
+        let answer = self.client(agent).initialize(context::current(), Box::new(order)).await;
+        answer.expect("answered").expect("taken")
+    }
+
+    /// Takes what comes until the condition holds.
+    pub async fn until(&mut self, holds: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !holds(self) {
+                let event = self.events.recv().await.expect("the mesh lives");
+                self.take(event).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("it comes in time");
+    }
+
+    /// Does something while taking what comes.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(tokio::time::timeout(PATIENCE, work));
+        loop {
+            tokio::select! {
+                done = &mut work => return done.expect("it ends in time"),
+                Some(event) = self.events.recv() => self.take(event).await,
+            }
+        }
+    }
+
+    /// Waits for the end of a step.
+    pub async fn ended(&mut self, agent: &str, key: &StepKey) -> StepResult {
+        let find = |orchestrator: &Self| {
+            orchestrator.facts(agent).into_iter().find_map(|fact| match fact {
+                Fact::StepEnded { key: ended, result } if ended == *key => Some(result),
+                _ => None,
+            })
+        };
+        self.until(|orchestrator| find(orchestrator).is_some()).await;
+        find(self).expect("waited for")
+    }
+
+    async fn take(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::PeerJoined(peer) => self.mesh.connect(peer.peer).await,
+            MeshEvent::LinkUp(up) => {
+                let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
+                let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
+                self.agents.insert(up.peer.name, (up.peer.peer, client));
+            }
+            MeshEvent::Events { peer, frame: EventFrame::Batch(batch) } => {
+                assert_eq!(batch.instance, peer.peer);
+                let journal = self.journal.entry(peer.name.clone()).or_default();
+                for event in batch.events {
+                    let next = journal.len() as u64 + 1;
+                    assert!(event.seq <= next, "a gap before {event:?}");
+                    if event.seq == next {
+                        journal.push(event);
+                    }
+                }
+                let ack = EventFrame::Ack { instance: peer.peer, through: journal.len() as u64 };
+                self.mesh.send_events(peer.peer, ack).await.expect("linked");
+            }
+            _ => {}
+        }
+    }
+}
