@@ -39,9 +39,9 @@ pub struct Args {
         default_value = "127.0.0.1"
     )]
     pub addresses: Vec<IpAddr>,
-    /// 1: end when the parent process does
-    #[arg(long, value_name = "0|1", env = "MESHPROOF_DIE_WITH_PARENT", default_value = "0")]
-    pub die_with_parent: String,
+    /// End when the parent process does
+    #[arg(long, env = "MESHPROOF_DIE_WITH_PARENT", value_parser = clap::builder::FalseyValueParser::new())]
+    pub die_with_parent: bool,
 }
 
 /// Joins the mesh and serves until SIGTERM or SIGINT; then leaves at once, and on a second signal without a word. Logs go to
@@ -53,7 +53,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Before anything else, so that no signal finds us unprepared.
     let mut signals = Signals::listen()?;
-    if args.die_with_parent == "1" {
+    if args.die_with_parent {
         die_with_parent()?;
     }
     if let Some(state) = &args.state {
@@ -94,12 +94,13 @@ fn read_token(path: &Path) -> anyhow::Result<Token> {
     Token::from_text(&text).with_context(|| format!("{} holds no token", path.display()))
 }
 
-/// The kernel sends SIGTERM when the parent ends. A parent that ended just before is not there any more to be waited for.
+/// The kernel sends SIGTERM when the parent ends; more exactly, when the thread that made us does. A parent that ended just
+/// before is noticed by its absence.
 fn die_with_parent() -> anyhow::Result<()> {
     let parent = rustix::process::getppid();
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
         .context("cannot ask the kernel to end this process with its parent")?;
-    if parent.is_none_or(rustix::process::Pid::is_init) || rustix::process::getppid() != parent {
+    if rustix::process::getppid() != parent {
         bail!("the parent process has ended");
     }
     Ok(())

@@ -145,3 +145,6 @@ pub const MEASURED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A link to an agent of the run that was just named: until it is known here.
 pub const LINK_WAIT: Duration = Duration::from_secs(5);
+
+/// Probes of other agents answered at once: each of their faults has one on its way.
+pub const ECHOES: usize = 256;

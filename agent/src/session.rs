@@ -21,6 +21,7 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Identity};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
@@ -38,6 +39,7 @@ pub struct Session {
     orders: mpsc::Receiver<Order>,
     links: Links,
     run: Option<Run>,
+    echoes: JoinSet<()>,
 }
 
 impl Session {
@@ -49,7 +51,7 @@ impl Session {
     ) -> Self {
         let (orders_in, orders) = mpsc::channel(limits::COMMANDS);
         let links = Links::new(mesh.clone(), orders_in);
-        Self { name, capabilities, mesh, events, orders, links, run: None }
+        Self { name, capabilities, mesh, events, orders, links, run: None, echoes: JoinSet::new() }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
@@ -96,7 +98,7 @@ impl Session {
                 self.suspect(&peer, format!("lost: {reason}"));
             }
             MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),
-            MeshEvent::Stream { peer, header, stream } => streams::opened(self.run.as_mut(), &peer, &header, stream),
+            MeshEvent::Stream { peer, header, stream } => self.opened(&peer, &header, stream),
         }
     }
 

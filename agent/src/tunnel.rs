@@ -50,7 +50,7 @@ impl Far {
 
     /// A stream whose bytes come back.
     pub async fn open_probe(&self) -> Result<ByteStream, NoLink> {
-        self.open(StreamHeader::Probe { run: self.run.clone() }).await
+        self.open(StreamHeader::Probe).await
     }
 }
 

@@ -13,15 +13,17 @@ pub enum StreamHeader {
     /// A connection to this port of the service beside the receiver.
     Tunnel { run: RunId, port: String },
     /// Bytes that come back as they are, to measure the way.
-    Probe { run: RunId },
+    Probe,
     /// [`Record`]s one way, [`Applied`] the other, each behind its length in four bytes, little endian.
     Records { run: RunId, stream: RecordStreamId },
 }
 
 impl StreamHeader {
-    pub fn run(&self) -> &RunId {
+    /// The run that it belongs to.
+    pub fn run(&self) -> Option<&RunId> {
         match self {
-            Self::Tunnel { run, .. } | Self::Probe { run } | Self::Records { run, .. } => run,
+            Self::Tunnel { run, .. } | Self::Records { run, .. } => Some(run),
+            Self::Probe => None,
         }
     }
 
@@ -59,7 +61,7 @@ mod tests {
         let run = RunId("r1".to_owned());
         for header in [
             StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() },
-            StreamHeader::Probe { run: run.clone() },
+            StreamHeader::Probe,
             StreamHeader::Records { run, stream: RecordStreamId(7) },
         ] {
             assert_eq!(StreamHeader::decode(&header.encode()).expect("its own bytes"), header);

@@ -6,12 +6,13 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use meshproof_mesh::{ByteStream, NoLink};
 use meshproof_proto::event::{Outcome, StepResult};
-use meshproof_proto::id::{Name, RunId};
+use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::order::{Action, RecordStreamId, StepOrder};
 use meshproof_proto::rpc::Refusal;
 use tokio::time::sleep;
 
+use super::Session;
 use super::run::{Run, Stage, Work};
 use crate::limits;
 use crate::records;
@@ -19,15 +20,31 @@ use crate::traffic::echo;
 use crate::tunnel::{Far, Tunnels};
 use crate::wire::StreamHeader;
 
-/// A peer opened a stream; one that is for nothing here is reset with the reason.
-pub(super) fn opened(run: Option<&mut Run>, peer: &Identity, header: &[u8], stream: ByteStream) {
-    let taken = match StreamHeader::decode(header) {
-        Ok(header) => working(run, peer, header.run()).map(|(work, from)| (work, from, header)),
-        Err(error) => Err(format!("the stream's header cannot be read: {error}")),
-    };
-    match taken {
-        Ok((work, from, header)) => work.opened(&from, header, stream),
-        Err(reason) => refuse(stream, &reason),
+impl Session {
+    /// A peer opened a stream; one that is for nothing here is reset with the reason.
+    pub(super) fn opened(&mut self, peer: &Identity, header: &[u8], stream: ByteStream) {
+        let header = match StreamHeader::decode(header) {
+            Ok(StreamHeader::Probe) => return self.echo(stream),
+            Ok(header) => header,
+            Err(error) => return refuse(stream, &format!("the stream's header cannot be read: {error}")),
+        };
+        match working(self.run.as_mut(), peer, &header) {
+            Ok((work, from)) => work.opened(&from, header, stream),
+            Err(reason) => refuse(stream, &reason),
+        }
+    }
+
+    /// Probes are answered with or without a run: the other agent may still make sure that its fault is over.
+    fn echo(&mut self, stream: ByteStream) {
+        while self.echoes.try_join_next().is_some() {}
+        if self.echoes.len() >= limits::ECHOES {
+            return refuse(stream, "too many probes at once");
+        }
+        self.echoes.spawn(async move {
+            if let Err(error) = echo(stream).await {
+                tracing::debug!(%error, "a probe broke");
+            }
+        });
     }
 }
 
@@ -36,7 +53,12 @@ fn refuse(stream: ByteStream, reason: &str) {
     stream.reset(reason);
 }
 
-fn working<'r>(run: Option<&'r mut Run>, peer: &Identity, wanted: &RunId) -> Result<(&'r mut Work, Name), String> {
+fn working<'r>(
+    run: Option<&'r mut Run>,
+    peer: &Identity,
+    header: &StreamHeader,
+) -> Result<(&'r mut Work, Name), String> {
+    let wanted = header.run().ok_or("the stream is of no run")?;
     let none = || format!("no run `{wanted}` here");
     let run = run.filter(|run| run.authority.run == *wanted).ok_or_else(none)?;
     let from = run.name(peer.peer).ok_or_else(|| format!("`{}` does not take part in the run", peer.name))?;
@@ -54,11 +76,7 @@ impl Work {
                 Some(address) => self.tunnels.dial(far, address.clone(), stream),
                 None => refuse(stream, &format!("the service here has no port `{port}`")),
             },
-            StreamHeader::Probe { .. } => self.tunnels.spawn(async move {
-                if let Err(error) = echo(stream).await {
-                    tracing::debug!(%error, "a probe broke");
-                }
-            }),
+            StreamHeader::Probe => refuse(stream, "a probe is of no run"),
             StreamHeader::Records { stream: id, .. } => self.receive(from, id, stream),
         }
     }

@@ -1,5 +1,6 @@
 //! Whole agents in a real mesh, driven as an orchestrator drives them.
 
+mod process;
 mod world;
 
 use std::time::{Duration, Instant};

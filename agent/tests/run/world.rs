@@ -49,16 +49,28 @@ impl World {
         Self { root, url, stop }
     }
 
-    fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
-        let seed = Digest::of(who.as_bytes()).0;
-        let token = Token::issue(&self.root, seed, |token| Grant {
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The token of an agent that may do everything.
+    pub fn token(&self, who: &str) -> Token {
+        self.token_for(who, Role::Agent)
+    }
+
+    fn token_for(&self, who: &str, role: Role) -> Token {
+        Token::issue(&self.root, Digest::of(who.as_bytes()).0, |token| Grant {
             mesh: name("dev"),
             names: who.to_owned(),
             role,
             capabilities: Capability::ALL.into(),
             not_after: UnixSeconds(u64::MAX / 2),
             token,
-        });
+        })
+    }
+
+    fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
+        let token = self.token_for(who, role);
         let config = MeshConfig {
             mesh: name("dev"),
             name: name(who),
@@ -133,6 +145,21 @@ impl Orchestrator {
             while !holds(self) {
                 let event = self.events.recv().await.expect("the mesh lives");
                 self.take(event).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("it comes in time");
+    }
+
+    /// Takes what comes until it is this.
+    pub async fn sees(&mut self, wanted: impl Fn(&MeshEvent) -> bool) {
+        let waiting = async {
+            loop {
+                let event = self.events.recv().await.expect("the mesh lives");
+                let seen = wanted(&event);
+                self.take(event).await;
+                if seen {
+                    return;
+                }
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("it comes in time");
