@@ -115,8 +115,13 @@ impl Seen {
         if shape.is_black_hole() {
             let held = self.chunks - self.chunks_passed;
             let loss = 100.0 * held as f64 / self.chunks as f64;
-            let bytes = format!("{} B held, {} B passed", self.bytes - self.bytes_passed, self.bytes_passed);
-            return (format!("loss {loss:.0}% ({}, {bytes})", self.travellers()), Some(100.0 - loss));
+            let bytes = match self.bytes - self.bytes_passed {
+                // Held while they opened or closed; their services' bytes are not even read before they are open.
+                0 => " held".to_owned(),
+                held => format!(", {held} B held"),
+            };
+            let measured = format!("loss {loss:.0}% ({}{bytes}, {} B passed)", self.travellers(), self.bytes_passed);
+            return (measured, Some(100.0 - loss));
         }
         let (mut parts, mut deviation) = (Vec::new(), None);
         if self.chunks_passed == 0 {
