@@ -13,6 +13,7 @@ use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
 use super::outcome::Broken;
@@ -24,7 +25,7 @@ use crate::local::{Cause, LocalEnvironment, Notice, What};
 use crate::plan::{Plan, Source};
 use crate::progress::Progress;
 use crate::record::{Entry, Happening};
-use crate::run::{Input, Output, Run, Setup};
+use crate::run::{Abort, Input, Output, Run, Setup};
 
 /// Events are acknowledged in groups, so that one sync serves many.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
@@ -63,7 +64,7 @@ enum Wake {
     Mesh(MeshEvent),
     /// None: the keeper is gone.
     Notice(Option<Notice>),
-    Signal(crate::run::Abort),
+    Signal(Abort),
     Acknowledge,
     Time,
 }
@@ -124,9 +125,9 @@ impl Driver {
         if let Some(exit) = self.perform(run).await? {
             return Ok(exit);
         }
-        let begun = tokio::select! {
-            begun = self.get_ready() => begun.unwrap_or_else(Input::from),
-            abort = signals.next() => Input::Abort(abort),
+        let begun = match self.get_ready(&mut signals).await {
+            Ok(begun) => begun,
+            Err(abort) => return Ok(self.leave_at_once(abort)),
         };
         let mut aborted = matches!(begun, Input::Abort(_));
         run.handle(begun, Instant::now());
@@ -154,11 +155,27 @@ impl Driver {
         }
     }
 
-    /// Builds, then makes the environment and the mesh.
-    async fn get_ready(&mut self) -> Result<Input, Broken> {
+    /// Builds, then makes the environment and the mesh. `Err` is the second signal.
+    async fn get_ready(&mut self, signals: &mut Signals) -> Result<Input, Abort> {
+        let stop = CancellationToken::new();
+        let mut preparing = std::pin::pin!(self.prepare(&stop));
+        let abort = tokio::select! {
+            prepared = &mut preparing => return Ok(prepared.unwrap_or_else(Input::from)),
+            abort = signals.next() => abort,
+        };
+        // what was begun comes to where the teardown can end it
+        stop.cancel();
+        tokio::select! {
+            _ = preparing => Ok(Input::Abort(abort)),
+            again = signals.next() => Err(again),
+        }
+    }
+
+    async fn prepare(&mut self, stop: &CancellationToken) -> Result<Input, Broken> {
         let plan = Arc::clone(&self.plan);
-        build::build(&plan, &self.options.plan_dir, &mut self.scribe).await?;
-        let setting = self.make_ready().await?;
+        let project = build::Project { plan: &plan, dir: &self.options.plan_dir };
+        build::build(project, &mut self.scribe, stop).await?;
+        let setting = self.make_ready(stop).await?;
         Ok(Input::Begin(Box::new(setting)))
     }
 
@@ -338,7 +355,7 @@ impl Driver {
     }
 
     /// The second Ctrl-C: the keeper kills everything, and nobody waits for it.
-    fn leave_at_once(&mut self, abort: crate::run::Abort) -> Exit {
+    fn leave_at_once(&mut self, abort: Abort) -> Exit {
         if let Some(teardown) = self.teardown.take() {
             // it owns the environment, and dropping that has the keeper kill everything
             teardown.abort();
@@ -347,8 +364,8 @@ impl Driver {
             environment.end_now();
         }
         match abort {
-            crate::run::Abort::Terminated => Exit::Terminated,
-            crate::run::Abort::Interrupted | crate::run::Abort::Deadline => Exit::Interrupted,
+            Abort::Terminated => Exit::Terminated,
+            Abort::Interrupted | Abort::Deadline => Exit::Interrupted,
         }
     }
 }

@@ -10,6 +10,7 @@ use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Role;
 use meshproof_proto::order::{Initialize, Initialized, TunnelOrder};
+use tokio_util::sync::CancellationToken;
 
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
@@ -26,15 +27,29 @@ const JOIN_WITHIN: Duration = Duration::from_secs(20);
 const MESH: &str = "local";
 
 impl Driver {
-    /// Makes everything that the plan's services need; gives what is known then.
-    pub(super) async fn make_ready(&mut self) -> Result<Setting, Broken> {
+    /// Makes everything that the plan's services need; gives what is known then. Stopped, it leaves behind what can be ended:
+    /// no environment, or one that has started.
+    pub(super) async fn make_ready(&mut self, stop: &CancellationToken) -> Result<Setting, Broken> {
+        if stop.is_cancelled() {
+            return Err(Broken::because("stopped"));
+        }
         let began = Instant::now();
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
-        let spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services.clone())?;
+        let spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
         let (environment, notices) = LocalEnvironment::start(spec).await?;
-        let environment = self.environment.insert(environment);
+        self.environment = Some(environment);
         self.notices = Some(notices);
+        tokio::select! {
+            setting = self.form(mesh_name, began) => setting,
+            () = stop.cancelled() => Err(Broken::because("stopped")),
+        }
+    }
+
+    /// Joins the mesh, waits for the agents, and gives them their orders.
+    async fn form(&mut self, mesh_name: Name, began: Instant) -> Result<Setting, Broken> {
+        let services: BTreeSet<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
+        let environment = self.environment.as_ref().ok_or_else(|| Broken::because("there is no environment"))?;
         let config = MeshConfig {
             mesh: mesh_name,
             name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
@@ -48,7 +63,7 @@ impl Driver {
         self.mesh_events = Some(events);
         let places = self.allot().await?;
         let peers = services.len() + 1;
-        self.gather(services.into_iter().collect()).await?;
+        self.gather(services).await?;
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         self.scribe.say(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places).await?;

@@ -1,5 +1,6 @@
 //! Processes, as `/proc` tells them.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// One process, and what it was started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Process {
     pub pid: i32,
     pub arguments: Vec<String>,
@@ -31,6 +32,13 @@ impl Process {
     fn mentions(&self, text: &str) -> bool {
         let mut all = self.arguments.iter().chain(&self.environment);
         all.any(|word| word.contains(text)) || self.folder.to_string_lossy().contains(text)
+    }
+}
+
+/// Without the environment, which is nobody's business and long.
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} in {}", self.pid, self.arguments, self.folder.display())
     }
 }
 

@@ -74,6 +74,57 @@ fn sigterm_ends_a_run_in_good_order_with_143() {
     stopped_by(Signal::TERM, 143);
 }
 
+/// From before the keeper is there to the last step.
+const MOMENTS: [&str; 9] = [
+    "run-began",
+    "build-began",
+    "build-ended",
+    "agent-joined",
+    "initialized",
+    "service-started",
+    "service-ready",
+    "test-began",
+    "step-ended",
+];
+
+#[test]
+fn ctrl_c_ends_a_run_whenever_it_comes_and_leaves_nothing() {
+    let stop_at = |moment: &str| {
+        let scene = Scene::new();
+        let mut session = scene.run(CHECKOUT);
+        session.record(moment, |record| record["what"].get(moment).is_some());
+        session.signal(Signal::INT);
+        let ended = session.end();
+        assert_eq!(ended.code(), 130, "at {moment}:\n{}", ended.all());
+        scene.assert_nothing_left();
+        assert_eq!(Journal::read(&scene.out()).only("run-ended")["exit"], 130, "at {moment}");
+    };
+    MOMENTS.iter().for_each(|moment| stop_at(moment));
+}
+
+/// A build that does not end, and a process that it started.
+const BUILDING: &str = r#"
+meshproof: 1
+plan: building
+build: { argv: [/bin/sh, -c, "sleep 1000 & echo here > PIPE; sleep 1000"] }
+services: { idle: { exec: { argv: [sleep, "1000"] } } }
+tests: [{ id: none, steps: [{ say: nothing }] }]
+"#;
+
+#[test]
+fn ctrl_c_ends_a_build_with_all_its_processes() {
+    let scene = Scene::new();
+    let pipe = scene.path().join("told");
+    mkfifoat(CWD, &pipe, Mode::RWXU).expect("a new name");
+    let plan = scene.path().join("plan.yaml");
+    std::fs::write(&plan, BUILDING.replace("PIPE", &pipe.to_string_lossy())).expect("a new file");
+    let session = scene.run(&plan);
+    assert_eq!(std::fs::read_to_string(&pipe).expect("the build writes it"), "here\n");
+    session.signal(Signal::INT);
+    session.end().assert_code(130);
+    scene.assert_nothing_left();
+}
+
 #[test]
 fn ctrl_c_twice_ends_a_run_at_once() {
     let scene = Scene::new();
