@@ -24,6 +24,12 @@ pub fn name(text: &str) -> Name {
     text.parse().expect("a good name")
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.cancel();
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
