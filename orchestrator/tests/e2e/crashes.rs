@@ -89,3 +89,15 @@ fn an_agent_that_is_killed_is_named_and_the_run_is_an_error() {
         assert!(journal.verdicts().values().all(|verdict| *verdict != "pass"), "{:?}", journal.verdicts());
     }
 }
+
+#[test]
+fn a_run_whose_links_are_up_passes_without_signaling() {
+    let scene = Scene::new();
+    let (session, processes) = in_the_middle(&scene);
+    kill(processes.iter().find(|process| process.subcommand() == Some("signaling")).expect("a run has signaling"));
+    session.end().assert_code(0);
+    scene.assert_nothing_left();
+    let journal = Journal::read(&scene.out());
+    let notes: Vec<_> = journal.all("noted").filter_map(|note| note["text"].as_str()).collect();
+    assert!(notes.iter().any(|note| note.starts_with("signaling")), "nobody noted that it is gone: {notes:?}");
+}
