@@ -42,10 +42,7 @@ fn read_status(stream: &mut TcpStream) -> io::Result<u16> {
             (Some((status, _)), 0) => return Ok(status),
             (None, 0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             _ if received.len() > limits::HEAD_BYTES + limits::BODY_BYTES => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the answer is too long",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"));
             }
             _ => {}
         }
@@ -57,8 +54,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; limits::HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes);
-    let parsed =
-        parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    let parsed = parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let httparse::Status::Complete(head) = parsed else {
         return Ok(None);
     };

@@ -109,11 +109,7 @@ fn next_request(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Ne
     }
     let body = received[head.length..end].to_vec();
     received.drain(..end);
-    let request = Request {
-        method: head.method,
-        path: head.path,
-        body,
-    };
+    let request = Request { method: head.method, path: head.path, body };
     Ok(Next::Request(request, head.after))
 }
 
@@ -134,10 +130,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
         Err(error) => return Err(Response::error(400, &format!("not HTTP: {error}"))),
     };
     let header = |name: &str| {
-        let found = request
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))?;
+        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(found.value).ok().map(str::trim)
     };
     if header("transfer-encoding").is_some() {
@@ -155,11 +148,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
     Ok(Some(Head {
         method: request.method.unwrap_or_default().to_owned(),
         path: target.split('?').next().unwrap_or(target).to_owned(),
-        after: if closes || request.version == Some(0) {
-            After::Close
-        } else {
-            After::Keep
-        },
+        after: if closes || request.version == Some(0) { After::Close } else { After::Keep },
         length,
         body_length,
     }))
@@ -167,11 +156,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
 
 fn write(stream: &mut TcpStream, response: &Response, after: After) -> io::Result<()> {
     let body = response.body.to_string();
-    let connection = if after == After::Close {
-        "connection: close\r\n"
-    } else {
-        ""
-    };
+    let connection = if after == After::Close { "connection: close\r\n" } else { "" };
     let message = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{connection}\r\n{body}",
         response.status,

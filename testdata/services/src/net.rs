@@ -12,12 +12,8 @@ use crate::slots::Slots;
 
 /// Listens on loopback. On Unix std sets `SO_REUSEADDR`, so a port with connections in `TIME_WAIT` can be taken.
 pub fn listen(port: u16) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot listen on 127.0.0.1:{port}: {error}"),
-        )
-    })?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on 127.0.0.1:{port}: {error}")))?;
     say(format_args!("listening address={}", listener.local_addr()?));
     Ok(listener)
 }
@@ -36,18 +32,13 @@ where
             Err(error) => return error,
         };
         let Some(slot) = slots.take() else {
-            say(format_args!(
-                "connection refused open={}",
-                limits::CONNECTIONS
-            ));
+            say(format_args!("connection refused open={}", limits::CONNECTIONS));
             continue;
         };
         let serve = serve.clone();
         thread::spawn(move || {
             // A connection that breaks is the client's affair; what was done on it has been logged.
-            let _ = stream
-                .set_nodelay(true)
-                .and_then(|()| serve(stream, number));
+            let _ = stream.set_nodelay(true).and_then(|()| serve(stream, number));
             drop(slot);
         });
     }

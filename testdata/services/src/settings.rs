@@ -52,21 +52,11 @@ pub fn http_url(name: &'static str) -> Result<(String, String), BadSetting> {
 
 /// The path of a file.
 pub fn path(name: &'static str) -> Result<String, BadSetting> {
-    read(name, "the path of a file", |text| {
-        (!text.is_empty()).then(|| text.to_owned())
-    })
+    read(name, "the path of a file", |text| (!text.is_empty()).then(|| text.to_owned()))
 }
 
-fn read<T>(
-    name: &'static str,
-    expected: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, BadSetting> {
+fn read<T>(name: &'static str, expected: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, BadSetting> {
     let text = std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
     let value = text.as_deref().and_then(parse);
-    value.ok_or(BadSetting {
-        name,
-        expected,
-        got: text,
-    })
+    value.ok_or(BadSetting { name, expected, got: text })
 }

@@ -17,9 +17,7 @@ pub struct Slot {
 
 impl Slots {
     pub fn new(count: usize) -> Self {
-        Self {
-            free: Arc::new(AtomicUsize::new(count)),
-        }
+        Self { free: Arc::new(AtomicUsize::new(count)) }
     }
 
     /// Takes a slot, or `None` when all are in use.
@@ -28,9 +26,7 @@ impl Slots {
         self.free
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
             .ok()
-            .map(|_| Slot {
-                free: Arc::clone(&self.free),
-            })
+            .map(|_| Slot { free: Arc::clone(&self.free) })
     }
 }
 

@@ -74,10 +74,7 @@ impl Book {
     fn write_batch(&self, audit: &mut impl Write) -> io::Result<()> {
         let mut pages = self.lock();
         let batch = std::mem::take(&mut pages.waiting);
-        let lines: String = batch
-            .iter()
-            .map(|(ms, id)| format!("{ms} posted {id}\n"))
-            .collect();
+        let lines: String = batch.iter().map(|(ms, id)| format!("{ms} posted {id}\n")).collect();
         audit.write_all(lines.as_bytes())?;
         for (_, id) in batch {
             pages.states.insert(id, State::Settled);

@@ -19,9 +19,7 @@ pub fn converse(stream: &TcpStream, number: u64, book: &Book) -> io::Result<()> 
     let mut line = Vec::new();
     loop {
         line.clear();
-        (&mut input)
-            .take(limits::LINE_BYTES)
-            .read_until(b'\n', &mut line)?;
+        (&mut input).take(limits::LINE_BYTES).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             return output.flush();
         }
@@ -47,11 +45,7 @@ struct Told {
 
 impl Told {
     fn open(number: u64) -> Self {
-        let told = Self {
-            number,
-            posts: 0,
-            start: Instant::now(),
-        };
+        let told = Self { number, posts: 0, start: Instant::now() };
         told.say(format_args!("open"));
         told
     }
@@ -74,10 +68,6 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.say(format_args!(
-            "closed posts={} took_ms={}",
-            self.posts,
-            took_ms(self.start)
-        ));
+        self.say(format_args!("closed posts={} took_ms={}", self.posts, took_ms(self.start)));
     }
 }

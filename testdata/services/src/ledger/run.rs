@@ -28,8 +28,5 @@ fn serve() -> Result<Box<dyn Error>, Box<dyn Error>> {
         eprintln!("ledger: cannot write {path}: {error}");
         std::process::exit(1);
     });
-    Ok(net::serve_each(&listener, move |stream, number| {
-        lines::converse(&stream, number, &book)
-    })
-    .into())
+    Ok(net::serve_each(&listener, move |stream, number| lines::converse(&stream, number, &book)).into())
 }

@@ -23,10 +23,7 @@ fn serve() -> Result<Box<dyn Error>, Box<dyn Error>> {
     let orders = Arc::new(Orders::default());
     let fulfilment = Fulfilment::new(Arc::clone(&orders), Partners { payments, ledger });
     let listener = net::listen(port)?;
-    Ok(http_server::serve(&listener, move |request| {
-        answer(request, &orders, &fulfilment)
-    })
-    .into())
+    Ok(http_server::serve(&listener, move |request| answer(request, &orders, &fulfilment)).into())
 }
 
 fn answer(request: &Request, orders: &Orders, fulfilment: &Fulfilment) -> Response {

@@ -29,26 +29,15 @@ pub struct Partners {
 
 impl Fulfilment {
     pub fn new(orders: Arc<Orders>, partners: Partners) -> Self {
-        Self {
-            orders,
-            partners: Arc::new(partners),
-            slots: Slots::new(limits::ORDERS_IN_FLIGHT),
-        }
+        Self { orders, partners: Arc::new(partners), slots: Slots::new(limits::ORDERS_IN_FLIGHT) }
     }
 
     /// Opens the order and returns its id at once; `None` when the shop has too much to do.
     pub fn begin(&self, wanted: Wanted) -> Option<String> {
         let slot = self.slots.take()?;
         let order = self.orders.open()?;
-        say(format_args!(
-            "order accepted order={order} sku={} quantity={}",
-            wanted.sku, wanted.quantity
-        ));
-        let (orders, partners, id) = (
-            Arc::clone(&self.orders),
-            Arc::clone(&self.partners),
-            order.clone(),
-        );
+        say(format_args!("order accepted order={order} sku={} quantity={}", wanted.sku, wanted.quantity));
+        let (orders, partners, id) = (Arc::clone(&self.orders), Arc::clone(&self.partners), order.clone());
         thread::spawn(move || {
             fulfil(&orders, &partners, (&id, &wanted));
             drop(slot);

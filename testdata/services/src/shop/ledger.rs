@@ -32,15 +32,10 @@ pub fn post(address: &str, order: &str) -> Result<(), NotPosted> {
     let start = Instant::now();
     let mut attempt = 1;
     while start.elapsed() < limits::LEDGER_PATIENCE {
-        say(format_args!(
-            "ledger connect order={order} attempt={attempt}"
-        ));
+        say(format_args!("ledger connect order={order} attempt={attempt}"));
         match exchange(address, &format!("POST {order}\n")) {
             Ok(answer) if answer.starts_with("OK ") => {
-                say(format_args!(
-                    "ledger posted order={order} took_ms={} attempts={attempt}",
-                    took_ms(start)
-                ));
+                say(format_args!("ledger posted order={order} took_ms={} attempts={attempt}", took_ms(start)));
                 return Ok(());
             }
             Ok(answer) => return Err(NotPosted::Refused(answer)),

@@ -46,8 +46,7 @@ impl Wanted {
         let body: Value = serde_json::from_slice(body).map_err(|_| "the body is not JSON")?;
         let word = |key: &str| {
             let text = body.get(key)?.as_str()?;
-            let usable =
-                !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_graphic());
+            let usable = !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_graphic());
             usable.then(|| text.to_owned())
         };
         let quantity = body.get("quantity").and_then(Value::as_u64);

@@ -46,10 +46,7 @@ enum Answer {
 
 impl Payments {
     pub fn new((address, base): (String, String)) -> Self {
-        Self {
-            address,
-            path: format!("{base}/v1/charges"),
-        }
+        Self { address, path: format!("{base}/v1/charges") }
     }
 
     /// Charges the order; every attempt is logged.
@@ -82,10 +79,7 @@ impl Payments {
 
     fn attempt(&self, order: &str, wanted: &Wanted) -> io::Result<u16> {
         let charge = json!({ "order": order, "card": wanted.card, "amount": wanted.amount() });
-        let target = Target {
-            address: &self.address,
-            path: &self.path,
-        };
+        let target = Target { address: &self.address, path: &self.path };
         http_client::post(&target, &charge, limits::CHARGE_ANSWER)
     }
 }

@@ -34,20 +34,10 @@ fn a_post_is_pending_until_the_audit_file_has_it_and_settled_from_then_on() {
     let written = audit.lines();
     assert_eq!(written.len(), 1);
     assert!(written[0].ends_with(" posted o-1"), "{written:?}");
-    let modified = audit
-        .0
-        .metadata()
-        .and_then(|file| file.modified())
-        .expect("the file is there");
-    let modified_ms = modified
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_millis();
+    let modified = audit.0.metadata().and_then(|file| file.modified()).expect("the file is there");
+    let modified_ms = modified.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     // The kernel stamps files with the time of its last tick, some milliseconds old.
-    assert!(
-        modified_ms >= stamp_ms(&written[0]) + 130,
-        "written without delay"
-    );
+    assert!(modified_ms >= stamp_ms(&written[0]) + 130, "written without delay");
 }
 
 #[test]
@@ -64,11 +54,7 @@ fn an_order_posted_twice_on_two_connections_is_in_the_audit_file_once() {
     assert_eq!(second.ask("POST o-8"), "OK posted o-8");
     wait_until_settled(&mut first, "o-8");
 
-    let posts = audit
-        .lines()
-        .iter()
-        .filter(|line| line.ends_with(" posted o-7"))
-        .count();
+    let posts = audit.lines().iter().filter(|line| line.ends_with(" posted o-7")).count();
     assert_eq!(posts, 1);
 }
 
@@ -98,9 +84,7 @@ fn ten_thousand_posts_on_one_connection_take_less_than_two_seconds_and_all_reach
     let start = Instant::now();
     let sending = std::thread::spawn(move || {
         let posts: String = (0..10_000).map(|id| format!("POST {id}\n")).collect();
-        sender
-            .write_all(posts.as_bytes())
-            .expect("the ledger reads");
+        sender.write_all(posts.as_bytes()).expect("the ledger reads");
     });
     for id in 0..10_000 {
         assert_eq!(lines.receive(), format!("OK posted {id}"));
@@ -109,11 +93,7 @@ fn ten_thousand_posts_on_one_connection_take_less_than_two_seconds_and_all_reach
     sending.join().expect("all was sent");
     wait_until_settled(&mut lines, "9999");
 
-    let ids: Vec<String> = audit
-        .lines()
-        .iter()
-        .filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned()))
-        .collect();
+    let ids: Vec<String> = audit.lines().iter().filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect();
     assert!(ids.into_iter().eq((0..10_000).map(|id| id.to_string())));
     let told = ledger.facts();
     assert!(told.len() < 10, "stdout has {} lines", told.len());

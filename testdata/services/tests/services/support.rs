@@ -37,11 +37,7 @@ impl Service {
                 let _ = sender.send(line);
             }
         });
-        let mut service = Self {
-            child,
-            address: String::new(),
-            facts,
-        };
+        let mut service = Self { child, address: String::new(), facts };
         let listening = service.fact("listening address=");
         service.address = value(&listening, "address").to_owned();
         service
@@ -73,9 +69,7 @@ impl Drop for Service {
 
 /// The value behind `key=` in a logged fact.
 pub fn value<'a>(fact: &'a str, key: &str) -> &'a str {
-    let word = fact
-        .split(' ')
-        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let word = fact.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     word.unwrap_or_else(|| panic!("{fact:?} has no {key}"))
 }
 
@@ -94,16 +88,11 @@ impl Lines {
     pub fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the service listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     pub fn send(&mut self, text: &str) {
-        self.stream
-            .get_mut()
-            .write_all(text.as_bytes())
-            .expect("the service reads");
+        self.stream.get_mut().write_all(text.as_bytes()).expect("the service reads");
     }
 
     /// Another handle for the sending half.
@@ -113,9 +102,7 @@ impl Lines {
 
     pub fn receive(&mut self) -> String {
         let mut line = String::new();
-        self.stream
-            .read_line(&mut line)
-            .expect("the service answers");
+        self.stream.read_line(&mut line).expect("the service answers");
         line.trim_end().to_owned()
     }
 
@@ -130,18 +117,15 @@ pub fn http(address: &str, method: &str, (path, body): (&str, &str)) -> (u16, se
     let mut stream = TcpStream::connect(address).expect("the service listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-        .expect("the service reads");
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .expect("the service reads");
     let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .expect("the service answers");
+    stream.read_to_string(&mut answer).expect("the service answers");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .expect("a status");
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
     (status, serde_json::from_str(body).expect("JSON"))
 }
 
@@ -150,8 +134,7 @@ pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     pub fn new(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{}-{name}", std::process::id()));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         Self(path)
     }
