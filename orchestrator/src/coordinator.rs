@@ -7,6 +7,7 @@
 mod build;
 mod crew;
 mod driver;
+mod intake;
 mod orders;
 mod outcome;
 mod ready;

@@ -1,14 +1,12 @@
 //! The loop of a run: waits for agents, processes, signals and time, and does what the run says.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshproof_mesh::{Mesh, MeshEvent};
-use meshproof_proto::event::{EventBatch, Fact};
-use meshproof_proto::frame::EventFrame;
-use meshproof_proto::id::{Name, PeerId, Term};
-use meshproof_proto::identity::Identity;
+use meshproof_proto::event::Fact;
+use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
@@ -17,18 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
 use super::outcome::Broken;
-use super::scribe::{Scribe, Seen};
+use super::scribe::Scribe;
 use super::signals::Signals;
 use super::{Options, build};
 use crate::journal::Journal;
-use crate::local::{Cause, LocalEnvironment, Notice, What};
+use crate::local::{LocalEnvironment, Notice};
 use crate::plan::{Plan, Source};
 use crate::progress::Progress;
-use crate::record::{Entry, Happening};
+use crate::record::Happening;
 use crate::run::{Abort, Input, Output, Run, Setup};
-
-/// Events are acknowledged in groups, so that one sync serves many.
-const SYNC_EVERY: Duration = Duration::from_millis(20);
 
 /// Answers to orders that wait for the loop.
 const INBOX: usize = 256;
@@ -49,11 +44,13 @@ pub(super) struct Driver {
     inbox: mpsc::Receiver<Input>,
     pub(super) teardown: Option<JoinHandle<()>>,
     /// What is in the journal and not yet acknowledged.
-    unacked: BTreeMap<PeerId, u64>,
+    pub(super) unacked: BTreeSet<PeerId>,
+    /// When that is due.
+    pub(super) acknowledge_at: Option<Instant>,
     /// Something did not hold, so what the services left is kept.
     pub(super) failed: bool,
     /// Signaling servers that were there and are not.
-    away: BTreeSet<String>,
+    pub(super) away: BTreeSet<String>,
     /// Answers of the environment, which come at once.
     pub(super) pending: VecDeque<Input>,
 }
@@ -92,7 +89,8 @@ impl Driver {
             inbox_in,
             inbox,
             teardown: None,
-            unacked: BTreeMap::new(),
+            unacked: BTreeSet::new(),
+            acknowledge_at: None,
             failed: false,
             away: BTreeSet::new(),
             pending: VecDeque::new(),
@@ -180,19 +178,12 @@ impl Driver {
     }
 
     async fn wake(&mut self, due: Option<Instant>) -> Wake {
-        let until = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        let unacked = !self.unacked.is_empty();
         tokio::select! {
             Some(input) = self.inbox.recv() => Wake::Input(input),
             Some(event) = receive(self.mesh_events.as_mut()) => Wake::Mesh(event),
             notice = receive(self.notices.as_mut()) => Wake::Notice(notice),
-            () = tokio::time::sleep(SYNC_EVERY), if unacked => Wake::Acknowledge,
-            () = until => Wake::Time,
+            () = until(self.acknowledge_at) => Wake::Acknowledge,
+            () = until(due) => Wake::Time,
         }
     }
 
@@ -233,127 +224,6 @@ impl Driver {
         Ok(())
     }
 
-    fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
-        match event {
-            MeshEvent::Events { peer, frame: EventFrame::Batch(batch) } => self.batch(&peer, batch, run)?,
-            MeshEvent::LinkUp(up) => {
-                self.crew.linked(up);
-            }
-            MeshEvent::LinkSuspect { peer, reason } => {
-                self.note(format!("the link to {} is suspect: {reason}", peer.name))?
-            }
-            MeshEvent::LinkLost { peer, reason } => {
-                if let Some(agent) = self.crew.name_of(&peer.peer).cloned() {
-                    self.lost(agent, &format!("its link is lost: {reason}"), run);
-                }
-            }
-            MeshEvent::SignalingDown { url, reason } => {
-                // it is tried again and again, and told once
-                if self.away.insert(url.clone()) {
-                    self.note(format!("signaling {url} is away: {reason}"))?;
-                }
-            }
-            MeshEvent::SignalingUp { url } => {
-                if self.away.remove(&url) {
-                    self.note(format!("signaling {url} is back"))?;
-                }
-            }
-            MeshEvent::SignalingRefused { url, reason } => {
-                self.note(format!("signaling {url} refused us: {reason}"))?
-            }
-            MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
-            | MeshEvent::PeerJoined(_)
-            | MeshEvent::PeerLeft(_)
-            | MeshEvent::Offered { .. }
-            | MeshEvent::Acknowledged { .. }
-            | MeshEvent::Stream { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Something to see, unless everything ends anyway.
-    fn note(&mut self, text: String) -> anyhow::Result<()> {
-        if self.teardown.is_some() {
-            return Ok(());
-        }
-        self.scribe.say(Happening::Noted { text })
-    }
-
-    /// An agent's events: into the journal, to the run, and acknowledged with the next sync.
-    fn batch(&mut self, peer: &Identity, batch: EventBatch, run: &mut Run) -> anyhow::Result<()> {
-        if batch.instance != peer.peer {
-            tracing::warn!(agent = %peer.name, "events of another instance were not taken");
-            return Ok(());
-        }
-        for event in batch.events {
-            if event.run != self.authority.run {
-                continue;
-            }
-            let (seq, fact) = (event.seq, event.fact.clone());
-            let seen = self.scribe.write(Entry::event(&peer.name, peer.peer, event))?;
-            self.unacked.insert(peer.peer, seq);
-            if seen == Seen::New {
-                run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
-            }
-        }
-        Ok(())
-    }
-
-    async fn acknowledge(&mut self) -> anyhow::Result<()> {
-        self.scribe.sync()?;
-        let Some(mesh) = self.mesh.clone() else { return Ok(()) };
-        for (instance, through) in std::mem::take(&mut self.unacked) {
-            // an agent whose link is away sends its events again, and is answered then
-            let _ = mesh.send_events(instance, EventFrame::Ack { instance, through }).await;
-        }
-        Ok(())
-    }
-
-    fn notice(&mut self, notice: Notice, run: &mut Run) -> anyhow::Result<()> {
-        if self.teardown.is_some() {
-            return Ok(());
-        }
-        let exited = match notice {
-            Notice::ProcessExited(exited) => exited,
-            Notice::Ending { reason } => {
-                let what = format!("the keeper ends the environment: {reason}");
-                run.handle(Broken::because(what).into(), Instant::now());
-                return Ok(());
-            }
-        };
-        let how = exited.exit.to_string();
-        match exited.what {
-            What::Agent { name } => self.lost(name, &format!("its process ended: {how}"), run),
-            What::Service { name, .. } if exited.cause == Cause::Itself => {
-                run.handle(Input::ServiceEnded { service: name, how, evidence: Vec::new() }, Instant::now());
-            }
-            What::Service { .. } => {}
-            What::Signaling => self.note(format!("signaling ended: {how}"))?,
-        }
-        Ok(())
-    }
-
-    /// The keeper died. Its guard kills everything that it kept, so no agent is there any more.
-    fn keeper_gone(&mut self, run: &mut Run) {
-        self.notices = None;
-        if self.teardown.is_some() {
-            return;
-        }
-        let what = "the keeper is gone";
-        run.handle(Broken::because(what).into(), Instant::now());
-        for agent in self.crew.roster().into_keys() {
-            self.lost(agent, what, run);
-        }
-    }
-
-    fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {
-        if self.teardown.is_some() {
-            return;
-        }
-        self.crew.lose(&agent);
-        run.handle(Input::AgentLost { agent, reason: reason.to_owned() }, Instant::now());
-    }
-
     /// The second Ctrl-C: the keeper kills everything, and nobody waits for it.
     fn leave_at_once(&mut self, abort: Abort) -> Exit {
         if let Some(teardown) = self.teardown.take() {
@@ -379,6 +249,14 @@ fn own_bytes(mesh: &Mesh) -> Happening {
     let sent = by_name(|link| link.bytes_sent);
     let received = by_name(|link| link.bytes_received);
     Happening::Fact(Fact::LinkBytes { sent, received })
+}
+
+/// Waits for a moment, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next value, or never when there is no source of them.

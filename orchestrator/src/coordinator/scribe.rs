@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use meshproof_proto::id::PeerId;
+
 use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::record::{Entry, Happening};
@@ -38,6 +40,11 @@ impl Scribe {
             }
             None => Ok(Seen::Before),
         }
+    }
+
+    /// Up to this number every event of the instance was written.
+    pub(super) fn complete_through(&self, instance: PeerId) -> u64 {
+        self.journal.complete_through(instance)
     }
 
     /// Everything written so far is on disk when this returns.

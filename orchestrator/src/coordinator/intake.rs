@@ -1,0 +1,146 @@
+//! What agents, the mesh and the keeper tell, on its way into the journal and to the run.
+
+use std::time::{Duration, Instant};
+
+use meshproof_mesh::MeshEvent;
+use meshproof_proto::event::EventBatch;
+use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::Name;
+use meshproof_proto::identity::Identity;
+
+use super::driver::Driver;
+use super::outcome::Broken;
+use super::scribe::Seen;
+use crate::local::{Cause, Notice, What};
+use crate::record::{Entry, Happening};
+use crate::run::{Input, Run};
+
+/// Events are acknowledged in groups, so that one sync serves many.
+const SYNC_EVERY: Duration = Duration::from_millis(20);
+
+impl Driver {
+    pub(super) fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
+        match event {
+            MeshEvent::Events { peer, frame: EventFrame::Batch(batch) } => self.batch(&peer, batch, run)?,
+            MeshEvent::LinkUp(up) => {
+                self.crew.linked(up);
+            }
+            MeshEvent::LinkSuspect { peer, reason } => {
+                self.note(format!("the link to {} is suspect: {reason}", peer.name))?
+            }
+            MeshEvent::LinkLost { peer, reason } => {
+                if let Some(agent) = self.crew.name_of(&peer.peer).cloned() {
+                    self.lost(agent, &format!("its link is lost: {reason}"), run);
+                }
+            }
+            MeshEvent::SignalingDown { url, reason } => {
+                // it is tried again and again, and told once
+                if self.away.insert(url.clone()) {
+                    self.note(format!("signaling {url} is away: {reason}"))?;
+                }
+            }
+            MeshEvent::SignalingUp { url } => {
+                if self.away.remove(&url) {
+                    self.note(format!("signaling {url} is back"))?;
+                }
+            }
+            MeshEvent::SignalingRefused { url, reason } => {
+                self.note(format!("signaling {url} refused us: {reason}"))?
+            }
+            MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
+            | MeshEvent::PeerJoined(_)
+            | MeshEvent::PeerLeft(_)
+            | MeshEvent::Offered { .. }
+            | MeshEvent::Acknowledged { .. }
+            | MeshEvent::Stream { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Something to see, unless everything ends anyway.
+    fn note(&mut self, text: String) -> anyhow::Result<()> {
+        if self.teardown.is_some() {
+            return Ok(());
+        }
+        self.scribe.say(Happening::Noted { text })
+    }
+
+    /// An agent's events: into the journal, to the run, and acknowledged with the next sync.
+    fn batch(&mut self, peer: &Identity, batch: EventBatch, run: &mut Run) -> anyhow::Result<()> {
+        if batch.instance != peer.peer {
+            tracing::warn!(agent = %peer.name, "events of another instance were not taken");
+            return Ok(());
+        }
+        for event in batch.events {
+            if event.run != self.authority.run {
+                continue;
+            }
+            let fact = event.fact.clone();
+            let seen = self.scribe.write(Entry::event(&peer.name, peer.peer, event))?;
+            if seen == Seen::New {
+                run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
+            }
+        }
+        self.unacked.insert(peer.peer);
+        self.acknowledge_at.get_or_insert_with(|| Instant::now() + SYNC_EVERY);
+        Ok(())
+    }
+
+    /// What is on disk is acknowledged, as far as no number is missing.
+    pub(super) async fn acknowledge(&mut self) -> anyhow::Result<()> {
+        self.scribe.sync()?;
+        let Some(mesh) = self.mesh.clone() else { return Ok(()) };
+        self.acknowledge_at = None;
+        for instance in std::mem::take(&mut self.unacked) {
+            let through = self.scribe.complete_through(instance);
+            // an agent whose link is away sends its events again, and is answered then
+            let _ = mesh.send_events(instance, EventFrame::Ack { instance, through }).await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice, run: &mut Run) -> anyhow::Result<()> {
+        if self.teardown.is_some() {
+            return Ok(());
+        }
+        let exited = match notice {
+            Notice::ProcessExited(exited) => exited,
+            Notice::Ending { reason } => {
+                let what = format!("the keeper ends the environment: {reason}");
+                run.handle(Broken::because(what).into(), Instant::now());
+                return Ok(());
+            }
+        };
+        let how = exited.exit.to_string();
+        match exited.what {
+            What::Agent { name } => self.lost(name, &format!("its process ended: {how}"), run),
+            What::Service { name, .. } if exited.cause == Cause::Itself => {
+                run.handle(Input::ServiceEnded { service: name, how, evidence: Vec::new() }, Instant::now());
+            }
+            What::Service { .. } => {}
+            What::Signaling => self.note(format!("signaling ended: {how}"))?,
+        }
+        Ok(())
+    }
+
+    /// The keeper died. Its guard kills everything that it kept, so no agent is there any more.
+    pub(super) fn keeper_gone(&mut self, run: &mut Run) {
+        self.notices = None;
+        if self.teardown.is_some() {
+            return;
+        }
+        let what = "the keeper is gone";
+        run.handle(Broken::because(what).into(), Instant::now());
+        for agent in self.crew.roster().into_keys() {
+            self.lost(agent, what, run);
+        }
+    }
+
+    fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {
+        if self.teardown.is_some() {
+            return;
+        }
+        self.crew.lose(&agent);
+        run.handle(Input::AgentLost { agent, reason: reason.to_owned() }, Instant::now());
+    }
+}
