@@ -1,0 +1,52 @@
+//! How fast and how light the mesh is, beside what it could be: `cargo bench -p meshproof-mesh`.
+//!
+//! One run, one table. Rivals take turns with us inside every round, so noise of the machine hits both, and the ratio is the
+//! median of the rounds' ratios. All traffic stays on loopback and both ends share this process and its cores. A word on the
+//! command line (`-- goodput`) runs the sections that bear it.
+
+mod events;
+mod formation;
+mod goodput;
+mod idle;
+mod machine;
+mod measure;
+mod rpc;
+mod table;
+mod ways;
+mod world;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use table::Table;
+
+type Section = fn() -> Pin<Box<dyn Future<Output = Table> + Send>>;
+
+/// In this order: memory is measured in processes of its own, and before others make noise.
+const SECTIONS: &[(&str, Section)] = &[
+    ("idle", || Box::pin(idle::run())),
+    ("goodput", || Box::pin(goodput::run())),
+    ("rpc", || Box::pin(rpc::run())),
+    ("events", || Box::pin(events::run())),
+    ("formation", || Box::pin(formation::run())),
+];
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be had");
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if words == [idle::CHILD] {
+        return runtime.block_on(async { tokio::spawn(idle::child()).await.expect("the child's task does not panic") });
+    }
+    println!("{}", machine::description());
+    let mut table = Table::default();
+    for (name, section) in SECTIONS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            eprintln!("{name} …");
+            // on a worker: the thread that blocks here would be one core more than the machine has
+            let part = runtime.block_on(async { tokio::spawn(section()).await.expect("a section does not panic") });
+            table.extend(part);
+        }
+    }
+    println!("{table}");
+    println!("{}", machine::load());
+}
