@@ -14,6 +14,7 @@ mod ready;
 mod scribe;
 mod signals;
 mod teardown;
+mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,8 +42,9 @@ pub async fn run(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> Exit
     match driver::Driver::new(plan, source, options) {
         Ok(driver) => driver.drive().await,
         Err(error) => {
+            // nothing was started: what failed is the folder for the reports
             eprintln!("meshproof: {error:#}");
-            Exit::MeshFailed
+            Exit::Usage
         }
     }
 }

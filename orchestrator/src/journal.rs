@@ -6,8 +6,9 @@
 
 mod seen;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,6 +32,8 @@ pub enum JournalError {
     Io { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("line {line} of the journal {} is not a record: {source}", .path.display())]
     Line { line: usize, path: PathBuf, source: serde_json::Error },
+    #[error("another run writes {}; give each run a folder of its own with --out DIR", .0.display())]
+    InUse(PathBuf),
     #[error("a record cannot be written as JSON: {0}")]
     Record(serde_json::Error),
 }
@@ -68,10 +71,22 @@ impl Shared {
 }
 
 impl Journal {
-    /// Makes the file, in place of one that may be there.
+    /// Makes the file, in place of one that may be there. It is the user's alone, because requests stand in it, and locked
+    /// while the journal lives, so that two runs cannot share a folder.
+    ///
+    /// # Errors
+    /// It cannot be made, or another run writes it.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
         let io = |what| move |source| JournalError::Io { what, path: path.to_owned(), source };
-        let file = Arc::new(File::create(path).map_err(io("make"))?);
+        let options = File::options().create(true).truncate(false).write(true).mode(0o600).clone();
+        let file = options.open(path).map_err(io("make"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
+        }
+        file.set_len(0).map_err(io("empty"))?;
+        let file = Arc::new(file);
         let shared = Arc::new(Shared::default());
         let (behind, of) = (Arc::clone(&shared), Arc::clone(&file));
         let syncer = std::thread::Builder::new().name("journal".to_owned()).spawn(move || sync_behind(&behind, &of));

@@ -58,7 +58,11 @@ impl Matcher {
             Self::Contains(value) => value.value(scope).is_ok_and(|value| actual.contains(&value)),
             Self::In(values) => values.iter().any(|value| value.value(scope).is_ok_and(|value| actual.equals(&value))),
             Self::Exists(wanted) => actual.exists() == *wanted,
-            Self::Not(inner) => inner.check(actual, scope).is_err(),
+            // a value that is missing is not an answer to what it must not be: a mistyped path would pass
+            Self::Not(inner) => {
+                let asks_whether = matches!(**inner, Self::Exists(_));
+                (actual.exists() || asks_whether) && inner.check(actual, scope).is_err()
+            }
         };
         if holds {
             return Ok(());
@@ -146,6 +150,8 @@ mod tests {
             (contains(json!(2)), json(json!([1, 2])), json(json!([1, 3]))),
             (Matcher::Exists(false), Actual::Missing, json(json!(null))),
             (Matcher::Not(Box::new(equals(json!(1)))), json(json!(2)), json(json!(1))),
+            (Matcher::Not(Box::new(equals(json!(1)))), json(json!(2)), Actual::Missing),
+            (Matcher::Not(Box::new(Matcher::Exists(true))), Actual::Missing, json(json!(1))),
             (Matcher::In(vec![ValueTemplate::fixed(&json!(1))]), json(json!(1)), Actual::Missing),
             (
                 Matcher::Paths(vec![("$.a[0]".to_owned(), equals(json!(1)))]),

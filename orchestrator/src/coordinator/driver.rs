@@ -18,7 +18,7 @@ use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::{Options, build};
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice};
 use crate::plan::{Plan, Source};
 use crate::progress::Progress;
@@ -71,7 +71,8 @@ impl Driver {
     pub(super) fn new(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.out)
             .map_err(|error| anyhow::anyhow!("cannot make the folder {}: {error}", options.out.display()))?;
-        let journal = Journal::create(&options.out.join("events.jsonl"))?;
+        let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
+        clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
         let (inbox_in, inbox) = mpsc::channel(INBOX);
@@ -200,10 +201,7 @@ impl Driver {
                 continue;
             };
             match output {
-                Output::Record(what) => {
-                    self.failed |= matches!(what, Happening::Failure(_));
-                    self.scribe.say(what)?;
-                }
+                Output::Record(what) => self.record(what)?,
                 Output::Finished { exit, .. } => {
                     self.scribe.sync()?;
                     crate::report::write_junit(&self.options.out)?;
@@ -213,6 +211,18 @@ impl Driver {
                 other => self.order(other).await,
             }
         }
+    }
+
+    /// A failure to become ready gets the service's own words.
+    fn record(&mut self, mut what: Happening) -> anyhow::Result<()> {
+        if let Happening::Failure(failure) = &mut what {
+            self.failed = true;
+            let service = failure.step.as_ref().and_then(|step| step.key.step.strip_prefix("ready."));
+            if let Some(service) = service.and_then(|service| service.parse().ok()) {
+                failure.evidence.extend(self.last_words(&service));
+            }
+        }
+        self.scribe.say(what)
     }
 
     fn input(&mut self, input: Input, run: &mut Run) -> anyhow::Result<()> {
@@ -238,6 +248,20 @@ impl Driver {
             Abort::Interrupted | Abort::Deadline => Exit::Interrupted,
         }
     }
+}
+
+/// Removes what an earlier run left in its folder, so that nothing of it is taken for this one's.
+fn clear(out: &std::path::Path) -> anyhow::Result<()> {
+    for folder in ["logs", "services"] {
+        let path = out.join(folder);
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                anyhow::bail!("cannot remove {}, which an earlier run left: {error}", path.display())
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// What this process's own links carried, for the same record that the agents give of theirs.

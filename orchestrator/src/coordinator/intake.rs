@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use meshproof_mesh::MeshEvent;
-use meshproof_proto::event::EventBatch;
+use meshproof_proto::event::{EventBatch, Evidence};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
@@ -11,12 +11,16 @@ use meshproof_proto::identity::Identity;
 use super::driver::Driver;
 use super::outcome::Broken;
 use super::scribe::Seen;
+use super::witness;
 use crate::local::{Cause, Notice, What};
 use crate::record::{Entry, Happening};
 use crate::run::{Input, Run};
 
 /// Events are acknowledged in groups, so that one sync serves many.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
+
+/// A link that takes no acknowledgement is on its way out; the loop does not wait for it.
+const ACK_WITHIN: Duration = Duration::from_millis(50);
 
 impl Driver {
     pub(super) fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
@@ -94,7 +98,8 @@ impl Driver {
         for instance in std::mem::take(&mut self.unacked) {
             let through = self.scribe.complete_through(instance);
             // an agent whose link is away sends its events again, and is answered then
-            let _ = mesh.send_events(instance, EventFrame::Ack { instance, through }).await;
+            let ack = mesh.send_events(instance, EventFrame::Ack { instance, through });
+            let _ = tokio::time::timeout(ACK_WITHIN, ack).await;
         }
         Ok(())
     }
@@ -106,8 +111,7 @@ impl Driver {
         let exited = match notice {
             Notice::ProcessExited(exited) => exited,
             Notice::Ending { reason } => {
-                let what = format!("the keeper ends the environment: {reason}");
-                run.handle(Broken::because(what).into(), Instant::now());
+                self.all_lost(&format!("the keeper ends the environment: {reason}"), run);
                 return Ok(());
             }
         };
@@ -115,7 +119,8 @@ impl Driver {
         match exited.what {
             What::Agent { name } => self.lost(name, &format!("its process ended: {how}"), run),
             What::Service { name, .. } if exited.cause == Cause::Itself => {
-                run.handle(Input::ServiceEnded { service: name, how, evidence: Vec::new() }, Instant::now());
+                let evidence = self.last_words(&name);
+                run.handle(Input::ServiceEnded { service: name, how, evidence }, Instant::now());
             }
             What::Service { .. } => {}
             What::Signaling => self.note(format!("signaling ended: {how}"))?,
@@ -129,11 +134,20 @@ impl Driver {
         if self.teardown.is_some() {
             return;
         }
-        let what = "the keeper is gone";
+        self.all_lost("the keeper is gone", run);
+    }
+
+    /// The environment is gone as a whole.
+    fn all_lost(&mut self, what: &str, run: &mut Run) {
         run.handle(Broken::because(what).into(), Instant::now());
         for agent in self.crew.roster().into_keys() {
             self.lost(agent, what, run);
         }
+    }
+
+    /// What a service printed last.
+    pub(super) fn last_words(&self, service: &Name) -> Vec<Evidence> {
+        self.environment.as_ref().map(|environment| witness::last_words(environment, service)).unwrap_or_default()
     }
 
     fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {

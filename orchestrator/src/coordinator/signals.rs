@@ -1,18 +1,23 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM, and the terminal that goes away.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::run::Abort;
 
-/// Both signals that end a run early.
+/// The signals that end a run early.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     pub(super) fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     /// The next one. Dropping the future loses none.
@@ -20,6 +25,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Abort::Interrupted,
             _ = self.terminate.recv() => Abort::Terminated,
+            _ = self.hang_up.recv() => Abort::Terminated,
         }
     }
 }

@@ -71,3 +71,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_runs_cannot_write_one_journal_and_the_second_is_told_what_to_do() {
+    let (_dir, path, mut first) = journal();
+    first.append(said("a")).expect("written");
+    let refused = Journal::create(&path).expect_err("the first still writes it").to_string();
+    assert!(refused.contains("another run writes") && refused.contains("--out"), "{refused}");
+    assert_eq!(read(&path).expect("untouched").len(), 1);
+    drop(first);
+    Journal::create(&path).expect("the first is gone");
+    assert_eq!(read(&path).expect("emptied").len(), 0);
+}

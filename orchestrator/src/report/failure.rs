@@ -10,6 +10,9 @@ use crate::record::FailureRecord;
 /// Lines of one piece of evidence that are shown; the journal has all of it.
 pub const EVIDENCE_LINES: usize = 40;
 
+/// Characters of one such line.
+const EVIDENCE_WIDTH: usize = 300;
+
 /// Characters under a caret; the whole text stands below the picture.
 const UNDER_CARET: usize = 60;
 
@@ -48,10 +51,13 @@ pub fn headline(failure: &FailureRecord) -> String {
 }
 
 fn under_caret(text: &str) -> String {
-    let text = sanitise::line(text);
-    match text.char_indices().nth(UNDER_CARET) {
+    cut(&sanitise::line(text), UNDER_CARET)
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -69,7 +75,7 @@ fn evidence(failure: &FailureRecord, style: Style) -> String {
         let lines = sanitise::block(&piece.text);
         let lines: Vec<&str> = lines.trim_end().lines().collect();
         for line in lines.iter().take(EVIDENCE_LINES) {
-            add(&mut text, format!("    | {line}").trim_end());
+            add(&mut text, format!("    | {}", cut(line, EVIDENCE_WIDTH)).trim_end());
         }
         if lines.len() > EVIDENCE_LINES {
             add(&mut text, &format!("    | … {} more lines, in the journal", lines.len() - EVIDENCE_LINES));

@@ -13,6 +13,7 @@ mod observed;
 mod processes;
 mod sample;
 mod scene;
+mod services;
 mod session;
 mod sniff;
 mod sockets;

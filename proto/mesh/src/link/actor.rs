@@ -325,7 +325,7 @@ impl LinkTask {
         let peer = self.peer.clone();
         match state {
             State::Suspect { reason } => {
-                self.events_way.send_replace(None);
+                // events keep their way: if the suspicion was false they go on, and a new generation replaces it
                 self.tell_user(MeshEvent::LinkSuspect { peer, reason }).await;
             }
             State::Lost => {

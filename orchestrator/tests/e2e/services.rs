@@ -1,0 +1,33 @@
+//! Services that are of no use: the failure shows what they said.
+
+use crate::scene::Scene;
+
+/// Writes a plan with one service, runs it, and gives everything that was shown.
+fn shown(service: &str) -> String {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let test = "tests:\n  - id: never\n    steps: [{ say: unreachable }]\n";
+    std::fs::write(&plan, format!("meshproof: 1\nplan: broken\nservices:\n{service}{test}")).expect("room for a plan");
+    let ended = scene.run_plain(&plan).end();
+    ended.assert_code(1);
+    scene.assert_nothing_left();
+    ended.all()
+}
+
+#[test]
+fn a_service_that_dies_at_its_start_is_shown_with_its_last_words() {
+    let all = shown(
+        "  db:\n    exec: { argv: [/bin/sh, -c, \"echo no such database: orders >&2; exit 3\"] }\n    \
+         ports: { tcp: dynamic }\n    ready: { tcp: { send: \"\" } }\n",
+    );
+    assert!(all.contains("exit code 3") && all.contains("| no such database: orders"), "{all}");
+}
+
+#[test]
+fn a_service_that_never_becomes_ready_is_shown_with_its_last_words() {
+    let all = shown(
+        "  db:\n    exec: { argv: [/bin/sh, -c, \"echo waiting for a disk; exec tail -f /dev/null\"] }\n    \
+         ports: { tcp: dynamic }\n    ready: { tcp: { send: \"\" }, eventually: 1s }\n",
+    );
+    assert!(all.contains("| waiting for a disk"), "{all}");
+}
