@@ -20,6 +20,9 @@ pub const POLL_FIRST: Duration = Duration::from_millis(20);
 /// Longest wait before another attempt: what a person does not notice.
 pub const POLL_LONGEST: Duration = Duration::from_secs(1);
 
+/// The least time of a last try, made when the time for repeating is over: services answer in milliseconds.
+pub const LAST_TRY: Duration = Duration::from_millis(250);
+
 /// Lines of logs that are kept, of all logs together.
 pub const LOG_LINES: usize = 100_000;
 

@@ -102,9 +102,12 @@ impl Clock {
         self.eventually?.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())
     }
 
-    /// How long the next try may take.
+    /// How long the next try may take. The last one, made when nothing is left, has a floor: else it could never hold.
     fn bound(&self) -> Duration {
-        self.left().map_or(self.within, |left| left.min(self.within))
+        if self.eventually.is_none() {
+            return self.within;
+        }
+        self.left().unwrap_or_default().max(limits::LAST_TRY).min(self.within)
     }
 
     /// Whether a try under this bound was bounded by `eventually`.

@@ -14,7 +14,8 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock) -> (Attempt, u32) {
     let mut tries = 1;
     let mut last = attempt(order, clock).await;
     while last.repeat == Repeat::Useful {
-        let Some(left) = clock.left().filter(|left| *left > wait) else { break };
+        let Some(left) = clock.left() else { break };
+        // Never past the end: the last try is made at the end itself, so that all of the time is used.
         tokio::time::sleep(wait.min(left)).await;
         wait = (wait * 2).min(limits::POLL_LONGEST);
         tries += 1;

@@ -174,6 +174,19 @@ async fn eventually_has_an_end_and_tells_the_last_whole_try() {
 }
 
 #[tokio::test]
+async fn what_holds_only_just_before_the_time_is_over_passes() {
+    let world = World::new().await;
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock after 1970");
+    // Waits of 20, 40 and 80 ms end at 140 ms; the next one, of 160 ms, would go past the end.
+    let script = format!("test $(date +%s%3N) -ge {}", since_1970.as_millis() + 250);
+    let argv = ["sh", "-c", &script].map(Template::text).to_vec();
+    let exec = Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None });
+    let result = world.run(&StepOrder { eventually_ms: Some(270), ..order(exec, &[]) }).await;
+    assert_eq!(result.outcome, Outcome::Ok, "{result:?}");
+    assert!(result.tries > 1 && result.duration_ms >= 250.0, "{result:?}");
+}
+
+#[tokio::test]
 async fn a_program_is_judged_by_its_code() {
     let world = World::new().await;
     let exec = |code: u32| {
