@@ -1,6 +1,7 @@
 //! The steps of a run: each is executed once, watched, and can be given up.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::order::StepKey;
@@ -13,7 +14,7 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     running: JoinSet<StepResult>,
-    keys: HashMap<Id, StepKey>,
+    begun: HashMap<Id, (StepKey, Instant)>,
     /// `None`: it ended.
     started: BTreeMap<StepKey, Option<AbortHandle>>,
 }
@@ -44,7 +45,7 @@ impl Steps {
             )));
         }
         let handle = self.running.spawn(work()?);
-        self.keys.insert(handle.id(), key.clone());
+        self.begun.insert(handle.id(), (key.clone(), Instant::now()));
         self.started.insert(key.clone(), Some(handle));
         Ok(Started::Now)
     }
@@ -69,13 +70,10 @@ impl Steps {
             let Some(ended) = self.running.join_next_with_id().await else {
                 return std::future::pending().await;
             };
-            let (id, result) = match ended {
-                Ok((id, result)) => (id, result),
-                Err(error) => (error.id(), broken(&error)),
-            };
-            if let Some(key) = self.keys.remove(&id) {
+            let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+            if let Some((key, began)) = self.begun.remove(&id) {
                 self.started.insert(key.clone(), None);
-                return (key, result);
+                return (key, ended.map_or_else(|error| broken(&error, began), |(_, result)| result));
             }
         }
     }
@@ -91,14 +89,15 @@ impl Steps {
     }
 }
 
-fn broken(error: &JoinError) -> StepResult {
+fn broken(error: &JoinError, began: Instant) -> StepResult {
     let outcome = if error.is_cancelled() {
         Outcome::Unknown { message: "the step was given up before it ended".to_owned() }
     } else {
         tracing::error!(%error, "a step ended badly");
         Outcome::Error { message: format!("a bug in the agent: {error}") }
     };
-    StepResult { outcome, duration_ms: 0.0, tries: 1, saved: BTreeMap::new(), evidence: Vec::new() }
+    let duration_ms = began.elapsed().as_secs_f64() * 1e3;
+    StepResult { outcome, duration_ms, tries: 1, saved: BTreeMap::new(), evidence: Vec::new() }
 }
 
 #[cfg(test)]
@@ -143,7 +142,8 @@ mod tests {
         let mut steps = Steps::default();
         steps.start(&key("1"), || Ok(pending().boxed())).expect("taken");
         steps.cancel(&key("1")).expect("runs");
-        assert!(matches!(steps.ended().await.1.outcome, Outcome::Unknown { .. }));
+        let given_up = steps.ended().await.1;
+        assert!(matches!(given_up.outcome, Outcome::Unknown { .. }) && given_up.duration_ms > 0.0, "{given_up:?}");
         steps.cancel(&key("1")).expect("did run");
         assert!(matches!(steps.cancel(&key("2")), Err(Refusal::Unknown { .. })));
         steps.start(&key("3"), || Ok(async { panic!("on purpose") }.boxed())).expect("taken");
