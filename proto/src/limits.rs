@@ -26,6 +26,9 @@ pub const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 /// Byte streams open in a link at once: thousands of tunnelled connections, not millions.
 pub const STREAMS_PER_LINK: usize = 8 * 1024;
 
+/// Resets that go again when a connection is replaced: those of the last moments, which may have been lost with it.
+pub const RESETS_REMEMBERED: usize = 256;
+
 /// The header that says what a new byte stream is for.
 pub const STREAM_HEADER_BYTES: usize = 16 * 1024;
 

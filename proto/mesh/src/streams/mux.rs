@@ -29,6 +29,8 @@ struct Table {
     turn: VecDeque<StreamId>,
     /// Resets that the peer must hear of.
     resets: VecDeque<(StreamId, String)>,
+    /// The last resets that were sent: the connection may have been lost with them, so the next one carries them again.
+    resets_sent: VecDeque<(StreamId, String)>,
     next: StreamId,
     /// The highest id that the peer opened: below it, unknown means over.
     peer_highest: Option<StreamId>,
@@ -48,6 +50,7 @@ impl Mux {
             streams: BTreeMap::new(),
             turn: VecDeque::new(),
             resets: VecDeque::new(),
+            resets_sent: VecDeque::new(),
             next,
             peer_highest: None,
         };
@@ -92,6 +95,7 @@ impl Mux {
     fn try_frame(&self) -> Option<BulkFrame> {
         let mut table = self.lock();
         if let Some((stream, reason)) = table.resets.pop_front() {
+            table.remember_reset(stream, &reason);
             return Some(BulkFrame::Reset { stream, reason });
         }
         while let Some(id) = table.turn.pop_front() {
@@ -108,6 +112,8 @@ impl Mux {
     /// A new connection carries the streams: what is unacknowledged goes again.
     pub(crate) fn rewind(&self) {
         let mut table = self.lock();
+        let again = std::mem::take(&mut table.resets_sent);
+        table.resets.extend(again);
         let ids: Vec<StreamId> = table.streams.keys().copied().collect();
         for id in ids {
             if let Some(stream) = table.streams.get_mut(&id) {
@@ -144,6 +150,7 @@ impl Mux {
         }
         table.streams.retain(|_, stream| !stream.abandoned);
         table.resets.clear();
+        table.resets_sent.clear();
     }
 
     /// A frame came. Gives the stream when the peer opened one.
@@ -208,6 +215,13 @@ impl Table {
         {
             stream.queued = true;
             self.turn.push_back(id);
+        }
+    }
+
+    fn remember_reset(&mut self, stream: StreamId, reason: &str) {
+        self.resets_sent.push_back((stream, reason.to_owned()));
+        if self.resets_sent.len() > limits::RESETS_REMEMBERED {
+            self.resets_sent.pop_front();
         }
     }
 

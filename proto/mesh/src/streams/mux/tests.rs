@@ -119,3 +119,19 @@ async fn frames_for_a_stream_that_is_over_are_answered_with_a_reset() {
     assert!(matches!(right.try_frame(), Some(BulkFrame::Reset { .. })));
     drop(left);
 }
+
+#[tokio::test]
+async fn a_reset_that_was_lost_with_its_connection_goes_again_on_the_next() {
+    let (left, right) = pair();
+    let near = left.open(Vec::new()).expect("room for a stream");
+    let mut far = right.frame(left.try_frame().expect("it is opened")).expect("a new stream").stream;
+    near.reset("enough");
+    let lost = std::iter::from_fn(|| left.try_frame()).filter(|frame| matches!(frame, BulkFrame::Reset { .. }));
+    assert_eq!(lost.count(), 1, "the reset was sent, and is lost here");
+    left.rewind();
+    while let Some(frame) = left.try_frame() {
+        right.frame(frame);
+    }
+    let error = far.read_u8().await.expect_err("reset");
+    assert_eq!(error.to_string(), "enough");
+}
