@@ -44,6 +44,7 @@ pub enum Code {
     FaultTarget,
     FaultEffect,
     Check,
+    NoPath,
 }
 
 /// One line of the table: a code, its number, its title, its explanation.
@@ -284,6 +285,14 @@ const TABLE: &[Entry] = &[
         "Each verb has its own results to check: http has status, headers, json, body, size, duration, error; tcp has line, \
          body, duration, error; exec has code, stdout, stderr, json, duration; stream has records, each, latency, duration, error.",
     ),
+    Entry(
+        Code::NoPath,
+        408,
+        "a fault on traffic that does not pass through the mesh",
+        "A fault on traffic disturbs what passes through the mesh between two services: the calls of a service that was given \
+         `${{ services.NAME.PORT }}`, and of http and tcp steps with `at` and `to`; not the records of `stream`. `.direct` is the address \
+         past the mesh, where no fault applies. A fault between two services that never meet in the mesh would do nothing.",
+    ),
 ];
 
 impl Code {
@@ -331,7 +340,7 @@ mod tests {
     fn every_code_has_one_number_and_is_found_by_it() {
         let numbers: std::collections::BTreeSet<u16> = TABLE.iter().map(|entry| entry.1).collect();
         assert_eq!(numbers.len(), TABLE.len());
-        assert_eq!(TABLE.len(), Code::Check as usize + 1, "a code is missing from the table");
+        assert_eq!(TABLE.len(), Code::NoPath as usize + 1, "a code is missing from the table");
         for code in Code::all() {
             assert_eq!(Code::parse(&code.to_string()), Some(code));
             assert!(!code.explanation().is_empty());

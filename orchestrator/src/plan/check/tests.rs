@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::plan::compiled::Does;
 
+mod refused;
+
 const CHECKOUT: &str = include_str!("../../../../testdata/checkout/plan.yaml");
 const CHECKOUT_FAILS: &str = include_str!("../../../../testdata/checkout-fails/plan.yaml");
 const MISTAKES: &str = include_str!("../../../../testdata/mistakes/plan.yaml");

@@ -1,12 +1,16 @@
 //! Faults.
 
+use std::collections::BTreeSet;
+
 use meshproof_proto::order::{Direction, FaultTarget};
 use meshproof_proto::shaper::Shape;
 
 use super::super::code::Code;
 use super::super::compiled::Fault;
 use super::super::diagnostic::Diagnostic;
-use super::super::model::{self, Disturbed, Ways};
+use super::super::model::{self, Disturbed, Document, FaultUse, Verb, Ways, Word};
+use super::super::read;
+use super::super::source::Span;
 use super::Compiler;
 
 impl Compiler<'_> {
@@ -29,6 +33,59 @@ impl Compiler<'_> {
         let shape = self.shape(fault)?;
         let (at, target) = target?;
         Some(Fault { name: name.to_owned(), span: fault.span, at, target, shape })
+    }
+
+    /// Refuses a proof for which nothing measures a number: it would fail whatever the fault does.
+    pub(super) fn provable(&self, fault: &Fault, prove: Span) {
+        let Shape { latency_us, bandwidth_bits_per_s, .. } = fault.shape;
+        let is_hole = fault.shape.is_black_hole();
+        let what = match &fault.target {
+            _ if latency_us > 0 => return,
+            FaultTarget::Stub { .. } if is_hole => "`prove` of the loss of a stub",
+            _ if bandwidth_bits_per_s.is_some() && !is_hole => "`prove` of a bandwidth without a latency",
+            _ => return,
+        };
+        self.cx.report(read::not_yet(prove, what));
+    }
+
+    /// A fault on traffic that never passes through the mesh would disturb nothing. To be asked when everything else is
+    /// compiled and right: a look-up that could not be read may be the very path.
+    pub(super) fn traffic_has_paths(&self, document: &Document) {
+        if !self.cx.is_clean() {
+            return;
+        }
+        let steps = document.tests.iter().flat_map(|test| test.steps.iter().chain(&test.after));
+        let inline = steps.filter_map(|step| match &step.verb.value {
+            Verb::Fault(FaultUse::Inline(fault)) => Some(&**fault),
+            _ => None,
+        });
+        let joined: BTreeSet<(&str, &str)> =
+            self.tunnels.iter().map(|tunnel| (tunnel.at.as_str(), tunnel.to.service.as_str())).collect();
+        // A tunnel's bytes go both ways, whoever dials, and so do faults on one of them.
+        let is_path = |one: &Word, other: &Word| {
+            let (one, other) = (one.value.as_str(), other.value.as_str());
+            joined.contains(&(one, other)) || joined.contains(&(other, one))
+        };
+        for fault in document.faults.iter().filter_map(|(_, fault)| fault.as_ref()).chain(inline) {
+            if let Disturbed::Traffic { from, to, ways } = &fault.target
+                && !is_path(from, to)
+            {
+                self.no_path(from, to, *ways);
+            }
+        }
+    }
+
+    fn no_path(&self, from: &Word, to: &Word, ways: Ways) {
+        let arrow = match ways {
+            Ways::One => "->",
+            Ways::Both => "<->",
+        };
+        let (a, b) = (&from.value, &to.value);
+        let message = format!("nothing in this plan sends {a} {arrow} {b} through the mesh");
+        let expected =
+            format!("`${{{{ services.{b}.PORT }}}}` in `{a}`, or an http or tcp step `at` one of them `to` the other");
+        let problem = Diagnostic::new(Code::NoPath, from.span.to(to.span), message).expected(expected);
+        self.cx.report(problem.help("`.direct` bypasses the mesh, and with it every fault on traffic"));
     }
 
     fn shape(&self, fault: &model::Fault) -> Option<Shape> {

@@ -52,6 +52,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         let _unused = fault.as_ref().and_then(|fault| compiler.fault(&name.value, fault));
     }
     let tests = document.tests.iter().map(|test| compiler.test(test)).collect();
+    compiler.traffic_has_paths(document);
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
     digested.extend(params.to_string().bytes());
