@@ -113,6 +113,9 @@ pub const STEPS_RUNNING: usize = 256;
 /// Steps that are remembered so that none runs twice.
 pub const STEPS_REMEMBERED: usize = 1_000_000;
 
+/// Tests that are remembered so that none begins twice.
+pub const TESTS_REMEMBERED: usize = 100_000;
+
 /// Record streams that wait for their sender or run.
 pub const RECORD_STREAMS: usize = 1024;
 

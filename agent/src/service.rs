@@ -31,6 +31,7 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) enum Call {
     Initialize(Box<Initialize>, Answer<Initialized>),
+    BeginTest(Authority, String, Answer<()>),
     Start(Box<StepOrder>, Answer<()>),
     Receive(Box<ReceiveOrder>, Answer<()>),
     Cancel(Authority, StepKey, Answer<()>),
@@ -78,6 +79,10 @@ impl AgentServer {
 impl Agent for AgentServer {
     async fn initialize(self, _: Context, order: Box<Initialize>) -> Result<Initialized, Refusal> {
         self.command("initialize", |answer| Call::Initialize(order, answer)).await
+    }
+
+    async fn begin_test(self, _: Context, authority: Authority, test: String) -> Result<(), Refusal> {
+        self.command("begin_test", |answer| Call::BeginTest(authority, test, answer)).await
     }
 
     async fn start(self, _: Context, order: Box<StepOrder>) -> Result<(), Refusal> {

@@ -92,6 +92,11 @@ impl StubServer {
         self.shared.journal.calls(route)
     }
 
+    /// Forgets every call: counts and the replies of routes start anew. A disturbance goes on.
+    pub fn begin_anew(&self) {
+        self.shared.journal.clear();
+    }
+
     /// Tells whenever a call came.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.journal.changes()

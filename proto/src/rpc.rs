@@ -11,6 +11,8 @@ use crate::order::{Authority, FaultOrder, FaultReport, Initialize, Initialized, 
 pub trait Agent {
     /// Takes the setting of a run: binds stubs and tunnels, links to the agents that the tunnels lead to.
     async fn initialize(order: Box<Initialize>) -> Result<Initialized, Refusal>;
+    /// A test begins: sequences and counts of stubs start anew, active faults stay. Repeated for the same test it does nothing.
+    async fn begin_test(authority: Authority, test: String) -> Result<(), Refusal>;
     /// Starts a step; at most once for each key.
     async fn start(order: Box<StepOrder>) -> Result<(), Refusal>;
     /// Gets ready to apply a stream's records.

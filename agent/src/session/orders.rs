@@ -19,6 +19,9 @@ impl Session {
                 reply(answer, initialized);
             }
             Call::Status(answer) => reply(answer, Ok(self.status())),
+            Call::BeginTest(authority, test, answer) => {
+                reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
+            }
             Call::Start(order, answer) => reply(answer, self.start(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {

@@ -1,6 +1,6 @@
 //! A run at this agent: from its setting to the last acknowledged event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +26,7 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::service::Answer;
 use crate::steps::Beside;
+use crate::stub::StubServer;
 use crate::tunnel::Tunnels;
 
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub(super) struct Work {
     pub(super) seed: u64,
     pub(super) beside: Arc<Beside>,
     pub(super) tunnels: Tunnels,
+    /// Those that began, so that a repeated order does not begin one again.
+    pub(super) tests: BTreeSet<String>,
     pub(super) steps: Steps,
     pub(super) faults: Faults,
     /// Record streams that were ordered and have not come.
@@ -126,6 +129,20 @@ impl Run {
                 Err(Refusal::Failed(format!("run `{}` is finished here", self.authority.run)))
             }
         }
+    }
+
+    /// A test begins with stubs that nobody has called; once for each test.
+    pub(super) fn begin_test(&mut self, test: String) -> Result<(), Refusal> {
+        let work = self.working()?;
+        if work.tests.contains(&test) {
+            return Ok(());
+        }
+        if work.tests.len() >= limits::TESTS_REMEMBERED {
+            return Err(Refusal::Failed(format!("{} tests began here; no more are taken", work.tests.len())));
+        }
+        work.tests.insert(test);
+        work.beside.stubs.values().for_each(StubServer::begin_anew);
+        Ok(())
     }
 
     /// Starts a step; at most once for each key.

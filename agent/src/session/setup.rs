@@ -1,6 +1,6 @@
 //! The beginning of a run at this agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
@@ -51,6 +51,7 @@ pub(super) async fn run(mesh: &Mesh, orchestrator: PeerId, order: Initialize) ->
         steps: Steps::default(),
         faults: Faults::default(),
         receives: BTreeMap::new(),
+        tests: BTreeSet::new(),
     };
     Ok(Run {
         outbox: Outbox::new(mesh.me(), authority.run.clone()),

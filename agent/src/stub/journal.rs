@@ -39,9 +39,18 @@ impl Journal {
         };
         *count += 1;
         let number = *count;
-        drop(counts);
+        // Under the lock, so that the total and the counts are cleared together.
         self.total.send_modify(|total| *total += 1);
         number
+    }
+
+    /// As if nobody had called. A call that is being answered keeps its number and is not counted again.
+    pub(super) fn clear(&self) {
+        let mut counts = self.lock();
+        counts.routes.values_mut().for_each(|count| *count = 0);
+        counts.unmatched = 0;
+        counts.last.clear();
+        self.total.send_modify(|total| *total = 0);
     }
 
     /// Remembers how a call went.

@@ -103,6 +103,25 @@ async fn replies_come_in_turn_with_their_templates_filled_and_every_call_is_told
 }
 
 #[tokio::test]
+async fn a_stub_that_begins_anew_remembers_no_call_and_stays_disturbed() {
+    let (stub, mut told) = stub().await;
+    let card = || json!({"card": "4242"});
+    assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
+    assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
+    assert_eq!(status(&call(&stub, "/nowhere", card()).await), 404);
+    let shape = Shape { latency_us: 1_000, ..Shape::default() };
+    stub.begin_fault(shape).expect("supported");
+    stub.begin_anew();
+    assert_eq!((stub.calls(Some("charge")), stub.calls(None), stub.last_calls().len()), (Some(0), Some(0), 0));
+    assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
+    assert_eq!((stub.calls(Some("charge")), stub.calls(None)), (Some(1), Some(1)));
+    for number in [1, 2, 1, 1] {
+        assert_eq!(fact(&mut told).await.number, number);
+    }
+    assert!(stub.end_fault("slow").await.is_some_and(|report| report.effective));
+}
+
+#[tokio::test]
 async fn a_call_that_no_route_takes_is_unexpected_and_hears_which_route_is_near() {
     let (stub, mut told) = stub().await;
     let answer = call(&stub, "/v1/charges", json!({"card": "1111"})).await;

@@ -10,8 +10,8 @@ use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::identity::Capability;
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{
-    Action, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, ReceiveOrder, RecordStreamId, StepKey,
-    StepOrder, StreamAction, Target, TcpAction,
+    Action, Body, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, ReceiveOrder,
+    RecordStreamId, StepKey, StepOrder, StreamAction, Target, TcpAction,
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::shaper::Shape;
@@ -219,6 +219,42 @@ async fn a_fault_that_nobody_renews_ends_by_itself_and_a_silent_one_is_proved_by
     let report = ended(mesh.facts("shop")).expect("waited for");
     assert!(report.effective && report.healed && report.measured.contains("probes only"), "{report:?}");
     assert!(began.elapsed() >= Duration::from_millis(400));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_begins_once_and_with_stubs_that_nobody_has_called() {
+    let world = World::new().await;
+    world.agent("shop", &Capability::ALL);
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    let address = mesh.initialize_with_stub("shop", "pay").await;
+    let shop = mesh.client("shop");
+    let call = |id: &str| {
+        let target = Target { label: "pay".to_owned(), address: address.clone() };
+        let (method, path) = ("GET".to_owned(), Template::text("/"));
+        let call = HttpAction { target, method, path, headers: Vec::new(), body: Body::Empty };
+        let answered = Check { field: "status".to_owned(), matcher: Matcher::Exists(true) };
+        step(key(id), Action::Http(call), vec![answered])
+    };
+    let called = |id: &str, times: u64| {
+        let expected = Action::ExpectStub { stub: "pay".to_owned(), route: None };
+        let matcher = Matcher::Equals(ValueTemplate::fixed(&json!(times)));
+        step(key(id), expected, vec![Check { field: "calls".to_owned(), matcher }])
+    };
+    let begin = || shop.begin_test(context::current(), authority(), "t".to_owned());
+    for (order, begins) in [
+        (call("ready"), false),
+        (called("1", 1), true),
+        (called("2", 0), false),
+        (call("3"), true),
+        (called("4", 1), false),
+    ] {
+        let id = order.key.clone();
+        shop.start(context::current(), order).await.expect("answered").expect("taken");
+        assert_eq!(mesh.ended("shop", &id).await.outcome, Outcome::Ok, "{id}");
+        if begins {
+            assert_eq!(begin().await.expect("answered"), Ok(()));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,9 @@ use meshproof_proto::event::{Event, Fact, StepResult};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
-use meshproof_proto::order::{Authority, Initialize, Initialized, ServicePlace, StepKey, TunnelOrder};
+use meshproof_proto::order::{
+    Authority, Initialize, Initialized, ServicePlace, StepKey, StubOrder, TunnelOrder, Unmatched,
+};
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
 use tarpc::context;
 use tokio::net::TcpListener;
@@ -127,14 +129,30 @@ impl Orchestrator {
     /// Sets up the run at an agent whose service has this port, with tunnels to the `tcp` port of others.
     pub async fn initialize(&self, agent: &str, port: Option<&str>, tunnels: &[&str]) -> Initialized {
         let ports = port.map(|address| ("tcp".to_owned(), address.to_owned())).into_iter().collect();
-        let order = Initialize {
+        let tunnels = tunnels.iter().map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned() }).collect();
+        let service = ServicePlace { ports, logs: BTreeMap::new() };
+        self.set_up(agent, Initialize { service, tunnels, ..self.setting() }).await
+    }
+
+    /// Sets up the run at an agent with a stub that has no routes; gives its address.
+    pub async fn initialize_with_stub(&self, agent: &str, stub: &str) -> String {
+        let order = StubOrder { name: stub.to_owned(), port: 0, unmatched: Unmatched::Allow, routes: Vec::new() };
+        let initialized = self.set_up(agent, Initialize { stubs: vec![order], ..self.setting() }).await;
+        initialized.stubs[stub].clone()
+    }
+
+    fn setting(&self) -> Initialize {
+        Initialize {
             authority: authority(),
             roster: self.roster(),
-            service: ServicePlace { ports, logs: BTreeMap::new() },
+            service: ServicePlace { ports: BTreeMap::new(), logs: BTreeMap::new() },
             stubs: Vec::new(),
-            tunnels: tunnels.iter().map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned() }).collect(),
+            tunnels: Vec::new(),
             seed: 7,
-        };
+        }
+    }
+
+    async fn set_up(&self, agent: &str, order: Initialize) -> Initialized {
         let answer = self.client(agent).initialize(context::current(), Box::new(order)).await;
         answer.expect("answered").expect("taken")
     }
