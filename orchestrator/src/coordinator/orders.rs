@@ -18,6 +18,7 @@ impl Driver {
     pub(super) async fn order(&mut self, output: Output) {
         match output {
             Output::Launch(launch) => self.launch(*launch).await,
+            Output::BeginTest { agent, test } => self.begin_test(agent, test),
             Output::Order { agent, order } => {
                 let key = order.key.clone();
                 self.answer(&agent, refused(key), |caller| async move { start(&caller, &order).await });
@@ -77,6 +78,23 @@ impl Driver {
                 cancelled.await.map(|()| None).map_err(|error| error.to_string())
             },
         );
+    }
+
+    fn begin_test(&self, agent: Name, test: String) {
+        let authority = self.authority.clone();
+        let refused = {
+            let (agent, test) = (agent.clone(), test.clone());
+            move |reason| Some(Input::TestRefused { agent, test, reason })
+        };
+        let who = agent.clone();
+        self.answer(&agent, refused, |caller| async move {
+            let begun = caller.call(|client, context| {
+                let (authority, test) = (authority.clone(), test.clone());
+                async move { client.begin_test(context, authority, test).await }
+            });
+            begun.await.map_err(|error| error.to_string())?;
+            Ok(Some(Input::TestBegun { agent: who, test }))
+        });
     }
 
     fn begin_fault(&self, agent: Name, serial: u64, order: FaultOrder) {

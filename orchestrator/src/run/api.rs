@@ -72,6 +72,17 @@ pub enum Input {
         agent: Name,
         fact: Fact,
     },
+    /// The agent's stubs start anew for this test.
+    TestBegun {
+        agent: Name,
+        test: String,
+    },
+    /// The agent did not begin the test, or could not be asked.
+    TestRefused {
+        agent: Name,
+        test: String,
+        reason: String,
+    },
     /// An agent did not take an order, or could not be asked.
     StepRefused {
         key: StepKey,
@@ -139,6 +150,8 @@ pub enum Output {
     Record(Happening),
     /// Start a service; answered by `ServiceStarted` or `ServiceNotStarted`.
     Launch(Box<Launch>),
+    /// `Agent::begin_test`; answered by `TestBegun` or `TestRefused`.
+    BeginTest { agent: Name, test: String },
     /// `Agent::start`; a refusal is answered, the result comes as a fact.
     Order { agent: Name, order: Box<StepOrder> },
     /// `Agent::receive` at one agent and, once that is answered, `Agent::start` at the other.

@@ -102,6 +102,8 @@ impl Run {
             Input::ServiceNotStarted { service, reason } => self.service_not_started(&service, &reason),
             Input::ServiceEnded { service, how, evidence } => self.service_ended(&service, &how, evidence),
             Input::Fact { agent, fact } => self.fact(&agent, fact),
+            Input::TestBegun { agent, test } => self.test_begun(&agent, &test),
+            Input::TestRefused { agent, test, reason } => self.test_refused(&agent, &test, &reason),
             Input::StepRefused { key, reason } => self.step_refused(&key, &reason),
             Input::FaultActive { agent, serial, .. } => self.fault_active(&agent, serial),
             Input::FaultRefused { agent, serial, reason, .. } => self.fault_refused(&agent, serial, &reason),

@@ -1,14 +1,17 @@
-//! Tests, one after the other: steps until one fails, `after` in any case, then the healing and judging of faults.
+//! Tests, one after the other: stubs that start anew, steps until one fails, `after` in any case, then the healing and judging of faults.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Evidence, StubCall};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
 
+use super::api::Output;
 use super::blame::Blame;
+use super::limits::BEGIN_DEADLINE;
 use super::machine::{Phase, Run};
 use super::stepping::{Begun, Running, Spot, Wait};
 use crate::record::{Ending, Happening};
@@ -27,8 +30,13 @@ pub(super) struct Testing {
     completed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Agents have not said yet that their stubs start anew.
+    Opening {
+        waiting: BTreeSet<Name>,
+        until: Instant,
+    },
     /// The next one's index.
     Steps(usize),
     After(usize),
@@ -37,14 +45,19 @@ enum Stage {
 }
 
 impl Testing {
-    fn new(index: usize, now: Instant, timeout: std::time::Duration) -> Self {
-        Self { index, began: now, until: now + timeout, stage: Stage::Steps(0), running: None, completed: false }
+    fn new(index: usize, now: Instant, (timeout, stubs_at): (Duration, BTreeSet<Name>)) -> Self {
+        let stage = Stage::Opening { waiting: stubs_at, until: now + BEGIN_DEADLINE };
+        Self { index, began: now, until: now + timeout, stage, running: None, completed: false }
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
         let cancelled = self.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
         let test = (matches!(self.stage, Stage::Steps(_)) && !cancelled).then_some(self.until);
-        self.running.iter().map(|running| running.until).chain(test).min()
+        let opening = match &self.stage {
+            Stage::Opening { until, .. } => Some(*until),
+            Stage::Steps(_) | Stage::After(_) | Stage::Healing => None,
+        };
+        self.running.iter().map(|running| running.until).chain(test).chain(opening).min()
     }
 }
 
@@ -56,9 +69,13 @@ impl Run {
             return self.close();
         }
         let (id, timeout) = (test.id.clone(), test.timeout);
+        let stubs_at: BTreeSet<Name> = self.plan.stubs.iter().map(|stub| stub.at.clone()).collect();
         self.scope.forget_saved();
-        self.phase = Phase::Testing(Box::new(Testing::new(index, self.now, timeout)));
-        self.record(Happening::TestBegan { test: id });
+        self.phase = Phase::Testing(Box::new(Testing::new(index, self.now, (timeout, stubs_at.clone()))));
+        self.record(Happening::TestBegan { test: id.clone() });
+        for agent in stubs_at {
+            self.push(Output::BeginTest { agent, test: id.clone() });
+        }
     }
 
     /// Does the next thing of the test, if none is going on; whether something was done.
@@ -68,9 +85,16 @@ impl Run {
             return false;
         }
         let test = &self.plan.tests[testing.index];
+        let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
         let spot = match testing.stage {
+            Stage::Opening { ref waiting, .. } => {
+                let has_begun = waiting.is_empty() || ended_early;
+                if has_begun {
+                    testing.stage = Stage::Steps(0);
+                }
+                return has_begun;
+            }
             Stage::Steps(next) => {
-                let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
                 if ended_early || next >= test.steps.len() {
                     testing.completed = !ended_early;
                     testing.stage = Stage::After(0);
@@ -133,7 +157,48 @@ impl Run {
         }
     }
 
+    /// An agent's stubs start anew for this test. Answers that come late are for a test that goes on without them.
+    pub(super) fn test_begun(&mut self, agent: &Name, test: &str) {
+        if let Some(waiting) = self.opening_of(test) {
+            waiting.remove(agent);
+        }
+    }
+
+    pub(super) fn test_refused(&mut self, agent: &Name, test: &str, reason: &str) {
+        if self.opening_of(test).is_some_and(|waiting| waiting.remove(agent)) {
+            self.test_not_begun(&format!("the stubs of agent `{agent}` could not start anew: {reason}"));
+        }
+    }
+
+    /// The agents that are waited for, if this test is just beginning.
+    fn opening_of(&mut self, test: &str) -> Option<&mut BTreeSet<Name>> {
+        let Phase::Testing(testing) = &mut self.phase else { return None };
+        let is_it = self.plan.tests[testing.index].id == test;
+        match &mut testing.stage {
+            Stage::Opening { waiting, .. } if is_it => Some(waiting),
+            Stage::Opening { .. } | Stage::Steps(_) | Stage::After(_) | Stage::Healing => None,
+        }
+    }
+
+    /// With what is left of the last test in its stubs, this one would say nothing.
+    fn test_not_begun(&mut self, title: &str) {
+        let Phase::Testing(testing) = &self.phase else { return };
+        let at = self.plan.tests[testing.index].span;
+        self.fail(Verdict::Error, Blame::new(Some(at), title));
+    }
+
+    fn opening_timeout(&mut self) {
+        let Phase::Testing(testing) = &self.phase else { return };
+        let Stage::Opening { waiting, until } = &testing.stage else { return };
+        if *until <= self.now {
+            let silent: Vec<_> = waiting.iter().map(|agent| format!("`{agent}`")).collect();
+            let silent = silent.join(", ");
+            self.test_not_begun(&format!("the stubs of {silent} did not start anew within {BEGIN_DEADLINE:?}"));
+        }
+    }
+
     pub(super) fn testing_timeout(&mut self) {
+        self.opening_timeout();
         let Phase::Testing(testing) = &mut self.phase else { return };
         if let Some(running) = testing.running.take_if(|running| running.until <= self.now) {
             let ending = self.step_overdue(&running);

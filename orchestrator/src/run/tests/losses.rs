@@ -68,6 +68,41 @@ fn a_keeper_that_is_gone_is_an_error_and_no_failed_check() {
     assert_eq!(world.play().finished, Some((Verdict::Error, Exit::MeshFailed)));
 }
 
+fn begins_the_first(output: &Output) -> bool {
+    matches!(output, Output::BeginTest { test, .. } if test == "one")
+}
+
+#[test]
+fn a_test_whose_stubs_do_not_start_anew_is_an_error_without_steps_and_the_next_one_begins() {
+    let mut world = World::new(PLAN);
+    world.silent = begins_the_first;
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(line("- id: one"), "the stubs of `shop` did not start anew within 35s")]);
+    assert_eq!((world.ending("one", "1"), world.ending("one", "after.0")), (None, Some(Ending::Pass)));
+    assert_eq!(world.verdict_of("two"), Some(Verdict::Pass));
+
+    let mut world = World::new(PLAN);
+    world.silent = begins_the_first;
+    let mut world = world.play_until(begins_the_first);
+    let refused = Input::TestRefused { agent: name("shop"), test: "one".to_owned(), reason: "busy".to_owned() };
+    world.inbox.push_back(refused);
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert!(world.blamed()[0].1.ends_with("could not start anew: busy"), "{:?}", world.blamed());
+}
+
+#[test]
+fn an_agent_lost_before_its_stubs_have_started_anew_ends_the_run() {
+    let mut world = World::new(PLAN);
+    world.silent = begins_the_first;
+    let mut world = world.play_until(begins_the_first);
+    world.inbox.push_back(Input::AgentLost { agent: name("shop"), reason: "gone".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+    assert_eq!(world.blamed(), [(line("  shop:"), "agent `shop` was lost: gone")]);
+}
+
 #[test]
 fn a_result_that_never_comes_is_an_error_that_names_who_is_missing() {
     let world = at_the_order().play();

@@ -68,6 +68,36 @@ fn what_a_step_saves_stands_in_the_orders_after_it_and_a_stream_has_both_parts()
     assert_eq!(action.stream, stream.receive.stream);
 }
 
+fn begins(output: &Output, id: &str) -> bool {
+    matches!(output, Output::BeginTest { agent, test } if *agent == name("shop") && test == id)
+}
+
+#[test]
+fn stubs_start_anew_with_each_test_before_its_first_step() {
+    let world = World::new(PLAN).play();
+    let at = |wanted: &dyn Fn(&Output) -> bool| world.outputs.iter().position(wanted).expect("was ordered");
+    let stream = at(&|output| matches!(output, Output::Stream(_)));
+    let fault = at(&|output| matches!(output, Output::BeginFault { .. }));
+    let (one, two) = (at(&|output| begins(output, "one")), at(&|output| begins(output, "two")));
+    assert!(one < fault && fault < two && two < stream, "{:?}", world.outputs);
+    let times = world.outputs.iter().filter(|output| matches!(output, Output::BeginTest { .. })).count();
+    assert_eq!(times, 2);
+}
+
+#[test]
+fn no_step_begins_until_the_stubs_have_started_anew() {
+    let mut world = World::new(PLAN);
+    world.silent = |output| begins(output, "one");
+    let mut world = world.play_until(|output| begins(output, "one"));
+    assert!(!world.outputs.iter().any(|output| matches!(output, Output::BeginFault { .. })));
+    // Of another test, so it says nothing.
+    world.inbox.push_back(Input::TestBegun { agent: name("shop"), test: "two".to_owned() });
+    world.step();
+    assert!(!world.outputs.iter().any(|output| matches!(output, Output::BeginFault { .. })));
+    world.inbox.push_back(Input::TestBegun { agent: name("shop"), test: "one".to_owned() });
+    assert_eq!(world.play().finished, Some((Verdict::Pass, Exit::Passed)));
+}
+
 #[test]
 fn a_failed_check_ends_the_steps_and_points_at_what_did_not_hold_and_after_still_runs() {
     let mut world = World::new(PLAN);

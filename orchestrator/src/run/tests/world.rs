@@ -166,6 +166,7 @@ impl World {
     pub(crate) fn answers(&self, output: &Output) -> Vec<Input> {
         match output {
             Output::Launch(launch) => vec![Input::ServiceStarted { service: launch.service.clone() }],
+            Output::BeginTest { agent, test } => vec![Input::TestBegun { agent: agent.clone(), test: test.clone() }],
             Output::Order { agent, order } => vec![self.ended(agent, &order.key, order.saves.first())],
             Output::Stream(orders) => vec![self.ended(&orders.sender, &orders.order.key, None)],
             Output::BeginFault { agent, serial, order } => {
