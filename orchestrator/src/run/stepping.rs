@@ -242,7 +242,7 @@ impl Run {
         let judged = Judged::of(running.spot.step(&Arc::clone(&self.plan)), &result);
         let ending = match (&running.wait, judged.ending) {
             (Wait::Cancelled, Ending::Pass) => self.write_end(&running, measured(Ending::Pass, None)),
-            (Wait::Cancelled, _) => self.write_end(&running, measured(Ending::Unknown, Some("given up".to_owned()))),
+            (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned())),
             _ => {
                 let ending = self.write_end(&running, measured(judged.ending, judged.why.clone()));
                 self.fail_step(&running.info, judged);
