@@ -123,6 +123,13 @@ fn who_acts_and_where_it_goes_follow_from_at_and_to() {
 }
 
 #[test]
+fn the_title_of_a_step_has_no_expressions() {
+    let plan = checked(SMALL).plan.expect("the small plan is valid");
+    let titles: Vec<&str> = plan.tests[0].steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!((titles[2], titles[7]), ("exec cat …", "say bought …"));
+}
+
+#[test]
 fn parameters_come_from_outside_before_their_defaults() {
     let with = |name: &str, value: &str| {
         let params = BTreeMap::from([(name.to_owned(), value.to_owned())]);

@@ -1,5 +1,6 @@
 //! Verbs to actions for agents.
 
+use meshproof_proto::expr::{Part, Template};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{
     Action, DataSource, ExecAction, HttpAction, RecordStreamId, StreamAction, Target, TcpAction,
@@ -222,9 +223,9 @@ pub(super) fn title(step: &Step) -> String {
         None => text,
     };
     match &step.verb.value {
-        Verb::Http(http) => to(format!("{} {}", http.method, http.path.value)),
-        Verb::Tcp(tcp) => to(format!("tcp {}", tcp.send.to_string().trim_end())),
-        Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        Verb::Http(http) => to(format!("{} {}", http.method, plain(&http.path.value))),
+        Verb::Tcp(tcp) => to(format!("tcp {}", plain(&tcp.send).trim_end())),
+        Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(plain).collect::<Vec<_>>().join(" ")),
         Verb::Stream(_) => to("stream".to_owned()),
         Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),
         Verb::Expect(World::Stub(stub)) => format!("expect stub {}", stub.value),
@@ -236,6 +237,15 @@ pub(super) fn title(step: &Step) -> String {
             format!("heal {}", names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" "))
         }
         Verb::Collect(_) => "collect".to_owned(),
-        Verb::Say(text) => format!("say {}", text.value),
+        Verb::Say(text) => format!("say {}", plain(&text.value)),
     }
+}
+
+/// A text with `…` where its expressions stand: what they give is not known yet, and how they are spelled says nothing.
+fn plain(template: &Template) -> String {
+    let parts = template.parts.iter().map(|part| match part {
+        Part::Text(text) => text.as_str(),
+        Part::Look(_) => "…",
+    });
+    parts.collect()
 }
