@@ -40,7 +40,7 @@ pub fn check(path: &str, bytes: &[u8], inputs: &Inputs) -> Checked {
     let source = Source::from_bytes(path, bytes, &sink);
     let plan = {
         let cx = Reading::new(&source, &sink);
-        let tree = yaml::parse(&source, &sink);
+        let tree = if source.is_text() { yaml::parse(&source, &sink) } else { None };
         let document = tree.as_ref().and_then(|tree| parse::document(tree, &cx));
         document.and_then(|document| compile::compile(&document, inputs, &cx))
     };

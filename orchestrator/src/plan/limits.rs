@@ -12,6 +12,12 @@ pub const MAX_NODES: usize = 250_000;
 pub const MAX_TEXT_BYTES: usize = 16 * 1024 * 1024;
 /// Diagnostics kept; nobody reads more, the rest is counted.
 pub const MAX_DIAGNOSTICS: usize = 100;
+/// Characters that may not stand in a plan, each reported, before the file is taken for something else than a plan.
+pub const MAX_FORBIDDEN_CHARS: usize = 10;
+/// Characters of a line of the plan that are drawn: two lines of a wide terminal.
+pub const MAX_SHOWN_CHARS: usize = 200;
+/// How many of them may stand before the place that matters.
+pub const MAX_SHOWN_BEFORE: usize = 60;
 /// Characters of the user's text repeated inside a message.
 pub const MAX_QUOTED_CHARS: usize = 60;
 /// The longest duration a plan may name: longer ones are slips of the keyboard.

@@ -1,12 +1,15 @@
 //! Diagnostics as people read them: code, message, the line of the plan with carets, what was expected, what to do.
 //! Drawn by miette; [`Look::Plain`] has neither colour nor drawing characters and is the same on every machine.
 
+mod excerpt;
+
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
 use super::diagnostic::Diagnostic;
 use super::source::{Source, Span};
+use excerpt::Excerpt;
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +35,12 @@ impl From<&Diagnostic> for Picture {
     fn from(diagnostic: &Diagnostic) -> Self {
         let under = diagnostic.expected.as_ref().map(|expected| format!("expected {expected}")).unwrap_or_default();
         let others = diagnostic.labels.iter().map(|label| (label.span, label.text.clone()));
+        let place = (diagnostic.span != Span::NOWHERE).then_some((diagnostic.span, under));
+        let places = place.into_iter().chain(others);
         Self {
             code: Some(diagnostic.code.to_string()),
             message: diagnostic.message.clone(),
-            places: std::iter::once((diagnostic.span, under)).chain(others).collect(),
+            places: places.collect(),
             help: diagnostic.help.clone(),
         }
     }
@@ -84,22 +89,23 @@ pub fn picture(source: &Source, picture: &Picture, look: Look) -> String {
 #[derive(Debug)]
 struct Drawn<'p> {
     picture: &'p Picture,
-    source: NamedSource<String>,
+    excerpt: Excerpt,
     labels: Vec<LabeledSpan>,
 }
 
 impl<'p> Drawn<'p> {
     fn new(source: &Source, picture: &'p Picture) -> Self {
-        let labels = picture.places.iter().enumerate().map(|(at, (span, text))| {
-            let span = source.first_line_of(*span);
-            let range = span.start..span.end;
+        let excerpt = Excerpt::new(source, picture.places.iter().map(|(span, _)| *span));
+        let places = excerpt.shown().zip(&picture.places).enumerate();
+        let labels = places.map(|(at, (range, (_, text)))| {
             let text = Some(text.clone()).filter(|text| !text.is_empty());
             match at {
                 0 => LabeledSpan::new_primary_with_span(text, range),
                 _ => LabeledSpan::new_with_span(text, range),
             }
         });
-        Self { picture, source: NamedSource::new(source.path(), source.text().to_owned()), labels: labels.collect() }
+        let labels = labels.collect();
+        Self { picture, excerpt, labels }
     }
 }
 
@@ -121,7 +127,7 @@ impl miette::Diagnostic for Drawn<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source)
+        Some(&self.excerpt)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::limits::MAX_PLAN_BYTES;
+use super::limits::{MAX_FORBIDDEN_CHARS, MAX_PLAN_BYTES};
 
 /// A half-open range of byte offsets into the plan's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -12,6 +12,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// Of a mistake that stands nowhere in the plan, as in what was given with it: no place is shown. Sorts last.
+    pub const NOWHERE: Span = Span { start: usize::MAX, end: usize::MAX };
+
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
         Self { start, end: end.max(start) }
@@ -54,37 +57,56 @@ pub struct Source {
     path: String,
     text: String,
     line_starts: Vec<usize>,
+    is_text: bool,
 }
 
 impl Source {
     /// Takes the text of a plan. Characters that could make it look like something else are reported, and replaced
     /// by a mark of the same length, so that offsets hold and no terminal ever sees them.
     pub fn new(path: impl Into<String>, text: &str, sink: &Diagnostics) -> Self {
-        let text = if text.len() > MAX_PLAN_BYTES {
-            sink.report(
-                Diagnostic::new(Code::TooLarge, Span::default(), format!("the plan has {} bytes", text.len()))
-                    .expected(format!("at most {MAX_PLAN_BYTES} bytes")),
-            );
-            String::new()
-        } else {
-            make_visible(text, sink)
-        };
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { path: path.into(), text, line_starts }
+        if text.len() > MAX_PLAN_BYTES {
+            return Self::too_large(path, text.len(), sink);
+        }
+        let (text, forbidden) = make_visible(text);
+        let is_text = forbidden.len() <= MAX_FORBIDDEN_CHARS;
+        let many = forbidden.len();
+        for problem in forbidden.into_iter().take(if is_text { MAX_FORBIDDEN_CHARS } else { 1 }) {
+            let help = format!("{many} such characters stand here: this file is something else than a plan");
+            sink.report(if is_text { problem } else { problem.help(help) });
+        }
+        Self { is_text, ..Self::of(path, text) }
     }
 
     /// Takes the bytes of a plan file; what is not UTF-8 is reported.
     pub fn from_bytes(path: impl Into<String>, bytes: &[u8], sink: &Diagnostics) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::new(path, text, sink),
+            Err(_) if bytes.len() > MAX_PLAN_BYTES => Self::too_large(path, bytes.len(), sink),
             Err(error) => {
                 let at = error.valid_up_to();
                 let problem =
                     Diagnostic::new(Code::ForbiddenCharacter, Span::new(at, at + 1), "this byte is not UTF-8");
                 sink.report(problem.expected("text in UTF-8"));
-                Self::new(path, &String::from_utf8_lossy(bytes), sink)
+                Self { is_text: false, ..Self::of(path, make_visible(&String::from_utf8_lossy(bytes)).0) }
             }
         }
+    }
+
+    fn too_large(path: impl Into<String>, bytes: usize, sink: &Diagnostics) -> Self {
+        let problem = Diagnostic::new(Code::TooLarge, Span::default(), format!("the plan has {bytes} bytes"));
+        sink.report(problem.expected(format!("at most {MAX_PLAN_BYTES} bytes")));
+        Self { is_text: false, ..Self::of(path, String::new()) }
+    }
+
+    fn of(path: impl Into<String>, text: String) -> Self {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path: path.into(), text, line_starts, is_text: true }
+    }
+
+    /// Whether it can be read as a plan. If not, that was reported, and whatever reading found would only be noise.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.is_text
     }
 
     /// The path as the user gave it.
@@ -147,7 +169,9 @@ fn is_forbidden(character: char) -> bool {
     control || reorders_text(character)
 }
 
-fn make_visible(text: &str, sink: &Diagnostics) -> String {
+/// The text with marks for what may not stand in it, and what to say about each.
+fn make_visible(text: &str) -> (String, Vec<Diagnostic>) {
+    let mut forbidden = Vec::new();
     let mut visible = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
         if !is_forbidden(character) {
@@ -156,7 +180,7 @@ fn make_visible(text: &str, sink: &Diagnostics) -> String {
         }
         let length = character.len_utf8();
         let message = format!("the character U+{:04X} may not stand in a plan", u32::from(character));
-        sink.report(
+        forbidden.push(
             Diagnostic::new(Code::ForbiddenCharacter, Span::new(at, at + length), message)
                 .help("control characters and those that reorder text make a plan look like what it is not"),
         );
@@ -166,7 +190,7 @@ fn make_visible(text: &str, sink: &Diagnostics) -> String {
             _ => "\u{fffd}",
         });
     }
-    visible
+    (visible, forbidden)
 }
 
 #[cfg(test)]

@@ -42,9 +42,12 @@ pub(super) fn params<'d>(document: &'d Document, inputs: &Inputs, cx: &'d Readin
         values.insert(param.name.value.clone(), value(param, &text.value));
     }
     for name in inputs.params.keys().filter(|name| !document.params.iter().any(|param| param.name.value == **name)) {
-        let message = format!("the plan has no parameter {}, which --param gives", quote(name));
-        let known = document.params.iter().map(|param| param.name.value.as_str());
-        cx.report(Diagnostic::new(Code::UnknownName, document.name.span, message).did_you_mean(name, known));
+        let known = || document.params.iter().map(|param| param.name.value.as_str());
+        let message = match known().collect::<Vec<_>>().as_slice() {
+            [] => format!("--param cannot set {}: the plan has no parameters", quote(name)),
+            known => format!("--param cannot set {}: the plan's parameters are {}", quote(name), known.join(", ")),
+        };
+        cx.report(Diagnostic::new(Code::UnknownName, Span::NOWHERE, message).did_you_mean(name, known()));
     }
     let scope = json!({"params": values, "plan": {"dir": inputs.dir, "name": document.name.value}});
     let declared = document.params.iter().map(|param| param.name.value.as_str()).collect();

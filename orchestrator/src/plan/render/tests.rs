@@ -49,3 +49,30 @@ fn an_empty_file_and_a_place_behind_the_end_can_be_drawn() {
         assert!(drawn.contains("MP0111") && drawn.contains("nothing in this file"), "{drawn}");
     }
 }
+
+#[test]
+fn a_long_line_is_cut_around_its_place_and_keeps_its_column() {
+    let text = format!("a: 1\nb: \"{}\" # WRONG {}\nc: {}\n", "é".repeat(500), "x".repeat(500), "y".repeat(900));
+    let at = text.find("WRONG").unwrap_or_default();
+    let problem = Diagnostic::new(Code::Choice, Span::new(at, at + 5), "it is wrong").expected("something else");
+    let drawn = drawn(&text, &problem);
+    assert!(drawn.contains("[plan.yaml:2:509]"), "{drawn}");
+    let lines: Vec<&str> = drawn.lines().collect();
+    let line = lines.iter().find(|line| line.contains("WRONG")).expect("the line is there");
+    let caret = lines.iter().find(|line| line.contains("^^|^^")).expect("the caret is there");
+    let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
+    assert_eq!(column(line, "WRONG"), column(caret, "^^|^^"), "{drawn}");
+    assert!(line.contains("...é") && line.ends_with("x..."), "{drawn}");
+    assert!(lines.iter().all(|line| line.chars().count() < 230), "{drawn}");
+}
+
+#[test]
+fn places_outside_of_what_is_left_of_a_line_stay_on_it() {
+    let text = format!("key: {}", "é".repeat(2_000));
+    let problem = Diagnostic::new(Code::Choice, Span::new(5, text.len()), "it is wrong")
+        .label(Span::new(text.len() - 2, text.len()), "and here");
+    for ending in ["", "\n"] {
+        let drawn = drawn(&format!("{text}{ending}"), &problem);
+        assert!(drawn.contains("[plan.yaml:1:6]") && drawn.contains("and here"), "{drawn}");
+    }
+}

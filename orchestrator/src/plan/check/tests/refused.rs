@@ -40,8 +40,43 @@ fn a_proof_that_nothing_could_pass_is_refused() {
 }
 
 #[test]
-fn the_title_of_a_step_has_no_expressions() {
-    let plan = checked(SMALL).plan.expect("the small plan is valid");
-    let titles: Vec<&str> = plan.tests[0].steps.iter().map(|step| step.title.as_str()).collect();
-    assert_eq!((titles[2], titles[7]), ("exec cat …", "say bought …"));
+fn a_param_that_does_not_fit_is_shown_at_its_declaration_and_an_unknown_one_nowhere() {
+    let shown = |text: &str, name: &str, value: &str| {
+        let params = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let Checked { source, plan } = check("plan.yaml", text.as_bytes(), &Inputs { dir: String::new(), params });
+        plan.expect_err("it does not fit").render(&source, Look::Plain)
+    };
+    let typed = shown(SMALL, "limit", "7");
+    assert!(typed.contains("[plan.yaml:4:11]") && typed.contains("it was given with --param limit"), "{typed}");
+    let end = "1 mistake in plan.yaml; `meshproof explain MP0307` says more about the first\n";
+    assert_eq!(
+        shown(SMALL, "limt", "7s"),
+        format!(
+            "MP0307\n\n  x --param cannot set `limt`: the plan's parameters are limit\n  help: did you mean `limit`?\n\n{end}"
+        )
+    );
+    let none =
+        SMALL.replace("params: { limit: { type: duration, default: 5s } }\n", "").replace("${{ params.limit }}", "5s");
+    assert_eq!(
+        shown(&none, "limit", "7s"),
+        format!("MP0307\n\n  x --param cannot set `limit`: the plan has no parameters\n\n{end}")
+    );
+}
+
+#[test]
+fn a_file_that_is_no_text_is_said_to_be_none_and_nothing_else() {
+    let noise: Vec<u8> = (0..50_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let nothing = [0; 50_000];
+    let large = vec![0xff; crate::plan::limits::MAX_PLAN_BYTES + 1];
+    for (bytes, message) in [
+        (noise.as_slice(), "this byte is not UTF-8"),
+        (nothing.as_slice(), "the character U+0000 may not stand in a plan"),
+        (large.as_slice(), "the plan has 4194305 bytes"),
+    ] {
+        let Checked { source, plan } = check("plan.yaml", bytes, &Inputs::default());
+        let mistakes = plan.expect_err("it is no plan");
+        assert_eq!((mistakes.found.len(), mistakes.found[0].message.as_str()), (1, message));
+        let shown = mistakes.render(&source, Look::Plain);
+        assert!(shown.chars().count() < 1_500, "{shown}");
+    }
 }
