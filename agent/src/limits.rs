@@ -32,8 +32,14 @@ pub const LOG_BYTES: usize = 16 * 1024 * 1024;
 /// One log line; longer ones are cut. Stack traces have many lines, not long ones.
 pub const LOG_LINE_BYTES: usize = 16 * 1024;
 
-/// Read from a log at once, before other tasks have their turn.
+/// Read from a log at once, before other logs have their turn.
 pub const LOG_READ_BYTES: usize = 64 * 1024;
+
+/// Read from all logs in one go of a blocking thread, before steps look at it: fewer lines than are kept, however short.
+pub const LOG_TURN_BYTES: u64 = 128 * 1024;
+
+/// Lines of a log taken under the lock, or judged, before others have their turn: well under a millisecond.
+pub const LOG_LINES_AT_ONCE: usize = 1024;
 
 /// Logs are looked at so often even when nothing woke us: the safety net under file notification.
 pub const LOG_POLL: Duration = Duration::from_millis(200);

@@ -1,10 +1,12 @@
 //! The service's logs, read as they grow.
 //!
 //! Logs are plain files that the service writes, so that it outlives this agent. One task reads them: woken by the file
-//! system, asked by a step, or by the clock as a safety net. Lines are kept up to a limit; what had to go is counted, never
+//! system, asked by a step, or by the clock as a safety net. It reads in a blocking thread, for the agent has only one other and a
+//! service may log faster than anybody reads. Lines are kept up to a limit; what had to go is counted, never
 //! forgotten. A line counts once its end is there, or once its file was rotated away.
 
 mod kept;
+mod pass;
 mod tail;
 mod watch;
 
@@ -21,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::limits;
 use kept::Kept;
-use tail::{Found, Tail};
+use pass::Files;
 use watch::Watch;
 
 /// The logs of the service beside this agent. Dropping it ends the reading.
@@ -45,12 +47,7 @@ impl LogStore {
         let (requests, asked) = mpsc::channel(limits::LOG_REQUESTS);
         let (changed, changes) = tokio::sync::watch::channel(0);
         let token = CancellationToken::new();
-        let reader = Reader {
-            tails: files.iter().map(|(log, path)| (log.clone(), Tail::of(path))).collect(),
-            watch: Watch::of(files.values()),
-            kept: Arc::clone(&kept),
-            changed,
-        };
+        let reader = Reader { files: Files::of(files, Arc::clone(&kept), changed), watch: Watch::of(files.values()) };
         let reader = tokio::spawn(reader.run(asked, poll, token.clone()));
         Self { kept, requests, changes, reader, stop: token.drop_guard() }
     }
@@ -65,7 +62,8 @@ impl LogStore {
         lock(&self.kept).mark()
     }
 
-    /// Lines that came after the mark, of one log or, for `*`, of all. `None`: there is no such log.
+    /// Lines that came after the mark, of one log or, for `*`, of all; of each not more than are taken at once.
+    /// `None`: there is no such log.
     pub fn lines_since(&self, log: &str, mark: &Mark) -> Option<Since> {
         lock(&self.kept).since(log, mark)
     }
@@ -93,10 +91,8 @@ impl LogStore {
 }
 
 struct Reader {
-    tails: Vec<(String, Tail)>,
+    files: Files,
     watch: Watch,
-    kept: Arc<Mutex<Kept>>,
-    changed: tokio::sync::watch::Sender<u64>,
 }
 
 impl Reader {
@@ -114,36 +110,13 @@ impl Reader {
             while let Ok(done) = asked.try_recv() {
                 waiting.push(done);
             }
-            tokio::select! {
+            self.files = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.pass() => {}
-            }
+                files = self.files.read_to_end() => files,
+            };
             for done in waiting {
                 // Who asked may have given up.
                 let _ = done.send(());
-            }
-        }
-    }
-
-    /// Reads every log to the end that it has when its turn comes.
-    async fn pass(&mut self) {
-        for (log, tail) in &mut self.tails {
-            let mut left = tail.length();
-            loop {
-                let mut lines = Vec::new();
-                let found = tail.read(&mut lines);
-                if !lines.is_empty() {
-                    lock(&self.kept).push(log, lines);
-                    self.changed.send_modify(|count| *count += 1);
-                }
-                match found {
-                    Found::End => break,
-                    Found::Rotated => left = tail.length(),
-                    // A writer that is faster than we are must not keep us from the other logs.
-                    Found::Bytes(count) if count >= left => break,
-                    Found::Bytes(count) => left -= count,
-                }
-                tokio::task::yield_now().await;
             }
         }
     }

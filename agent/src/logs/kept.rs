@@ -25,6 +25,8 @@ pub struct Since {
     pub lost: u64,
     /// Behind the last of these lines.
     pub next: Mark,
+    /// Whether more lines are there behind these.
+    pub more: bool,
 }
 
 /// The lines of all logs.
@@ -67,13 +69,13 @@ impl Kept {
         Mark(self.logs.iter().map(|(name, log)| (name.clone(), log.end())).collect())
     }
 
-    pub(super) fn push(&mut self, log: &str, lines: Vec<String>) {
+    pub(super) fn push(&mut self, log: &str, lines: impl Iterator<Item = Arc<str>>) {
         let Some(log) = self.logs.get_mut(log) else { return };
         for line in lines {
             log.bytes += line.len();
             self.bytes += line.len();
             self.lines += 1;
-            log.kept.push_back(line.into());
+            log.kept.push_back(line);
         }
         while self.lines > limits::LOG_LINES || self.bytes > limits::LOG_BYTES {
             self.lose_one();
@@ -97,14 +99,16 @@ impl Kept {
         if log != "*" && !self.logs.contains_key(log) {
             return None;
         }
-        let mut since = Since { lines: Vec::new(), lost: 0, next: mark.clone() };
+        let mut since = Since { lines: Vec::new(), lost: 0, next: mark.clone(), more: false };
         for (name, lines) in self.logs.iter().filter(|(name, _)| log == "*" || *name == log) {
             let from = mark.0.get(name).copied().unwrap_or(0);
             since.lost += lines.lost.saturating_sub(from);
             let skip = usize::try_from(from.saturating_sub(lines.lost)).unwrap_or(usize::MAX);
-            let new = lines.kept.iter().skip(skip);
+            let new = lines.kept.range(skip.min(lines.kept.len())..).take(limits::LOG_LINES_AT_ONCE);
+            let next = from.max(lines.lost) + new.len() as u64;
             since.lines.extend(new.map(|text| LogLine { log: Arc::clone(&lines.name), text: Arc::clone(text) }));
-            since.next.0.insert(name.clone(), lines.end());
+            since.more |= next < lines.end();
+            since.next.0.insert(name.clone(), next);
         }
         Some(since)
     }
@@ -121,9 +125,9 @@ mod tests {
     #[test]
     fn lines_are_seen_once_when_each_look_begins_where_the_last_ended() {
         let mut kept = store();
-        kept.push("quiet", vec!["a".to_owned(), "b".to_owned()]);
+        kept.push("quiet", ["a", "b"].map(Arc::from).into_iter());
         let first = kept.since("*", &Mark::default()).expect("all logs");
-        kept.push("noisy", vec!["c".to_owned()]);
+        kept.push("noisy", std::iter::once("c".into()));
         let second = kept.since("*", &first.next).expect("all logs");
         let texts = |since: &Since| since.lines.iter().map(|line| line.text.to_string()).collect::<Vec<_>>();
         assert_eq!((texts(&first), texts(&second)), (vec!["a".into(), "b".into()], vec!["c".into()]));
@@ -133,10 +137,17 @@ mod tests {
     #[test]
     fn past_the_limit_the_noisy_log_loses_its_oldest_lines_and_says_how_many() {
         let mut kept = store();
-        kept.push("quiet", vec!["kept".to_owned()]);
-        kept.push("noisy", vec!["x".repeat(8); limits::LOG_LINES + 9]);
-        let noisy = kept.since("noisy", &Mark::default()).expect("is there");
-        assert_eq!((noisy.lost, noisy.lines.len()), (10, limits::LOG_LINES - 1));
+        kept.push("quiet", std::iter::once("kept".into()));
+        kept.push("noisy", std::iter::repeat_n(Arc::from("x".repeat(8)), limits::LOG_LINES + 9));
+        let mut noisy = kept.since("noisy", &Mark::default()).expect("is there");
+        assert_eq!((noisy.lost, noisy.lines.len()), (10, limits::LOG_LINES_AT_ONCE));
+        let mut lines = noisy.lines.len();
+        while noisy.more {
+            noisy = kept.since("noisy", &noisy.next).expect("is there");
+            assert_eq!(noisy.lost, 0);
+            lines += noisy.lines.len();
+        }
+        assert_eq!(lines, limits::LOG_LINES - 1);
         assert_eq!(kept.since("noisy", &kept.mark()).expect("is there").lost, 0);
         assert_eq!(kept.since("quiet", &Mark::default()).expect("is there").lost, 0);
     }
@@ -145,7 +156,7 @@ mod tests {
     fn bytes_are_bounded_too() {
         let mut kept = store();
         for _ in 0..10 {
-            kept.push("noisy", vec!["x".repeat(limits::LOG_BYTES / 4)]);
+            kept.push("noisy", std::iter::once("x".repeat(limits::LOG_BYTES / 4).into()));
         }
         assert_eq!(kept.since("noisy", &Mark::default()).expect("is there").lost, 6);
     }

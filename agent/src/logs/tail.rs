@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::limits;
 
@@ -39,17 +40,22 @@ impl Tail {
         Self { path: path.into(), open: None, partial: Vec::new(), trouble: None }
     }
 
-    /// Bytes that are there and were not read, at least 1.
+    /// Bytes that are there and were not read, at least 1. In a file that was replaced 1 more: its rest is not the end.
     pub(super) fn length(&self) -> u64 {
+        let there = std::fs::metadata(&self.path);
         let length = match &self.open {
-            Some(open) => open.file.metadata().map_or(0, |data| data.len().saturating_sub(open.at)),
-            None => std::fs::metadata(&self.path).map_or(0, |data| data.len()),
+            Some(open) => {
+                let rest = open.file.metadata().map_or(0, |data| data.len().saturating_sub(open.at));
+                let is_replaced = there.is_ok_and(|there| identity(&there) != open.identity);
+                rest + u64::from(is_replaced)
+            }
+            None => there.map_or(0, |data| data.len()),
         };
         length.max(1)
     }
 
-    /// Reads a piece, adding the lines that became complete. Reads are short and from the page cache, so they may block.
-    pub(super) fn read(&mut self, lines: &mut Vec<String>) -> Found {
+    /// Reads a piece, adding the lines that became complete. It blocks.
+    pub(super) fn read(&mut self, lines: &mut Vec<Arc<str>>) -> Found {
         match self.look(lines) {
             Ok(found) => {
                 self.trouble = None;
@@ -64,7 +70,7 @@ impl Tail {
         }
     }
 
-    fn look(&mut self, lines: &mut Vec<String>) -> io::Result<Found> {
+    fn look(&mut self, lines: &mut Vec<Arc<str>>) -> io::Result<Found> {
         let there = match std::fs::metadata(&self.path) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -106,7 +112,7 @@ impl Tail {
         Ok(Open { file, at: 0, identity })
     }
 
-    fn take(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
+    fn take(&mut self, bytes: &[u8], lines: &mut Vec<Arc<str>>) {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             let room = limits::LOG_LINE_BYTES - self.partial.len();
@@ -118,7 +124,7 @@ impl Tail {
         }
     }
 
-    fn end_line(&mut self, lines: &mut Vec<String>) {
+    fn end_line(&mut self, lines: &mut Vec<Arc<str>>) {
         if !self.partial.is_empty() {
             lines.push(line(&self.partial));
             self.partial.clear();
@@ -130,6 +136,6 @@ fn identity(data: &Metadata) -> (u64, u64) {
     (data.dev(), data.ino())
 }
 
-fn line(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(bytes)).into_owned()
+fn line(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(bytes)).into()
 }

@@ -28,8 +28,15 @@ fn append(file: &PathBuf, bytes: &[u8]) {
 
 impl Place {
     fn texts(&self) -> Vec<String> {
-        let since = self.store.lines_since("audit", &Mark::default()).expect("the log");
-        since.lines.iter().map(|line| line.text.to_string()).collect()
+        let (mut mark, mut texts) = (Mark::default(), Vec::new());
+        loop {
+            let since = self.store.lines_since("audit", &mark).expect("the log");
+            texts.extend(since.lines.iter().map(|line| line.text.to_string()));
+            if !since.more {
+                return texts;
+            }
+            mark = since.next;
+        }
     }
 
     async fn wait_for(&self, texts: &[&str]) {

@@ -1,11 +1,18 @@
 //! Steps that expect something of a log: lines that satisfy every check on lines, and how many there are of them.
+//!
+//! Lines are judged as they come. What more lines cannot change is told at once; everything else once all that was written
+//! before is read, which takes long when a service logs very much.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome};
-use meshproof_proto::matcher::{Actual, Mismatch};
+use meshproof_proto::matcher::{Actual, Comparison, Matcher, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
+use regex::Regex;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::{Attempt, Clock, Repeat, changed, limits};
@@ -25,27 +32,73 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, (logs, log): (&LogStor
     if !order.saves.is_empty() {
         return (Attempt::impossible("there is nothing to save of a log"), 1);
     }
+    if !logs.names().iter().any(|name| name == log || log == "*") {
+        let known = logs.names().join(", ");
+        return (Attempt::impossible(format!("there is no log `{log}` here; there are: {known}")), 1);
+    }
     let mut changes = logs.changes();
     let mut count = Count::of(order, log);
     let mut tries = 0;
     loop {
         tries += 1;
-        // Lines may be in the file that nobody has read yet.
-        let read = timeout(clock.bound(), logs.read_to_end()).await;
-        changes.borrow_and_update();
-        let Some(since) = logs.lines_since(log, &count.next) else {
-            let known = logs.names().join(", ");
-            return (Attempt::impossible(format!("there is no log `{log}` here; there are: {known}")), tries);
+        let read = count.read(logs, &mut changes, clock).await;
+        let attempt = match read {
+            Read::Settled => Attempt::of(Outcome::Ok, Vec::new()),
+            Read::ToEnd => count.attempt(),
+            Read::OutOfTime => count.unread(clock),
         };
-        count.add(since);
-        let attempt = if read.is_ok() { count.attempt() } else { count.unread(clock) };
-        if attempt.repeat == Repeat::Useless {
-            return (attempt, tries);
-        }
-        if clock.left().is_none() {
+        if attempt.repeat == Repeat::Useless || clock.left().is_none() {
             return (attempt, tries);
         }
         changed(&mut changes, clock).await;
+    }
+}
+
+/// How far the reading came.
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    /// It holds, whatever else there is.
+    Settled,
+    /// Everything is seen that was written before.
+    ToEnd,
+    OutOfTime,
+}
+
+/// A check on lines, made ready for many of them.
+#[derive(Debug)]
+enum OnLine<'a> {
+    /// Compiled once, not for every line.
+    Regex(Regex),
+    Other(&'a Matcher),
+    /// A check on the number of lines.
+    Count(&'a Matcher),
+}
+
+impl<'a> OnLine<'a> {
+    fn of(check: &'a Check) -> Self {
+        match &check.matcher {
+            matcher if check.field == "count" => Self::Count(matcher),
+            Matcher::Regex(pattern) => Regex::new(pattern).map_or(Self::Other(&check.matcher), Self::Regex),
+            matcher => Self::Other(matcher),
+        }
+    }
+
+    /// Whether the line satisfies it; `None`: it is not about a line.
+    fn holds(&self, text: &str) -> Option<bool> {
+        match self {
+            Self::Regex(regex) => Some(regex.is_match(text)),
+            Self::Other(matcher) => Some(matcher.check(&Actual::Text(text.to_owned()), &Value::Null).is_ok()),
+            Self::Count(_) => None,
+        }
+    }
+
+    /// Whether a number of lines that satisfies it stays good when there are more.
+    fn takes_more(&self) -> bool {
+        match self {
+            Self::Count(Matcher::Compare(Comparison::Greater | Comparison::GreaterOrEqual, _)) => true,
+            Self::Count(_) => false,
+            Self::Regex(_) | Self::Other(_) => true,
+        }
     }
 }
 
@@ -53,6 +106,7 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, (logs, log): (&LogStor
 struct Count<'a> {
     log: &'a str,
     checks: &'a [Check],
+    ready: Vec<OnLine<'a>>,
     next: Mark,
     looked: u64,
     satisfying: u64,
@@ -67,6 +121,7 @@ impl<'a> Count<'a> {
         Self {
             log,
             checks: &order.checks,
+            ready: order.checks.iter().map(OnLine::of).collect(),
             next: Mark::default(),
             looked: 0,
             satisfying: 0,
@@ -74,6 +129,51 @@ impl<'a> Count<'a> {
             lost: 0,
             last: VecDeque::new(),
         }
+    }
+
+    /// Looks at lines while they are read, to the end that the files have now.
+    async fn read(&mut self, logs: &LogStore, changes: &mut watch::Receiver<u64>, clock: &Clock) -> Read {
+        // Lines may be in the file that nobody has read yet.
+        let mut reading = pin!(timeout(clock.bound(), logs.read_to_end()));
+        loop {
+            changes.borrow_and_update();
+            self.look_at_kept(logs).await;
+            if self.is_settled() {
+                return Read::Settled;
+            }
+            let read = tokio::select! {
+                biased;
+                read = &mut reading => read,
+                Ok(()) = changes.changed() => continue,
+            };
+            changes.borrow_and_update();
+            self.look_at_kept(logs).await;
+            return match read {
+                _ if self.is_settled() => Read::Settled,
+                Ok(()) => Read::ToEnd,
+                Err(_) => Read::OutOfTime,
+            };
+        }
+    }
+
+    /// Looks at everything that is kept now; what comes faster than that waits.
+    async fn look_at_kept(&mut self, logs: &LogStore) {
+        for _ in 0..=limits::LOG_LINES / limits::LOG_LINES_AT_ONCE {
+            let Some(since) = logs.lines_since(self.log, &self.next) else { return };
+            let more = since.more;
+            self.add(since);
+            if !more || self.is_settled() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Whether it holds and no further line changes that.
+    fn is_settled(&self) -> bool {
+        self.satisfying > 0
+            && self.ready.iter().all(OnLine::takes_more)
+            && self.counts().all(|(index, check)| checks::number(index, check, self.satisfying).is_none())
     }
 
     fn add(&mut self, since: Since) {
@@ -90,12 +190,12 @@ impl<'a> Count<'a> {
 
     fn look(&mut self, line: &LogLine) {
         self.looked += 1;
-        let text = Actual::Text(line.text.to_string());
         let mut all = true;
-        for (check, seen) in self.checks.iter().zip(&mut self.each).filter(|(check, _)| check.field != "count") {
-            let holds = check.matcher.check(&text, &Value::Null).is_ok();
-            *seen |= holds;
-            all &= holds;
+        for (check, seen) in self.ready.iter().zip(&mut self.each) {
+            if let Some(holds) = check.holds(&line.text) {
+                *seen |= holds;
+                all &= holds;
+            }
         }
         self.satisfying += u64::from(all);
     }

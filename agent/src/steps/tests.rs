@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::action::perform;
+use crate::logs::Mark;
 
 const LONG_MS: u64 = 20_000;
 
@@ -255,11 +256,26 @@ async fn a_log_that_stays_silent_ends_the_wait_with_what_there_was() {
 async fn a_count_is_unknown_when_lines_had_to_go() {
     let world = World::new().await;
     world.write("stdout", &"noise\n".repeat(limits::LOG_LINES + 1));
+    world.beside.logs.read_to_end().await;
     let none = [("contains", contains("panicked")), ("count", equals(json!(0)))];
     let result = world.run(&order(log("stdout"), &none)).await;
     assert!(matches!(&result.outcome, Outcome::Unknown { message } if message.contains("1 lines")), "{result:?}");
     let some = world.run(&order(log("stdout"), &[("contains", contains("noise"))])).await;
     assert_eq!(some.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn a_line_is_judged_long_before_a_service_that_logs_very_much_is_read_to_its_end() {
+    const LINES: usize = 2_000_000;
+    let pattern = Matcher::Regex("^y$".to_owned());
+    let twice = [("matches", pattern.clone()), ("count", at_least(2.0))];
+    for checks in [&[("matches", pattern)][..], &twice] {
+        let world = World::new().await;
+        world.write("stdout", &"y\n".repeat(LINES));
+        assert_eq!(world.run(&order(log("stdout"), checks)).await.outcome, Outcome::Ok);
+        let read = world.beside.logs.lines_since("stdout", &Mark::default()).expect("the log").lost;
+        assert!(read < (LINES / 2) as u64, "the step was told only after {read} lines");
+    }
 }
 
 #[tokio::test]
