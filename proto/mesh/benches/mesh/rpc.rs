@@ -12,9 +12,10 @@ use tarpc::server::{BaseChannel, Channel};
 use tarpc::{ClientMessage, Response, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::measure::{ROUNDS, Spread, quantile_us};
+use crate::measure::{ROUNDS, Spread, quantile_us, soon};
 use crate::table::{Goal, Table};
 use crate::ways::tcp_pair;
 use crate::world::{World, leave, loopback, stream};
@@ -113,23 +114,28 @@ fn report(table: &mut Table, (outstanding, over): (usize, &str), rounds: &Rounds
 /// One call at a time while a stream takes all it can get, against the same calls alone.
 async fn beside_bulk(table: &mut Table, client: &EchoClient, (mut near, mut far): (ByteStream, ByteStream)) {
     let (mut idle, mut busy) = (Rounds::default(), Rounds::default());
+    let (arrived, mut arriving) = watch::channel(0);
     let reading = tokio::spawn(async move {
         let mut buffer = vec![0; 256 * 1024];
-        while far.read(&mut buffer).await.is_ok_and(|got| got > 0) {}
+        while let Ok(got @ 1..) = far.read(&mut buffer).await {
+            arrived.send_modify(|sum| *sum += got);
+        }
     });
+    let mut sent = 0;
     for _ in 0..ROUNDS {
         idle.one(client, 1).await;
         let writing = tokio::spawn(async move {
             let (block, begin) = (vec![7; 64 * 1024], Instant::now());
             while begin.elapsed() < AIMED + Duration::from_millis(100) {
                 near.write_all(&block).await.expect("it flows");
+                sent += block.len();
             }
-            near
+            (near, sent)
         });
         busy.one(client, 1).await;
-        near = writing.await.expect("the writer does not panic");
+        (near, sent) = writing.await.expect("the writer does not panic");
         // what is still on its way would not leave the next round alone
-        near.flush().await.expect("it flows");
+        soon("the rest", arriving.wait_for(|sum| *sum == sent)).await.expect("the reader lives");
     }
     drop(near);
     reading.await.expect("the reader does not panic");

@@ -27,6 +27,8 @@ pub struct Way {
     writer: mpsc::Sender<Load>,
     reader: mpsc::Sender<Load>,
     done: mpsc::Receiver<()>,
+    /// Bytes of one transfer at most.
+    most: usize,
 }
 
 /// What the two tasks of a way are told and tell.
@@ -46,7 +48,7 @@ impl Way {
     fn new() -> (Self, Ends) {
         let ((writer, writes), (reader, reads)) = (mpsc::channel(1), mpsc::channel(1));
         let (done, finished) = mpsc::channel(1);
-        (Self { writer, reader, done: finished }, Ends { writes, reads, done })
+        (Self { writer, reader, done: finished, most: usize::MAX }, Ends { writes, reads, done })
     }
 
     /// Byte streams, whatever carries them.
@@ -103,6 +105,6 @@ impl Way {
         if speed > 50.0 {
             speed = self.goodput(size, TRY * 8).await;
         }
-        (speed * 1e6 * aimed.as_secs_f64()) as usize
+        ((speed * 1e6 * aimed.as_secs_f64()) as usize).min(self.most)
     }
 }

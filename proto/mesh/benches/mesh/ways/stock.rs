@@ -12,6 +12,9 @@ use webrtc::peer_connection::{
 
 use super::{Ends, Way};
 
+/// Now and then it loses a burst and creeps on at 0.26 MB/s; this much still arrives in eight seconds then.
+const MOST: usize = 2_000_000;
+
 struct Handler {
     gathered: watch::Sender<bool>,
     opened: mpsc::Sender<Arc<dyn DataChannel>>,
@@ -87,5 +90,5 @@ pub async fn stock() -> Way {
         }
         let _ = right.peer.close().await;
     });
-    way
+    Way { most: MOST, ..way }
 }
