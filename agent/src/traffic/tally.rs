@@ -61,6 +61,12 @@ impl Tally {
         self.lock().traffic.chunks > 0
     }
 
+    /// Whether nothing came at all, not even a probe.
+    pub fn is_empty(&self) -> bool {
+        let counts = self.lock();
+        counts.traffic.chunks == 0 && counts.probes.chunks == 0
+    }
+
     /// Whether there is something to report on.
     pub fn is_measured(&self, shape: &Shape) -> bool {
         let counts = self.lock();

@@ -258,6 +258,22 @@ async fn a_test_begins_once_and_with_stubs_that_nobody_has_called() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_between_agents_that_nothing_links_did_nothing_and_leaves_nothing_to_heal() {
+    let world = World::new().await;
+    world.agent("shop", &Capability::ALL);
+    world.agent("ledger", &Capability::ALL);
+    let mut mesh = world.orchestrator(&["ledger", "shop"]).await;
+    mesh.initialize("ledger", None, &[]).await;
+    mesh.initialize("shop", None, &[]).await;
+    let shop = mesh.client("shop");
+    shop.begin_fault(context::current(), cut(60_000)).await.expect("answered").expect("taken");
+    let report = mesh.during(shop.heal_fault(context::current(), authority(), "cut".to_owned())).await;
+    let report = report.expect("answered").expect("known");
+    assert!(!report.effective && report.healed, "{report:?}");
+    assert_eq!(report.measured, "nothing passes between them through the mesh");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_are_not_for_this_agent_or_run_are_refused_with_the_reason() {
     let world = World::new().await;
     world.agent("shop", &[Capability::Http]);

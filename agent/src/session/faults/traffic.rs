@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshproof_mesh::NoLink;
 use meshproof_proto::order::{Direction, FaultOrder, FaultReport};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
@@ -56,6 +57,11 @@ impl TrafficFault {
         self.far.path.end(&self.fault);
         self.prober.abort();
         let healed = timeout(limits::HEALED_WITHIN, self.flows()).await;
+        if self.tally.is_empty() && matches!(&healed, Ok(Err(error)) if error.kind() == io::ErrorKind::NotConnected) {
+            // No link, and none was needed: there was nothing to disturb, so there is nothing that could be healed.
+            let measured = "nothing passes between them through the mesh".to_owned();
+            return FaultReport { measured, effective: false, healed: true, ..report };
+        }
         if let Ok(Err(error)) = &healed {
             tracing::warn!(fault = self.fault, %error, "no probe came back after the end of a fault");
         }
@@ -71,7 +77,7 @@ impl TrafficFault {
         if self.far.path.is_undisturbed() {
             return probe(&self.far).await;
         }
-        ping_undisturbed(self.far.open_probe().await.map_err(io::Error::other)?).await
+        ping_undisturbed(self.far.open_probe().await.map_err(not_connected)?).await
     }
 }
 
@@ -85,7 +91,11 @@ async fn probe_on(far: Far) {
 }
 
 async fn probe(far: &Far) -> io::Result<Duration> {
-    ping(&far.path, far.open_probe().await.map_err(io::Error::other)?).await
+    ping(&far.path, far.open_probe().await.map_err(not_connected)?).await
+}
+
+fn not_connected(error: NoLink) -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, error)
 }
 
 /// How long a probe needs to show such a shape, within reason.
