@@ -25,9 +25,17 @@ impl Run {
             return;
         }
         for (verdict, problem) in problems {
-            self.fail(verdict, Blame::new(None, problem));
+            if !self.is_told(&problem) {
+                self.fail(verdict, Blame::new(None, problem));
+            }
         }
         self.finish();
+    }
+
+    /// Whether a service that ended by itself was told as a failure when that happened. The keeper tells it once more at the end.
+    fn is_told(&self, problem: &str) -> bool {
+        let mut told = self.dead.iter().map(|service| format!("service {service} "));
+        told.any(|service| problem.starts_with(&service)) && problem.contains(" ended by itself ")
     }
 
     pub(super) fn closing_timeout(&mut self) {

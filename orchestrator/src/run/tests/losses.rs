@@ -5,6 +5,7 @@ use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::world::{PLAN, World, line, name};
+use crate::keeper::protocol;
 use crate::record::{Ending, Happening};
 use crate::run::{Abort, Input, Output};
 
@@ -161,6 +162,27 @@ fn a_service_that_ends_by_itself_fails_the_test_and_no_other_begins() {
     assert_eq!(world.finished, Some((Verdict::Fail, Exit::Failed)));
     assert_eq!(world.blamed(), [(line("  ledger:"), "service `ledger` ended by itself: exit code 101")]);
     assert_eq!(world.verdict_of("two"), None);
+}
+
+#[test]
+fn a_service_that_was_told_to_have_ended_is_not_told_again_at_the_teardown() {
+    let mut world = at_the_order();
+    let wrong = |service: &str| protocol::Ending {
+        what: protocol::What::Service { name: name(service), process: 0 },
+        exit: Some(protocol::Exit::Code(101)),
+        cause: protocol::Cause::Itself,
+        verdict: protocol::EndVerdict::Wrong,
+    };
+    let ended = Input::ServiceEnded { service: name("ledger"), how: "exit code 101".to_owned(), evidence: Vec::new() };
+    world.inbox.push_back(ended);
+    world.silent = |output| matches!(output, Output::TearDown) || is_step(output, "one", "1");
+    let mut world = world.play_until(|output| matches!(output, Output::TearDown));
+    let problems = ["ledger", "shop"].map(|service| (Verdict::Fail, wrong(service).to_string()));
+    world.inbox.push_back(Input::TornDown { problems: problems.to_vec() });
+    let world = world.play();
+    let titles: Vec<_> = world.blamed().into_iter().map(|(_, title)| title.to_owned()).collect();
+    assert_eq!(titles.len(), 2, "{titles:?}");
+    assert!(titles[0].contains("`ledger` ended by itself") && titles[1].starts_with("service shop ended by itself"));
 }
 
 #[test]
