@@ -4,6 +4,7 @@
 //! silent for [`limits::SUSPECT_AFTER`] or that broke is replaced by the next. The peer with the lower id offers; the other
 //! asks it to. At most one attempt is in flight, and it has a deadline. Signals of a generation that is over are dropped by
 //! number. While an attempt runs, the old generation stays in use if it still works, so a false suspicion costs nothing.
+//! Retries wait longer each time until a connection has lasted: one that opens and breaks at once counts as a failure.
 
 use std::time::Instant;
 
@@ -101,11 +102,19 @@ pub struct Machine {
     outputs: std::collections::VecDeque<Output>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Live {
     generation: Generation,
+    opened_at: Instant,
     heard_at: Instant,
     beat_at: Instant,
+}
+
+impl Live {
+    /// It was heard after the time that silence would have taken to show. Before that it may be one of a row that open and break.
+    fn is_proven(&self) -> bool {
+        self.heard_at >= self.opened_at + limits::SUSPECT_AFTER
+    }
 }
 
 /// The one attempt to get a new generation.
@@ -276,18 +285,20 @@ impl Machine {
             return;
         }
         self.attempt = Attempt::None;
-        self.backoff.reset();
         self.broken_since = None;
         if let Some(old) = self.live.take() {
             self.outputs.push_back(Output::Close { generation: old.generation, reason: "replaced".to_owned() });
         }
-        self.live = Some(Live { generation, heard_at: now, beat_at: now + limits::HEARTBEAT });
+        self.live = Some(Live { generation, opened_at: now, heard_at: now, beat_at: now + limits::HEARTBEAT });
         self.change(State::Up { generation });
     }
 
     fn heard(&mut self, generation: Generation, now: Instant) {
         let Some(live) = self.live.as_mut().filter(|live| live.generation == generation) else { return };
         live.heard_at = now;
+        if live.is_proven() {
+            self.backoff.reset();
+        }
         if matches!(self.state, State::Suspect { .. } | State::Lost) {
             // the old generation came back before another was there
             self.broken_since = None;
@@ -300,30 +311,29 @@ impl Machine {
             self.outputs.push_back(Output::Close { generation, reason });
             self.attempt = Attempt::None;
             self.retry(now);
-        } else if self.live.as_ref().is_some_and(|live| live.generation == generation) {
-            self.live = None;
+        } else if let Some(live) = self.live.take_if(|live| live.generation == generation) {
             self.outputs.push_back(Output::Close { generation, reason: reason.clone() });
-            self.suspect(reason, now);
+            self.suspect(live, reason, now);
         }
     }
 
     fn check_live(&mut self, now: Instant) {
         let Some(live) = self.live.as_mut() else { return };
-        let (generation, heard_at) = (live.generation, live.heard_at);
+        let before = *live;
         if live.beat_at <= now {
             live.beat_at = now + limits::HEARTBEAT;
-            self.outputs.push_back(Output::Beat { generation });
+            self.outputs.push_back(Output::Beat { generation: before.generation });
         }
-        if heard_at + limits::SUSPECT_AFTER <= now && matches!(self.state, State::Up { .. }) {
-            self.suspect(format!("silent for {:?}", limits::SUSPECT_AFTER), now);
+        if before.heard_at + limits::SUSPECT_AFTER <= now && matches!(self.state, State::Up { .. }) {
+            self.suspect(before, format!("silent for {:?}", limits::SUSPECT_AFTER), now);
         }
     }
 
-    fn suspect(&mut self, reason: String, now: Instant) {
+    fn suspect(&mut self, live: Live, reason: String, now: Instant) {
         self.broken_since.get_or_insert(now);
         self.change(State::Suspect { reason });
         if self.attempt == Attempt::None && self.wanted {
-            self.begin(now);
+            if live.is_proven() { self.begin(now) } else { self.retry(now) }
         }
     }
 

@@ -136,12 +136,31 @@ fn a_long_cut_is_a_lost_link_that_still_comes_back() {
 }
 
 #[test]
-fn a_broken_connection_is_replaced_at_once() {
+fn a_connection_that_lasted_is_replaced_at_once_when_it_breaks() {
     let mut pair = Pair::new();
     pair.want(0);
+    pair.pass(Duration::from_secs(3));
     pair.machines[1].handle(Input::Broken { generation: Generation(1), reason: "closed".to_owned() }, pair.now);
     pair.settle();
     assert_eq!(pair.up(), [Some(2), Some(2)]);
+}
+
+#[test]
+fn connections_that_break_as_soon_as_they_open_are_made_ever_more_slowly() {
+    let mut pair = Pair::new();
+    pair.want(0);
+    let end = pair.now + Duration::from_secs(60);
+    let mut generations = 0;
+    while pair.now < end {
+        if let [Some(generation), Some(_)] = pair.up() {
+            generations = generation;
+            let broken = Input::Broken { generation: Generation(generation), reason: "closed".to_owned() };
+            pair.machines[1].handle(broken, pair.now);
+            pair.settle();
+        }
+        pair.pass(Duration::from_millis(50));
+    }
+    assert!((20..80).contains(&generations), "{generations} connections in a minute");
 }
 
 #[test]
