@@ -265,12 +265,16 @@ impl Machine {
     }
 
     fn asked(&mut self, generation: Generation, now: Instant) {
-        if !self.offers || self.running().is_some() {
+        if !self.offers || self.running().is_some_and(|running| running > generation) {
             return;
         }
         // an ask that crossed with the opening of a newer generation is stale
         if self.live.as_ref().is_some_and(|live| live.generation > generation) {
             return;
+        }
+        // the peer has seen that generation and asks for another: ours will not be answered, or not any more
+        if let Some(doomed) = self.running() {
+            self.outputs.push_back(Output::Close { generation: doomed, reason: "the peer gave it up".to_owned() });
         }
         self.wanted = true;
         self.highest = self.highest.max(generation);
