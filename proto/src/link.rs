@@ -13,6 +13,9 @@ use crate::id::{Digest, Generation, PeerId};
 use crate::limits;
 use crate::seed::Seed;
 
+/// No honest link gets so far; above it the numbers could run out.
+const HIGHEST_ASKED: Generation = Generation(u64::MAX / 2);
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -265,7 +268,7 @@ impl Machine {
     }
 
     fn asked(&mut self, generation: Generation, now: Instant) {
-        if !self.offers || self.running().is_some_and(|running| running > generation) {
+        if !self.offers || generation > HIGHEST_ASKED || self.running().is_some_and(|running| running > generation) {
             return;
         }
         // an ask that crossed with the opening of a newer generation is stale
