@@ -309,6 +309,9 @@ impl Machine {
         if matches!(self.state, State::Suspect { .. } | State::Lost) {
             // the old generation came back before another was there
             self.broken_since = None;
+            if self.running().is_none() {
+                self.attempt = Attempt::None;
+            }
             self.change(State::Up { generation });
         }
     }
