@@ -341,7 +341,10 @@ impl Machine {
 
     fn suspect(&mut self, live: Live, reason: String, now: Instant) {
         self.broken_since.get_or_insert(now);
-        self.change(State::Suspect { reason });
+        // a lost link is not found again by breaking
+        if self.state != State::Lost {
+            self.change(State::Suspect { reason });
+        }
         if self.attempt == Attempt::None && self.wanted {
             if live.is_proven() { self.begin(now) } else { self.retry(now) }
         }
