@@ -1,0 +1,60 @@
+//! The link machine and the stream flow in a deterministic world: thousands of seeds, and the bugs that they must find.
+//!
+//! `docs/simulation.md` says what is varied and what must hold. A seed that failed once stays here under the name of what
+//! it found.
+
+use meshproof_proto::{flow, id, limits, link, seed};
+
+mod planted;
+mod seeds;
+mod sim;
+
+/// How many seeds every change must pass.
+const SEEDS: u64 = 10_000;
+
+#[test]
+fn ten_thousand_worlds_hold_what_is_promised() {
+    let outcome = seeds::all(0..SEEDS, |_| {});
+    if let Some(failed) = outcome.failed {
+        holds(failed.seed);
+    }
+    assert_eq!(outcome.passed, SEEDS);
+}
+
+#[test]
+fn seed_1_an_ask_ends_the_attempt_that_the_peer_gave_up() {
+    holds(1);
+}
+
+#[test]
+fn seed_6_a_link_that_came_back_is_not_replaced() {
+    holds(6);
+}
+
+#[test]
+fn seed_8_connections_that_never_last_are_not_made_without_a_wait() {
+    holds(8);
+}
+
+#[test]
+fn seed_16_an_ask_above_every_number_is_refused() {
+    holds(16);
+}
+
+#[test]
+fn seed_11070_a_lost_link_is_not_suspect_again_when_its_silent_connection_breaks() {
+    holds(11_070);
+}
+
+#[test]
+fn a_seed_is_always_the_same_world() {
+    let worlds = [4711, 4711].map(|seed| sim::run(seed).map(|passed| (passed.events, passed.healed)).map_err(|_| ()));
+    assert_eq!(worlds[0], worlds[1]);
+}
+
+/// Panics with what broke, after what came before it.
+fn holds(seed: u64) {
+    if let Err(failed) = sim::run(seed).or_else(|_| sim::trace(seed)) {
+        panic!("{failed}");
+    }
+}

@@ -1,0 +1,202 @@
+//! What the task that owns a link does: performs what its machines say, and tells them what comes.
+
+use crate::id::Generation;
+use crate::link::{Input, Output, State};
+
+use super::agenda::{At, Event, Told};
+use super::check::Check;
+use super::wire::{self, Body, Connection, End, Frame, Phase, Signal};
+use super::world::World;
+use super::{BULK, CONTROL};
+
+impl World {
+    pub(super) fn performs(&mut self, at: At, output: Output) -> Check {
+        match output {
+            Output::MakeOffer { generation } => self.makes(at, generation, None),
+            Output::MakeAnswer { generation, sdp } => self.makes(at, generation, Some(wire::read_sdp(&sdp))),
+            Output::TakeAnswer { generation, offer, sdp } => {
+                let offered = self.halves[at.half].tracks[at.kind]
+                    .offered
+                    .take_if(|(ours, number)| *ours == generation && wire::digest(*number) == offer);
+                if let Some((_, ours)) = offered {
+                    self.halves[at.half].tracks[at.kind].carriers.insert(generation, ours);
+                    self.shakes(ours, wire::read_sdp(&sdp));
+                }
+            }
+            Output::AskOffer { generation } => self.signals(at, generation, Body::PleaseOffer),
+            Output::Close { generation, .. } => self.closes(at, generation),
+            Output::Beat { generation } => self.beats(at, generation),
+            Output::Changed(State::Lost) if at.kind == CONTROL => self.resets_streams(at.half),
+            Output::Changed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn makes(&mut self, at: At, generation: Generation, offer: Option<usize>) {
+        self.halves[at.half].tracks[at.kind].making.insert(generation);
+        let slow = self.luck.chance(self.weather.making_slow);
+        let wait = if slow { self.luck.ms(500, 6_000) } else { self.luck.ms(1, 30) };
+        self.after(wait, Event::Made { at, generation, offer });
+    }
+
+    /// A description is there; nobody may want it any more.
+    pub(super) fn made(&mut self, at: At, generation: Generation, offer: Option<usize>) -> Check {
+        let now = self.now;
+        if !self.halves[at.half].tracks[at.kind].making.remove(&generation) || !self.halves[at.half].alive {
+            return Ok(());
+        }
+        if self.luck.chance(self.weather.making_fails) {
+            return self.steps(at, Some(Input::Broken { generation, reason: "could not be made".to_owned() }));
+        }
+        match offer {
+            None => {
+                let ends = [End::new(at.half, Phase::Made, now), End::new(at.half, Phase::Absent, now)];
+                let number = self.connects(at.kind, generation, ends);
+                self.halves[at.half].tracks[at.kind].offered = Some((generation, number));
+                self.signals(at, generation, Body::Offer { sdp: wire::sdp(number) });
+            }
+            Some(offer) => {
+                let number = self.answers(at, generation, offer);
+                self.halves[at.half].tracks[at.kind].carriers.insert(generation, number);
+                let body = Body::Answer { offer: wire::digest(offer), sdp: wire::sdp(number) };
+                self.signals(at, generation, body);
+            }
+        }
+        Ok(())
+    }
+
+    /// The answering end; of a connection of its own when another answered the offer before, which never opens.
+    fn answers(&mut self, at: At, generation: Generation, offer: usize) -> usize {
+        let end = End::new(at.half, Phase::Made, self.now);
+        if self.connections[offer].ends[1].phase == Phase::Absent {
+            self.connections[offer].ends[1] = end;
+            return offer;
+        }
+        let ends = [End::new(at.half, Phase::Absent, self.now), end];
+        self.connects(at.kind, generation, ends)
+    }
+
+    fn connects(&mut self, kind: usize, generation: Generation, ends: [End; 2]) -> usize {
+        let slow = if self.luck.chance(300) { 3 } else { 1 };
+        let latency_ms = slow * (1 + self.luck.below(self.weather.latency_ms));
+        self.connections.push(Connection { kind, generation, latency_ms, ends });
+        self.connections.len() - 1
+    }
+
+    /// In band when the control connection is up, else through signaling.
+    fn signals(&mut self, at: At, generation: Generation, body: Body) {
+        let half = &self.halves[at.half];
+        let signal = Signal { from: half.me, to: half.peer, kind: at.kind, generation, body };
+        let control = &half.tracks[CONTROL];
+        if let State::Up { generation } = control.machine.state()
+            && let Some(carrier) = control.carriers.get(generation).copied()
+        {
+            let end = self.end_of(carrier, at.half);
+            self.sends(carrier, end, Frame::Signal(signal));
+            return;
+        }
+        let times = if self.luck.chance(self.weather.signal_twice) { 2 } else { 1 };
+        for _ in 0..times {
+            if self.signaling_back_at > self.now || self.luck.chance(self.weather.signal_lost) {
+                self.tells(|| format!("half {}: signal lost: {signal:?}", at.half));
+                continue;
+            }
+            let slow = self.luck.chance(self.weather.signal_slow);
+            let wait = if slow { self.luck.ms(100, 6_000) } else { self.luck.ms(1, 60) };
+            self.after(wait, Event::Signal(signal.clone()));
+        }
+    }
+
+    /// A signal came.
+    pub(super) fn signaled(&mut self, signal: Signal) -> Check {
+        let node = self.nodes.iter().position(|node| node.alive && node.id == signal.to);
+        let other = self.nodes.iter().position(|node| node.id == signal.from);
+        let (Some(node), Some(other)) = (node, other) else { return Ok(()) };
+        let half = match self.half_of(node, other) {
+            Some(half) => half,
+            None => self.begins_half(node, other),
+        };
+        let Signal { kind, generation, body, .. } = signal;
+        let input = match body {
+            Body::Offer { sdp } => Input::Offer { generation, sdp },
+            Body::Answer { offer, sdp } => Input::Answer { generation, offer, sdp },
+            Body::PleaseOffer => Input::PleaseOffer { generation },
+        };
+        self.steps(At { half, kind }, Some(input))
+    }
+
+    fn closes(&mut self, at: At, generation: Generation) {
+        let track = &mut self.halves[at.half].tracks[at.kind];
+        track.making.remove(&generation);
+        let offered = track.offered.take_if(|(ours, _)| *ours == generation).map(|(_, number)| number);
+        let carrier = track.carriers.get(&generation).copied();
+        for number in offered.into_iter().chain(carrier) {
+            let end = self.end_of(number, at.half);
+            // its task is told to stop, and reads on until it is
+            let wait = self.luck.ms(0, self.weather.queue_ms);
+            self.after(wait, Event::Fails { connection: number, end });
+        }
+    }
+
+    fn beats(&mut self, at: At, generation: Generation) {
+        if let Some(carrier) = self.halves[at.half].tracks[at.kind].carriers.get(&generation).copied() {
+            let end = self.end_of(carrier, at.half);
+            self.sends(carrier, end, Frame::Beat);
+        }
+    }
+
+    /// A connection has something to tell: it waits in the queue of the link's task.
+    pub(super) fn tell(&mut self, at: At, generation: Generation, told: Told) {
+        let wait = self.luck.ms(0, self.weather.queue_ms);
+        let half = &mut self.halves[at.half];
+        half.told_at = half.told_at.max(self.now + wait);
+        let due = half.told_at;
+        self.at(due, Event::Told { at, generation, told });
+    }
+
+    pub(super) fn told(&mut self, at: At, generation: Generation, told: Told) -> Check {
+        if !self.halves[at.half].alive {
+            return Ok(());
+        }
+        match told {
+            Told::Open => {
+                self.steps(at, Some(Input::Open { generation }))?;
+                if *self.halves[at.half].tracks[at.kind].machine.state() != (State::Up { generation }) {
+                    return Ok(());
+                }
+                self.beats(at, generation);
+                if at.kind == BULK {
+                    self.halves[at.half].carrying = Some(generation);
+                    self.streams.iter_mut().for_each(|stream| stream.rewinds(at.half));
+                    self.pumps(at.half)?;
+                }
+                Ok(())
+            }
+            Told::Answered => self.steps(at, Some(Input::Heard { generation })),
+            Told::Ended => {
+                self.halves[at.half].tracks[at.kind].carriers.remove(&generation);
+                self.steps(at, Some(Input::Broken { generation, reason: "it ended".to_owned() }))
+            }
+            Told::Bye => {
+                let half = &self.halves[at.half];
+                let (node, other) = (half.node, half.other);
+                let wait = self.luck.ms(10, 1_000);
+                self.after(wait, Event::Wants { node, other });
+                self.judge.moved(self.now + wait);
+                self.resets_streams(at.half);
+                self.drops(at.half)
+            }
+        }
+    }
+
+    pub(super) fn drops(&mut self, half: usize) -> Check {
+        self.steps(At { half, kind: CONTROL }, Some(Input::Drop))?;
+        self.steps(At { half, kind: BULK }, Some(Input::Drop))
+    }
+
+    pub(super) fn resets_streams(&mut self, half: usize) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.from == half || stream.to == half) {
+            stream.reset = true;
+        }
+    }
+}
