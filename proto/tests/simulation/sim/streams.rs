@@ -28,6 +28,9 @@ pub struct Stream {
     got: u64,
     fin_got: bool,
     read: u64,
+    /// How many acknowledgements arrived, and one that did a while ago.
+    acks: u64,
+    old_ack: (u64, u64),
     /// The last acknowledgement that was made.
     told: (u64, u64),
     pub ack_due: bool,
@@ -55,6 +58,8 @@ impl Stream {
             got: 0,
             fin_got: false,
             read: 0,
+            acks: 0,
+            old_ack: (0, 0),
             told: (0, 0),
             ack_due: false,
             reset: false,
@@ -210,8 +215,18 @@ impl Stream {
         Ok(())
     }
 
-    /// An acknowledgement came.
+    /// An acknowledgement came; now and then an older one follows it, as over a slower way.
     pub fn ack(&mut self, received: u64, limit: u64) -> Check {
+        self.acked(received, limit)?;
+        self.acks += 1;
+        if self.acks.is_multiple_of(4) {
+            let (received, limit) = std::mem::replace(&mut self.old_ack, (received, limit));
+            self.acked(received, limit)?;
+        }
+        Ok(())
+    }
+
+    fn acked(&mut self, received: u64, limit: u64) -> Check {
         self.sending.acked(received, limit).map_err(|error| self.refused(&error))?;
         self.granted = self.granted.max(limit);
         self.confirmed = self.confirmed.max(received);
