@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use meshproof_mesh::Mesh;
 use meshproof_proto::id::Name;
 use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::Verdict;
@@ -44,19 +43,17 @@ impl Driver {
             keep: if self.failed { Collect::Everything } else { Collect::Logs },
             inbox: self.inbox_in.clone(),
         };
-        let mesh = self.mesh.clone();
-        self.teardown = Some(tokio::spawn(teardown.run(mesh)));
+        self.teardown = Some(tokio::spawn(teardown.run()));
     }
 }
 
 impl Teardown {
-    async fn run(mut self, mesh: Option<Mesh>) {
+    async fn run(mut self) {
         let mut problems = Vec::new();
         let finishing = self.agents.drain(..).map(|(name, caller)| finish(name, caller, self.authority.clone()));
         for problem in futures::future::join_all(finishing).await {
             problems.extend(problem);
         }
-        drop(mesh);
         if let Some(environment) = self.environment.take() {
             problems.extend(end(environment, &self.options, self.keep).await);
         }
