@@ -1,10 +1,10 @@
 //! What a mesh tells the peer that joined it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Generation, PeerId};
-use meshproof_proto::identity::Identity;
+use meshproof_proto::identity::{Identity, Role};
 
 use crate::rpc::RpcPort;
 use crate::rtc::SelectedPath;
@@ -76,14 +76,32 @@ pub struct LinkUp {
 pub struct LinkInfo {
     pub peer: PeerId,
     pub name: String,
-    /// `connecting`, `up`, `suspect: …`, `lost`, `idle`.
-    pub state: String,
+    pub role: Role,
+    /// `connecting`, `up`, `suspect`, `lost`, `idle`.
+    pub state: &'static str,
+    /// The control connection in use, or the last one.
+    pub generation: Option<Generation>,
     pub path: Option<SelectedPath>,
     /// Round trip of the last heartbeat, by the application's tasks at both ends.
     pub rtt: Option<Duration>,
     /// Payload bytes over all generations and kinds of connection.
     pub bytes_sent: u64,
     pub bytes_received: u64,
+    /// Payload bytes a second, over the last heartbeats.
+    pub sent_per_s: u64,
+    pub received_per_s: u64,
+    /// Byte streams that are open.
+    pub streams: usize,
+    /// Bytes that streams took and the peer has not acknowledged.
+    pub queued: u64,
+    pub last_change: LinkChange,
+}
+
+/// When a link's state last changed, and why.
+#[derive(Debug, Clone)]
+pub struct LinkChange {
+    pub at: Instant,
+    pub why: String,
 }
 
 /// There is no such link, or it is gone.

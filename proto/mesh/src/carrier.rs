@@ -88,6 +88,14 @@ pub(crate) struct Counters {
     pub received: AtomicU64,
 }
 
+impl Counters {
+    /// Everything that a link sent and received, its streams included.
+    pub(crate) fn with(&self, mux: &Mux) -> (u64, u64) {
+        let (sent, received) = mux.bytes();
+        (sent + self.sent.load(Ordering::Relaxed), received + self.received.load(Ordering::Relaxed))
+    }
+}
+
 /// A link's hold on one of its carriers.
 #[derive(Debug)]
 pub(crate) struct Carrier {

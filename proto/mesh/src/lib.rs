@@ -16,7 +16,7 @@ mod signaling;
 mod streams;
 mod udp;
 
-pub use api::{LinkInfo, LinkUp, MeshEvent, NoLink};
+pub use api::{LinkChange, LinkInfo, LinkUp, MeshEvent, NoLink};
 pub use config::MeshConfig;
 pub use mesh::Mesh;
 pub use rpc::RpcPort;

@@ -5,6 +5,7 @@
 
 mod actor;
 mod making;
+mod pace;
 mod track;
 
 use std::sync::Arc;

@@ -105,9 +105,8 @@ impl Mesh {
     pub fn links(&self) -> Vec<LinkInfo> {
         let info = |link: &crate::link::Link| {
             let mut info = link.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (sent, received) = link.mux.bytes();
-            info.bytes_sent = sent + link.counters.sent.load(std::sync::atomic::Ordering::Relaxed);
-            info.bytes_received = received + link.counters.received.load(std::sync::atomic::Ordering::Relaxed);
+            (info.bytes_sent, info.bytes_received) = link.counters.with(&link.mux);
+            (info.streams, info.queued) = link.mux.queued();
             info
         };
         let mut links: Vec<_> = self.tables.links.iter().map(|entry| info(entry.value())).collect();

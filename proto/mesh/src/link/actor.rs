@@ -12,9 +12,10 @@ use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use tokio::sync::{mpsc, watch};
 
 use super::making::{self, Description, Made};
+use super::pace::Pace;
 use super::track::{Offered, Track};
 use super::{Command, Link, Surroundings};
-use crate::api::{LinkInfo, LinkUp, MeshEvent};
+use crate::api::{LinkChange, LinkInfo, LinkUp, MeshEvent};
 use crate::carrier::{Carrier, Counters, FromCarrier, Outgoing, Purpose, Told};
 use crate::context::now_unix;
 use crate::rpc::RpcPort;
@@ -33,6 +34,7 @@ pub(crate) struct LinkTask {
     mux: Arc<Mux>,
     counters: Arc<Counters>,
     info: Arc<Mutex<LinkInfo>>,
+    pace: Pace,
     events_way: watch::Sender<Option<mpsc::Sender<Outgoing>>>,
     tell: mpsc::Sender<FromCarrier>,
     told: mpsc::Receiver<FromCarrier>,
@@ -55,11 +57,18 @@ impl LinkTask {
         let info = Arc::new(Mutex::new(LinkInfo {
             peer: peer.peer,
             name: peer.name.to_string(),
-            state: "idle".to_owned(),
+            role: peer.role,
+            state: "idle",
+            generation: None,
             path: None,
             rtt: None,
             bytes_sent: 0,
             bytes_received: 0,
+            sent_per_s: 0,
+            received_per_s: 0,
+            streams: 0,
+            queued: 0,
+            last_change: LinkChange { at: Instant::now(), why: "made".to_owned() },
         }));
         let mux = Mux::new(&me, &peer.peer);
         let counters = Arc::new(Counters::default());
@@ -78,6 +87,7 @@ impl LinkTask {
             mux,
             counters,
             info,
+            pace: Pace::new(Instant::now()),
             events_way,
             tell,
             told,
@@ -261,6 +271,7 @@ impl LinkTask {
                 let rtt = self.track(kind).answered(number, Instant::now());
                 if kind == ConnectionKind::Control && rtt.is_some() {
                     self.note(|info| info.rtt = rtt);
+                    self.measure();
                 }
                 self.feed(kind, Input::Heard { generation });
             }
@@ -309,7 +320,7 @@ impl LinkTask {
             return;
         };
         self.events_way.send_replace(Some(events));
-        self.note(|info| info.path = path);
+        self.note(|info| (info.path, info.generation) = (path, Some(generation)));
         if !self.introduced {
             self.introduced = true;
             self.tell_user(MeshEvent::Acknowledged { peer: self.peer.clone() }).await;
@@ -321,7 +332,10 @@ impl LinkTask {
         if kind != ConnectionKind::Control {
             return;
         }
-        self.note(|info| info.state = shown(&state));
+        self.note(|info| {
+            info.state = shown(&state);
+            info.last_change = LinkChange { at: Instant::now(), why: why(&state) };
+        });
         let peer = self.peer.clone();
         match state {
             State::Suspect { reason } => {
@@ -365,6 +379,14 @@ impl LinkTask {
         self.control.carriers.get(generation).is_some_and(|carrier| carrier.signal(sealed))
     }
 
+    /// The bytes a second since the last measurement.
+    fn measure(&mut self) {
+        let bytes = self.counters.with(&self.mux);
+        if let Some((sent_per_s, received_per_s)) = self.pace.measured(bytes, Instant::now()) {
+            self.note(|info| (info.sent_per_s, info.received_per_s) = (sent_per_s, received_per_s));
+        }
+    }
+
     fn note(&self, change: impl FnOnce(&mut LinkInfo)) {
         change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -375,13 +397,23 @@ impl LinkTask {
     }
 }
 
-fn shown(state: &State) -> String {
+fn shown(state: &State) -> &'static str {
     match state {
-        State::Idle => "idle".to_owned(),
-        State::Connecting => "connecting".to_owned(),
-        State::Up { .. } => "up".to_owned(),
-        State::Suspect { reason } => format!("suspect: {reason}"),
-        State::Lost => "lost".to_owned(),
+        State::Idle => "idle",
+        State::Connecting => "connecting",
+        State::Up { .. } => "up",
+        State::Suspect { .. } => "suspect",
+        State::Lost => "lost",
+    }
+}
+
+fn why(state: &State) -> String {
+    match state {
+        State::Idle => "nobody wants it any more".to_owned(),
+        State::Connecting => "wanted".to_owned(),
+        State::Up { generation } => format!("connection {generation} opened, or came back"),
+        State::Suspect { reason } => reason.clone(),
+        State::Lost => format!("no connection for {:?}", limits::LINK_LOST),
     }
 }
 

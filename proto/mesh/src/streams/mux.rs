@@ -82,6 +82,12 @@ impl Mux {
         (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
     }
 
+    /// How many streams are open, and the bytes they took that the peer has not acknowledged.
+    pub(crate) fn queued(&self) -> (usize, u64) {
+        let table = self.lock();
+        (table.streams.len(), table.streams.values().map(|stream| stream.sending.unacked()).sum())
+    }
+
     /// The next frame for the connection.
     pub(crate) async fn next_frame(&self) -> BulkFrame {
         loop {
