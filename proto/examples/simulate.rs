@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::{flow, id, limits, link, seed};
+use meshproof_proto::{flow, id, limits, link, seed, signal};
 
 #[path = "../tests/simulation/seeds.rs"]
 mod seeds;

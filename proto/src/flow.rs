@@ -1,10 +1,13 @@
 //! One byte stream of a link, without the link: what is sent, what is acknowledged, what may still be sent.
 //!
 //! A stream belongs to the link and outlives the connections that carry it. Its sender keeps every byte until the receiver
-//! acknowledged it and, when a new connection opens, sends again from the last acknowledged offset. The receiver drops what
-//! it already has. So a replaced connection is a pause and nothing else.
+//! acknowledged it and, when a connection that carried the stream is lost, sends again from the last acknowledged offset. The
+//! receiver drops what it already has. So a replaced connection is a pause and nothing else.
+//!
+//! Several connections may carry one stream at once (*stripes*), each in its own order, so pieces come out of order. The
+//! receiver keeps those that are ahead, within the credit that it gave, and hands bytes on in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
@@ -40,12 +43,14 @@ pub enum Piece {
 pub enum FlowError {
     #[error("bytes up to {got} were sent, {limit} were allowed")]
     OverCredit { got: u64, limit: u64 },
-    #[error("bytes at {got} follow a gap, {expected} was next")]
-    Gap { expected: u64, got: u64 },
+    #[error("more than {limit} gaps between the bytes that came", limit = limits::STREAM_GAPS)]
+    TooManyGaps,
     #[error("{0} bytes were acknowledged that were never sent")]
     AckAhead(u64),
     #[error("bytes follow the end of the stream")]
     AfterFin,
+    #[error("the end of the stream is at {before}, and now at {now}")]
+    OtherEnd { before: u64, now: u64 },
 }
 
 impl Sending {
@@ -83,22 +88,36 @@ impl Sending {
 
     /// What goes on the wire next, if credit allows.
     pub fn poll(&mut self) -> Option<Piece> {
-        let end = self.acked + self.kept.len() as u64;
-        let upto = end.min(self.limit).min(self.sent + limits::STREAM_CHUNK_BYTES as u64);
-        if upto > self.sent {
-            let from = (self.sent - self.acked) as usize;
-            let bytes = self.copy(from, (upto - self.acked) as usize);
-            let offset = self.sent;
-            self.sent = upto;
-            self.ever_sent = self.ever_sent.max(upto);
-            return Some(Piece::Data { offset, bytes });
+        if let Some(piece) = self.poll_large(1) {
+            return Some(piece);
         }
+        let end = self.acked + self.kept.len() as u64;
         if self.finished && self.sent == end && !self.fin_sent {
             self.fin_sent = true;
             self.fin_ever_sent = true;
             return Some(Piece::Fin { offset: end });
         }
         None
+    }
+
+    /// Data that goes on the wire next, if credit allows and there are at least so many bytes of it.
+    pub fn poll_large(&mut self, least: u64) -> Option<Piece> {
+        let end = self.acked + self.kept.len() as u64;
+        let upto = end.min(self.limit).min(self.sent + limits::STREAM_CHUNK_BYTES as u64);
+        if upto < self.sent + least {
+            return None;
+        }
+        let bytes = self.copy((self.sent - self.acked) as usize, (upto - self.acked) as usize);
+        let offset = self.sent;
+        self.sent = upto;
+        self.ever_sent = self.ever_sent.max(upto);
+        Some(Piece::Data { offset, bytes })
+    }
+
+    /// Bytes that could go on the wire at once.
+    pub fn ready(&self) -> u64 {
+        let end = self.acked + self.kept.len() as u64;
+        end.min(self.limit).saturating_sub(self.sent)
     }
 
     fn copy(&self, from: usize, upto: usize) -> Vec<u8> {
@@ -128,7 +147,7 @@ impl Sending {
         Ok(())
     }
 
-    /// A new connection carries the stream: everything unacknowledged goes again.
+    /// A connection that carried the stream is lost, or a new one does: everything unacknowledged goes again.
     pub fn rewind(&mut self) {
         self.sent = self.acked;
         self.fin_sent = self.fin_acked;
@@ -157,45 +176,94 @@ pub struct Receiving {
     received: u64,
     consumed: u64,
     told: u64,
-    fin: bool,
-    fin_told: bool,
+    /// Pieces behind gaps, by offset. They touch neither each other nor what was received.
+    ahead: BTreeMap<u64, Vec<u8>>,
+    end: Option<u64>,
+    end_told: bool,
 }
 
 impl Receiving {
     /// A stream that promised to take `window` bytes unread.
     pub fn new(window: u64) -> Self {
-        Self { window, received: 0, consumed: 0, told: 0, fin: false, fin_told: false }
+        Self { window, received: 0, consumed: 0, told: 0, ahead: BTreeMap::new(), end: None, end_told: false }
     }
 
-    /// Bytes came; gives the part that is new.
+    /// Bytes came; gives those that are new and in order now.
     pub fn data(&mut self, offset: u64, mut bytes: Vec<u8>) -> Result<Vec<u8>, FlowError> {
         let end = offset.saturating_add(bytes.len() as u64);
-        if end <= self.received {
+        if end <= self.received || bytes.is_empty() {
             return Ok(Vec::new());
         }
-        if self.fin {
+        if self.end.is_some_and(|last| end > last) {
             return Err(FlowError::AfterFin);
-        }
-        if offset > self.received {
-            return Err(FlowError::Gap { expected: self.received, got: offset });
         }
         if end > self.limit() {
             return Err(FlowError::OverCredit { got: end, limit: self.limit() });
         }
+        if offset > self.received {
+            self.keep(offset, bytes)?;
+            return Ok(Vec::new());
+        }
         bytes.drain(..(self.received - offset) as usize);
         self.received = end;
+        self.close_gaps(&mut bytes);
         Ok(bytes)
     }
 
-    /// The end came. True when it is new.
-    pub fn fin(&mut self, offset: u64) -> Result<bool, FlowError> {
-        if offset != self.received {
-            return Err(FlowError::Gap { expected: self.received, got: offset });
+    /// Puts what follows without a gap behind the bytes.
+    fn close_gaps(&mut self, bytes: &mut Vec<u8>) {
+        while let Some(next) = self.ahead.first_entry().filter(|next| *next.key() <= self.received) {
+            let (offset, piece) = next.remove_entry();
+            let known = ((self.received - offset) as usize).min(piece.len());
+            bytes.extend_from_slice(&piece[known..]);
+            self.received += (piece.len() - known) as u64;
         }
-        let new = !self.fin;
-        self.fin = true;
-        self.fin_told = false;
-        Ok(new)
+    }
+
+    /// Keeps a piece behind a gap, in one with the pieces that it touches.
+    fn keep(&mut self, mut offset: u64, mut bytes: Vec<u8>) -> Result<(), FlowError> {
+        if let Some((before, piece)) = self.ahead.range_mut(..=offset).next_back() {
+            let reaches = *before + piece.len() as u64;
+            if reaches >= offset + bytes.len() as u64 {
+                return Ok(());
+            }
+            if reaches >= offset {
+                let mut joined = std::mem::take(piece);
+                joined.extend_from_slice(&bytes[(reaches - offset) as usize..]);
+                (offset, bytes) = (*before, joined);
+            }
+        }
+        let end = offset + bytes.len() as u64;
+        while let Some((after, piece)) = self.ahead.range_mut(offset + 1..=end).next() {
+            let (after, piece) = (*after, std::mem::take(piece));
+            self.ahead.remove(&after);
+            let known = (offset + bytes.len() as u64 - after) as usize;
+            bytes.extend_from_slice(piece.get(known..).unwrap_or_default());
+        }
+        self.ahead.insert(offset, bytes);
+        if self.ahead.len() > limits::STREAM_GAPS { Err(FlowError::TooManyGaps) } else { Ok(()) }
+    }
+
+    /// It became known where the stream ends. True when that is new.
+    pub fn fin(&mut self, offset: u64) -> Result<bool, FlowError> {
+        if let Some(before) = self.end {
+            self.end_told = false;
+            return if before == offset { Ok(false) } else { Err(FlowError::OtherEnd { before, now: offset }) };
+        }
+        let ahead = self.ahead.last_key_value().map(|(offset, piece)| offset + piece.len() as u64);
+        if offset < ahead.unwrap_or(self.received) {
+            return Err(FlowError::AfterFin);
+        }
+        if offset > self.limit() {
+            return Err(FlowError::OverCredit { got: offset, limit: self.limit() });
+        }
+        self.end = Some(offset);
+        Ok(true)
+    }
+
+    /// Every byte came.
+    pub fn is_complete(&self) -> bool {
+        self.end == Some(self.received)
     }
 
     /// The reader took bytes, so as many may come again.
@@ -207,7 +275,7 @@ impl Receiving {
     pub fn poll_ack(&mut self) -> Option<(u64, u64)> {
         let quarter = self.window / 4;
         let due = self.received + self.consumed >= self.told + quarter;
-        if due || (self.fin && !self.fin_told) {
+        if due || (self.is_complete() && !self.end_told) {
             return Some(self.ack());
         }
         None
@@ -216,13 +284,13 @@ impl Receiving {
     /// The acknowledgement as it stands, due or not: sent after a pause and on a new connection.
     pub fn ack(&mut self) -> (u64, u64) {
         self.told = self.received + self.consumed;
-        self.fin_told = self.fin;
-        (self.received + u64::from(self.fin), self.limit())
+        self.end_told = self.is_complete();
+        (self.received + u64::from(self.is_complete()), self.limit())
     }
 
     /// Whether the sender knows less than there is to know.
     pub fn has_news(&self) -> bool {
-        self.told < self.received + self.consumed || self.fin != self.fin_told
+        self.told < self.received + self.consumed || self.is_complete() != self.end_told
     }
 
     fn limit(&self) -> u64 {
@@ -296,7 +364,47 @@ mod tests {
         let mut into = Receiving::new(WINDOW);
         let too_much = vec![0; WINDOW as usize + 1];
         assert!(matches!(into.data(0, too_much), Err(FlowError::OverCredit { .. })));
-        assert!(matches!(into.data(5, vec![1]), Err(FlowError::Gap { expected: 0, got: 5 })));
+        assert!(matches!(into.fin(WINDOW + 1), Err(FlowError::OverCredit { .. })));
+    }
+
+    #[test]
+    fn pieces_in_any_order_with_any_overlap_become_the_same_bytes() {
+        for seed in 0..500 {
+            let mut luck = Seed::new(seed);
+            let total = 1 + luck.below(3_000);
+            let byte = |at: u64| (at * 31 % 251) as u8;
+            let mut into = Receiving::new(WINDOW);
+            let (mut seen, mut ended) = (Vec::new(), false);
+            while !into.is_complete() {
+                let from = luck.below(total);
+                let upto = (from + 1 + luck.below(200)).min(total);
+                let piece = (from..upto).map(byte).collect();
+                seen.extend(into.data(from, piece).unwrap_or_else(|e| panic!("seed {seed}: {e}")));
+                if luck.below(20) == 0 {
+                    assert_eq!(into.fin(total), Ok(!ended), "seed {seed}");
+                    ended = true;
+                }
+            }
+            assert!(seen == (0..total).map(byte).collect::<Vec<_>>(), "seed {seed}: the bytes differ");
+            assert!(into.ahead.is_empty(), "seed {seed}: {} pieces left", into.ahead.len());
+        }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_end_or_moves_it_is_refused() {
+        let mut into = Receiving::new(WINDOW);
+        into.data(10, vec![0; 5]).expect("ahead");
+        assert_eq!(into.fin(12), Err(FlowError::AfterFin));
+        assert_eq!(into.fin(20), Ok(true));
+        assert_eq!(into.fin(21), Err(FlowError::OtherEnd { before: 20, now: 21 }));
+        assert_eq!(into.data(20, vec![1]), Err(FlowError::AfterFin));
+    }
+
+    #[test]
+    fn a_sender_of_crumbs_with_gaps_between_them_is_refused() {
+        let mut into = Receiving::new(WINDOW);
+        let crumbs = (0..=limits::STREAM_GAPS as u64).map(|n| into.data(1 + 2 * n, vec![0]));
+        assert_eq!(crumbs.last(), Some(Err(FlowError::TooManyGaps)));
     }
 
     #[test]

@@ -37,6 +37,16 @@ pub enum ControlFrame {
     Signal(Signed),
     /// The peer goes on purpose.
     Bye,
+    /// Pass this signal on to that peer, if there is a link to it: signaling is away. Since protocol 1.1.
+    Forward {
+        to: PeerId,
+        signal: Signed,
+    },
+    /// A signal of that peer, passed on by the sender of this frame. Since protocol 1.1.
+    Forwarded {
+        from: PeerId,
+        signal: Signed,
+    },
 }
 
 /// A part of an RPC message.

@@ -23,6 +23,21 @@ pub const ROSTER_BYTES: usize = 2 * 1024 * 1024;
 /// Credit of one byte stream: what its receiver promises to hold while nobody reads. Fills 50 ms at 80 MB/s.
 pub const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The least that a stripe beside the first takes at a time: smaller pieces keep their order on the first one.
+pub const STRIPE_CHUNK_BYTES: u64 = 16 * 1024;
+
+/// Gaps in what a stream's receiver holds: a window in the smallest chunks of stripes, every second one missing, four times over.
+pub const STREAM_GAPS: usize = (STREAM_WINDOW_BYTES / STRIPE_CHUNK_BYTES) as usize * 2;
+
+/// Bulk connections of a link on a long path: one SCTP association cannot fill it, and under loss each gets its own share.
+pub const STRIPES: u8 = 8;
+
+/// A round trip from which on one association with its window is slower than the machines at its ends.
+pub const LONG_PATH: Duration = Duration::from_millis(8);
+
+/// Unacknowledged bytes of a link from which on it makes stripes: less is on its way before they are there.
+pub const STRIPE_DEMAND_BYTES: u64 = 256 * 1024;
+
 /// Byte streams open in a link at once: thousands of tunnelled connections, not millions.
 pub const STREAMS_PER_LINK: usize = 8 * 1024;
 
@@ -34,6 +49,12 @@ pub const STREAM_HEADER_BYTES: usize = 16 * 1024;
 
 /// Frames queued between a link's tasks. Each is at most [`MESSAGE_BYTES`].
 pub const FRAME_QUEUE: usize = 64;
+
+/// Descriptions that wait for a link's task to take them: those of its stripes, made at once.
+pub const DESCRIPTIONS: usize = 4;
+
+/// Linked peers that are asked to pass a signal on when no signaling server can: one is enough, two may be gone as well.
+pub const FORWARDERS: usize = 3;
 
 /// RPC calls in flight one way over a link; tarpc refuses more.
 pub const CALLS_IN_FLIGHT: usize = 64;
@@ -67,6 +88,9 @@ pub const RETRY_LONGEST: Duration = Duration::from_secs(2);
 
 /// A link without a working connection for so long is lost: its streams are reset.
 pub const LINK_LOST: Duration = Duration::from_secs(30);
+
+/// How often a direct connection is tried while a relayed one is used: the relay costs the signaling server, the trial two datagrams.
+pub const UPGRADE_EVERY: Duration = Duration::from_secs(20);
 
 /// Clocks of peers may differ by this much when expiries are judged.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);

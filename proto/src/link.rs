@@ -5,6 +5,9 @@
 //! asks it to. At most one attempt is in flight, and it has a deadline. Signals of a generation that is over are dropped by
 //! number. While an attempt runs, the old generation stays in use if it still works, so a false suspicion costs nothing.
 //! Retries wait longer each time until a connection has lasted: one that opens and breaks at once counts as a failure.
+//!
+//! Attempts take turns between the two routes, beginning with the one that worked last. A relayed connection is better than
+//! none and worse than a direct one, so while it is used a direct one is tried every [`limits::UPGRADE_EVERY`].
 
 use std::time::Instant;
 
@@ -12,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::id::{Digest, Generation, PeerId};
 use crate::limits;
 use crate::seed::Seed;
+use crate::signal::Route;
 
 /// No honest link gets so far; above it the numbers could run out.
 const HIGHEST_ASKED: Generation = Generation(u64::MAX / 2);
@@ -26,6 +30,7 @@ pub enum Input {
     /// A signal came, its signature checked.
     Offer {
         generation: Generation,
+        route: Route,
         sdp: String,
     },
     Answer {
@@ -57,9 +62,9 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Make a connection and send its offer.
-    MakeOffer { generation: Generation },
+    MakeOffer { generation: Generation, route: Route },
     /// Make a connection from this offer and send the answer.
-    MakeAnswer { generation: Generation, sdp: String },
+    MakeAnswer { generation: Generation, route: Route, sdp: String },
     /// Give this answer to the connection of that generation.
     TakeAnswer { generation: Generation, offer: Digest, sdp: String },
     /// Ask the peer to offer above this generation.
@@ -98,6 +103,8 @@ pub struct Machine {
     highest: Generation,
     live: Option<Live>,
     attempt: Attempt,
+    /// What the next attempt tries: what worked last, or the other one when that came to nothing.
+    next_route: Route,
     /// Since when nothing works, if anything ever did.
     broken_since: Option<Instant>,
     state: State,
@@ -111,6 +118,8 @@ struct Live {
     opened_at: Instant,
     heard_at: Instant,
     beat_at: Instant,
+    /// When a better route is tried.
+    upgrade_at: Option<Instant>,
 }
 
 impl Live {
@@ -127,6 +136,7 @@ enum Attempt {
     /// In flight until the deadline.
     Running {
         generation: Generation,
+        route: Route,
         deadline: Instant,
     },
     /// Asked the peer to offer; asks again then.
@@ -148,6 +158,7 @@ impl Machine {
             highest: Generation(0),
             live: None,
             attempt: Attempt::None,
+            next_route: Route::Direct,
             broken_since: None,
             state: State::Idle,
             backoff: Backoff::of_links(seed),
@@ -158,6 +169,11 @@ impl Machine {
     /// What the link is now.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Whether this generation is being attempted. A description that was made for another one is of no use any more.
+    pub fn attempts(&self, generation: Generation) -> bool {
+        self.running() == Some(generation)
     }
 
     /// What is to be done next.
@@ -175,7 +191,9 @@ impl Machine {
         };
         let live = self.live.as_ref().map(|live| {
             let suspect_at = live.heard_at + limits::SUSPECT_AFTER;
-            if matches!(self.state, State::Up { .. }) { live.beat_at.min(suspect_at) } else { live.beat_at }
+            let upgrade_at = live.upgrade_at.filter(|_| self.attempt == Attempt::None);
+            let soonest = suspect_at.min(upgrade_at.unwrap_or(suspect_at));
+            if matches!(self.state, State::Up { .. }) { live.beat_at.min(soonest) } else { live.beat_at }
         });
         let lost = self.broken_since.filter(|_| self.state != State::Lost).map(|since| since + limits::LINK_LOST);
         [attempt, live, lost].into_iter().flatten().min()
@@ -186,7 +204,7 @@ impl Machine {
         match input {
             Input::Want => self.want(now),
             Input::Drop => self.drop_all(),
-            Input::Offer { generation, sdp } => self.offered(generation, sdp, now),
+            Input::Offer { generation, route, sdp } => self.offered(generation, (route, sdp), now),
             Input::Answer { generation, offer, sdp } => {
                 if self.running() == Some(generation) {
                     self.outputs.push_back(Output::TakeAnswer { generation, offer, sdp });
@@ -208,7 +226,7 @@ impl Machine {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.check_live(now);
         match self.attempt {
-            Attempt::Running { generation, deadline } if deadline <= now => {
+            Attempt::Running { generation, deadline, .. } if deadline <= now => {
                 self.broke(generation, format!("no connection within {:?}", limits::HANDSHAKE_DEADLINE), now);
             }
             Attempt::Asked { again_at: at } | Attempt::Waiting { until: at } if at <= now => self.begin(now),
@@ -217,6 +235,7 @@ impl Machine {
         if self.state != State::Lost && self.broken_since.is_some_and(|since| since + limits::LINK_LOST <= now) {
             self.change(State::Lost);
         }
+        self.upgrade(now);
     }
 
     fn want(&mut self, now: Instant) {
@@ -241,17 +260,21 @@ impl Machine {
     /// Begins the next attempt: offers, or asks the peer to.
     fn begin(&mut self, now: Instant) {
         if self.offers {
-            self.highest = self.highest.next();
-            let generation = self.highest;
-            self.attempt = Attempt::Running { generation, deadline: now + limits::HANDSHAKE_DEADLINE };
-            self.outputs.push_back(Output::MakeOffer { generation });
+            self.offer(self.next_route, now);
         } else {
             self.attempt = Attempt::Asked { again_at: now + limits::RETRY_LONGEST };
             self.outputs.push_back(Output::AskOffer { generation: self.highest });
         }
     }
 
-    fn offered(&mut self, generation: Generation, sdp: String, now: Instant) {
+    fn offer(&mut self, route: Route, now: Instant) {
+        self.highest = self.highest.next();
+        let generation = self.highest;
+        self.attempt = Attempt::Running { generation, route, deadline: now + limits::HANDSHAKE_DEADLINE };
+        self.outputs.push_back(Output::MakeOffer { generation, route });
+    }
+
+    fn offered(&mut self, generation: Generation, (route, sdp): (Route, String), now: Instant) {
         if self.offers || generation <= self.highest {
             return;
         }
@@ -260,11 +283,11 @@ impl Machine {
         }
         self.wanted = true;
         self.highest = generation;
-        self.attempt = Attempt::Running { generation, deadline: now + limits::HANDSHAKE_DEADLINE };
+        self.attempt = Attempt::Running { generation, route, deadline: now + limits::HANDSHAKE_DEADLINE };
         if self.live.is_none() && self.broken_since.is_none() {
             self.change(State::Connecting);
         }
-        self.outputs.push_back(Output::MakeAnswer { generation, sdp });
+        self.outputs.push_back(Output::MakeAnswer { generation, route, sdp });
     }
 
     fn asked(&mut self, generation: Generation, now: Instant) {
@@ -277,7 +300,7 @@ impl Machine {
         }
         // the peer has seen that generation and asks for another: ours will not be answered, or not any more
         if let Some(doomed) = self.running() {
-            self.outputs.push_back(Output::Close { generation: doomed, reason: "the peer gave it up".to_owned() });
+            self.fail(doomed, "the peer gave it up".to_owned());
         }
         self.wanted = true;
         self.highest = self.highest.max(generation);
@@ -288,15 +311,19 @@ impl Machine {
     }
 
     fn opened(&mut self, generation: Generation, now: Instant) {
-        if self.running() != Some(generation) {
+        let Attempt::Running { generation: running, route, .. } = self.attempt else { return };
+        if running != generation {
             return;
         }
         self.attempt = Attempt::None;
         self.broken_since = None;
+        self.next_route = route;
         if let Some(old) = self.live.take() {
             self.outputs.push_back(Output::Close { generation: old.generation, reason: "replaced".to_owned() });
         }
-        self.live = Some(Live { generation, opened_at: now, heard_at: now, beat_at: now + limits::HEARTBEAT });
+        let upgrade_at = (self.offers && route == Route::Relayed).then_some(now + limits::UPGRADE_EVERY);
+        let beat_at = now + limits::HEARTBEAT;
+        self.live = Some(Live { generation, opened_at: now, heard_at: now, beat_at, upgrade_at });
         self.change(State::Up { generation });
     }
 
@@ -318,12 +345,22 @@ impl Machine {
 
     fn broke(&mut self, generation: Generation, reason: String, now: Instant) {
         if self.running() == Some(generation) {
-            self.outputs.push_back(Output::Close { generation, reason });
-            self.attempt = Attempt::None;
+            self.fail(generation, reason);
             self.retry(now);
         } else if let Some(live) = self.live.take_if(|live| live.generation == generation) {
             self.outputs.push_back(Output::Close { generation, reason: reason.clone() });
             self.suspect(live, reason, now);
+        }
+    }
+
+    /// The running attempt came to nothing.
+    fn fail(&mut self, generation: Generation, reason: String) {
+        self.outputs.push_back(Output::Close { generation, reason });
+        // a trial of the direct way beside a relayed one that works says nothing about the latter
+        if let Attempt::Running { route, .. } = std::mem::replace(&mut self.attempt, Attempt::None)
+            && !matches!(self.state, State::Up { .. })
+        {
+            self.next_route = route.other();
         }
     }
 
@@ -336,6 +373,16 @@ impl Machine {
         }
         if before.heard_at + limits::SUSPECT_AFTER <= now && matches!(self.state, State::Up { .. }) {
             self.suspect(before, format!("silent for {:?}", limits::SUSPECT_AFTER), now);
+        }
+    }
+
+    /// Tries the direct way beside a relayed one, when that is due and nothing else is under way.
+    fn upgrade(&mut self, now: Instant) {
+        let free = self.attempt == Attempt::None && matches!(self.state, State::Up { .. });
+        let due = |live: &&mut Live| free && live.upgrade_at.is_some_and(|at| at <= now);
+        if let Some(live) = self.live.as_mut().filter(due) {
+            live.upgrade_at = Some(now + limits::UPGRADE_EVERY);
+            self.offer(Route::Direct, now);
         }
     }
 

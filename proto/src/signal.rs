@@ -18,6 +18,27 @@ pub enum ConnectionKind {
     Bulk(u8),
 }
 
+/// The way that a connection's datagrams take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Route {
+    /// From peer to peer, or through a TURN server: whatever ICE finds.
+    #[default]
+    Direct,
+    /// Through the signaling server that carried the offer, for peers between whom no UDP passes.
+    Relayed,
+}
+
+impl Route {
+    /// The one to try when this one does not work.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Direct => Self::Relayed,
+            Self::Relayed => Self::Direct,
+        }
+    }
+}
+
 /// One signal. The session descriptions hold the DTLS fingerprints and the candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -32,6 +53,10 @@ pub enum SignalBody {
     },
     /// From the peer with the higher id, who does not offer: make an offer above this generation.
     PleaseOffer,
+    /// An offer of a connection through the signaling server that carries this. Since protocol 1.1.
+    RelayedOffer {
+        sdp: String,
+    },
 }
 
 /// A signal with everything that its signature covers.

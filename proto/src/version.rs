@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The protocol this build speaks.
-pub const PROTOCOL: Version = Version { major: 1, minor: 0 };
+///
+/// 1.1 added relayed connections, signals forwarded by a third peer, and several bulk connections of a link (*stripes*), over
+/// which a stream's pieces come out of order. None of it is sent to a peer of 1.0.
+pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
 /// A protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +34,11 @@ pub struct Incompatible {
 }
 
 impl Version {
+    /// Whether a peer of this version knows forwarded signals and stripes.
+    pub fn has_stripes(self) -> bool {
+        self >= Self { major: 1, minor: 1 }
+    }
+
     /// Whether a peer of this version can work with one of `theirs`.
     pub fn check(self, theirs: Version) -> Result<(), Incompatible> {
         if self.major == theirs.major && self.minor.abs_diff(theirs.minor) <= 1 {

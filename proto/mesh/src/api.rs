@@ -92,6 +92,8 @@ pub struct LinkInfo {
     pub received_per_s: u64,
     /// Byte streams that are open.
     pub streams: usize,
+    /// Bulk connections that carry them.
+    pub stripes: usize,
     /// Bytes that streams took and the peer has not acknowledged.
     pub queued: u64,
     pub last_change: LinkChange,

@@ -13,10 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
-use meshproof_proto::id::Generation;
+use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Identity, Signed};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::version::Version;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::rpc::{RpcInbox, RpcPort};
 use crate::rtc::{ChannelSpec, Connection, Reliability, SelectedPath, Sender};
-use crate::streams::{Incoming, Mux};
+use crate::streams::{Incoming, Mux, Way};
 
 /// How long a goodbye may take to reach the peer.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -47,15 +48,22 @@ pub(crate) fn channels(kind: ConnectionKind) -> [ChannelSpec; 2] {
 #[derive(Debug)]
 pub(crate) enum Told {
     /// The signed hello is done.
-    Open {
-        path: Option<SelectedPath>,
-        rpc: Option<RpcPort>,
-    },
+    Open(Opened),
     /// The beat of that number came back.
     Answered {
         number: u64,
     },
     Signal(Signed),
+    /// The peer wants a signal of its own passed on to another peer.
+    Forward {
+        to: PeerId,
+        signal: Signed,
+    },
+    /// The peer passes a signal of another peer on to us.
+    Forwarded {
+        from: PeerId,
+        signal: Signed,
+    },
     Events(EventFrame),
     Stream(Incoming),
     /// The peer leaves on purpose.
@@ -64,6 +72,16 @@ pub(crate) enum Told {
     Ended {
         reason: String,
     },
+}
+
+/// A connection whose signed hello is done.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub path: Option<SelectedPath>,
+    /// What the peer speaks.
+    pub speaks: Version,
+    /// Present on a control connection.
+    pub rpc: Option<RpcPort>,
 }
 
 /// What identifies a carrier, beside what it says.
@@ -151,9 +169,9 @@ impl Carrier {
         self.urge(frame);
     }
 
-    /// Carries a signal in band; false when that is not possible now.
-    pub(crate) fn signal(&self, signal: &Signed) -> bool {
-        let frame = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Signal(signal.clone()));
+    /// Sends a signal, of ours or of others, on a control connection; false when that is not possible now.
+    pub(crate) fn signal(&self, frame: &ControlFrame) -> bool {
+        let frame = Outgoing::new(MAIN_CHANNEL, frame);
         frame.is_some_and(|frame| self.urgent.try_send(frame).is_ok())
     }
 
@@ -216,13 +234,16 @@ async fn run(mut connection: Connection, purpose: Purpose, queues: Queues, lead:
 
 /// Gives the reason of the end.
 async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, lead: &Lead) -> String {
-    if let Err(error) = handshake::shake(connection, purpose).await {
-        let refusal = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(error.to_string()));
-        if let Some(refusal) = refusal {
-            let _ = connection.sender().send(refusal.channel, refusal.bytes).await;
+    let speaks = match handshake::shake(connection, purpose).await {
+        Ok(speaks) => speaks,
+        Err(error) => {
+            let refusal = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(error.to_string()));
+            if let Some(refusal) = refusal {
+                let _ = connection.sender().send(refusal.channel, refusal.bytes).await;
+            }
+            return error.to_string();
         }
-        return error.to_string();
-    }
+    };
     let (frames, frames_out) = mpsc::channel(limits::FRAME_QUEUE);
     let (port, inbox) = match purpose.kind {
         ConnectionKind::Control => {
@@ -231,14 +252,17 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         }
         ConnectionKind::Bulk(_) => (None, None),
     };
-    let open = Told::Open { path: connection.path().await, rpc: port };
+    let open = Told::Open(Opened { path: connection.path().await, speaks, rpc: port });
     if purpose.tell.send((purpose.kind, purpose.generation, open)).await.is_err() {
         return "the link is gone".to_owned();
     }
     let sender = connection.sender();
     let writing = match purpose.kind {
         ConnectionKind::Control => futures::future::Either::Left(write_control(&sender, queues, frames_out, purpose)),
-        ConnectionKind::Bulk(_) => futures::future::Either::Right(write_bulk(&sender, queues, purpose)),
+        ConnectionKind::Bulk(stripe) => {
+            let way = Way { stripe, generation: purpose.generation };
+            futures::future::Either::Right(write_bulk(&sender, queues, (&purpose.mux, way)))
+        }
     };
     tokio::select! {
         reason = reader::read(connection, purpose, inbox, &lead.urgent) => reason,
@@ -271,12 +295,12 @@ async fn write_control(
     }
 }
 
-async fn write_bulk(sender: &Sender, mut queues: Queues, purpose: &Purpose) -> String {
+async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)) -> String {
     loop {
         let out = tokio::select! {
             biased;
             Some(out) = queues.urgent.recv() => Some(out),
-            frame = purpose.mux.next_frame() => Outgoing::new(MAIN_CHANNEL, &frame),
+            frame = mux.next_frame(way) => Outgoing::new(MAIN_CHANNEL, &frame),
         };
         let Some(out) = out else { continue };
         if let Err(error) = sender.send(out.channel, out.bytes).await {

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Key, UnixSeconds};
 use meshproof_proto::seed::Seed;
+use meshproof_proto::version::Version;
 use tokio_util::task::TaskTracker;
 
 use crate::rtc::RtcConfig;
@@ -17,6 +18,7 @@ pub(crate) struct Context {
     pub key: Key,
     pub chain: Chain,
     pub rtc: RtcConfig,
+    pub protocol: Version,
     /// Owns every task of this peer; leaving waits for all of them.
     pub tasks: TaskTracker,
 }

@@ -1,17 +1,23 @@
-//! A link to one peer: the shell around two pure machines, one for control and one for bulk.
+//! A link to one peer: the shell around pure machines, one for control and one for each bulk connection.
 //!
-//! One task owns the link. It feeds what happens into [`Machine`]s and does what they say: makes connections, seals and opens
-//! signals, starts and stops carriers. Everything slow (making a description) runs beside it and reports back.
+//! One task owns the link. It feeds what happens into [`Machine`](meshproof_proto::link::Machine)s and does what they say: makes
+//! connections, seals and opens signals, starts and stops carriers. Everything slow (making a description, closing) runs
+//! beside it and reports back.
 
 mod actor;
 mod making;
+mod opening;
 mod pace;
+mod signals;
+mod status;
+mod stripes;
 mod track;
 
 use std::sync::Arc;
 use std::sync::Mutex;
 
 use meshproof_proto::frame::EventFrame;
+use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Signed;
 use meshproof_proto::signal::{ConnectionKind, Signal};
 use tokio::sync::{mpsc, watch};
@@ -27,11 +33,38 @@ pub(crate) use actor::LinkTask;
 #[derive(Debug)]
 pub(crate) enum Command {
     Want(ConnectionKind),
-    /// A signal of the peer, its signature checked.
-    Signal(Box<Signal>),
+    /// A signal of the peer, its signature checked, and the signaling server that carried it, if one did.
+    Signal(Box<Signal>, Option<usize>),
     SignalingBack,
+    /// Ask the peer to pass this signal on.
+    Forward {
+        to: PeerId,
+        signal: Signed,
+    },
+    /// Pass this signal of another peer on to the peer.
+    Forwarded {
+        from: PeerId,
+        signal: Signed,
+    },
+    /// The peer will not come back: end, for that reason.
+    Forget(&'static str),
     /// Say goodbye and end.
     Leave,
+}
+
+/// What a link asks of the node, or tells it.
+#[derive(Debug)]
+pub(crate) enum ToNode {
+    /// Have a signal carried to the peer; by that signaling server, if it must be that one.
+    Carry { to: PeerId, signal: Signed, server: Option<usize> },
+    /// A peer wants a signal passed on.
+    Forward { from: PeerId, to: PeerId, signal: Signed },
+    /// A signal came by way of another peer.
+    Forwarded { from: PeerId, signal: Signed },
+    /// The link to that peer is not up any more.
+    Down(PeerId),
+    /// The link's task ends.
+    Ended(PeerId),
 }
 
 /// The link as others hold it.
@@ -50,8 +83,7 @@ pub(crate) struct Link {
 pub(crate) struct Surroundings {
     pub context: Arc<Context>,
     pub events: mpsc::Sender<MeshEvent>,
-    /// Signals for a peer, to be carried by a signaling server.
-    pub signals: mpsc::Sender<(meshproof_proto::id::PeerId, Signed)>,
+    pub node: mpsc::Sender<ToNode>,
 }
 
 impl Link {

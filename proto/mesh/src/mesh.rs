@@ -8,6 +8,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Identity, Key, TrustError};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::version::{PROTOCOL, Version};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +38,18 @@ impl Mesh {
     ///
     /// The token is not for this mesh or name, or has ended.
     pub fn join(config: MeshConfig) -> Result<(Self, mpsc::Receiver<MeshEvent>), TrustError> {
+        Self::join_speaking(PROTOCOL, config)
+    }
+
+    /// Joins as a peer of that protocol version would: what it does not know is not sent to it. For rehearsing an upgrade.
+    ///
+    /// # Errors
+    ///
+    /// As for [`join`](Self::join).
+    pub fn join_speaking(
+        protocol: Version,
+        config: MeshConfig,
+    ) -> Result<(Self, mpsc::Receiver<MeshEvent>), TrustError> {
         let key = Key::from_seed(random());
         let chain = config.token.claim(&config.name, key.public());
         chain.verify(&config.token.root, &config.mesh, now_unix())?;
@@ -47,12 +60,13 @@ impl Mesh {
             key,
             chain,
             rtc: config.rtc,
+            protocol,
             tasks: TaskTracker::new(),
         });
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);
         let (asks, asks_out) = mpsc::channel(limits::FRAME_QUEUE);
         let (news, news_out) = mpsc::channel(limits::FRAME_QUEUE);
-        let (signals_in, signals) = mpsc::channel(limits::FRAME_QUEUE * 4);
+        let (links_in, links) = mpsc::channel(limits::FRAME_QUEUE * 4);
         let stop = CancellationToken::new();
         let mut servers = Vec::new();
         for (server, url) in config.signaling.into_iter().enumerate() {
@@ -76,8 +90,8 @@ impl Mesh {
             events,
             asks: asks_out,
             news: news_out,
-            signals_in,
-            signals,
+            links_in,
+            links,
             stop,
         };
         context.tasks.spawn(node.run());
@@ -107,6 +121,7 @@ impl Mesh {
             let mut info = link.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
             (info.bytes_sent, info.bytes_received) = link.counters.with(&link.mux);
             (info.streams, info.queued) = link.mux.queued();
+            info.stripes = link.mux.ways();
             info
         };
         let mut links: Vec<_> = self.tables.links.iter().map(|entry| info(entry.value())).collect();

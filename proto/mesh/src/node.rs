@@ -1,11 +1,12 @@
 //! The task that knows everybody: roster, signaling servers, links by peer.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dashmap::DashMap;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Chain, Identity, Signed};
+use meshproof_proto::identity::{Chain, Identity, Role, Signed};
+use meshproof_proto::limits;
 use meshproof_proto::rendezvous::ToPeer;
 use meshproof_proto::signal::{ConnectionKind, Signal};
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::MeshEvent;
 use crate::context::{Context, now_unix};
-use crate::link::{Command, Link, LinkTask, Surroundings};
+use crate::link::{Command, Link, LinkTask, Surroundings, ToNode};
 use crate::signaling::{FromServer, News};
 
 /// What the handle asks of the node.
@@ -46,8 +47,8 @@ pub(crate) struct Node {
     pub events: mpsc::Sender<MeshEvent>,
     pub asks: mpsc::Receiver<Ask>,
     pub news: mpsc::Receiver<FromServer>,
-    pub signals_in: mpsc::Sender<(PeerId, Signed)>,
-    pub signals: mpsc::Receiver<(PeerId, Signed)>,
+    pub links_in: mpsc::Sender<ToNode>,
+    pub links: mpsc::Receiver<ToNode>,
     pub stop: CancellationToken,
 }
 
@@ -60,7 +61,7 @@ impl Node {
                     Some(Ask::Leave) | None => break,
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
-                Some((to, signal)) = self.signals.recv() => self.send(to, signal),
+                Some(message) = self.links.recv() => self.link_says(message).await,
             }
         }
         let links: Vec<Link> = self.tables.links.iter().map(|entry| entry.value().clone()).collect();
@@ -72,8 +73,29 @@ impl Node {
     }
 
     async fn connect(&self, peer: PeerId, kind: ConnectionKind) {
-        if let Some(link) = self.link(peer) {
-            let _ = link.commands.send(Command::Want(kind)).await;
+        self.command(peer, || Command::Want(kind)).await;
+    }
+
+    /// Tells the link to a peer of the roster something. A link that just ended is made anew.
+    async fn command(&self, peer: PeerId, command: impl Fn() -> Command) {
+        for _ in 0..2 {
+            let Some(link) = self.link(peer) else { return };
+            if link.commands.send(command()).await.is_ok() {
+                return;
+            }
+            self.tables.links.remove(&peer);
+        }
+    }
+
+    async fn link_says(&self, message: ToNode) {
+        match message {
+            ToNode::Carry { to, signal, server } => self.carry(to, signal, server).await,
+            ToNode::Forward { from, to, signal } => self.pass_on((from, to), signal).await,
+            ToNode::Forwarded { from, signal } => self.signal((from, None), &signal).await,
+            ToNode::Down(peer) => self.consider(peer).await,
+            ToNode::Ended(peer) => {
+                self.tables.links.remove_if(&peer, |_, link| link.commands.is_closed());
+            }
         }
     }
 
@@ -86,22 +108,84 @@ impl Node {
         let around = Surroundings {
             context: Arc::clone(&self.context),
             events: self.events.clone(),
-            signals: self.signals_in.clone(),
+            node: self.links_in.clone(),
         };
         let link = LinkTask::start(around, identity);
         self.tables.links.insert(peer, link.clone());
         Some(link)
     }
 
-    /// Sends a signal through any server that both sides share.
-    fn send(&self, to: PeerId, signal: Signed) {
-        let shared = self.servers.iter().find(|server| server.up && server.lists.contains(&to));
-        match shared {
-            Some(server) => {
-                // a full queue loses the signal; the attempt's deadline brings the next one
-                let _ = server.out.try_send((to, signal));
+    /// Has a signal carried: by the server that is asked for, by any that both sides share, or by peers that we are linked to.
+    async fn carry(&self, to: PeerId, signal: Signed, server: Option<usize>) {
+        let reaches = |server: &&Server| server.up && server.lists.contains(&to);
+        let shared = match server {
+            Some(index) => self.servers.get(index).filter(reaches),
+            None => self.servers.iter().find(reaches),
+        };
+        match (shared, server) {
+            // a full queue loses the signal; the attempt's deadline brings the next one
+            (Some(shared), _) => drop(shared.out.try_send((to, signal))),
+            (None, Some(_)) => tracing::debug!(?to, "the signaling server of a relay is away"),
+            (None, None) => self.have_forwarded(to, &signal).await,
+        }
+    }
+
+    /// Asks peers whose links are up to pass the signal on, the orchestrator first: everybody is linked to it.
+    async fn have_forwarded(&self, to: PeerId, signal: &Signed) {
+        let mut near: Vec<(bool, Link)> = Vec::new();
+        for entry in &self.tables.links {
+            let info = entry.value().info.lock().unwrap_or_else(PoisonError::into_inner);
+            if *entry.key() != to && info.state == "up" {
+                near.push((info.role != Role::Orchestrator, entry.value().clone()));
             }
-            None => tracing::debug!(?to, "no signaling server reaches the peer now"),
+        }
+        near.sort_by_key(|(other, _)| *other);
+        for (_, link) in near.into_iter().take(limits::FORWARDERS) {
+            let _ = link.commands.send(Command::Forward { to, signal: signal.clone() }).await;
+        }
+    }
+
+    /// A peer cannot reach another: we can, or not. A link that is made for it would come too late.
+    async fn pass_on(&self, (from, to): (PeerId, PeerId), signal: Signed) {
+        let link = self.tables.links.get(&to).map(|link| link.value().clone());
+        if let Some(link) = link {
+            let _ = link.commands.send(Command::Forwarded { from, signal }).await;
+        }
+    }
+
+    /// A link that is not up and whose peer will not come back is given up.
+    async fn consider(&self, peer: PeerId) {
+        let listed = self.servers.iter().any(|server| server.lists.contains(&peer));
+        let Some(link) = self.tables.links.get(&peer).map(|link| link.value().clone()) else { return };
+        let (state, name) = {
+            let info = link.info.lock().unwrap_or_else(PoisonError::into_inner);
+            (info.state, info.name.clone())
+        };
+        if listed || state == "up" {
+            return;
+        }
+        let replaced = self.tables.roster.iter().any(|other| *other.key() != peer && other.name.as_str() == name);
+        let told = self.servers.iter().any(|server| server.up);
+        let why = match (replaced, told, state) {
+            (true, _, _) => "a new instance took its place",
+            (false, true, "lost" | "idle" | "connecting") => "the peer left",
+            (false, _, _) => return,
+        };
+        let _ = link.commands.send(Command::Forget(why)).await;
+    }
+
+    /// Links to former instances of that name are not waited for.
+    async fn consider_namesakes(&self, of: &Identity) {
+        let namesakes: Vec<PeerId> = self
+            .tables
+            .links
+            .iter()
+            .filter(|link| *link.key() != of.peer)
+            .filter(|link| link.info.lock().unwrap_or_else(PoisonError::into_inner).name == of.name.as_str())
+            .map(|link| *link.key())
+            .collect();
+        for peer in namesakes {
+            self.consider(peer).await;
         }
     }
 
@@ -141,7 +225,7 @@ impl Node {
                 self.servers[index].lists.remove(&peer);
                 self.gone(peer).await;
             }
-            ToPeer::Signal { from, signal } => self.signal(from, &signal).await,
+            ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {
                 tracing::warn!("a signaling server sent something out of order");
@@ -165,7 +249,8 @@ impl Node {
             Ok(identity) => {
                 self.servers[index].lists.insert(identity.peer);
                 if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
-                    self.tell(MeshEvent::PeerJoined(identity)).await;
+                    self.tell(MeshEvent::PeerJoined(identity.clone())).await;
+                    self.consider_namesakes(&identity).await;
                 }
             }
             Err(error) => tracing::warn!(%error, "signaling listed a peer whose chain does not hold"),
@@ -185,10 +270,12 @@ impl Node {
         if let Some((_, identity)) = self.tables.roster.remove(&peer) {
             self.tell(MeshEvent::PeerLeft(identity)).await;
         }
+        self.consider(peer).await;
     }
 
-    async fn signal(&self, from: PeerId, signed: &Signed) {
-        if !self.tables.roster.contains_key(&from) {
+    /// A signal came, from a signaling server or passed on by a peer.
+    async fn signal(&self, (from, server): (PeerId, Option<usize>), signed: &Signed) {
+        if !self.tables.roster.contains_key(&from) && !self.tables.links.contains_key(&from) {
             tracing::debug!(?from, "a signal came from a peer that is not in the roster");
             return;
         }
@@ -197,9 +284,7 @@ impl Node {
             Ok(_) => return tracing::warn!(?from, "a signal is for another mesh"),
             Err(error) => return tracing::warn!(?from, %error, "a signal was refused"),
         };
-        if let Some(link) = self.link(from) {
-            let _ = link.commands.send(Command::Signal(Box::new(signal))).await;
-        }
+        self.command(from, || Command::Signal(Box::new(signal.clone()), server)).await;
     }
 
     async fn tell(&self, event: MeshEvent) {

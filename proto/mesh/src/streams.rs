@@ -9,4 +9,4 @@ mod mux;
 mod state;
 
 pub use byte_stream::ByteStream;
-pub(crate) use mux::{Incoming, Mux};
+pub(crate) use mux::{Incoming, Mux, Way};

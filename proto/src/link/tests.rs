@@ -9,6 +9,10 @@ struct Pair {
     now: Instant,
     /// Whether signals and frames pass.
     wire: bool,
+    /// Whether packets pass between the two without the relay.
+    direct: bool,
+    /// The relayed ones among the generations.
+    relayed: std::collections::BTreeSet<Generation>,
     beats: usize,
 }
 
@@ -16,7 +20,7 @@ impl Pair {
     fn new() -> Self {
         let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
         let machines = [Machine::new(&low, &high, Seed::new(1)), Machine::new(&high, &low, Seed::new(2))];
-        Self { machines, now: Instant::now(), wire: true, beats: 0 }
+        Self { machines, now: Instant::now(), wire: true, direct: true, relayed: Default::default(), beats: 0 }
     }
 
     fn want(&mut self, side: usize) {
@@ -37,16 +41,24 @@ impl Pair {
     fn carry(&mut self, side: usize) -> bool {
         let Some(output) = self.machines[side].poll_output() else { return false };
         let inputs = match output {
-            Output::MakeOffer { generation } => vec![(1 - side, Input::Offer { generation, sdp: "offer".to_owned() })],
+            Output::MakeOffer { generation, route } => {
+                if route == Route::Relayed {
+                    self.relayed.insert(generation);
+                }
+                vec![(1 - side, Input::Offer { generation, route, sdp: "offer".to_owned() })]
+            }
             Output::MakeAnswer { generation, .. } => {
                 let answer = Input::Answer { generation, offer: Digest::of(b"offer"), sdp: "answer".to_owned() };
                 vec![(1 - side, answer)]
             }
-            Output::TakeAnswer { generation, .. } => (0..2).map(|side| (side, Input::Open { generation })).collect(),
+            Output::TakeAnswer { generation, .. } if self.passes(generation) => {
+                (0..2).map(|side| (side, Input::Open { generation })).collect()
+            }
+            Output::TakeAnswer { .. } => Vec::new(),
             Output::AskOffer { generation } => vec![(1 - side, Input::PleaseOffer { generation })],
             Output::Beat { generation } => {
                 self.beats += 1;
-                vec![(1 - side, Input::Heard { generation })]
+                if self.passes(generation) { vec![(1 - side, Input::Heard { generation })] } else { Vec::new() }
             }
             Output::Close { generation, reason } => vec![(1 - side, Input::Broken { generation, reason })],
             Output::Changed(_) => Vec::new(),
@@ -57,6 +69,10 @@ impl Pair {
             }
         }
         true
+    }
+
+    fn passes(&self, generation: Generation) -> bool {
+        self.direct || self.relayed.contains(&generation)
     }
 
     fn pass(&mut self, time: Duration) {
@@ -168,8 +184,10 @@ fn stale_signals_are_dropped_by_number() {
     let mut pair = Pair::new();
     pair.want(0);
     let now = pair.now;
-    pair.machines[1].handle(Input::Offer { generation: Generation(1), sdp: "old".to_owned() }, now);
-    pair.machines[0].handle(Input::Offer { generation: Generation(9), sdp: "not yours to offer".to_owned() }, now);
+    let offer = Input::Offer { generation: Generation(9), route: Route::Direct, sdp: "not yours to offer".to_owned() };
+    pair.machines[1]
+        .handle(Input::Offer { generation: Generation(1), route: Route::Direct, sdp: "old".to_owned() }, now);
+    pair.machines[0].handle(offer, now);
     pair.machines[0].handle(Input::PleaseOffer { generation: Generation(0) }, now);
     pair.settle();
     assert_eq!(pair.up(), [Some(1), Some(1)]);
@@ -184,4 +202,44 @@ fn a_dropped_link_closes_everything_and_asks_for_nothing() {
     let outputs: Vec<_> = std::iter::from_fn(|| pair.machines[0].poll_output()).collect();
     assert!(matches!(outputs[..], [Output::Close { .. }, Output::Changed(State::Idle)]), "{outputs:?}");
     assert_eq!(pair.machines[0].poll_timeout(), None);
+}
+
+#[test]
+fn where_nothing_passes_directly_the_second_attempt_is_relayed() {
+    let mut pair = Pair::new();
+    pair.direct = false;
+    pair.want(1);
+    pair.pass(limits::HANDSHAKE_DEADLINE + limits::RETRY_LONGEST);
+    assert!(matches!(pair.up(), [Some(left), Some(right)] if left == right));
+    assert!(pair.machines.iter().all(|machine| matches!(machine.state(), State::Up { generation }
+        if pair.relayed.contains(generation))));
+}
+
+#[test]
+fn a_relayed_link_stays_up_and_becomes_direct_once_it_can() {
+    let mut pair = Pair::new();
+    pair.direct = false;
+    pair.want(0);
+    pair.pass(limits::UPGRADE_EVERY * 5 / 2);
+    let [Some(relayed), Some(_)] = pair.up() else { panic!("relayed: {:?}", pair.up()) };
+    assert!(pair.relayed.contains(&Generation(relayed)), "in vain it tried the direct way and stayed up");
+    pair.direct = true;
+    pair.pass(limits::UPGRADE_EVERY * 3 / 2);
+    let [Some(direct), Some(_)] = pair.up() else { panic!("direct: {:?}", pair.up()) };
+    assert!(direct > relayed && !pair.relayed.contains(&Generation(direct)));
+    pair.pass(limits::UPGRADE_EVERY * 2);
+    assert_eq!(pair.up(), [Some(direct), Some(direct)], "a direct link is left alone");
+}
+
+#[test]
+fn a_relayed_link_that_breaks_is_relayed_again_first() {
+    let mut pair = Pair::new();
+    pair.direct = false;
+    pair.want(0);
+    pair.pass(Duration::from_secs(10));
+    let [Some(first), Some(_)] = pair.up() else { panic!("relayed: {:?}", pair.up()) };
+    pair.machines[0].handle(Input::Broken { generation: Generation(first), reason: "closed".to_owned() }, pair.now);
+    pair.settle();
+    assert_eq!(pair.up(), [Some(first + 1), Some(first + 1)]);
+    assert!(pair.relayed.contains(&Generation(first + 1)));
 }

@@ -3,7 +3,7 @@
 //! `docs/simulation.md` says what is varied and what must hold. A seed that failed once stays here under the name of what
 //! it found.
 
-use meshproof_proto::{flow, id, limits, link, seed};
+use meshproof_proto::{flow, id, limits, link, seed, signal};
 
 mod planted;
 mod seeds;
@@ -44,6 +44,11 @@ fn seed_16_an_ask_above_every_number_is_refused() {
 #[test]
 fn seed_11070_a_lost_link_is_not_suspect_again_when_its_silent_connection_breaks() {
     holds(11_070);
+}
+
+#[test]
+fn seed_5890_a_trial_that_was_overdue_when_an_attempt_ended_begins_at_once() {
+    holds(5_890);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn main_source() -> String {
     let here = proto().join("tests/simulation");
     let (seeds, sim) = (here.join("seeds.rs"), here.join("sim/mod.rs"));
     format!(
-        "pub use meshproof_proto::{{backoff, id, limits, seed}};
+        "pub use meshproof_proto::{{backoff, id, limits, seed, signal}};
 pub mod link;
 pub mod flow;
 #[path = {seeds:?}] mod seeds;

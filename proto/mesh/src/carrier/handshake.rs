@@ -5,7 +5,7 @@ use meshproof_proto::frame::{BulkFrame, ControlFrame, MAIN_CHANNEL};
 use meshproof_proto::hello::{Hello, Party, Transcript};
 use meshproof_proto::identity::TrustError;
 use meshproof_proto::signal::ConnectionKind;
-use meshproof_proto::version::{Incompatible, PROTOCOL};
+use meshproof_proto::version::{Incompatible, Version};
 use thiserror::Error;
 
 use super::{Outgoing, Purpose};
@@ -31,14 +31,15 @@ pub(super) enum HelloError {
     Incompatible(#[from] Incompatible),
 }
 
-/// Runs the hello to its end.
-pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Result<(), HelloError> {
+/// Runs the hello to its end; gives what the peer speaks.
+pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Result<Version, HelloError> {
     opened(connection).await?;
     let context = &purpose.context;
     let nonce = context.random();
-    send(connection, purpose, Word::Hello(Hello { protocol: PROTOCOL, chain: context.chain.clone(), nonce })).await?;
+    let protocol = context.protocol;
+    send(connection, purpose, Word::Hello(Hello { protocol, chain: context.chain.clone(), nonce })).await?;
     let Word::Hello(hello) = receive(connection, purpose).await? else { return Err(HelloError::Unexpected) };
-    PROTOCOL.check(hello.protocol)?;
+    protocol.check(hello.protocol)?;
     let identity = hello.chain.verify(&context.root, &context.mesh, now_unix())?;
     if identity.peer != purpose.peer.peer {
         return Err(HelloError::OtherPeer);
@@ -52,7 +53,8 @@ pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Res
     };
     send(connection, purpose, Word::Proof(ours.prove(&context.key))).await?;
     let Word::Proof(proof) = receive(connection, purpose).await? else { return Err(HelloError::Unexpected) };
-    Ok(ours.mirrored().verify(&proof)?)
+    ours.mirrored().verify(&proof)?;
+    Ok(hello.protocol)
 }
 
 /// The words of the hello, the same on both kinds of connection.

@@ -96,6 +96,8 @@ impl Reader<'_> {
             }
             ControlFrame::BeatAnswer(number) => self.tell(Told::Answered { number }).await,
             ControlFrame::Signal(signal) => self.tell(Told::Signal(signal)).await,
+            ControlFrame::Forward { to, signal } => self.tell(Told::Forward { to, signal }).await,
+            ControlFrame::Forwarded { from, signal } => self.tell(Told::Forwarded { from, signal }).await,
             ControlFrame::Bye => {
                 self.tell(Told::Bye).await?;
                 Err(ReadError::Left)

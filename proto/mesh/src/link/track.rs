@@ -1,14 +1,61 @@
-//! One kind of connection of a link: its machine, its carriers, its attempt.
+//! The connections of a link, each with its machine, its carriers, its attempt.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::{Digest, Generation, PeerId};
-use meshproof_proto::link::Machine;
-use meshproof_proto::seed::Seed;
+use meshproof_proto::limits;
+use meshproof_proto::link::{Machine, Output};
+use meshproof_proto::signal::ConnectionKind;
 
 use crate::carrier::Carrier;
+use crate::context::Context;
 use crate::rtc::Connection;
+
+/// All of a link's connections. Bulk ones come when they are first spoken of.
+pub(super) struct Tracks {
+    context: Arc<Context>,
+    peer: PeerId,
+    pub control: Track,
+    bulk: Vec<Track>,
+}
+
+impl Tracks {
+    pub(super) fn new(context: &Arc<Context>, peer: PeerId) -> Self {
+        let control = Track::new(context, &peer);
+        Self { context: Arc::clone(context), peer, control, bulk: Vec::new() }
+    }
+
+    /// The track of that connection; `None` for a number that no link has.
+    pub(super) fn get(&mut self, kind: ConnectionKind) -> Option<&mut Track> {
+        match kind {
+            ConnectionKind::Control => Some(&mut self.control),
+            ConnectionKind::Bulk(stripe) if stripe < limits::STRIPES => {
+                while self.bulk.len() <= usize::from(stripe) {
+                    self.bulk.push(Track::new(&self.context, &self.peer));
+                }
+                self.bulk.get_mut(usize::from(stripe))
+            }
+            ConnectionKind::Bulk(_) => None,
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionKind, &Track)> {
+        let bulk = (0..).map(ConnectionKind::Bulk).zip(&self.bulk);
+        std::iter::once((ConnectionKind::Control, &self.control)).chain(bulk)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionKind, &mut Track)> {
+        let bulk = (0..).map(ConnectionKind::Bulk).zip(&mut self.bulk);
+        std::iter::once((ConnectionKind::Control, &mut self.control)).chain(bulk)
+    }
+
+    /// What one of the machines wants done.
+    pub(super) fn poll_output(&mut self) -> Option<(ConnectionKind, Output)> {
+        self.iter_mut().find_map(|(kind, track)| Some((kind, track.machine.poll_output()?)))
+    }
+}
 
 /// One kind of connection.
 #[derive(Debug)]
@@ -17,6 +64,8 @@ pub(super) struct Track {
     /// Our offer that waits for its answer.
     pub offered: Option<Offered>,
     pub carriers: BTreeMap<Generation, Carrier>,
+    /// The signaling server that carried the last relayed offer, which the relay is at.
+    pub relay: Option<usize>,
     beat: Beats,
 }
 
@@ -34,8 +83,14 @@ struct Beats {
 }
 
 impl Track {
-    pub(super) fn new(me: &PeerId, peer: &PeerId, seed: Seed) -> Self {
-        Self { machine: Machine::new(me, peer, seed), offered: None, carriers: BTreeMap::new(), beat: Beats::default() }
+    fn new(context: &Context, peer: &PeerId) -> Self {
+        Self {
+            machine: Machine::new(&context.me, peer, context.seed()),
+            offered: None,
+            carriers: BTreeMap::new(),
+            relay: None,
+            beat: Beats::default(),
+        }
     }
 
     /// The number of the next beat, whose answer tells the round trip.

@@ -51,7 +51,7 @@ impl AsyncRead for ByteStream {
             if let Some(reason) = &stream.reset {
                 return Poll::Ready(Err(reset_error(reason)));
             }
-            if stream.ended {
+            if stream.receiving.is_complete() {
                 return Poll::Ready(Ok(()));
             }
             stream.reader = Some(cx.waker().clone());
@@ -93,7 +93,7 @@ impl Drop for ByteStream {
     fn drop(&mut self) {
         let broken = self.mux.with(self.id, |stream| {
             stream.unread.clear();
-            !(stream.ended && stream.sending.is_finished())
+            !(stream.receiving.is_complete() && stream.sending.is_finished())
         });
         if broken == Some(true) {
             self.mux.reset(self.id, "the peer dropped the stream");

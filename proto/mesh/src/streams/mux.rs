@@ -1,4 +1,8 @@
-//! All streams of a link, taking turns on its bulk connection.
+//! All streams of a link, taking turns on its bulk connections.
+//!
+//! Each bulk connection that is up is a *way*; the first of them is the *main* way. It carries everything: openings, small
+//! pieces, ends and resets, whose order matters. The others (stripes, on a long path) carry large pieces of streams that the
+//! peer knows, and acknowledgements, for which any order will do. What a lost way had taken goes again on the others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,25 +10,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::flow::{FlowError, Piece};
 use meshproof_proto::frame::BulkFrame;
-use meshproof_proto::id::{PeerId, StreamId};
+use meshproof_proto::id::{Generation, PeerId, StreamId};
 use meshproof_proto::limits;
 use tokio::sync::Notify;
 
 use super::byte_stream::ByteStream;
 use super::state::StreamState;
 
+/// How far down the line a stripe looks for something large.
+const LOOKED_AT: usize = 64;
+
 /// The streams of one link.
 #[derive(Debug)]
 pub(crate) struct Mux {
     table: Mutex<Table>,
-    work: Notify,
     sent: AtomicU64,
     received: AtomicU64,
+}
+
+/// One generation of one bulk connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Way {
+    pub stripe: u8,
+    pub generation: Generation,
 }
 
 #[derive(Debug)]
 struct Table {
     streams: BTreeMap<StreamId, StreamState>,
+    /// The generation that is up, by stripe.
+    ways: BTreeMap<u8, Generation>,
+    wakers: BTreeMap<Way, Arc<Notify>>,
     /// Streams with something to send, in turn.
     turn: VecDeque<StreamId>,
     /// Resets that the peer must hear of.
@@ -48,18 +64,15 @@ impl Mux {
         let next = StreamId(if me < peer { 0 } else { 1 });
         let table = Table {
             streams: BTreeMap::new(),
+            ways: BTreeMap::new(),
+            wakers: BTreeMap::new(),
             turn: VecDeque::new(),
             resets: VecDeque::new(),
             resets_sent: VecDeque::new(),
             next,
             peer_highest: None,
         };
-        Arc::new(Self {
-            table: Mutex::new(table),
-            work: Notify::new(),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-        })
+        Arc::new(Self { table: Mutex::new(table), sent: AtomicU64::new(0), received: AtomicU64::new(0) })
     }
 
     /// Opens a stream; `None` when the link has as many as it may.
@@ -72,8 +85,8 @@ impl Mux {
         table.next = StreamId(id.0 + 2);
         table.streams.insert(id, StreamState::new(Some(header)));
         table.queue(id);
+        table.wake();
         drop(table);
-        self.work.notify_one();
         Some(ByteStream::new(Arc::clone(self), id))
     }
 
@@ -88,49 +101,68 @@ impl Mux {
         (table.streams.len(), table.streams.values().map(|stream| stream.sending.unacked()).sum())
     }
 
-    /// The next frame for the connection.
-    pub(crate) async fn next_frame(&self) -> BulkFrame {
+    /// The next frame for that way. Pending while the way is not up, and for ever once it was replaced.
+    pub(crate) async fn next_frame(&self, way: Way) -> BulkFrame {
+        let woken = self.lock().waker(way);
         loop {
-            if let Some(frame) = self.try_frame() {
+            if let Some(frame) = self.try_frame(way) {
                 return frame;
             }
-            self.work.notified().await;
+            woken.notified().await;
         }
     }
 
-    fn try_frame(&self) -> Option<BulkFrame> {
+    fn try_frame(&self, way: Way) -> Option<BulkFrame> {
         let mut table = self.lock();
-        if let Some((stream, reason)) = table.resets.pop_front() {
-            table.remember_reset(stream, &reason);
-            return Some(BulkFrame::Reset { stream, reason });
-        }
-        while let Some(id) = table.turn.pop_front() {
-            if let Some(frame) = table.frame_of(id) {
-                if let BulkFrame::Data { bytes, .. } = &frame {
-                    self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                }
-                return Some(frame);
-            }
-        }
-        None
-    }
-
-    /// A new connection carries the streams: what is unacknowledged goes again.
-    pub(crate) fn rewind(&self) {
-        let mut table = self.lock();
-        let again = std::mem::take(&mut table.resets_sent);
-        table.resets.extend(again);
-        let ids: Vec<StreamId> = table.streams.keys().copied().collect();
-        for id in ids {
-            if let Some(stream) = table.streams.get_mut(&id) {
-                stream.sending.rewind();
-                stream.header_due = stream.header.is_some();
-                stream.ack_due = true;
-            }
-            table.queue(id);
-        }
+        let frame = if !table.is_up(way) {
+            None
+        } else if table.is_main(way) {
+            table.next_of_all()
+        } else {
+            table.next_large()
+        };
         drop(table);
-        self.work.notify_one();
+        if let Some(BulkFrame::Data { bytes, .. }) = &frame {
+            self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    /// A connection is up and carries the streams from now on. One that it replaces may have lost what it took.
+    pub(crate) fn attach(&self, way: Way) {
+        let mut table = self.lock();
+        let before = table.ways.insert(way.stripe, way.generation);
+        table.wakers.retain(|waiting, _| waiting.stripe != way.stripe || waiting.generation >= way.generation);
+        // one that comes beside others took nothing from anybody
+        let first = table.ways.len() == 1;
+        if before.map_or(first, |before| before != way.generation) {
+            table.rewind();
+        }
+        table.wake();
+    }
+
+    /// A connection is lost: what it took goes again, on what else there is or comes.
+    pub(crate) fn detach(&self, way: Way) {
+        let mut table = self.lock();
+        if table.is_up(way) {
+            table.ways.remove(&way.stripe);
+            table.rewind();
+            table.wake();
+        }
+    }
+
+    /// A stripe is silent. It is done without when there are others.
+    pub(crate) fn suspect(&self, stripe: u8) {
+        let mut table = self.lock();
+        if table.ways.len() > 1 && table.ways.remove(&stripe).is_some() {
+            table.rewind();
+            table.wake();
+        }
+    }
+
+    /// How many connections carry the streams now.
+    pub(crate) fn ways(&self) -> usize {
+        self.lock().ways.len()
     }
 
     /// Acknowledges what the peer may not know yet, so that it need not keep it. Called with each heartbeat.
@@ -144,8 +176,7 @@ impl Mux {
             }
             table.queue(id);
         }
-        drop(table);
-        self.work.notify_one();
+        table.wake();
     }
 
     /// The link is lost: every stream ends.
@@ -187,8 +218,7 @@ impl Mux {
             table.reset(id, &error.to_string());
         }
         table.tidy(id);
-        drop(table);
-        self.work.notify_one();
+        table.wake();
         None
     }
 
@@ -198,15 +228,15 @@ impl Mux {
         let result = act(table.streams.get_mut(&id)?);
         table.queue(id);
         table.tidy(id);
-        drop(table);
-        self.work.notify_one();
+        table.wake();
         Some(result)
     }
 
     /// The holder breaks the stream off; the peer hears the reason.
     pub(super) fn reset(&self, id: StreamId, reason: &str) {
-        self.lock().reset(id, reason);
-        self.work.notify_one();
+        let mut table = self.lock();
+        table.reset(id, reason);
+        table.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -215,6 +245,60 @@ impl Mux {
 }
 
 impl Table {
+    /// What wakes that way, whether it is up already or not yet.
+    fn waker(&mut self, way: Way) -> Arc<Notify> {
+        Arc::clone(self.wakers.entry(way).or_default())
+    }
+
+    fn is_up(&self, way: Way) -> bool {
+        self.ways.get(&way.stripe) == Some(&way.generation)
+    }
+
+    fn is_main(&self, way: Way) -> bool {
+        self.ways.first_key_value().is_some_and(|(stripe, _)| *stripe == way.stripe)
+    }
+
+    fn wake(&self) {
+        for (stripe, generation) in &self.ways {
+            if let Some(waker) = self.wakers.get(&Way { stripe: *stripe, generation: *generation }) {
+                waker.notify_one();
+            }
+        }
+    }
+
+    fn next_of_all(&mut self) -> Option<BulkFrame> {
+        if let Some((stream, reason)) = self.resets.pop_front() {
+            self.remember_reset(stream, &reason);
+            return Some(BulkFrame::Reset { stream, reason });
+        }
+        while let Some(id) = self.turn.pop_front() {
+            if let Some(frame) = self.frame_of(id) {
+                return Some(frame);
+            }
+        }
+        None
+    }
+
+    /// What a way beside the main one may carry. Streams keep their place in line.
+    fn next_large(&mut self) -> Option<BulkFrame> {
+        let ids = self.turn.iter().take(LOOKED_AT);
+        ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| large_of(stream, id)))
+    }
+
+    /// Everything unacknowledged goes again, the oldest stream first: openings must come in the order of their numbers.
+    fn rewind(&mut self) {
+        let again = std::mem::take(&mut self.resets_sent);
+        self.resets.extend(again);
+        self.turn.clear();
+        for (id, stream) in &mut self.streams {
+            stream.sending.rewind();
+            stream.header_due = stream.header.is_some();
+            stream.ack_due = true;
+            stream.queued = true;
+            self.turn.push_back(*id);
+        }
+    }
+
     fn queue(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id)
             && !stream.queued
@@ -282,7 +366,6 @@ impl Table {
             }
             BulkFrame::Fin { offset, .. } => {
                 stream.receiving.fin(offset)?;
-                stream.ended = true;
                 stream.wake_reader();
             }
             BulkFrame::Ack { received, limit, .. } => {
@@ -326,15 +409,34 @@ fn next_of(stream: &mut StreamState, id: StreamId) -> Option<BulkFrame> {
         stream.header_due = false;
         return stream.header.clone().map(|header| BulkFrame::Open { stream: id, header });
     }
-    let due = if stream.ack_due { Some(stream.receiving.ack()) } else { stream.receiving.poll_ack() };
-    if let Some((received, limit)) = due {
-        stream.ack_due = false;
-        return Some(BulkFrame::Ack { stream: id, received, limit });
+    if let Some(ack) = ack_of(stream, id) {
+        return Some(ack);
     }
     Some(match stream.sending.poll()? {
         Piece::Data { offset, bytes } => BulkFrame::Data { stream: id, offset, bytes },
         Piece::Fin { offset } => BulkFrame::Fin { stream: id, offset },
     })
+}
+
+/// The same for a way beside the main one: the peer must know the stream, and what is small waits for the main way.
+fn large_of(stream: &mut StreamState, id: StreamId) -> Option<BulkFrame> {
+    if stream.reset.is_some() || stream.header.is_some() {
+        return None;
+    }
+    if let Some(ack) = ack_of(stream, id) {
+        return Some(ack);
+    }
+    match stream.sending.poll_large(limits::STRIPE_CHUNK_BYTES)? {
+        Piece::Data { offset, bytes } => Some(BulkFrame::Data { stream: id, offset, bytes }),
+        Piece::Fin { .. } => None,
+    }
+}
+
+fn ack_of(stream: &mut StreamState, id: StreamId) -> Option<BulkFrame> {
+    let due = if stream.ack_due { Some(stream.receiving.ack()) } else { stream.receiving.poll_ack() };
+    let (received, limit) = due?;
+    stream.ack_due = false;
+    Some(BulkFrame::Ack { stream: id, received, limit })
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ pub(super) struct StreamState {
     pub receiving: Receiving,
     /// Received and not yet read.
     pub unread: VecDeque<u8>,
-    pub ended: bool,
     pub reset: Option<String>,
     /// Present on the side that opened the stream until the peer acknowledged anything; sent again on each new connection.
     pub header: Option<Vec<u8>>,
@@ -32,7 +31,6 @@ impl StreamState {
             sending: Sending::new(limits::STREAM_WINDOW_BYTES),
             receiving: Receiving::new(limits::STREAM_WINDOW_BYTES),
             unread: VecDeque::new(),
-            ended: false,
             reset: None,
             header_due: header.is_some(),
             header,
@@ -67,6 +65,6 @@ impl StreamState {
     pub(super) fn is_over(&self) -> bool {
         let sent = self.sending.is_done();
         let acked = !self.receiving.has_news() && !self.ack_due;
-        self.abandoned && (self.reset.is_some() || (sent && self.ended && acked))
+        self.abandoned && (self.reset.is_some() || (sent && self.receiving.is_complete() && acked))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::id::Generation;
+use crate::signal::Route;
 
 use super::weather::Fault;
 use super::wire::{Frame, Signal};
@@ -23,14 +24,22 @@ pub enum Told {
     Bye,
 }
 
+/// A description that is being made.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    pub generation: Generation,
+    pub route: Route,
+    /// The connection that was offered, when this is the answer.
+    pub offer: Option<usize>,
+}
+
 /// What happens in a world.
 #[derive(Debug)]
 pub enum Event {
     Timer(At),
     Made {
         at: At,
-        generation: Generation,
-        offer: Option<usize>,
+        description: Description,
     },
     Signal(Signal),
     Handshake {

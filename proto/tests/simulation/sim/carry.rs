@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::signal::Route;
+
 use super::BULK;
 use super::agenda::{At, Event, Told};
 use super::check::Check;
@@ -136,7 +138,8 @@ impl World {
         for connection in 0..self.connections.len() {
             for end in [0, 1] {
                 let half = &self.halves[self.connections[connection].ends[end].half];
-                if half.node != from || half.other != to {
+                let direct = self.connections[connection].route == Route::Direct;
+                if half.node != from || half.other != to || !direct {
                     continue;
                 }
                 let again = self.now + self.luck.ms(0, 1_000);
@@ -151,8 +154,11 @@ impl World {
         }
     }
 
-    /// Whether packets from that end do not pass.
+    /// Whether packets from that end do not pass. The relay knows nothing of cuts.
     pub(super) fn is_cut(&self, connection: usize, from: usize) -> bool {
+        if self.connections[connection].route == Route::Relayed {
+            return false;
+        }
         let half = &self.halves[self.connections[connection].ends[from].half];
         self.cuts.get(&(half.node, half.other)).is_some_and(|(_, until)| *until > self.now)
     }

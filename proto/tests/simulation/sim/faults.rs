@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::id::Generation;
 use crate::link::Input;
+use crate::signal::Route;
 
 use super::agenda::{At, Event};
 use super::check::Check;
@@ -24,6 +25,7 @@ impl World {
             Fault::SignalingAway { time } => {
                 self.signaling_back_at = self.signaling_back_at.max(self.until(time));
                 self.at(self.signaling_back_at, Event::SignalingBack);
+                self.ends_relayed();
             }
             Fault::Silence { from, to, kind } => self.silences(from, to, kind),
             Fault::Break { at, other, kind } => {
@@ -75,6 +77,18 @@ impl World {
         let half = self.half_of(node, other)?;
         let carrier = *self.halves[half].tracks[kind].carriers.values().next_back()?;
         Some((carrier, self.end_of(carrier, half)))
+    }
+
+    /// With the signaling server go the connections that it carried, and both ends hear of it.
+    fn ends_relayed(&mut self) {
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].route == Route::Relayed {
+                for end in [0, 1] {
+                    let wait = self.luck.ms(0, 200);
+                    self.after(wait, Event::Fails { connection, end });
+                }
+            }
+        }
     }
 
     fn silences(&mut self, from: usize, to: usize, kind: usize) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits;
 use crate::link::State;
+use crate::signal::Route;
 
 use super::agenda::Event;
 use super::check::{Broken, Check, hold};
@@ -19,6 +20,8 @@ const HEALED_WITHIN: Duration = Duration::from_secs(12);
 const COMPLETE_WITHIN: Duration = Duration::from_secs(40);
 /// Frames that were on their way when a path ended: latency, a retransmission, the link's queue.
 const ON_THE_WAY: Duration = Duration::from_secs(2);
+/// A relayed link tries the direct way once in a while. One trial may lose its answer, in band, when control is replaced.
+const DIRECT_WITHIN: Duration = Duration::from_secs(20 + 20 + 6);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Judge {
     /// Since when every link is up and nothing is under way, and how many connections were made until then.
     resting_since: Option<(Instant, usize)>,
     healed_after: Option<Duration>,
+    /// A link was relayed after the last fault.
+    was_relayed: bool,
     /// Since when the two sides of a link use different connections.
     apart_since: BTreeMap<(usize, usize, usize), Instant>,
     awake_since: Vec<Instant>,
@@ -56,6 +61,7 @@ impl Judge {
             watch,
             resting_since: None,
             healed_after: None,
+            was_relayed: false,
             apart_since: BTreeMap::new(),
             awake_since: Vec::new(),
             made: None,
@@ -138,7 +144,8 @@ impl World {
         let ends = &self.connections[carrier].ends;
         let muted = ends.iter().filter_map(|end| end.mute_since);
         let closed = ends.iter().filter_map(|end| end.closed_at);
-        let cut = ends.iter().filter_map(|end| {
+        let direct = self.connections[carrier].route == Route::Direct;
+        let cut = ends.iter().filter(|_| direct).filter_map(|end| {
             let half = &self.halves[end.half];
             self.cuts.get(&(half.node, half.other)).filter(|(_, until)| *until > self.now).map(|(since, _)| *since)
         });
@@ -179,9 +186,15 @@ impl World {
     fn heals_in_time(&mut self, up: Up) -> Check {
         let (now, moved_at) = (self.now, self.judge.moved_at);
         let late = now > moved_at + HEALED_WITHIN;
-        hold!(up == Up::All || !late, "what is wanted comes up", "{:?} after the last fault", now - moved_at);
+        // a link that became direct is apart for a moment
+        let was_up = self.judge.was_relayed && self.judge.healed_after.is_some();
+        hold!(up == Up::All || !late || was_up, "what is wanted comes up", "{:?} after the last fault", now - moved_at);
         let made = self.connections.len();
-        if late {
+        let relayed = self.is_relayed();
+        let quiet = moved_at + HEALED_WITHIN + if self.judge.was_relayed { DIRECT_WITHIN } else { Duration::ZERO };
+        self.judge.was_relayed |= relayed;
+        if now > quiet {
+            hold!(!relayed, "a relayed link becomes direct", "{:?} after the last fault", now - moved_at);
             let healed = *self.judge.made.get_or_insert(made);
             hold!(made == healed, "a quiet world is left alone", "{} connections more", made - healed);
         }
@@ -198,6 +211,15 @@ impl World {
             self.judge.over = true;
         }
         Ok(())
+    }
+
+    /// Whether a link of the world goes through the relay.
+    fn is_relayed(&self) -> bool {
+        let used = self
+            .pairs()
+            .into_iter()
+            .flat_map(|(node, other)| [CONTROL, BULK].into_iter().filter_map(move |kind| self.used(node, other, kind)));
+        used.into_iter().any(|carrier| self.connections[carrier].route == Route::Relayed)
     }
 
     fn streams_are_complete(&self) -> Result<bool, Broken> {

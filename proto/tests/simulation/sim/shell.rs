@@ -2,8 +2,9 @@
 
 use crate::id::Generation;
 use crate::link::{Input, Output, State};
+use crate::signal::Route;
 
-use super::agenda::{At, Event, Told};
+use super::agenda::{At, Description, Event, Told};
 use super::check::Check;
 use super::wire::{self, Body, Connection, End, Frame, Phase, Signal};
 use super::world::World;
@@ -12,8 +13,10 @@ use super::{BULK, CONTROL};
 impl World {
     pub(super) fn performs(&mut self, at: At, output: Output) -> Check {
         match output {
-            Output::MakeOffer { generation } => self.makes(at, generation, None),
-            Output::MakeAnswer { generation, sdp } => self.makes(at, generation, Some(wire::read_sdp(&sdp))),
+            Output::MakeOffer { generation, route } => self.makes(at, Description { generation, route, offer: None }),
+            Output::MakeAnswer { generation, route, sdp } => {
+                self.makes(at, Description { generation, route, offer: Some(wire::read_sdp(&sdp)) });
+            }
             Output::TakeAnswer { generation, offer, sdp } => {
                 let offered = self.halves[at.half].tracks[at.kind]
                     .offered
@@ -32,28 +35,30 @@ impl World {
         Ok(())
     }
 
-    fn makes(&mut self, at: At, generation: Generation, offer: Option<usize>) {
-        self.halves[at.half].tracks[at.kind].making.insert(generation);
+    fn makes(&mut self, at: At, description: Description) {
+        self.halves[at.half].tracks[at.kind].making.insert(description.generation);
         let slow = self.luck.chance(self.weather.making_slow);
         let wait = if slow { self.luck.ms(500, 6_000) } else { self.luck.ms(1, 30) };
-        self.after(wait, Event::Made { at, generation, offer });
+        self.after(wait, Event::Made { at, description });
     }
 
     /// A description is there; nobody may want it any more.
-    pub(super) fn made(&mut self, at: At, generation: Generation, offer: Option<usize>) -> Check {
-        let now = self.now;
+    pub(super) fn made(&mut self, at: At, description: Description) -> Check {
+        let (now, Description { generation, route, offer }) = (self.now, description);
         if !self.halves[at.half].tracks[at.kind].making.remove(&generation) || !self.halves[at.half].alive {
             return Ok(());
         }
-        if self.luck.chance(self.weather.making_fails) {
+        // a relayed connection is made at the signaling server
+        let relay_away = route == Route::Relayed && self.signaling_back_at > now;
+        if relay_away || self.luck.chance(self.weather.making_fails) {
             return self.steps(at, Some(Input::Broken { generation, reason: "could not be made".to_owned() }));
         }
         match offer {
             None => {
                 let ends = [End::new(at.half, Phase::Made, now), End::new(at.half, Phase::Absent, now)];
-                let number = self.connects(at.kind, generation, ends);
+                let number = self.connects((at.kind, route), generation, ends);
                 self.halves[at.half].tracks[at.kind].offered = Some((generation, number));
-                self.signals(at, generation, Body::Offer { sdp: wire::sdp(number) });
+                self.signals(at, generation, Body::Offer { route, sdp: wire::sdp(number) });
             }
             Some(offer) => {
                 let number = self.answers(at, generation, offer);
@@ -73,13 +78,13 @@ impl World {
             return offer;
         }
         let ends = [End::new(at.half, Phase::Absent, self.now), end];
-        self.connects(at.kind, generation, ends)
+        self.connects((at.kind, self.connections[offer].route), generation, ends)
     }
 
-    fn connects(&mut self, kind: usize, generation: Generation, ends: [End; 2]) -> usize {
+    fn connects(&mut self, (kind, route): (usize, Route), generation: Generation, ends: [End; 2]) -> usize {
         let slow = if self.luck.chance(300) { 3 } else { 1 };
         let latency_ms = slow * (1 + self.luck.below(self.weather.latency_ms));
-        self.connections.push(Connection { kind, generation, latency_ms, ends });
+        self.connections.push(Connection { kind, route, generation, latency_ms, ends });
         self.connections.len() - 1
     }
 
@@ -118,7 +123,7 @@ impl World {
         };
         let Signal { kind, generation, body, .. } = signal;
         let input = match body {
-            Body::Offer { sdp } => Input::Offer { generation, sdp },
+            Body::Offer { route, sdp } => Input::Offer { generation, route, sdp },
             Body::Answer { offer, sdp } => Input::Answer { generation, offer, sdp },
             Body::PleaseOffer => Input::PleaseOffer { generation },
         };

@@ -109,13 +109,13 @@ impl Stream {
         let refused = matches!(lie, Err(FlowError::AckAhead(_)));
         hold!(refused, "a liar is refused", "acknowledged ahead of {ahead}: {lie:?}, {}", self.progress());
         let limit = self.read + self.window;
-        let lies = [(self.got, limit + 1 + luck.below(3) - self.got), (self.got + 1 + luck.below(3), 1)];
+        let lies = [(self.got, limit + 1 + luck.below(3) - self.got), (limit + luck.below(3), 1)];
         for (offset, length) in lies {
             let told = self.receiving.data(offset, vec![0; length as usize]);
             hold!(told.is_err(), "a liar is refused", "{length} bytes at {offset} taken, {}", self.progress());
         }
-        let end = self.receiving.fin(self.got + 1);
-        hold!(end.is_err(), "a liar is refused", "an end after {} taken at {}", self.got + 1, self.got);
+        let end = self.receiving.fin(limit + 1);
+        hold!(end.is_err(), "a liar is refused", "an end at {} taken at {}", limit + 1, self.got);
         self.holds_no_more_than_it_may()
     }
 

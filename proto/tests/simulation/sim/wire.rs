@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::id::{Digest, Generation, PeerId};
+use crate::signal::Route;
 
 /// A message on a connection: reliable and in order, as long as the connection lives.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub struct Signal {
 
 #[derive(Clone, Debug)]
 pub enum Body {
-    Offer { sdp: String },
+    Offer { route: Route, sdp: String },
     Answer { offer: Digest, sdp: String },
     PleaseOffer,
 }
@@ -108,6 +109,7 @@ impl End {
 #[derive(Debug)]
 pub struct Connection {
     pub kind: usize,
+    pub route: Route,
     pub generation: Generation,
     /// The longest that a frame travels: one connection may take another way than the next.
     pub latency_ms: u64,

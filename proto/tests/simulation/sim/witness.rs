@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::id::Generation;
 use crate::limits;
 use crate::link::{Input, Machine, Output, State};
+use crate::signal::Route;
 
 use super::check::{Check, hold};
 
@@ -25,7 +26,7 @@ pub enum Cause {
     Time,
     Want,
     Drop,
-    Offer(Generation),
+    Offer(Generation, Route),
     Answer(Generation),
     Ask(Generation),
     Open(Generation),
@@ -39,7 +40,7 @@ impl From<&Input> for Cause {
         match input {
             Input::Want => Self::Want,
             Input::Drop => Self::Drop,
-            Input::Offer { generation, .. } => Self::Offer(*generation),
+            Input::Offer { generation, route, .. } => Self::Offer(*generation, *route),
             Input::Answer { generation, .. } => Self::Answer(*generation),
             Input::PleaseOffer { generation } => Self::Ask(*generation),
             Input::Open { generation } => Self::Open(*generation),
@@ -54,11 +55,22 @@ impl From<&Input> for Cause {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     generation: Generation,
+    route: Route,
     since: Instant,
+    /// When the direct way was tried last.
+    tried: Instant,
     life: Instant,
     beat: Instant,
     /// It was heard after the time that silence would have taken to show.
     proven: bool,
+}
+
+/// A connection that is being made.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    generation: Generation,
+    route: Route,
+    began: Instant,
 }
 
 /// What is under way without a connection being made.
@@ -77,7 +89,9 @@ pub struct Witness {
     wanted: bool,
     /// The highest generation that was made or asked above.
     seen: Generation,
-    attempt: Option<(Generation, Instant)>,
+    /// What the next attempt must try.
+    route_due: Route,
+    attempt: Option<Attempt>,
     open: Option<Open>,
     pending: Pending,
     failures: u32,
@@ -97,6 +111,7 @@ impl Witness {
             offers: offers == super::Offers::We,
             wanted: false,
             seen: Generation(0),
+            route_due: Route::Direct,
             attempt: None,
             open: None,
             pending: Pending::Nothing,
@@ -115,7 +130,7 @@ impl Witness {
     pub fn begins(&mut self, cause: Cause, now: Instant) {
         self.cause = cause;
         self.answers_taken = 0;
-        self.attempt_before = self.attempt.map(|(generation, _)| generation);
+        self.attempt_before = self.attempt.map(|attempt| attempt.generation);
         self.open_before = self.open.map(|open| open.generation);
         match cause {
             Cause::Want => self.wanted = true,
@@ -140,16 +155,19 @@ impl Witness {
     /// The machine says that.
     pub fn said(&mut self, output: &Output, now: Instant) -> Check {
         match output {
-            Output::MakeOffer { generation } => {
+            Output::MakeOffer { generation, route } => {
                 hold!(self.offers, "the lower id offers", "an offer of the higher id");
-                self.begun(now)?;
-                self.made(*generation, now)
+                if !self.upgrades(*route, now) {
+                    self.takes_turns(*route)?;
+                    self.begun(now)?;
+                }
+                self.made((*generation, *route), now)
             }
-            Output::MakeAnswer { generation, .. } => {
+            Output::MakeAnswer { generation, route, .. } => {
                 hold!(!self.offers, "the lower id offers", "an answer of the lower id");
-                let fits = self.cause == Cause::Offer(*generation);
+                let fits = self.cause == Cause::Offer(*generation, *route);
                 hold!(fits, "answers follow offers", "an answer in {generation} after {:?}", self.cause);
-                self.made(*generation, now)
+                self.made((*generation, *route), now)
             }
             Output::TakeAnswer { generation, .. } => {
                 let fits = self.cause == Cause::Answer(*generation) && self.attempt_before == Some(*generation);
@@ -199,30 +217,50 @@ impl Witness {
         Ok(())
     }
 
-    fn made(&mut self, generation: Generation, now: Instant) -> Check {
+    /// A trial of the direct way beside a relayed one that works.
+    fn upgrades(&mut self, route: Route, now: Instant) -> bool {
+        let up = matches!(self.state, State::Up { .. });
+        let Some(open) = self.open.as_mut().filter(|open| up && open.route == Route::Relayed) else { return false };
+        let due = route == Route::Direct && self.cause == Cause::Time && open.tried + limits::UPGRADE_EVERY <= now;
+        if due {
+            open.tried = now;
+        }
+        due
+    }
+
+    /// What worked last is tried first, and what came to nothing not twice in a row.
+    fn takes_turns(&self, route: Route) -> Check {
+        hold!(route == self.route_due, "routes take turns", "{route:?}, due was {:?}", self.route_due);
+        Ok(())
+    }
+
+    fn made(&mut self, (generation, route): (Generation, Route), now: Instant) -> Check {
         hold!(self.attempt.is_none(), "one attempt at a time", "{generation} during {:?}", self.attempt);
         hold!(generation > self.seen, "generations rise", "{generation} after {}", self.seen);
         if let Cause::Ask(above) = self.cause {
             hold!(generation > above, "generations rise", "{generation}, asked above {above}");
         }
-        if matches!(self.cause, Cause::Ask(_) | Cause::Offer(_)) {
+        if matches!(self.cause, Cause::Ask(_) | Cause::Offer(..)) {
             self.wanted = true;
         }
         self.seen = generation;
-        self.attempt = Some((generation, now));
+        self.attempt = Some(Attempt { generation, route, began: now });
         self.pending = Pending::Nothing;
         Ok(())
     }
 
     fn closed(&mut self, generation: Generation, now: Instant) -> Check {
         let cause = self.cause;
-        if let Some((_, began)) = self.attempt.filter(|(running, _)| *running == generation) {
+        if let Some(Attempt { began, route, .. }) = self.attempt.filter(|running| running.generation == generation) {
             let late = cause == Cause::Time && began + limits::HANDSHAKE_DEADLINE <= now;
             let doomed = matches!(cause, Cause::Ask(seen) if seen >= generation)
-                || matches!(cause, Cause::Offer(newer) if newer > generation);
+                || matches!(cause, Cause::Offer(newer, _) if newer > generation);
             let ends = late || doomed || matches!(cause, Cause::Drop) || cause == Cause::Broken(generation);
             hold!(ends, "a close has a cause", "attempt {generation} closed after {cause:?}");
             self.attempt = None;
+            if !matches!(self.state, State::Up { .. }) && cause != Cause::Drop && !matches!(cause, Cause::Offer(..)) {
+                self.route_due = route.other();
+            }
             if !doomed {
                 self.failed(now);
             }
@@ -300,8 +338,9 @@ impl Witness {
         hold!(opened || heard, "up is what opened", "{generation} after {:?}, {self:?}", self.cause);
         if opened {
             hold!(self.open.is_none(), "nothing stays open", "{:?} beside {generation}", self.open);
-            self.attempt = None;
-            self.open = Some(Open { generation, since: now, life: now, beat: now, proven: false });
+            let route = self.attempt.take().map_or(Route::Direct, |attempt| attempt.route);
+            self.route_due = route;
+            self.open = Some(Open { generation, route, since: now, tried: now, life: now, beat: now, proven: false });
         }
         self.pending = Pending::Nothing;
         self.down_since = None;
@@ -334,9 +373,9 @@ impl Witness {
 
     /// Whether what happened had the effect that it must have.
     fn reacted(&self, now: Instant) -> Check {
-        let attempt = self.attempt.map(|(generation, _)| generation);
+        let attempt = self.attempt.map(|attempt| attempt.generation);
         match self.cause {
-            Cause::Offer(generation) if !self.offers && attempt != Some(generation) => {
+            Cause::Offer(generation, _) if !self.offers && attempt != Some(generation) => {
                 let stale = generation <= self.seen;
                 hold!(stale, "a new offer is answered", "{generation} is not, seen {}", self.seen);
             }
@@ -370,7 +409,10 @@ impl Witness {
         let up = matches!(self.state, State::Up { .. });
         let beat = self.open.map(|open| ("a beat", open.beat + limits::HEARTBEAT));
         let suspicion = self.open.filter(|_| up).map(|open| ("suspicion", open.life + limits::SUSPECT_AFTER));
-        let deadline = self.attempt.map(|(_, began)| ("the end of an attempt", began + limits::HANDSHAKE_DEADLINE));
+        let attempt = self.attempt.map(|attempt| attempt.began + limits::HANDSHAKE_DEADLINE);
+        let deadline = attempt.map(|at| ("the end of an attempt", at));
+        let relayed = |open: &Open| open.route == Route::Relayed && self.offers && self.attempt.is_none() && up;
+        let upgrade = self.open.filter(relayed).map(|open| ("a trial", open.tried + limits::UPGRADE_EVERY));
         let down = self.down_since.filter(|_| self.state != State::Lost);
         let lost = down.map(|since| ("the loss of the link", since + limits::LINK_LOST));
         let pending = match self.pending {
@@ -378,7 +420,7 @@ impl Witness {
             Pending::Asked(at) => Some(("another ask", at + limits::RETRY_LONGEST)),
             Pending::Waiting(since, failures) => Some(("another attempt", since + window(failures))),
         };
-        [beat, suspicion, deadline, lost, pending].into_iter().flatten()
+        [beat, suspicion, deadline, upgrade, lost, pending].into_iter().flatten()
     }
 
     /// Nothing is being made and nothing waits to be.

@@ -228,7 +228,7 @@ impl World {
     fn happens(&mut self, event: Event) -> Check {
         match event {
             Event::Timer(at) => self.wakes(at),
-            Event::Made { at, generation, offer } => self.made(at, generation, offer),
+            Event::Made { at, description } => self.made(at, description),
             Event::Signal(signal) => self.signaled(signal),
             Event::Handshake { connection, tries } => {
                 self.handshake(connection, tries);

@@ -1,0 +1,131 @@
+//! From a description to a connection that carries the link, and to its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshproof_proto::id::{Digest, Generation};
+use meshproof_proto::link::{Input, State};
+use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
+
+use super::actor::LinkTask;
+use super::making::{self, Description, Made};
+use super::track::Offered;
+use crate::api::{LinkUp, MeshEvent};
+use crate::carrier::{Carrier, Opened, Purpose};
+use crate::rtc::Connection;
+use crate::streams::Way;
+
+impl LinkTask {
+    /// Has an offer made, or the answer to one.
+    pub(super) fn make(
+        &mut self,
+        (kind, generation): (ConnectionKind, Generation),
+        route: Route,
+        offer: Option<String>,
+    ) {
+        match route {
+            Route::Direct => making::make(&self.around.context, (kind, generation), offer, self.made_in.clone()),
+            Route::Relayed => {
+                let reason = "no signaling server relays to the peer".to_owned();
+                self.feed(kind, Input::Broken { generation, reason });
+            }
+        }
+    }
+
+    /// A description is there; by now nobody may want it any more.
+    pub(super) async fn made(&mut self, made: Made) {
+        let (kind, generation) = (made.kind, made.generation);
+        let wanted = self.tracks.get(kind).is_some_and(|track| track.machine.attempts(generation));
+        if !wanted {
+            self.around.context.tasks.spawn(making::close(made));
+            return;
+        }
+        match made.what {
+            Ok(Description::Offer { connection, sdp }) => {
+                let digest = Digest::of(sdp.as_bytes());
+                if let Some(track) = self.tracks.get(kind) {
+                    track.offered = Some(Offered { generation, digest, connection });
+                }
+                self.send(kind, generation, SignalBody::Offer { sdp });
+                if kind == ConnectionKind::Control && !self.introduced {
+                    self.introduced = true;
+                    self.tell_user(MeshEvent::Offered { peer: self.peer.clone() }).await;
+                }
+            }
+            Ok(Description::Answer { connection, offer, sdp }) => {
+                self.carry(kind, generation, connection);
+                self.send(kind, generation, SignalBody::Answer { offer, sdp });
+            }
+            Err(error) => self.feed(kind, Input::Broken { generation, reason: error.to_string() }),
+        }
+    }
+
+    pub(super) async fn take_answer(
+        &mut self,
+        kind: ConnectionKind,
+        (generation, offer): (Generation, Digest),
+        sdp: String,
+    ) {
+        let fits = |offered: &mut Offered| offered.generation == generation && offered.digest == offer;
+        let Some(offered) = self.tracks.get(kind).and_then(|track| track.offered.take_if(fits)) else { return };
+        match offered.connection.accept_answer(&sdp).await {
+            Ok(()) => self.carry(kind, generation, offered.connection),
+            Err(error) => {
+                self.around.context.tasks.spawn(offered.connection.close());
+                self.feed(kind, Input::Broken { generation, reason: error.to_string() });
+            }
+        }
+    }
+
+    fn carry(&mut self, kind: ConnectionKind, generation: Generation, connection: Connection) {
+        let purpose = Purpose {
+            context: Arc::clone(&self.around.context),
+            peer: self.peer.clone(),
+            kind,
+            generation,
+            mux: Arc::clone(&self.mux),
+            counters: Arc::clone(&self.counters),
+            tell: self.tell.clone(),
+        };
+        let carrier = Carrier::start(connection, purpose);
+        if let Some(track) = self.tracks.get(kind) {
+            track.carriers.insert(generation, carrier);
+        }
+    }
+
+    pub(super) fn close(&mut self, kind: ConnectionKind, generation: Generation, reason: &str) {
+        tracing::debug!(peer = %self.peer.name, ?kind, generation = generation.0, reason, "closing a connection");
+        if let ConnectionKind::Bulk(stripe) = kind {
+            self.mux.detach(Way { stripe, generation });
+        }
+        let tasks = self.around.context.tasks.clone();
+        let Some(track) = self.tracks.get(kind) else { return };
+        if let Some(carrier) = track.carriers.get(&generation) {
+            carrier.stop();
+        }
+        if let Some(offered) = track.offered.take_if(|offered| offered.generation == generation) {
+            tasks.spawn(offered.connection.close());
+        }
+    }
+
+    /// The signed hello of a connection is done.
+    pub(super) async fn opened(&mut self, (kind, generation): (ConnectionKind, Generation), open: Opened) {
+        let Some(track) = self.tracks.get(kind) else { return };
+        track.machine.handle(Input::Open { generation }, Instant::now());
+        if *track.machine.state() != (State::Up { generation }) {
+            return;
+        }
+        let events = track.carriers.get(&generation).map(Carrier::events);
+        self.beat(kind, generation);
+        self.speaks = Some(open.speaks);
+        let (Some(rpc), Some(events)) = (open.rpc, events) else { return };
+        self.events_way.send_replace(Some(events));
+        self.note(|info| (info.path, info.generation) = (open.path, Some(generation)));
+        if !self.introduced {
+            self.introduced = true;
+            self.tell_user(MeshEvent::Acknowledged { peer: self.peer.clone() }).await;
+        }
+        let (peer, path) = (self.peer.clone(), open.path);
+        self.tell_user(MeshEvent::LinkUp(LinkUp { peer, generation, path, rpc })).await;
+    }
+}

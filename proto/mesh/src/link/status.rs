@@ -1,0 +1,110 @@
+//! What a link tells its user: changes as they happen, figures when asked.
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use meshproof_proto::identity::Identity;
+use meshproof_proto::limits;
+use meshproof_proto::link::State;
+use meshproof_proto::signal::ConnectionKind;
+
+use super::ToNode;
+use super::actor::LinkTask;
+use crate::api::{LinkChange, LinkInfo, MeshEvent};
+use crate::streams::Way;
+
+/// A link that has done nothing yet.
+pub(super) fn made(peer: &Identity) -> LinkInfo {
+    LinkInfo {
+        peer: peer.peer,
+        name: peer.name.to_string(),
+        role: peer.role,
+        state: shown(&State::Idle),
+        generation: None,
+        path: None,
+        rtt: None,
+        bytes_sent: 0,
+        bytes_received: 0,
+        sent_per_s: 0,
+        received_per_s: 0,
+        streams: 0,
+        stripes: 0,
+        queued: 0,
+        last_change: LinkChange { at: Instant::now(), why: "made".to_owned() },
+    }
+}
+
+impl LinkTask {
+    /// A machine's state changed.
+    pub(super) async fn changed(&mut self, kind: ConnectionKind, state: State) {
+        match kind {
+            ConnectionKind::Control => self.control_changed(state).await,
+            ConnectionKind::Bulk(stripe) => self.bulk_changed(stripe, &state),
+        }
+    }
+
+    async fn control_changed(&mut self, state: State) {
+        self.note(|info| {
+            info.state = shown(&state);
+            info.last_change = LinkChange { at: Instant::now(), why: why(&state) };
+        });
+        let peer = self.peer.clone();
+        match state {
+            State::Suspect { reason } => {
+                // events keep their way: if the suspicion was false they go on, and a new generation replaces it
+                self.tell_user(MeshEvent::LinkSuspect { peer, reason }).await;
+                self.to_node(ToNode::Down(self.peer.peer));
+            }
+            State::Lost => {
+                self.mux.reset_all("the link is lost");
+                let reason = format!("no connection for {:?}", limits::LINK_LOST);
+                self.tell_user(MeshEvent::LinkLost { peer, reason }).await;
+                self.to_node(ToNode::Down(self.peer.peer));
+            }
+            State::Idle => {
+                self.events_way.send_replace(None);
+            }
+            State::Connecting | State::Up { .. } => {}
+        }
+    }
+
+    fn bulk_changed(&mut self, stripe: u8, state: &State) {
+        match state {
+            State::Up { generation } => self.mux.attach(Way { stripe, generation: *generation }),
+            State::Suspect { .. } => self.mux.suspect(stripe),
+            State::Idle | State::Connecting | State::Lost => {}
+        }
+    }
+
+    /// The bytes a second since the last measurement.
+    pub(super) fn measure(&mut self) {
+        let bytes = self.counters.with(&self.mux);
+        if let Some((sent_per_s, received_per_s)) = self.pace.measured(bytes, Instant::now()) {
+            self.note(|info| (info.sent_per_s, info.received_per_s) = (sent_per_s, received_per_s));
+        }
+    }
+
+    pub(super) fn note(&self, change: impl FnOnce(&mut LinkInfo)) {
+        change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn shown(state: &State) -> &'static str {
+    match state {
+        State::Idle => "idle",
+        State::Connecting => "connecting",
+        State::Up { .. } => "up",
+        State::Suspect { .. } => "suspect",
+        State::Lost => "lost",
+    }
+}
+
+fn why(state: &State) -> String {
+    match state {
+        State::Idle => "nobody wants it any more".to_owned(),
+        State::Connecting => "wanted".to_owned(),
+        State::Up { generation } => format!("connection {generation} opened, or came back"),
+        State::Suspect { reason } => reason.clone(),
+        State::Lost => format!("no connection for {:?}", limits::LINK_LOST),
+    }
+}
