@@ -70,6 +70,11 @@ impl Sending {
         }
     }
 
+    /// From now on as many bytes may be kept. Never fewer than before.
+    pub fn widen(&mut self, window: u64) {
+        self.window = self.window.max(window);
+    }
+
     /// Bytes that may be written now without holding more than a window.
     pub fn room(&self) -> usize {
         if self.finished { 0 } else { (self.window as usize).saturating_sub(self.kept.len()) }
@@ -186,6 +191,12 @@ impl Receiving {
     /// A stream that promised to take `window` bytes unread.
     pub fn new(window: u64) -> Self {
         Self { window, received: 0, consumed: 0, told: 0, ahead: BTreeMap::new(), end: None, end_told: false }
+    }
+
+    /// From now on takes that many bytes unread; the sender hears of it with the next acknowledgement. Never fewer than before:
+    /// credit that was given is not taken back.
+    pub fn widen(&mut self, window: u64) {
+        self.window = self.window.max(window);
     }
 
     /// Bytes came; gives those that are new and in order now.

@@ -23,14 +23,21 @@ pub const ROSTER_BYTES: usize = 2 * 1024 * 1024;
 /// Credit of one byte stream: what its receiver promises to hold while nobody reads. Fills 50 ms at 80 MB/s.
 pub const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The same for the streams of a link with stripes: 50 ms at 80 MB/s, four times over, because pieces wait for those that a
+/// slower stripe has.
+pub const LONG_STREAM_WINDOW_BYTES: u64 = 4 * STREAM_WINDOW_BYTES;
+
 /// The least that a stripe beside the first takes at a time: smaller pieces keep their order on the first one.
 pub const STRIPE_CHUNK_BYTES: u64 = 16 * 1024;
 
-/// Gaps in what a stream's receiver holds: a window in the smallest chunks of stripes, every second one missing, four times over.
-pub const STREAM_GAPS: usize = (STREAM_WINDOW_BYTES / STRIPE_CHUNK_BYTES) as usize * 2;
+/// Gaps in what a stream's receiver holds: a window in the smallest chunks of stripes, every second one missing, twice over.
+pub const STREAM_GAPS: usize = (LONG_STREAM_WINDOW_BYTES / STRIPE_CHUNK_BYTES) as usize;
 
 /// Bulk connections of a link on a long path: one SCTP association cannot fill it, and under loss each gets its own share.
-pub const STRIPES: u8 = 8;
+pub const STRIPES: u8 = 12;
+
+/// Unacknowledged bytes of a stripe before it takes no more: 50 ms at 10 MB/s, and not minutes of a path that loses packets.
+pub const STRIPE_SEND_BYTES: usize = 256 * 1024;
 
 /// A round trip from which on one association with its window is slower than the machines at its ends.
 pub const LONG_PATH: Duration = Duration::from_millis(8);

@@ -17,6 +17,7 @@ mod incoming;
 mod setup;
 mod socket;
 mod types;
+mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ pub use types::{
     ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, PathKind, Reliability, RtcConfig, RtcError, RtcEvent,
     SelectedPath, SendError,
 };
+pub use wire::Wire;
 
 /// How often the stack's driver is woken until the channels are open.
 const WAKE_EVERY: Duration = Duration::from_millis(2);

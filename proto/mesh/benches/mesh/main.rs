@@ -8,6 +8,7 @@ mod events;
 mod formation;
 mod goodput;
 mod idle;
+mod longpath;
 mod machine;
 mod measure;
 mod rpc;
@@ -26,6 +27,7 @@ type Section = fn() -> Pin<Box<dyn Future<Output = Table> + Send>>;
 const SECTIONS: &[(&str, Section)] = &[
     ("idle", || Box::pin(idle::run())),
     ("goodput", || Box::pin(goodput::run())),
+    ("longpath", || Box::pin(longpath::run())),
     ("rpc", || Box::pin(rpc::run())),
     ("events", || Box::pin(events::run())),
     ("formation", || Box::pin(formation::run())),

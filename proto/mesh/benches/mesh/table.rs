@@ -51,6 +51,11 @@ impl Goal {
         Self::new((format!("{must}x"), ratio >= must), (format!("{aim}x"), ratio >= aim))
     }
 
+    /// A figure that should be high.
+    pub fn figure_at_least(figure: f64, must: f64, aim: f64) -> Self {
+        Self::new((format!("{must}"), figure >= must), (format!("{aim}"), figure >= aim))
+    }
+
     /// A figure that should be low.
     pub fn at_most(figure: f64, must: f64, aim: f64) -> Self {
         Self::new((format!("{must}"), figure <= must), (format!("{aim}"), figure <= aim))
@@ -85,19 +90,6 @@ impl Table {
         if let Some(row) = self.0.pop() {
             self.0.push(row.with(goal));
         }
-    }
-
-    /// A row that waits for something.
-    pub fn missing(&mut self, what: &str, reason: &str, (must, aim): (&str, &str)) {
-        self.0.push(Row {
-            what: format!("{what}: {reason}"),
-            figure: "not measured yet".to_owned(),
-            spread: String::new(),
-            ratio: String::new(),
-            must: must.to_owned(),
-            aim: aim.to_owned(),
-            verdict: "",
-        });
     }
 
     pub fn extend(&mut self, other: Self) {

@@ -98,6 +98,17 @@ impl Way {
         load.bytes() as f64 / 1e6 / taken.as_secs_f64()
     }
 
+    /// The volume that takes about `aimed` on a way whose speed builds up slowly: the try takes as long.
+    pub async fn volume_of(&mut self, size: usize, aimed: Duration) -> usize {
+        let (begin, mut moved) = (Instant::now(), 0.0);
+        while begin.elapsed() < aimed {
+            const STEP: usize = 500_000;
+            self.goodput(size, STEP).await;
+            moved += STEP as f64;
+        }
+        (moved / begin.elapsed().as_secs_f64() * aimed.as_secs_f64()) as usize
+    }
+
     /// The volume that takes about `aimed`, found by a try that also warms the way up.
     pub async fn volume(&mut self, size: usize, aimed: Duration) -> usize {
         const TRY: usize = 2_000_000;

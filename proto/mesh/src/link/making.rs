@@ -1,12 +1,13 @@
 //! Descriptions are made beside the link's task, because gathering candidates takes a while.
 
 use meshproof_proto::id::{Digest, Generation};
+use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
 use tokio::sync::mpsc;
 
 use crate::carrier::channels;
 use crate::context::Context;
-use crate::rtc::{Connection, RtcError};
+use crate::rtc::{Connection, RtcConfig, RtcError};
 
 /// A description that was made, or why not.
 #[derive(Debug)]
@@ -32,11 +33,12 @@ pub(super) fn make(
     let shared = std::sync::Arc::clone(context);
     context.tasks.spawn(async move {
         let channels = channels(kind);
+        let rtc = settings(&shared.rtc, kind);
         let what = match offer {
-            None => Connection::offer(&shared.rtc, &channels)
-                .await
-                .map(|(connection, sdp)| Description::Offer { connection, sdp }),
-            Some(offer) => Connection::answer(&shared.rtc, &channels, &offer)
+            None => {
+                Connection::offer(&rtc, &channels).await.map(|(connection, sdp)| Description::Offer { connection, sdp })
+            }
+            Some(offer) => Connection::answer(&rtc, &channels, &offer)
                 .await
                 .map(|(connection, sdp)| Description::Answer { connection, offer: Digest::of(offer.as_bytes()), sdp }),
         };
@@ -44,6 +46,17 @@ pub(super) fn make(
             close(unwanted.0).await;
         }
     });
+}
+
+/// Stripes are made for long paths, where more has to be on its way.
+fn settings(usual: &RtcConfig, kind: ConnectionKind) -> RtcConfig {
+    match kind {
+        ConnectionKind::Control | ConnectionKind::Bulk(0) => usual.clone(),
+        ConnectionKind::Bulk(_) => {
+            let send_buffer = usual.send_buffer.or(Some(limits::STRIPE_SEND_BYTES));
+            RtcConfig { send_buffer, ..usual.clone() }
+        }
+    }
 }
 
 /// Closes a connection that came too late to be wanted.

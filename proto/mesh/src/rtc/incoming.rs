@@ -90,13 +90,13 @@ async fn following(channel: &mut ChannelEvents) -> ChannelEvent {
     channel.next().await.unwrap_or((0, None))
 }
 
-/// The channel's events, then one `None`.
+/// The channel's events, then one `None`, then nothing ever: whoever is told of the end may still ask.
 fn channel_events(id: u16, channel: Arc<dyn DataChannel>) -> ChannelEvents {
-    stream::unfold(Some(channel), move |channel| async move {
+    let events = stream::unfold(Some(channel), move |channel| async move {
         let channel = channel?;
         let event = channel.poll().await;
         let next = event.is_some().then_some(channel);
         Some(((id, event), next))
-    })
-    .boxed()
+    });
+    events.chain(stream::pending()).boxed()
 }

@@ -66,7 +66,7 @@ impl Prepared {
         let sockets = Arc::default();
         let builder = builder(config)
             .with_handler(Arc::new(Handler { gathered: gathered_sender, state: state_sender }))
-            .with_runtime(Arc::new(TunedRuntime { bound: Arc::clone(&sockets) }));
+            .with_runtime(Arc::new(TunedRuntime { bound: Arc::clone(&sockets), wire: config.wire }));
         // In a task of its own, which ends whatever becomes of the caller: what it built is then closed, not leaked.
         let build = async move { Ok(Peer(Some(Arc::new(Box::pin(builder.build()).await?)))) };
         let built: Result<Peer, webrtc::error::Error> =

@@ -12,6 +12,7 @@ use webrtc::runtime::{
     Transmit,
 };
 
+use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
 /// The tokio runtime, but for its UDP sockets. One for each connection.
@@ -19,6 +20,8 @@ use crate::udp::{self, Correspondents};
 pub(super) struct TunedRuntime {
     /// The addresses of the sockets that it made.
     pub(super) bound: Arc<Mutex<Vec<SocketAddr>>>,
+    /// The path that the sockets are to stand at, where it is not this machine's own.
+    pub(super) wire: Option<Wire>,
 }
 
 impl Runtime for TunedRuntime {
@@ -30,6 +33,10 @@ impl Runtime for TunedRuntime {
         udp::enlarge(&socket)?;
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = match self.wire {
+            Some(wire) => Arc::new(WiredSocket::new(inner, wire)),
+            None => inner,
+        };
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(address);
         Ok(Arc::new(GuardedSocket { inner, known: Correspondents::default() }))
     }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::wire::Wire;
+
 /// The largest message that is sent, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 
@@ -28,6 +30,8 @@ pub struct RtcConfig {
     /// Bytes of a channel that wait for the peer's acknowledgement before [`send`](super::Sender::send) waits; `None`
     /// is 256 KiB, which a path of 50 ms turns into 5 MB/s.
     pub send_buffer: Option<usize>,
+    /// Makes the path worse than it is; for benches.
+    pub wire: Option<Wire>,
 }
 
 /// A STUN or TURN server (`stun:host:port`, `turn:host:port?transport=udp`). Its credential is never printed.

@@ -41,6 +41,8 @@ struct Table {
     /// The generation that is up, by stripe.
     ways: BTreeMap<u8, Generation>,
     wakers: BTreeMap<Way, Arc<Notify>>,
+    /// Of each stream, both ways.
+    window: u64,
     /// Streams with something to send, in turn.
     turn: VecDeque<StreamId>,
     /// Resets that the peer must hear of.
@@ -66,6 +68,7 @@ impl Mux {
             streams: BTreeMap::new(),
             ways: BTreeMap::new(),
             wakers: BTreeMap::new(),
+            window: limits::STREAM_WINDOW_BYTES,
             turn: VecDeque::new(),
             resets: VecDeque::new(),
             resets_sent: VecDeque::new(),
@@ -83,7 +86,8 @@ impl Mux {
         }
         let id = table.next;
         table.next = StreamId(id.0 + 2);
-        table.streams.insert(id, StreamState::new(Some(header)));
+        let stream = StreamState::new(Some(header), table.window);
+        table.streams.insert(id, stream);
         table.queue(id);
         table.wake();
         drop(table);
@@ -133,6 +137,9 @@ impl Mux {
         let mut table = self.lock();
         let before = table.ways.insert(way.stripe, way.generation);
         table.wakers.retain(|waiting, _| waiting.stripe != way.stripe || waiting.generation >= way.generation);
+        if table.ways.len() > 1 {
+            table.widen();
+        }
         // one that comes beside others took nothing from anybody
         let first = table.ways.len() == 1;
         if before.map_or(first, |before| before != way.generation) {
@@ -285,6 +292,20 @@ impl Table {
         ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| large_of(stream, id)))
     }
 
+    /// The link has stripes, so its path is long: streams may have more on their way.
+    fn widen(&mut self) {
+        self.window = limits::LONG_STREAM_WINDOW_BYTES;
+        for (id, stream) in &mut self.streams {
+            stream.sending.widen(self.window);
+            stream.receiving.widen(self.window);
+            stream.wake_writer();
+            stream.ack_due = true;
+            if !std::mem::replace(&mut stream.queued, true) {
+                self.turn.push_back(*id);
+            }
+        }
+    }
+
     /// Everything unacknowledged goes again, the oldest stream first: openings must come in the order of their numbers.
     fn rewind(&mut self) {
         let again = std::mem::take(&mut self.resets_sent);
@@ -339,7 +360,7 @@ impl Table {
             return false;
         }
         self.peer_highest = Some(id);
-        let mut stream = StreamState::new(None);
+        let mut stream = StreamState::new(None, self.window);
         stream.ack_due = true;
         self.streams.insert(id, stream);
         self.queue(id);

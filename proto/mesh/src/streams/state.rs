@@ -26,10 +26,13 @@ pub(super) struct StreamState {
 }
 
 impl StreamState {
-    pub(super) fn new(header: Option<Vec<u8>>) -> Self {
+    pub(super) fn new(header: Option<Vec<u8>>, window: u64) -> Self {
+        // the peer gives the usual credit at first, however much may be kept here
+        let mut sending = Sending::new(limits::STREAM_WINDOW_BYTES);
+        sending.widen(window);
         Self {
-            sending: Sending::new(limits::STREAM_WINDOW_BYTES),
-            receiving: Receiving::new(limits::STREAM_WINDOW_BYTES),
+            sending,
+            receiving: Receiving::new(window),
             unread: VecDeque::new(),
             reset: None,
             header_due: header.is_some(),
