@@ -25,3 +25,4 @@ pub mod shaper;
 pub mod signal;
 pub mod verdict;
 pub mod version;
+pub mod ways;

@@ -1,8 +1,6 @@
 //! All streams of a link, taking turns on its bulk connections.
 //!
-//! Each bulk connection that is up is a *way*; the first of them is the *main* way. It carries everything: openings, small
-//! pieces, ends and resets, whose order matters. The others (stripes, on a long path) carry large pieces of streams that the
-//! peer knows, and acknowledgements, for which any order will do. What a lost way had taken goes again on the others.
+//! Which way carries what is decided in [`meshproof_proto::ways`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::flow::{FlowError, Piece};
 use meshproof_proto::frame::BulkFrame;
-use meshproof_proto::id::{Generation, PeerId, StreamId};
+use meshproof_proto::id::{PeerId, StreamId};
 use meshproof_proto::limits;
+pub(crate) use meshproof_proto::ways::Way;
+use meshproof_proto::ways::{Change, Load, Ways};
 use tokio::sync::Notify;
 
 use super::byte_stream::ByteStream;
@@ -28,18 +28,10 @@ pub(crate) struct Mux {
     received: AtomicU64,
 }
 
-/// One generation of one bulk connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Way {
-    pub stripe: u8,
-    pub generation: Generation,
-}
-
 #[derive(Debug)]
 struct Table {
     streams: BTreeMap<StreamId, StreamState>,
-    /// The generation that is up, by stripe.
-    ways: BTreeMap<u8, Generation>,
+    ways: Ways,
     wakers: BTreeMap<Way, Arc<Notify>>,
     /// Of each stream, both ways.
     window: u64,
@@ -66,7 +58,7 @@ impl Mux {
         let next = StreamId(if me < peer { 0 } else { 1 });
         let table = Table {
             streams: BTreeMap::new(),
-            ways: BTreeMap::new(),
+            ways: Ways::default(),
             wakers: BTreeMap::new(),
             window: limits::STREAM_WINDOW_BYTES,
             turn: VecDeque::new(),
@@ -118,12 +110,10 @@ impl Mux {
 
     fn try_frame(&self, way: Way) -> Option<BulkFrame> {
         let mut table = self.lock();
-        let frame = if !table.is_up(way) {
-            None
-        } else if table.is_main(way) {
-            table.next_of_all()
-        } else {
-            table.next_large()
+        let frame = match table.ways.load(way) {
+            Load::Nothing => None,
+            Load::Large => table.next_large(),
+            Load::Everything => table.next_of_all(),
         };
         drop(table);
         if let Some(BulkFrame::Data { bytes, .. }) = &frame {
@@ -135,41 +125,31 @@ impl Mux {
     /// A connection is up and carries the streams from now on. One that it replaces may have lost what it took.
     pub(crate) fn attach(&self, way: Way) {
         let mut table = self.lock();
-        let before = table.ways.insert(way.stripe, way.generation);
         table.wakers.retain(|waiting, _| waiting.stripe != way.stripe || waiting.generation >= way.generation);
-        if table.ways.len() > 1 {
+        let change = table.ways.attach(way);
+        if table.ways.count() > 1 {
             table.widen();
         }
-        // one that comes beside others took nothing from anybody
-        let first = table.ways.len() == 1;
-        if before.map_or(first, |before| before != way.generation) {
-            table.rewind();
-        }
-        table.wake();
+        table.heed(change);
     }
 
     /// A connection is lost: what it took goes again, on what else there is or comes.
     pub(crate) fn detach(&self, way: Way) {
         let mut table = self.lock();
-        if table.is_up(way) {
-            table.ways.remove(&way.stripe);
-            table.rewind();
-            table.wake();
-        }
+        let change = table.ways.detach(way);
+        table.heed(change);
     }
 
     /// A stripe is silent. It is done without when there are others.
     pub(crate) fn suspect(&self, stripe: u8) {
         let mut table = self.lock();
-        if table.ways.len() > 1 && table.ways.remove(&stripe).is_some() {
-            table.rewind();
-            table.wake();
-        }
+        let change = table.ways.suspect(stripe);
+        table.heed(change);
     }
 
     /// How many connections carry the streams now.
     pub(crate) fn ways(&self) -> usize {
-        self.lock().ways.len()
+        self.lock().ways.count()
     }
 
     /// Acknowledges what the peer may not know yet, so that it need not keep it. Called with each heartbeat.
@@ -257,20 +237,21 @@ impl Table {
         Arc::clone(self.wakers.entry(way).or_default())
     }
 
-    fn is_up(&self, way: Way) -> bool {
-        self.ways.get(&way.stripe) == Some(&way.generation)
-    }
-
-    fn is_main(&self, way: Way) -> bool {
-        self.ways.first_key_value().is_some_and(|(stripe, _)| *stripe == way.stripe)
-    }
-
     fn wake(&self) {
-        for (stripe, generation) in &self.ways {
-            if let Some(waker) = self.wakers.get(&Way { stripe: *stripe, generation: *generation }) {
+        for way in self.ways.iter() {
+            if let Some(waker) = self.wakers.get(&way) {
                 waker.notify_one();
             }
         }
+    }
+
+    /// The ways changed.
+    fn heed(&mut self, change: Change) {
+        match change {
+            Change::GoOn => {}
+            Change::Rewind => self.rewind(),
+        }
+        self.wake();
     }
 
     fn next_of_all(&mut self) -> Option<BulkFrame> {
