@@ -3,6 +3,9 @@
 //! Each bulk connection that is up is a *way*; one of them is the *main* way. It carries everything: openings, small pieces,
 //! ends and resets, whose order matters. The others (stripes, on a long path) carry what may come in any order. What a lost
 //! way had taken goes again on those that are left.
+//!
+//! The main way stays the main one until it is lost. If one that comes took its place, what is opened there could overtake
+//! what was opened on the former.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +42,8 @@ pub enum Change {
 pub struct Ways {
     /// The generation that is up, by stripe.
     up: BTreeMap<u8, Generation>,
+    /// One of those, when there are any.
+    main: Option<u8>,
 }
 
 impl Ways {
@@ -47,6 +52,7 @@ impl Ways {
         let before = self.up.insert(way.stripe, way.generation);
         // one that comes beside others took nothing from anybody
         let first = self.up.len() == 1;
+        self.main.get_or_insert(way.stripe);
         let lost = before.map_or(first, |before| before != way.generation);
         if lost { Change::Rewind } else { Change::GoOn }
     }
@@ -56,16 +62,24 @@ impl Ways {
         if self.load(way) == Load::Nothing {
             return Change::GoOn;
         }
-        self.up.remove(&way.stripe);
+        self.remove(way.stripe);
         Change::Rewind
     }
 
     /// A stripe is silent. It is done without when there are others.
     pub fn suspect(&mut self, stripe: u8) -> Change {
-        if self.up.len() > 1 && self.up.remove(&stripe).is_some() {
+        if self.up.len() > 1 && self.up.contains_key(&stripe) {
+            self.remove(stripe);
             return Change::Rewind;
         }
         Change::GoOn
+    }
+
+    fn remove(&mut self, stripe: u8) {
+        self.up.remove(&stripe);
+        if self.main == Some(stripe) {
+            self.main = self.up.keys().next().copied();
+        }
     }
 
     /// What that way may take now.
@@ -73,8 +87,7 @@ impl Ways {
         if self.up.get(&way.stripe) != Some(&way.generation) {
             return Load::Nothing;
         }
-        let main = self.up.keys().next();
-        if main == Some(&way.stripe) { Load::Everything } else { Load::Large }
+        if self.main == Some(way.stripe) { Load::Everything } else { Load::Large }
     }
 
     /// Those that are up.
@@ -121,5 +134,7 @@ mod tests {
         ways.attach(way(1, 1));
         assert_eq!(ways.suspect(0), Change::Rewind);
         assert_eq!(ways.load(way(1, 1)), Load::Everything);
+        ways.attach(way(0, 2));
+        assert_eq!(ways.load(way(1, 1)), Load::Everything, "what was opened there may still be on its way");
     }
 }
