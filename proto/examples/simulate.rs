@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::{flow, id, limits, link, seed, signal};
+use meshproof_proto::{flow, id, limits, link, seed, signal, ways};
 
 #[path = "../tests/simulation/seeds.rs"]
 mod seeds;

@@ -3,7 +3,7 @@
 //! `docs/simulation.md` says what is varied and what must hold. A seed that failed once stays here under the name of what
 //! it found.
 
-use meshproof_proto::{flow, id, limits, link, seed, signal};
+use meshproof_proto::{flow, id, limits, link, seed, signal, ways};
 
 mod planted;
 mod seeds;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::id::Generation;
+use crate::id::{Generation, PeerId};
 use crate::signal::Route;
 
 use super::weather::Fault;
@@ -78,6 +78,15 @@ pub enum Event {
     },
     Respawns {
         node: usize,
+    },
+    /// The node hears that the peer is not listed any more.
+    Misses {
+        node: usize,
+        peer: PeerId,
+    },
+    /// The node hears that a link is not up any more.
+    Down {
+        half: usize,
     },
     /// The node hears who the other is now.
     Learns {

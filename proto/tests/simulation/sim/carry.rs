@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::signal::Route;
+use crate::ways::{Change, Load, Way};
 
 use super::BULK;
 use super::agenda::{At, Event, Told};
@@ -68,6 +69,7 @@ impl World {
             return Ok(());
         }
         self.connections[connection].ends[end].phase = Phase::Open;
+        self.connections[connection].opened_at.get_or_insert(self.now);
         self.tell(at, generation, Told::Open);
         let half = &self.halves[at.half];
         let pair = (half.node.min(half.other), half.node.max(half.other));
@@ -187,7 +189,7 @@ impl World {
         match frame {
             Frame::Beat => {
                 self.sends(connection, to, Frame::BeatAnswer);
-                if at.kind == BULK {
+                if at.kind >= BULK {
                     self.streams.iter_mut().for_each(|stream| stream.flushes(at.half));
                     return self.pumps(at.half);
                 }
@@ -197,7 +199,11 @@ impl World {
                 self.tell(at, generation, Told::Answered);
                 Ok(())
             }
-            Frame::Signal(signal) => self.signaled(signal),
+            Frame::Signal(signal) | Frame::Forwarded(signal) => self.signaled(signal),
+            Frame::Forward(signal) => {
+                self.passes_on(at, signal);
+                Ok(())
+            }
             Frame::Bye => {
                 self.tell(at, generation, Told::Bye);
                 Ok(())
@@ -206,32 +212,85 @@ impl World {
                 self.ends(connection, to);
                 Ok(())
             }
-            Frame::Data { stream, .. } | Frame::Fin { stream, .. } | Frame::Ack { stream, .. } => {
+            Frame::Open { stream }
+            | Frame::Data { stream, .. }
+            | Frame::Fin { stream, .. }
+            | Frame::Ack { stream, .. } => {
                 self.connections[connection].ends[from].in_flight -= 1;
-                self.streamed(stream, frame)?;
+                self.streamed(at.half, stream, frame)?;
                 self.pumps(at.half)?;
                 self.pumps(self.connections[connection].ends[from].half)
             }
         }
     }
 
-    fn streamed(&mut self, stream: usize, frame: Frame) -> Check {
-        let stream = &mut self.streams[stream];
+    fn streamed(&mut self, half: usize, number: usize, frame: Frame) -> Check {
+        let stream = &mut self.streams[number];
         if stream.reset {
             return Ok(());
         }
         match frame {
+            Frame::Open { .. } => {
+                let highest = &mut self.halves[half].peer_highest;
+                // below the highest number that the peer opened, what is unknown is over
+                if highest.is_none_or(|highest| highest < number) {
+                    *highest = Some(number);
+                    stream.opens();
+                }
+                Ok(())
+            }
             Frame::Data { offset, bytes, .. } => stream.data(offset, bytes),
             Frame::Fin { offset, .. } => stream.fin(offset),
             Frame::Ack { received, limit, .. } => stream.ack(received, limit),
-            Frame::Beat | Frame::BeatAnswer | Frame::Signal(_) | Frame::Bye | Frame::Closed => Ok(()),
+            Frame::Beat
+            | Frame::BeatAnswer
+            | Frame::Signal(_)
+            | Frame::Forward(_)
+            | Frame::Forwarded(_)
+            | Frame::Bye
+            | Frame::Closed => Ok(()),
         }
     }
 
-    /// Sends what the streams of a half have to send, on the generation that carries them.
+    /// The ways of a half changed.
+    pub(super) fn heeds(&mut self, half: usize, change: Change) -> Check {
+        match change {
+            Change::GoOn => {}
+            Change::Rewind => self.streams.iter_mut().for_each(|stream| stream.rewinds(half)),
+        }
+        self.pumps(half)
+    }
+
+    /// Sends what the streams of a half have to send, on the ways that carry them. Any of them may be the first to ask.
     pub(super) fn pumps(&mut self, half: usize) -> Check {
-        let Some(generation) = self.halves[half].carrying else { return Ok(()) };
-        let Some(carrier) = self.halves[half].tracks[BULK].carriers.get(&generation).copied() else { return Ok(()) };
+        let mut ways: Vec<Way> = self.halves[half].ways.iter().collect();
+        if ways.len() > 1 {
+            let first = self.luck.index(ways.len());
+            ways.rotate_left(first);
+        }
+        for way in ways {
+            self.fills(half, way)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a way what it may take. One that was replaced asks as well, until it ends.
+    fn fills(&mut self, half: usize, way: Way) -> Check {
+        let kind = BULK + usize::from(way.stripe);
+        let carriers = self.halves[half].tracks[kind]
+            .carriers
+            .range(..=way.generation)
+            .map(|(generation, carrier)| (Way { stripe: way.stripe, generation: *generation }, *carrier));
+        for (way, carrier) in carriers.collect::<Vec<_>>() {
+            let load = self.halves[half].ways.load(way);
+            if load != Load::Nothing {
+                self.fills_one(half, (way, load), carrier)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fills_one(&mut self, half: usize, (way, load): (Way, Load), carrier: usize) -> Check {
         let end = self.end_of(carrier, half);
         for stream in 0..self.streams.len() {
             if self.streams[stream].from != half && self.streams[stream].to != half {
@@ -239,9 +298,9 @@ impl World {
             }
             while self.connections[carrier].ends[end].phase == Phase::Open
                 && self.connections[carrier].ends[end].in_flight < IN_FLIGHT
-                && let Some(frame) = self.streams[stream].next_frame(half)?
+                && let Some(frame) = self.streams[stream].next_frame(half, load)?
             {
-                self.tells(|| format!("half {half} in {generation}: {}", frame.brief()));
+                self.tells(|| format!("half {half} on {way:?}: {}", frame.brief()));
                 self.connections[carrier].ends[end].in_flight += 1;
                 self.sends(carrier, end, frame);
             }
@@ -255,9 +314,14 @@ impl World {
         if working.is_done() {
             return Ok(());
         }
+        working.begun = true;
         working.works(&mut self.luck)?;
         if self.luck.chance(self.weather.lies) {
             working.hears_lies(&mut self.luck)?;
+        }
+        // a liar may have ended it
+        if working.is_done() {
+            return Ok(());
         }
         let (from, to) = (working.from, working.to);
         self.pumps(from)?;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::id::Generation;
-use crate::link::Input;
+use crate::id::{Generation, PeerId};
+use crate::link::{Input, State};
 use crate::signal::Route;
 
 use super::agenda::{At, Event};
@@ -11,7 +11,7 @@ use super::check::Check;
 use super::weather::Fault;
 use super::wire::{Body, Frame, Phase, Signal};
 use super::world::World;
-use super::{BULK, CONTROL, Kinds};
+use super::{BULK, CONTROL, Signaling};
 
 impl World {
     pub(super) fn strikes(&mut self, fault: Fault) -> Check {
@@ -25,6 +25,10 @@ impl World {
             Fault::SignalingAway { time } => {
                 self.signaling_back_at = self.signaling_back_at.max(self.until(time));
                 self.at(self.signaling_back_at, Event::SignalingBack);
+                self.ends_relayed();
+            }
+            Fault::SignalingGone => {
+                self.signaling = Signaling::Gone;
                 self.ends_relayed();
             }
             Fault::Silence { from, to, kind } => self.silences(from, to, kind),
@@ -118,12 +122,18 @@ impl World {
             }
         }
         let back = self.until(time);
+        let peer = self.nodes[node].id;
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            let wait = self.luck.ms(10, 6_000);
+            self.after(wait, Event::Misses { node: other, peer });
+        }
         self.at(back, Event::Respawns { node });
     }
 
     pub(super) fn respawns(&mut self, node: usize) {
         let id = self.new_id();
         self.nodes[node].id = id;
+        self.nodes[node].knows.fill(None);
         self.nodes[node].alive = true;
         self.tells(|| format!("node {node} is back as {id}"));
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
@@ -137,7 +147,7 @@ impl World {
 
     /// A node is told by signaling who is there.
     pub(super) fn learns(&mut self, node: usize, other: usize) -> Check {
-        if self.signaling_back_at > self.now {
+        if self.is_signaling_away() {
             let wait = self.signaling_back_at - self.now + self.luck.ms(10, 500);
             self.after(wait, Event::Learns { node, other });
             self.judge.moved(self.now + wait);
@@ -146,14 +156,41 @@ impl World {
         if !self.nodes[node].alive {
             return Ok(());
         }
-        let present = self.nodes[other].id;
+        self.nodes[node].knows[other] = Some(self.nodes[other].id);
         for half in 0..self.halves.len() {
-            let held = &self.halves[half];
-            if held.alive && held.node == node && held.other == other && held.peer != present {
-                self.retires(half)?;
+            if self.halves[half].node == node && self.halves[half].other == other {
+                self.considers(half)?;
             }
         }
         self.wants(node, other)
+    }
+
+    /// A node is told by signaling that a peer left.
+    pub(super) fn misses(&mut self, node: usize, peer: PeerId) -> Check {
+        if self.is_signaling_away() {
+            return Ok(());
+        }
+        for known in self.nodes[node].knows.iter_mut().filter(|known| **known == Some(peer)) {
+            *known = None;
+        }
+        match self.halves.iter().position(|half| half.alive && half.node == node && half.peer == peer) {
+            Some(half) => self.considers(half),
+            None => Ok(()),
+        }
+    }
+
+    /// A link that is not up and whose peer will not come back is given up.
+    pub(super) fn considers(&mut self, half: usize) -> Check {
+        let held = &self.halves[half];
+        let told = !self.is_signaling_away();
+        let listed = told && self.nodes[held.other].alive && self.nodes[held.other].id == held.peer;
+        let state = held.tracks[CONTROL].machine.state();
+        if !held.alive || listed || matches!(state, State::Up { .. }) {
+            return Ok(());
+        }
+        let replaced = self.nodes[held.node].knows[held.other].is_some_and(|known| known != held.peer);
+        let waits = matches!(state, State::Lost | State::Idle | State::Connecting);
+        if replaced || (told && waits) { self.retires(half) } else { Ok(()) }
     }
 
     /// The link's owner has no more use for it.
@@ -166,7 +203,7 @@ impl World {
     }
 
     pub(super) fn wants(&mut self, node: usize, other: usize) -> Check {
-        if !self.nodes[node].alive {
+        if !self.nodes[node].alive || self.nodes[node].knows[other] != Some(self.nodes[other].id) {
             return Ok(());
         }
         let half = match self.half_of(node, other) {
@@ -175,9 +212,12 @@ impl World {
         };
         let eager = node < other || self.luck.chance(500);
         if eager || self.judge.is_calm() {
-            self.steps(At { half, kind: CONTROL }, Some(Input::Want))?;
-            if self.kinds == Kinds::Both {
-                self.steps(At { half, kind: BULK }, Some(Input::Want))?;
+            for kind in 0..self.kinds {
+                // stripes come when there is much to send
+                let idle = kind > BULK && !self.judge.is_calm() && self.luck.chance(300);
+                if !idle {
+                    self.steps(At { half, kind }, Some(Input::Want))?;
+                }
             }
         }
         Ok(())
@@ -204,20 +244,21 @@ impl World {
     fn boasts(&mut self, node: usize, other: usize) {
         let (from, to) = (self.nodes[node].id, self.nodes[other].id);
         let generation = Generation(u64::MAX - self.luck.below(3));
-        let kind = self.luck.index(2);
+        let kind = self.luck.index(self.kinds);
         self.after(Duration::ZERO, Event::Signal(Signal { from, to, kind, generation, body: Body::PleaseOffer }));
     }
 
     pub(super) fn signaling_is_back(&mut self) -> Check {
-        if self.signaling_back_at > self.now {
+        if self.is_signaling_away() {
             return Ok(());
         }
         for half in 0..self.halves.len() {
             // a process that stands still hears of it later; here it does not at all, which is harder
             let asleep = self.nodes[self.halves[half].node].paused_until > self.now;
             if self.halves[half].alive && !asleep {
-                self.steps(At { half, kind: CONTROL }, Some(Input::SignalingBack))?;
-                self.steps(At { half, kind: BULK }, Some(Input::SignalingBack))?;
+                for kind in 0..self.kinds {
+                    self.steps(At { half, kind }, Some(Input::SignalingBack))?;
+                }
             }
         }
         Ok(())

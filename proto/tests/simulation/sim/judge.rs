@@ -11,7 +11,7 @@ use super::agenda::Event;
 use super::check::{Broken, Check, hold};
 use super::wire::Phase;
 use super::world::World;
-use super::{BULK, CONTROL, Kinds};
+use super::{BULK, CONTROL, Signaling};
 
 /// From the end of the last fault until every link is up: silence until noticed, an attempt that is doomed until its
 /// deadline, a wait, and an attempt that works.
@@ -20,9 +20,15 @@ const HEALED_WITHIN: Duration = Duration::from_secs(12);
 const COMPLETE_WITHIN: Duration = Duration::from_secs(40);
 /// Frames that were on their way when a path ended: latency, a retransmission, the link's queue.
 const ON_THE_WAY: Duration = Duration::from_secs(2);
-/// A relayed link tries the direct way once in a while. One trial may lose its answer, in band, when control is replaced.
-const DIRECT_WITHIN: Duration = Duration::from_secs(20 + 20 + 6);
+/// A relayed connection opens a direct one beside it: one trial was begun too early, the next one works. A trial of a bulk
+/// connection may lose its answer, in band, when control is replaced at that moment.
+const DIRECT_WITHIN: [Duration; 2] = [Duration::from_secs(20 + 4 + 2), Duration::from_secs(20 + 4 + 20 + 2)];
+/// When a link becomes direct, one side is there before the other, which may see the old connection end before the new one opens.
+const PASSAGE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Two nodes, the lower number first, and a kind of connection.
+type Key = (usize, usize, usize);
 
 #[derive(Debug)]
 pub struct Judge {
@@ -34,12 +40,13 @@ pub struct Judge {
     /// Since when every link is up and nothing is under way, and how many connections were made until then.
     resting_since: Option<(Instant, usize)>,
     healed_after: Option<Duration>,
-    /// A link was relayed after the last fault.
-    was_relayed: bool,
     /// Since when the two sides of a link use different connections.
-    apart_since: BTreeMap<(usize, usize, usize), Instant>,
+    apart_since: BTreeMap<Key, Instant>,
+    /// Since when a link is not what it should be, and the connection that both sides used last.
+    down_since: BTreeMap<Key, Instant>,
+    last_used: BTreeMap<Key, usize>,
     awake_since: Vec<Instant>,
-    /// Connections made when the world had to be healed; later ones were not needed.
+    /// How many connections there were at the last look at a healed world without relayed links; more are not needed.
     made: Option<usize>,
     over: bool,
     calm: bool,
@@ -61,8 +68,9 @@ impl Judge {
             watch,
             resting_since: None,
             healed_after: None,
-            was_relayed: false,
             apart_since: BTreeMap::new(),
+            down_since: BTreeMap::new(),
+            last_used: BTreeMap::new(),
             awake_since: Vec::new(),
             made: None,
             over: false,
@@ -109,14 +117,19 @@ impl World {
             }
         }
         let mut up = Up::All;
-        for (node, other) in self.pairs().into_iter().filter(|(node, other)| node < other) {
-            for kind in [CONTROL, BULK] {
-                if !self.sides_agree((node, other), kind)? {
-                    up = Up::Some;
-                }
+        for key in self.keys() {
+            if !self.sides_agree(key)? {
+                up = Up::Some;
             }
         }
         if self.judge.calm {
+            for key in self.keys() {
+                self.comes_up(key)?;
+                self.becomes_direct(key)?;
+            }
+            for half in 0..self.halves.len() {
+                self.peer_may_come_back(half)?;
+            }
             self.heals_in_time(up)?;
         }
         self.after(LOOK_EVERY, Event::Judge);
@@ -126,7 +139,7 @@ impl World {
     /// A connection on which one direction is dead is not called up for long.
     fn silence_is_noticed(&self, half: usize) -> Check {
         let held = &self.halves[half];
-        for kind in [CONTROL, BULK] {
+        for kind in 0..self.kinds {
             let State::Up { generation } = held.tracks[kind].machine.state() else { continue };
             let Some(carrier) = held.tracks[kind].carriers.get(generation) else { continue };
             let since = self.dead_since(*carrier);
@@ -160,22 +173,87 @@ impl World {
         track.carriers.get(generation).copied()
     }
 
+    fn keys(&self) -> Vec<Key> {
+        let pairs = self.pairs().into_iter().filter(|(node, other)| node < other);
+        pairs.flat_map(|(node, other)| (0..self.kinds).map(move |kind| (node, other, kind))).collect()
+    }
+
     /// Both sides use the same connection, or one notices soon. True when both do.
-    fn sides_agree(&mut self, (node, other): (usize, usize), kind: usize) -> Result<bool, Broken> {
-        if kind == BULK && self.kinds == Kinds::Control {
-            return Ok(true);
-        }
+    fn sides_agree(&mut self, key: Key) -> Result<bool, Broken> {
+        let (node, other, kind) = key;
         let (left, right) = (self.used(node, other, kind), self.used(other, node, kind));
-        let key = (node, other, kind);
         if left.is_none() || right.is_none() || left == right {
             self.judge.apart_since.remove(&key);
-            return Ok(left.is_some() && left == right);
+            let Some(same) = left.filter(|_| left == right) else { return Ok(false) };
+            self.judge.last_used.insert(key, same);
+            return Ok(true);
         }
         let since = *self.judge.apart_since.entry(key).or_insert(self.now);
         let since = since.max(self.judge.awake_since[node]).max(self.judge.awake_since[other]);
         let long = self.now > since + limits::SUSPECT_AFTER + ON_THE_WAY;
         hold!(!long, "both sides agree", "nodes {node} and {other} use {left:?} and {right:?} for kind {kind}");
         Ok(false)
+    }
+
+    /// Once the faults are over, a link that can come up does, and stays; one that becomes direct is away for a moment.
+    fn comes_up(&mut self, key: Key) -> Check {
+        let (node, other, kind) = key;
+        let used = self.used(node, other, kind);
+        let up = used.is_some() && used == self.used(other, node, kind);
+        if up || !self.can_come_up((node, other)) {
+            self.judge.down_since.remove(&key);
+            return Ok(());
+        }
+        let since = *self.judge.down_since.entry(key).or_insert(self.now);
+        let relayed =
+            self.judge.last_used.get(&key).is_some_and(|last| self.connections[*last].route == Route::Relayed);
+        let moved_at = self.judge.moved_at;
+        // without signaling it matters when the peer that helps came up
+        let healed_by = match self.signaling {
+            Signaling::Comes => moved_at + HEALED_WITHIN,
+            Signaling::Gone => moved_at.max(since) + HEALED_WITHIN,
+        };
+        let passes = if relayed { since + PASSAGE } else { since };
+        let late = self.now > healed_by && self.now > passes;
+        let ago = self.now.saturating_duration_since(moved_at);
+        hold!(
+            !late,
+            "what is wanted comes up",
+            "{key:?} is down for {:?}, {ago:?} after the last fault",
+            self.now - since
+        );
+        Ok(())
+    }
+
+    /// Signaling is there, or control is up, or a third peer is linked to both.
+    fn can_come_up(&self, (node, other): (usize, usize)) -> bool {
+        let up = |node, other| {
+            let used = self.used(node, other, CONTROL);
+            used.is_some() && used == self.used(other, node, CONTROL)
+        };
+        let helps = |third: usize| third != node && third != other && up(node, third) && up(third, other);
+        self.signaling == Signaling::Comes || up(node, other) || (0..self.nodes.len()).any(helps)
+    }
+
+    /// A relayed link is not content with that.
+    fn becomes_direct(&self, key: Key) -> Check {
+        let (node, other, kind) = key;
+        let Some(used) = self.used(node, other, kind) else { return Ok(()) };
+        let connection = &self.connections[used];
+        let since = self.judge.moved_at.max(connection.opened_at.unwrap_or(self.now));
+        let long = connection.route == Route::Relayed && self.now > since + DIRECT_WITHIN[kind.min(BULK)];
+        hold!(!long, "a relayed link becomes direct", "{key:?} is relayed for {:?}", self.now - since);
+        Ok(())
+    }
+
+    /// Nobody waits for a peer that will not come back.
+    fn peer_may_come_back(&self, half: usize) -> Check {
+        let held = &self.halves[half];
+        let gone = held.alive && self.nodes[held.other].id != held.peer;
+        let late = gone && self.now > self.judge.moved_at + limits::SUSPECT_AFTER + ON_THE_WAY;
+        let state = held.tracks[CONTROL].machine.state();
+        hold!(!late, "nobody waits for the dead", "half {half} is {state:?}, its peer is gone");
+        Ok(())
     }
 
     fn rests(&self) -> bool {
@@ -185,18 +263,17 @@ impl World {
 
     fn heals_in_time(&mut self, up: Up) -> Check {
         let (now, moved_at) = (self.now, self.judge.moved_at);
-        let late = now > moved_at + HEALED_WITHIN;
-        // a link that became direct is apart for a moment
-        let was_up = self.judge.was_relayed && self.judge.healed_after.is_some();
-        hold!(up == Up::All || !late || was_up, "what is wanted comes up", "{:?} after the last fault", now - moved_at);
-        let made = self.connections.len();
-        let relayed = self.is_relayed();
-        let quiet = moved_at + HEALED_WITHIN + if self.judge.was_relayed { DIRECT_WITHIN } else { Duration::ZERO };
-        self.judge.was_relayed |= relayed;
-        if now > quiet {
-            hold!(!relayed, "a relayed link becomes direct", "{:?} after the last fault", now - moved_at);
+        let (made, relayed) = (self.connections.len(), self.is_relayed());
+        if now > moved_at + HEALED_WITHIN && !relayed && up == Up::All {
             let healed = *self.judge.made.get_or_insert(made);
             hold!(made == healed, "a quiet world is left alone", "{} connections more", made - healed);
+        } else if relayed {
+            self.judge.made = None;
+        }
+        if self.cannot_heal() {
+            self.judge.healed_after.get_or_insert(Duration::ZERO);
+            self.judge.over = true;
+            return Ok(());
         }
         if up == Up::Some || !self.rests() {
             self.judge.resting_since = None;
@@ -206,19 +283,24 @@ impl World {
         let (since, _) = *self.judge.resting_since.get_or_insert((now, made));
         self.judge.healed_after.get_or_insert(now.saturating_duration_since(moved_at));
         let complete = self.streams_are_complete()?;
-        if complete && now >= since + self.judge.watch {
+        if complete && !relayed && now >= since + self.judge.watch {
             self.only_what_is_used_is_open()?;
             self.judge.over = true;
         }
         Ok(())
     }
 
+    /// Signaling is gone and nobody is left to help some pair.
+    fn cannot_heal(&self) -> bool {
+        let late = self.now > self.judge.moved_at + HEALED_WITHIN + HEALED_WITHIN;
+        late && self.pairs().into_iter().any(|pair| !self.can_come_up(pair))
+    }
+
     /// Whether a link of the world goes through the relay.
     fn is_relayed(&self) -> bool {
-        let used = self
-            .pairs()
-            .into_iter()
-            .flat_map(|(node, other)| [CONTROL, BULK].into_iter().filter_map(move |kind| self.used(node, other, kind)));
+        let used = self.keys().into_iter().flat_map(|(node, other, kind)| {
+            [self.used(node, other, kind), self.used(other, node, kind)].into_iter().flatten()
+        });
         used.into_iter().any(|carrier| self.connections[carrier].route == Route::Relayed)
     }
 

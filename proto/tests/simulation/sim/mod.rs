@@ -22,15 +22,21 @@ use std::time::Duration;
 use check::Broken;
 use world::World;
 
-/// The two kinds of connection in a link.
+/// The kinds of connection in a link: control, then the bulk connections. All but the first of those are stripes, wanted later.
 const CONTROL: usize = 0;
 const BULK: usize = 1;
 
-/// Which kinds the links of a seed have.
+/// The stripe that a bulk kind is.
+fn stripe(kind: usize) -> Option<u8> {
+    kind.checked_sub(BULK).map(|stripe| u8::try_from(stripe).expect("a world has few stripes"))
+}
+
+/// What a node hears of another when signaling is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kinds {
-    Control,
-    Both,
+enum Signaling {
+    Comes,
+    /// It is away, and does not come back.
+    Gone,
 }
 
 /// Who of the two offers.

@@ -1,14 +1,16 @@
 //! What the task that owns a link does: performs what its machines say, and tells them what comes.
 
 use crate::id::Generation;
+use crate::limits;
 use crate::link::{Input, Output, State};
 use crate::signal::Route;
+use crate::ways::Way;
 
 use super::agenda::{At, Description, Event, Told};
 use super::check::Check;
 use super::wire::{self, Body, Connection, End, Frame, Phase, Signal};
 use super::world::World;
-use super::{BULK, CONTROL};
+use super::{CONTROL, stripe};
 
 impl World {
     pub(super) fn performs(&mut self, at: At, output: Output) -> Check {
@@ -27,12 +29,42 @@ impl World {
                 }
             }
             Output::AskOffer { generation } => self.signals(at, generation, Body::PleaseOffer),
-            Output::Close { generation, .. } => self.closes(at, generation),
+            Output::Close { generation, .. } => {
+                self.closes(at, generation);
+                return self.detaches(at, generation);
+            }
             Output::Beat { generation } => self.beats(at, generation),
-            Output::Changed(State::Lost) if at.kind == CONTROL => self.resets_streams(at.half),
-            Output::Changed(_) => {}
+            Output::Changed(state) => return self.changed(at, &state),
         }
         Ok(())
+    }
+
+    fn changed(&mut self, at: At, state: &State) -> Check {
+        let Some(stripe) = stripe(at.kind) else { return self.control_changed(at.half, state) };
+        let ways = &mut self.halves[at.half].ways;
+        let change = match state {
+            State::Up { generation } => ways.attach(Way { stripe, generation: *generation }),
+            State::Suspect { .. } => ways.suspect(stripe),
+            State::Idle | State::Connecting | State::Lost => return Ok(()),
+        };
+        self.heeds(at.half, change)
+    }
+
+    fn control_changed(&mut self, half: usize, state: &State) -> Check {
+        match state {
+            State::Lost => self.resets_streams(half),
+            State::Suspect { .. } => {}
+            State::Idle | State::Connecting | State::Up { .. } => return Ok(()),
+        }
+        // the node hears of it when the link's task has time
+        self.after(std::time::Duration::ZERO, Event::Down { half });
+        Ok(())
+    }
+
+    fn detaches(&mut self, at: At, generation: Generation) -> Check {
+        let Some(stripe) = stripe(at.kind) else { return Ok(()) };
+        let change = self.halves[at.half].ways.detach(Way { stripe, generation });
+        self.heeds(at.half, change)
     }
 
     fn makes(&mut self, at: At, description: Description) {
@@ -44,12 +76,13 @@ impl World {
 
     /// A description is there; nobody may want it any more.
     pub(super) fn made(&mut self, at: At, description: Description) -> Check {
-        let (now, Description { generation, route, offer }) = (self.now, description);
+        let now = self.now;
+        let Description { generation, route, offer } = description;
         if !self.halves[at.half].tracks[at.kind].making.remove(&generation) || !self.halves[at.half].alive {
             return Ok(());
         }
         // a relayed connection is made at the signaling server
-        let relay_away = route == Route::Relayed && self.signaling_back_at > now;
+        let relay_away = route == Route::Relayed && self.is_signaling_away();
         if relay_away || self.luck.chance(self.weather.making_fails) {
             return self.steps(at, Some(Input::Broken { generation, reason: "could not be made".to_owned() }));
         }
@@ -84,31 +117,60 @@ impl World {
     fn connects(&mut self, (kind, route): (usize, Route), generation: Generation, ends: [End; 2]) -> usize {
         let slow = if self.luck.chance(300) { 3 } else { 1 };
         let latency_ms = slow * (1 + self.luck.below(self.weather.latency_ms));
-        self.connections.push(Connection { kind, route, generation, latency_ms, ends });
+        self.connections.push(Connection { kind, route, generation, latency_ms, opened_at: None, ends });
         self.connections.len() - 1
     }
 
-    /// In band when the control connection is up, else through signaling.
+    /// In band when the control connection is up, else through signaling, else through other peers.
     fn signals(&mut self, at: At, generation: Generation, body: Body) {
         let half = &self.halves[at.half];
         let signal = Signal { from: half.me, to: half.peer, kind: at.kind, generation, body };
-        let control = &half.tracks[CONTROL];
-        if let State::Up { generation } = control.machine.state()
-            && let Some(carrier) = control.carriers.get(generation).copied()
-        {
-            let end = self.end_of(carrier, at.half);
-            self.sends(carrier, end, Frame::Signal(signal));
+        if self.sends_in_band(at.half, Frame::Signal(signal.clone())) {
             return;
+        }
+        if self.is_signaling_away() {
+            return self.has_forwarded(at.half, &signal);
         }
         let times = if self.luck.chance(self.weather.signal_twice) { 2 } else { 1 };
         for _ in 0..times {
-            if self.signaling_back_at > self.now || self.luck.chance(self.weather.signal_lost) {
+            if self.luck.chance(self.weather.signal_lost) {
                 self.tells(|| format!("half {}: signal lost: {signal:?}", at.half));
                 continue;
             }
             let slow = self.luck.chance(self.weather.signal_slow);
             let wait = if slow { self.luck.ms(100, 6_000) } else { self.luck.ms(1, 60) };
             self.after(wait, Event::Signal(signal.clone()));
+        }
+    }
+
+    /// True when the control connection is up.
+    fn sends_in_band(&mut self, half: usize, frame: Frame) -> bool {
+        let control = &self.halves[half].tracks[CONTROL];
+        let State::Up { generation } = control.machine.state() else { return false };
+        let Some(carrier) = control.carriers.get(generation).copied() else { return false };
+        let end = self.end_of(carrier, half);
+        self.sends(carrier, end, frame);
+        true
+    }
+
+    /// Asks peers whose links are up to pass a signal on.
+    fn has_forwarded(&mut self, half: usize, signal: &Signal) {
+        let (node, peer) = (self.halves[half].node, self.halves[half].peer);
+        let mut asked = 0;
+        for near in 0..self.halves.len() {
+            let held = &self.halves[near];
+            if held.alive && held.node == node && held.peer != peer && asked < limits::FORWARDERS {
+                asked += usize::from(self.sends_in_band(near, Frame::Forward(signal.clone())));
+            }
+        }
+    }
+
+    /// A peer cannot reach another: we can, or not.
+    pub(super) fn passes_on(&mut self, at: At, signal: Signal) {
+        let node = self.halves[at.half].node;
+        let link = self.halves.iter().position(|half| half.alive && half.node == node && half.peer == signal.to);
+        if let Some(link) = link {
+            self.sends_in_band(link, Frame::Forwarded(signal));
         }
     }
 
@@ -119,7 +181,8 @@ impl World {
         let (Some(node), Some(other)) = (node, other) else { return Ok(()) };
         let half = match self.half_of(node, other) {
             Some(half) => half,
-            None => self.begins_half(node, other),
+            None if self.nodes[node].knows[other] == Some(signal.from) => self.begins_half(node, other),
+            None => return Ok(()),
         };
         let Signal { kind, generation, body, .. } = signal;
         let input = match body {
@@ -170,15 +233,11 @@ impl World {
                     return Ok(());
                 }
                 self.beats(at, generation);
-                if at.kind == BULK {
-                    self.halves[at.half].carrying = Some(generation);
-                    self.streams.iter_mut().for_each(|stream| stream.rewinds(at.half));
-                    self.pumps(at.half)?;
-                }
                 Ok(())
             }
             Told::Answered => self.steps(at, Some(Input::Heard { generation })),
             Told::Ended => {
+                self.detaches(at, generation)?;
                 self.halves[at.half].tracks[at.kind].carriers.remove(&generation);
                 self.steps(at, Some(Input::Broken { generation, reason: "it ended".to_owned() }))
             }
@@ -195,8 +254,10 @@ impl World {
     }
 
     pub(super) fn drops(&mut self, half: usize) -> Check {
-        self.steps(At { half, kind: CONTROL }, Some(Input::Drop))?;
-        self.steps(At { half, kind: BULK }, Some(Input::Drop))
+        for kind in 0..self.kinds {
+            self.steps(At { half, kind }, Some(Input::Drop))?;
+        }
+        Ok(())
     }
 
     pub(super) fn resets_streams(&mut self, half: usize) {

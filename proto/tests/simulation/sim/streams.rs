@@ -2,6 +2,9 @@
 
 use crate::flow::{FlowError, Piece, Receiving, Sending};
 
+use crate::limits;
+use crate::ways::Load;
+
 use super::check::{Broken, Check, hold};
 use super::luck::Luck;
 use super::wire::Frame;
@@ -15,7 +18,14 @@ pub struct Stream {
     sending: Sending,
     receiving: Receiving,
     window: u64,
+    /// The least that a way beside the main one takes of it.
+    least: u64,
     size: u64,
+    /// Its holder opened it; below: the opening must be sent, the peer has it, the opener knows that.
+    pub begun: bool,
+    opening_due: bool,
+    opened: bool,
+    opening_known: bool,
     written: u64,
     /// The most that any connection was given, and whether the end was among it.
     sent: u64,
@@ -26,7 +36,9 @@ pub struct Stream {
     granted: u64,
     confirmed: u64,
     got: u64,
-    fin_got: bool,
+    /// The bytes that came, in whatever order, and whether the end did.
+    came: Vec<bool>,
+    fin_came: bool,
     read: u64,
     /// How many acknowledgements arrived, and one that did a while ago.
     acks: u64,
@@ -41,6 +53,7 @@ pub struct Stream {
 impl Stream {
     pub fn new(number: usize, from: usize, to: usize, luck: &mut Luck) -> Self {
         let window = 64 << luck.below(6);
+        let size = luck.below(6 * window);
         Self {
             number,
             from,
@@ -48,7 +61,12 @@ impl Stream {
             sending: Sending::new(window),
             receiving: Receiving::new(window),
             window,
-            size: luck.below(6 * window),
+            least: 1 + luck.below(window / 4),
+            size,
+            begun: false,
+            opening_due: true,
+            opened: false,
+            opening_known: false,
             written: 0,
             sent: 0,
             fin_sent: false,
@@ -56,7 +74,8 @@ impl Stream {
             granted: window,
             confirmed: 0,
             got: 0,
-            fin_got: false,
+            came: vec![false; size as usize],
+            fin_came: false,
             read: 0,
             acks: 0,
             old_ack: (0, 0),
@@ -72,7 +91,12 @@ impl Stream {
 
     /// Everything was written, read, and acknowledged.
     pub fn is_done(&self) -> bool {
-        self.reset || (self.sending.is_done() && self.fin_got && self.read == self.size)
+        self.reset || (self.sending.is_done() && self.is_complete() && self.read == self.size)
+    }
+
+    /// Every byte came and was handed on, and the end came.
+    fn is_complete(&self) -> bool {
+        self.fin_came && self.got == self.size
     }
 
     /// What is left, for people.
@@ -102,21 +126,80 @@ impl Stream {
         self.holds_no_more_than_it_may()
     }
 
-    /// The peer is not honest for once: nothing that it says may have an effect.
+    /// The peer is not honest for once: nothing that it says may have an effect. (A wrong byte that is new and within the
+    /// credit cannot be told from a right one; nobody tells such lies here.)
     pub fn hears_lies(&mut self, luck: &mut Luck) -> Check {
         let ahead = if self.fin_sent { self.size + 2 } else { self.sent + 1 };
         let lie = self.sending.acked(ahead + luck.below(3), u64::MAX);
         let refused = matches!(lie, Err(FlowError::AckAhead(_)));
         hold!(refused, "a liar is refused", "acknowledged ahead of {ahead}: {lie:?}, {}", self.progress());
+        self.hears_too_much(luck)?;
+        self.hears_of_another_end(luck)?;
+        self.hears_again(luck)?;
+        if luck.chance(20) {
+            self.hears_crumbs()?;
+        }
+        self.holds_no_more_than_it_may()
+    }
+
+    /// Bytes and an end beyond the credit, next to what came or ahead of it.
+    fn hears_too_much(&mut self, luck: &mut Luck) -> Check {
         let limit = self.read + self.window;
-        let lies = [(self.got, limit + 1 + luck.below(3) - self.got), (limit + luck.below(3), 1)];
-        for (offset, length) in lies {
+        let ahead = luck.below(limit + 1 - self.got);
+        let starts =
+            [(self.got, limit + 1 + luck.below(3)), (limit + luck.below(3), limit + 4), (self.got + ahead, limit + 1)];
+        for (offset, upto) in starts {
+            let length = upto - offset;
             let told = self.receiving.data(offset, vec![0; length as usize]);
             hold!(told.is_err(), "a liar is refused", "{length} bytes at {offset} taken, {}", self.progress());
         }
         let end = self.receiving.fin(limit + 1);
         hold!(end.is_err(), "a liar is refused", "an end at {} taken at {}", limit + 1, self.got);
-        self.holds_no_more_than_it_may()
+        Ok(())
+    }
+
+    /// An end that is not the end, and bytes that reach beyond it.
+    fn hears_of_another_end(&mut self, luck: &mut Luck) -> Check {
+        let known = self.came.iter().rposition(|came| *came).map_or(0, |last| last as u64 + 1);
+        let (end, told) = if self.fin_came {
+            let end = if luck.chance(500) { self.size + 1 } else { self.size.saturating_sub(1) };
+            let offset = self.size - luck.below(self.size.min(3) + 1);
+            let beyond = self.receiving.data(offset, vec![0; (self.size + 1 - offset) as usize]);
+            hold!(beyond.is_err(), "a liar is refused", "bytes beyond the end at {offset}, {}", self.progress());
+            (end, (end != self.size).then(|| self.receiving.fin(end)))
+        } else {
+            let end = luck.below(known.max(1));
+            (end, (end < known).then(|| self.receiving.fin(end)))
+        };
+        let refused = told.is_none_or(|told| told.is_err());
+        hold!(refused, "a liar is refused", "an end at {end}, {known} are known, {}", self.progress());
+        Ok(())
+    }
+
+    /// Other bytes in the place of some that came.
+    fn hears_again(&mut self, luck: &mut Luck) -> Check {
+        let at = luck.index(self.came.len().max(1));
+        let upto = at + self.came.iter().skip(at).take(1 + luck.index(30)).take_while(|came| **came).count();
+        let lie = (at..upto).map(|at| !self.byte(at as u64)).collect();
+        let told = self.receiving.data(at as u64, lie);
+        let nothing = told.as_ref().is_ok_and(Vec::is_empty);
+        hold!(nothing, "a liar is refused", "bytes {at} to {upto} again: {told:?}, {}", self.progress());
+        Ok(())
+    }
+
+    /// So many small pieces, each ahead of the next, that what holds them costs more than what they hold.
+    fn hears_crumbs(&mut self) -> Check {
+        let first = self.got + 1;
+        let crumbs = limits::STREAM_GAPS as u64 + 1;
+        let free =
+            self.read + self.window > first + 2 * crumbs && self.came[self.got as usize..].iter().all(|came| !came);
+        if !free || self.fin_came {
+            return Ok(());
+        }
+        let refused = (0..crumbs).any(|crumb| self.receiving.data(first + 2 * crumb, vec![0]).is_err());
+        hold!(refused, "a liar is refused", "{crumbs} pieces with gaps between them, {}", self.progress());
+        self.reset = true;
+        Ok(())
     }
 
     fn holds_no_more_than_it_may(&self) -> Check {
@@ -125,9 +208,12 @@ impl Stream {
         let expected = self.written - self.confirmed.min(self.written);
         hold!(kept == expected, "what is unacknowledged is kept", "{kept}, not {expected}, {}", self.progress());
         let unread = self.got - self.read;
-        hold!(unread <= self.window, "memory is bounded", "{unread} unread of {}", self.window);
+        let ahead = self.came[self.got as usize..].iter().filter(|came| **came).count() as u64;
+        hold!(unread + ahead <= self.window, "memory is bounded", "{unread} unread, {ahead} ahead of {}", self.window);
+        let complete = self.receiving.is_complete();
+        hold!(complete == self.is_complete(), "complete is complete", "{complete}, {}", self.progress());
         let done = self.sending.is_done();
-        hold!(!done || self.fin_got, "done is done", "acknowledged without its end, {}", self.progress());
+        hold!(!done || self.is_complete(), "done is done", "acknowledged without its end, {}", self.progress());
         Ok(())
     }
 
@@ -135,6 +221,7 @@ impl Stream {
     pub fn rewinds(&mut self, half: usize) {
         if self.from == half {
             self.sending.rewind();
+            self.opening_due = !self.opening_known;
             self.given = self.confirmed.min(self.size);
         }
         if self.to == half {
@@ -149,25 +236,43 @@ impl Stream {
         }
     }
 
-    /// What that half sends next.
-    pub fn next_frame(&mut self, half: usize) -> Result<Option<Frame>, Broken> {
-        if self.reset {
+    /// The opening came.
+    pub fn opens(&mut self) {
+        self.opened = true;
+        self.ack_due = true;
+    }
+
+    /// What that half sends next, on a way that may take so much.
+    pub fn next_frame(&mut self, half: usize, load: Load) -> Result<Option<Frame>, Broken> {
+        if self.reset || !self.begun {
             return Ok(None);
         }
         if self.to == half {
-            return self.next_ack();
+            return if self.opened { self.next_ack() } else { Ok(None) };
         }
-        let piece = self.sending.poll();
+        if load == Load::Everything && std::mem::take(&mut self.opening_due) {
+            return Ok(Some(Frame::Open { stream: self.number }));
+        }
+        if load == Load::Large && !self.opening_known {
+            return Ok(None);
+        }
+        let (piece, least) = match load {
+            Load::Nothing => return Ok(None),
+            Load::Large => (self.sending.poll_large(self.least), self.least),
+            Load::Everything => (self.sending.poll(), 1),
+        };
         match piece {
             None => {
                 let may = self.written.min(self.granted);
-                hold!(self.given >= may, "credit is used", "given {} of {may}, {}", self.given, self.progress());
+                let used = self.given + least > may;
+                hold!(used, "credit is used", "given {} of {may}, {}", self.given, self.progress());
                 Ok(None)
             }
             Some(Piece::Data { offset, bytes }) => {
-                let end = offset + bytes.len() as u64;
-                let granted = self.granted;
+                let (length, granted) = (bytes.len() as u64, self.granted);
+                let end = offset + length;
                 hold!(end <= granted, "credit is kept to", "sent up to {end}, granted {granted}");
+                hold!(length >= least, "small pieces keep to the main way", "{length} bytes, {least} are the least");
                 self.sent = self.sent.max(end);
                 self.given = end;
                 Ok(Some(Frame::Data { stream: self.number, offset, bytes }))
@@ -175,6 +280,7 @@ impl Stream {
             Some(Piece::Fin { offset }) => {
                 let size = self.size;
                 hold!(offset == size, "bytes are exact", "the end at {offset} of {size}");
+                hold!(load == Load::Everything, "small pieces keep to the main way", "the end is on another");
                 self.fin_sent = true;
                 Ok(Some(Frame::Fin { stream: self.number, offset }))
             }
@@ -188,7 +294,7 @@ impl Stream {
         let told = self.told;
         let rises = received >= told.0 && limit >= told.1;
         hold!(rises, "acknowledgements rise", "{received}, {limit} after {told:?}");
-        let (has, takes) = (self.got + u64::from(self.fin_got), self.read + self.window);
+        let (has, takes) = (self.got + u64::from(self.is_complete()), self.read + self.window);
         let honest = (received, limit) == (has, takes);
         hold!(honest, "acknowledgements are true", "{received}, {limit}: has {has}, takes {takes}");
         self.told = (received, limit);
@@ -197,26 +303,32 @@ impl Stream {
 
     /// Bytes came.
     pub fn data(&mut self, offset: u64, bytes: Vec<u8>) -> Check {
+        hold!(self.opened, "openings come first", "bytes at {offset}, {}", self.progress());
+        let upto = offset as usize + bytes.len();
+        self.came[offset as usize..upto].fill(true);
         let new = self.receiving.data(offset, bytes).map_err(|error| self.refused(&error))?;
         for byte in new {
             let (at, expected) = (self.got, self.byte(self.got));
             hold!(at < self.size && byte == expected, "bytes are exact", "{byte} at {at}, {}", self.progress());
             self.got += 1;
         }
+        let waits = self.came.get(self.got as usize) == Some(&true);
+        hold!(!waits, "what is next is handed on", "{} has come, {}", self.got, self.progress());
         self.holds_no_more_than_it_may()
     }
 
     /// The end came.
     pub fn fin(&mut self, offset: u64) -> Check {
+        hold!(self.opened, "openings come first", "the end at {offset}, {}", self.progress());
         let new = self.receiving.fin(offset).map_err(|error| self.refused(&error))?;
-        hold!(new != self.fin_got, "the end comes once", "new {new}, {}", self.progress());
-        hold!(self.got == self.size, "bytes are exact", "ended, {}", self.progress());
-        self.fin_got = true;
-        Ok(())
+        hold!(new != self.fin_came, "the end comes once", "new {new}, {}", self.progress());
+        self.fin_came = true;
+        self.holds_no_more_than_it_may()
     }
 
     /// An acknowledgement came; now and then an older one follows it, as over a slower way.
     pub fn ack(&mut self, received: u64, limit: u64) -> Check {
+        self.opening_known = true;
         self.acked(received, limit)?;
         self.acks += 1;
         if self.acks.is_multiple_of(4) {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::luck::Luck;
-use super::{CONTROL, Kinds};
 
 /// What goes wrong by chance, in so many of a thousand cases, until the world calms down.
 #[derive(Debug)]
@@ -85,6 +84,8 @@ pub enum Fault {
     SignalingAway {
         time: Duration,
     },
+    /// Signaling goes and does not come back.
+    SignalingGone,
     /// The present connection loses everything that goes from that node to the other, for good.
     Silence {
         from: usize,
@@ -130,27 +131,48 @@ pub enum Fault {
     },
 }
 
+/// How many nodes a world has, and how many kinds of connection its links have.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub nodes: usize,
+    pub kinds: usize,
+}
+
 /// The faults of a seed, sorted by time, and when they are over.
-pub fn faults(luck: &mut Luck, nodes: usize, kinds: Kinds) -> (Vec<(Duration, Fault)>, Duration) {
+pub fn faults(luck: &mut Luck, size: Size) -> (Vec<(Duration, Fault)>, Duration) {
     let span = if luck.chance(40) { luck.ms(40_000, 80_000) } else { luck.ms(1_000, 15_000) };
     let span_ms = span.as_millis() as u64;
     let mut faults: Vec<(Duration, Fault)> = (0..luck.below(8))
         .map(|_| {
             let at = luck.ms(0, span_ms);
-            (at, fault(luck, nodes, kinds))
+            (at, fault(luck, size))
         })
         .collect();
     faults.sort_by_key(|(at, _)| *at);
     (faults, span)
 }
 
-fn fault(luck: &mut Luck, nodes: usize, kinds: Kinds) -> Fault {
+/// The faults of a world whose signaling goes for good: from then on they strike the link of the first two nodes only, which
+/// the third can help.
+pub fn faults_without_signaling(luck: &mut Luck, kinds: usize) -> (Vec<(Duration, Fault)>, Duration) {
+    let gone = luck.ms(3_000, 9_000);
+    let span = gone + luck.ms(1_000, 15_000);
+    let mut faults = vec![(gone, Fault::SignalingGone)];
+    for _ in 0..1 + luck.below(5) {
+        let at = gone + luck.ms(0, (span - gone).as_millis() as u64);
+        let fault = fault(luck, Size { nodes: 2, kinds });
+        if !matches!(fault, Fault::SignalingAway { .. } | Fault::Pause { .. } | Fault::Kill { .. }) {
+            faults.push((at, fault));
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    (faults, span)
+}
+
+fn fault(luck: &mut Luck, Size { nodes, kinds }: Size) -> Fault {
     let node = luck.index(nodes);
     let other = (node + 1 + luck.index(nodes - 1)) % nodes;
-    let kind = match kinds {
-        Kinds::Control => CONTROL,
-        Kinds::Both => luck.index(2),
-    };
+    let kind = luck.index(kinds);
     let time = match luck.below(10) {
         0 => luck.ms(25_000, 45_000),
         1..4 => luck.ms(3_000, 12_000),

@@ -12,6 +12,13 @@ pub enum Frame {
     Beat,
     BeatAnswer,
     Signal(Signal),
+    /// The receiver is asked to pass a signal on.
+    Forward(Signal),
+    /// The signal of another, passed on.
+    Forwarded(Signal),
+    Open {
+        stream: usize,
+    },
     Data {
         stream: usize,
         offset: u64,
@@ -113,6 +120,8 @@ pub struct Connection {
     pub generation: Generation,
     /// The longest that a frame travels: one connection may take another way than the next.
     pub latency_ms: u64,
+    /// When the first of its ends was open.
+    pub opened_at: Option<Instant>,
     pub ends: [End; 2],
 }
 

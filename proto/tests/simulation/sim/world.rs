@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::id::{Generation, PeerId};
 use crate::link::{Input, Machine};
+use crate::ways::Ways;
 
 use super::agenda::{At, Due, Event};
 use super::check::{Broken, Check, hold};
 use super::judge::Judge;
 use super::luck::Luck;
 use super::streams::Stream;
-use super::weather::{self, Weather};
+use super::weather::{self, Size, Weather};
 use super::wire::Connection;
 use super::witness::Witness;
-use super::{BULK, CONTROL, Kinds, Offers, Passed};
+use super::{BULK, Offers, Passed, Signaling};
 
 /// A healed world is watched for so long; some for longer, because a bad habit may be a slow one.
 const WATCH: Duration = Duration::from_secs(3);
@@ -30,6 +31,8 @@ pub struct Node {
     pub id: PeerId,
     pub alive: bool,
     pub paused_until: Instant,
+    /// Who the others are, as far as it was told.
+    pub knows: Vec<Option<PeerId>>,
     /// What came while it stood still.
     waiting: Vec<Event>,
 }
@@ -56,9 +59,11 @@ pub struct Half {
     pub peer: PeerId,
     /// Its owner lives and has not forgotten it.
     pub alive: bool,
-    pub tracks: [Track; 2],
-    /// The bulk generation that streams use.
-    pub carrying: Option<Generation>,
+    pub tracks: Vec<Track>,
+    /// The bulk connections that carry streams.
+    pub ways: Ways,
+    /// The highest stream that the peer opened.
+    pub peer_highest: Option<usize>,
     /// When the last of what connections told arrives.
     pub told_at: Instant,
 }
@@ -68,7 +73,8 @@ pub struct World {
     pub talks: bool,
     pub luck: Luck,
     pub weather: Weather,
-    pub kinds: Kinds,
+    /// How many kinds of connection a link has: control and bulk ones.
+    pub kinds: usize,
     began: Instant,
     pub now: Instant,
     events: u64,
@@ -80,6 +86,7 @@ pub struct World {
     /// Until when packets do not pass from one node to another, and since when.
     pub cuts: BTreeMap<(usize, usize), (Instant, Instant)>,
     pub flaps_until: BTreeMap<(usize, usize), Instant>,
+    pub signaling: Signaling,
     pub signaling_back_at: Instant,
     pub judge: Judge,
 }
@@ -88,10 +95,19 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut luck = Luck::new(seed);
         let now = Instant::now();
-        let count = if luck.chance(200) { 3 } else { 2 };
-        let kinds = if luck.chance(150) { Kinds::Control } else { Kinds::Both };
+        let gone = luck.chance(50);
+        let nodes = if gone || luck.chance(150) { 3 } else { 2 };
+        let kinds = match luck.below(10) {
+            0 => 1,
+            1..6 => 1 + BULK,
+            _ => 2 + BULK + luck.index(3),
+        };
         let weather = Weather::of(&mut luck);
-        let (faults, span) = weather::faults(&mut luck, count, kinds);
+        let (faults, span) = if gone {
+            weather::faults_without_signaling(&mut luck, kinds)
+        } else {
+            weather::faults(&mut luck, Size { nodes, kinds })
+        };
         let mut world = Self {
             talks: false,
             weather,
@@ -106,13 +122,15 @@ impl World {
             streams: Vec::new(),
             cuts: BTreeMap::new(),
             flaps_until: BTreeMap::new(),
+            signaling: Signaling::Comes,
             signaling_back_at: now,
             judge: Judge::new(now + span, if luck.chance(100) { LONG_WATCH } else { WATCH }),
             luck,
         };
-        for _ in 0..count {
+        for _ in 0..nodes {
             let id = world.new_id();
-            world.nodes.push(Node { id, alive: true, paused_until: now, waiting: Vec::new() });
+            let knows = vec![None; nodes];
+            world.nodes.push(Node { id, alive: true, paused_until: now, knows, waiting: Vec::new() });
         }
         for (node, other) in world.pairs() {
             let after = world.luck.ms(0, 500);
@@ -147,6 +165,10 @@ impl World {
     pub fn at(&mut self, at: Instant, event: Event) {
         self.events += 1;
         self.queue.push(Reverse(Due { at, number: self.events, event }));
+    }
+
+    pub fn is_signaling_away(&self) -> bool {
+        self.signaling == Signaling::Gone || self.signaling_back_at > self.now
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -212,7 +234,8 @@ impl World {
             Event::Frame { connection, from, .. } => self.connections[*connection].ends[1 - from].half,
             Event::Signal(signal) => return self.nodes.iter().position(|node| node.id == signal.to),
             Event::Works { stream } => self.streams[*stream].from,
-            Event::Learns { node, .. } | Event::Wants { node, .. } => return Some(*node),
+            Event::Down { half } => *half,
+            Event::Learns { node, .. } | Event::Misses { node, .. } | Event::Wants { node, .. } => return Some(*node),
             Event::Handshake { .. }
             | Event::Fault(_)
             | Event::Heals { .. }
@@ -256,6 +279,8 @@ impl World {
                 self.respawns(node);
                 Ok(())
             }
+            Event::Misses { node, peer } => self.misses(node, peer),
+            Event::Down { half } => self.considers(half),
             Event::Learns { node, other } => self.learns(node, other),
             Event::Wants { node, other } => self.wants(node, other),
             Event::Calm => self.calms(),
@@ -273,7 +298,7 @@ impl World {
     pub fn begins_half(&mut self, node: usize, other: usize) -> usize {
         let (me, peer) = (self.nodes[node].id, self.nodes[other].id);
         let offers = if me < peer { Offers::We } else { Offers::They };
-        let tracks = [CONTROL, BULK].map(|_kind| Track {
+        let tracks = (0..self.kinds).map(|_kind| Track {
             machine: Machine::new(&me, &peer, self.luck.seed()),
             witness: Witness::new(offers),
             timer: None,
@@ -281,7 +306,9 @@ impl World {
             offered: None,
             carriers: BTreeMap::new(),
         });
-        let half = Half { node, other, me, peer, alive: true, tracks, carrying: None, told_at: self.now };
+        let tracks = tracks.collect();
+        let (ways, told_at) = (Ways::default(), self.now);
+        let half = Half { node, other, me, peer, alive: true, tracks, ways, peer_highest: None, told_at };
         self.halves.push(half);
         let new = self.halves.len() - 1;
         self.tells(|| format!("half {new}: node {node} ({me}) begins its link to node {other}, {offers:?} offer"));
@@ -292,15 +319,17 @@ impl World {
     }
 
     fn begins_streams(&mut self, left: usize, right: usize) {
-        if self.kinds == Kinds::Control {
+        if self.kinds <= BULK {
             return;
         }
+        let mut after = Duration::ZERO;
         for _ in 0..self.luck.below(4) {
             let (from, to) = if self.luck.chance(500) { (left, right) } else { (right, left) };
             let number = self.streams.len();
             let stream = Stream::new(number, from, to, &mut self.luck);
             self.streams.push(stream);
-            let after = self.luck.ms(0, 2_000);
+            // their numbers say in which order they are opened
+            after += self.luck.ms(0, 1_000);
             self.after(after, Event::Works { stream: number });
         }
     }
