@@ -3,6 +3,7 @@
 //! Nothing here knows plans, steps or reports. What decides is pure and lives in `meshproof-proto`; this crate is the shell
 //! with sockets, tasks and clocks. Only `rtc` names the WebRTC crates.
 
+pub mod addresses;
 mod api;
 mod carrier;
 mod config;
