@@ -1,0 +1,67 @@
+//! A peer's process that stands still, and one that dies.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{A, B, C, echoes, lasts, suspects};
+use crate::audit::{Calls, Talk};
+use crate::board::{Board, CLOSED, DETECTED, HEALED, LINKED};
+use crate::wire::{Event, Moment};
+use crate::world::World;
+
+pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B]).await?;
+    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut calls = Calls::default();
+    for _ in 0..board.rounds {
+        calls.begin(&mut world, "a", "b").await?;
+        calls.begin(&mut world, "b", "a").await?;
+        let stopped = Moment::now();
+        world.peer("b").signal(Signal::STOP)?;
+        let suspected = suspects(&world, "a", "b", stopped).await?;
+        board.note(scenario, DETECTED, suspected.since(stopped));
+        lasts(stopped, Duration::from_secs(5)).await;
+        let goes_on = Moment::now();
+        world.peer("b").signal(Signal::CONT)?;
+        let echoed = echoes(&mut world, ("a", "b")).await?;
+        board.note(scenario, HEALED, echoed.since(goes_on));
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// The streams and links of the instance that died end; everybody else's go on.
+pub async fn killed(scenario: &'static str, board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B, C]).await?;
+    let elsewhere = Talk::begin(&mut world, "a", "c").await?;
+    let mut calls = Calls::default();
+    for _ in 0..board.rounds {
+        let doomed = Talk::begin(&mut world, "a", "b").await?;
+        calls.begin(&mut world, "a", "b").await?;
+        calls.begin(&mut world, "a", "c").await?;
+        let old = instance_of_b(&world)?;
+        let killed = Moment::now();
+        calls.remember(&world.kill("b"));
+        world.start("b")?;
+        let began = world.peer_ref("b").started;
+        let linked = world.up(("a", "b"), killed).await?;
+        board.note(scenario, LINKED, linked.since(began));
+        let closed = |event: &Event| matches!(event, Event::Lost { instance, .. } if *instance == old).then_some(());
+        let (closed, ()) = world.peer_ref("a").when(killed, "that the old instance's link is closed", closed).await?;
+        board.note(scenario, CLOSED, closed.since(linked));
+        echoes(&mut world, ("a", "b")).await?;
+        doomed.broken().await?;
+    }
+    calls.check(&world).await?;
+    elsewhere.finish(&world).await
+}
+
+fn instance_of_b(world: &World) -> Result<String, String> {
+    let a = world.peer_ref("a");
+    let instances = a.all(a.started, |event| match event {
+        Event::Up { name, instance, .. } if name == "b" => Some(instance.clone()),
+        _ => None,
+    });
+    instances.last().cloned().ok_or_else(|| "a was never linked with b".to_owned())
+}

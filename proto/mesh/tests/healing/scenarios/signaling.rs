@@ -1,0 +1,83 @@
+//! Signaling that is killed: links do not need it, neither to live nor to heal.
+
+use std::time::Duration;
+
+use super::cut::{self, Cut, Ways};
+use super::{A, B, C, lasts};
+use crate::audit::{Calls, Talk};
+use crate::board::{Board, DETECTED, HEALED, REGISTERED};
+use crate::wire::{Event, Moment};
+use crate::world::World;
+
+/// How long signaling is away before it is started again.
+pub const AWAY: Duration = Duration::from_secs(3);
+
+pub async fn restarted(scenario: &'static str, board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B]).await?;
+    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let (mut calls, linked) = (Calls::default(), Moment::now());
+    for _ in 0..board.rounds {
+        calls.begin(&mut world, "a", "b").await?;
+        let killed = Moment::now();
+        world.kill_signaling();
+        let noticed = all_say(&world, killed, "that signaling is down", down).await?;
+        board.note(scenario, DETECTED, noticed.since(killed));
+        calls.begin(&mut world, "b", "a").await?;
+        lasts(killed, AWAY).await;
+        let back = Moment::now();
+        world.start_signaling()?;
+        let registered = all_say(&world, back, "that it is registered", up).await?;
+        board.note(scenario, REGISTERED, registered.since(back));
+    }
+    let unaffected = |event: &Event| matches!(event, Event::Suspect { .. } | Event::Lost { .. }).then(|| event.clone());
+    let affected: Vec<_> = world.peers().flat_map(|peer| peer.all(linked, unaffected)).collect();
+    if !affected.is_empty() {
+        return Err(format!("links noticed that signaling was away: {affected:?}"));
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// Both have a link with a third peer, which then carries their signals.
+pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B, C]).await?;
+    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let killed = Moment::now();
+    world.kill_signaling();
+    all_say(&world, killed, "that signaling is down", down).await?;
+    let mut calls = Calls::default();
+    for _ in 0..board.rounds {
+        calls.begin(&mut world, "a", "b").await?;
+        calls.begin(&mut world, "b", "a").await?;
+        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: Duration::from_secs(8) });
+        let figures = cut::once(&mut world, &mut calls, cut).await?;
+        // the old connection coming back would prove nothing about signals
+        world.up(("a", "b"), began).await?;
+        board.note(scenario, DETECTED, figures.detected);
+        board.note(scenario, HEALED, figures.healed);
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// Waits until every peer says it; gives when the last one did.
+async fn all_say(
+    world: &World,
+    since: Moment,
+    what: &str,
+    pick: impl Fn(&Event) -> Option<()>,
+) -> Result<Moment, String> {
+    let mut last = since;
+    for peer in world.peers() {
+        last = last.max(peer.when(since, what, &pick).await?.0);
+    }
+    Ok(last)
+}
+
+fn down(event: &Event) -> Option<()> {
+    matches!(event, Event::SignalingDown { .. }).then_some(())
+}
+
+fn up(event: &Event) -> Option<()> {
+    matches!(event, Event::SignalingUp { .. }).then_some(())
+}
