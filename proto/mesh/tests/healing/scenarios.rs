@@ -43,7 +43,7 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("a link heals when its peer stood still for 5 s", Scenario::Frozen),
         ("a peer that was killed is linked when it is back", Scenario::Killed),
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
-        ("a link heals after 8 s though signaling is gone for good", Scenario::SignalingGone),
+        ("a link heals after 20 s though signaling is gone for good", Scenario::SignalingGone),
         ("a link follows a peer to its new address", Scenario::AddressReplaced),
         ("the watcher tells the addresses that others can reach", Scenario::AddressesWatched),
         ("peers and signaling find each other in every order", Scenario::EveryOrder),

@@ -38,6 +38,10 @@ pub async fn restarted(scenario: &'static str, board: &Board) -> Result<(), Stri
     talk.finish(&world).await
 }
 
+/// A connection that was cut tries again after about 1, 3, 7, 15 and 31 s (SCTP doubles its wait): a path that is back now is
+/// used by a new connection long before the old one notices.
+const BETWEEN_RETRIES: Duration = Duration::from_secs(20);
+
 /// Both have a link with a third peer, which then carries their signals.
 pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B, C]).await?;
@@ -49,7 +53,7 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     for _ in 0..board.rounds {
         calls.begin(&mut world, "a", "b").await?;
         calls.begin(&mut world, "b", "a").await?;
-        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: Duration::from_secs(8) });
+        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
         let figures = cut::once(&mut world, &mut calls, cut).await?;
         // the old connection coming back would prove nothing about signals
         world.up(("a", "b"), began).await?;
