@@ -41,15 +41,20 @@ impl World {
         Self { root, url, server }
     }
 
-    pub fn join(&self, who: &str, seed: u8) -> Peer {
-        let token = Token::issue(&self.root, [seed; 32], |token| Grant {
+    /// The token of an agent that may do everything.
+    pub fn token(&self, who: &str, seed: u8) -> Token {
+        Token::issue(&self.root, [seed; 32], |token| Grant {
             mesh: name("dev"),
             names: who.to_owned(),
             role: Role::Agent,
             capabilities: Capability::ALL.into(),
             not_after: UnixSeconds(u64::MAX / 2),
             token,
-        });
+        })
+    }
+
+    pub fn join(&self, who: &str, seed: u8) -> Peer {
+        let token = self.token(who, seed);
         let config = MeshConfig {
             mesh: name("dev"),
             name: name(who),

@@ -1,0 +1,18 @@
+//! Peers that the mesh admitted and that then misbehave.
+//!
+//! Each case is a row: what is sent, and what the honest side says about it. Around each, a friend of the same process
+//! must not notice anything, memory is bounded, nothing panics, and no socket is left: see [`scene::Scene::end`].
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/process.rs"]
+mod process;
+
+mod bulk;
+mod control;
+mod floods;
+mod frames;
+mod hello;
+mod peer;
+mod scene;
+mod signals;
