@@ -72,7 +72,11 @@ async fn a_stream_that_breaks_its_rules_is_reset_with_a_reason_and_the_link_goes
         bulk("data at the end of numbers", [open(MINE), data(MINE, u64::MAX, 9)], Outcome::Resets("follow a gap")),
         bulk("data after the end", [open(MINE), fin(0), data(MINE, 0, 1)], Outcome::Resets("bytes follow the end")),
         bulk("two ends", [open(MINE), data(MINE, 0, 5), fin(5), fin(3)], Outcome::Resets("follow a gap")),
-        bulk("bytes acknowledged that were never sent", [open(MINE), ack(1 << 40, 1 << 41)], Outcome::Resets("never sent")),
+        bulk(
+            "bytes acknowledged that were never sent",
+            [open(MINE), ack(1 << 40, 1 << 41)],
+            Outcome::Resets("never sent"),
+        ),
         bulk("a header that is too large", [large], Outcome::Resets("too large a header")),
     ])
     .await;
@@ -88,7 +92,11 @@ async fn bulk_frames_that_mean_nothing_harm_nobody() {
         bulk("a reset of a stream never opened", [reset(NEVER_OPENED)], Outcome::Nothing),
         bulk("a stream opened twice", [open(MINE), open(MINE)], Outcome::Nothing),
         bulk("a stream opened with the victim's number", [open(theirs)], Outcome::Nothing),
-        bulk("the last number there is", [open(StreamId(u64::MAX - 1)), reset(StreamId(u64::MAX - 1))], Outcome::Nothing),
+        bulk(
+            "the last number there is",
+            [open(StreamId(u64::MAX - 1)), reset(StreamId(u64::MAX - 1))],
+            Outcome::Nothing,
+        ),
     ])
     .await;
 }

@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 use crate::common::{PATIENCE, Peer, World};
 use crate::process;
 
-/// What a case may add to the process, both ends' windows and the allocator's appetite included. A frame whose length
-/// field was believed, or a queue that grows with what a flood sends, takes more.
-const MEMORY_BYTES: usize = 48 * 1024 * 1024;
+/// What a case may add to the process: mostly a receive window of the smallest messages, each of which the stack holds in
+/// some 200 bytes. A length field that was believed, or a queue without an end, takes more.
+const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
 /// The friend is answered within this whatever others do; two cores and a debug build under a flood are slow.
 const STALL: Duration = Duration::from_secs(2);
@@ -151,8 +151,12 @@ impl Scene {
         let grown = resident.saturating_sub(self.before.resident);
         assert!(grown < MEMORY_BYTES, "{case}: {grown} bytes more are held");
         self.stop.send_replace(true);
-        let (echoes, longest) = self.beside.await.unwrap_or_else(|error| panic!("{case}: the friend's stream: {error}"));
-        assert!(echoes > 0 && longest < STALL, "{case}: the friend got {echoes} answers and waited {longest:?} for one");
+        let (echoes, longest) =
+            self.beside.await.unwrap_or_else(|error| panic!("{case}: the friend's stream: {error}"));
+        assert!(
+            echoes > 0 && longest < STALL,
+            "{case}: the friend got {echoes} answers and waited {longest:?} for one"
+        );
         assert!(!everything().contains("suspect: friend"), "{case}: the friend's link suffered:\n{}", everything());
         tokio::join!(self.honest.leave(), self.friend.leave());
         self.world.server.cancel();
