@@ -1,4 +1,5 @@
-//! What this process holds: memory and descriptors, as the kernel counts them.
+//! What this process holds, as the kernel counts it.
+#![allow(dead_code, reason = "each test counts what it is about")]
 
 /// Resident memory.
 pub fn resident_bytes() -> usize {
@@ -7,6 +8,11 @@ pub fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc is there");
     let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
     pages.expect("the second number is the resident pages") * PAGE_BYTES
+}
+
+/// Open descriptors, of every kind.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc is there").count()
 }
 
 /// Open sockets, of every kind.

@@ -4,6 +4,7 @@
 //! must not notice anything, memory is bounded, nothing panics, and no socket is left: see [`scene::Scene::end`].
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod common;
 #[path = "../common/process.rs"]
 mod process;

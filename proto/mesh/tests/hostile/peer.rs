@@ -2,6 +2,7 @@
 //! up to the test.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub struct Hostile {
     pub chain: Chain,
     pub victim: PeerId,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    offered: Generation,
 }
 
 pub fn config() -> RtcConfig {
@@ -63,12 +65,15 @@ pub fn encoded(frame: &impl Serialize) -> Bytes {
 
 impl Hostile {
     pub async fn register(world: &World, who: &str, victim: PeerId, part: Part) -> Self {
-        let keys = (0_u64..).map(|n| Key::from_seed(Digest::of(format!("{who} {n}").as_bytes()).0));
+        // each is a new instance, also under an old name
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let made = || MADE.fetch_add(1, Ordering::Relaxed);
+        let mut keys = std::iter::repeat_with(|| Key::from_seed(Digest::of(&made().to_le_bytes()).0));
         let fits = |key: &Key| (key.public() < victim) == (part == Part::Offers);
-        let key = keys.into_iter().find(fits).expect("one key of a few is on either side");
+        let key = keys.find(fits).expect("one key of a few is on either side");
         let chain = world.token(who, 66).claim(&name(who), key.public());
         let (socket, _) = tokio_tungstenite::connect_async(&world.url).await.expect("the server is there");
-        let mut hostile = Self { name: who.to_owned(), key, chain, victim, socket };
+        let mut hostile = Self { name: who.to_owned(), key, chain, victim, socket, offered: Generation(0) };
         let Some(ToPeer::Challenge { nonce, .. }) = hostile.receive().await else { panic!("a challenge comes first") };
         let register = ToServer::Register {
             protocol: PROTOCOL,
@@ -145,7 +150,8 @@ impl Hostile {
     }
 
     async fn offer(&mut self, kind: ConnectionKind) -> (Connection, Generation) {
-        let generation = Generation(1);
+        self.offered = self.offered.next();
+        let generation = self.offered;
         let (connection, sdp) = Connection::offer(&config(), &channels(kind)).await.expect("an offer");
         let offer = self.signal_of(kind, generation, SignalBody::Offer { sdp });
         self.signal(&offer).await;

@@ -32,6 +32,7 @@ async fn a_reader_that_stands_still_costs_two_windows_and_stalls_nobody_else() {
     println!("{seen:?}");
     assert!(seen.taken <= 2 * limits::STREAM_WINDOW_BYTES, "{seen:?}");
     assert!(seen.queued <= limits::STREAM_WINDOW_BYTES, "{seen:?}");
+    assert!(seen.drained < common::PATIENCE, "{seen:?}");
     assert!(seen.held < HELD && seen.grown < GROWN, "{seen:?}");
     for trips in [seen.same_link, seen.other_link] {
         assert!(trips.count > 100 && trips.longest < WAIT, "{seen:?}");
