@@ -1,4 +1,4 @@
-//! docs/promises.md names only tests that exist, and leaves out no promise.
+//! docs/promises.md and docs/traps.md name only tests that exist, and the promises leave out none.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,34 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// All of the project's Rust, in one text.
+fn all_sources() -> String {
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect()
+}
+
+#[test]
+fn every_trap_names_a_test_that_exists_or_says_that_it_is_open() {
+    let page = std::fs::read_to_string(root().join("docs/traps.md")).expect("docs/traps.md");
+    let text = all_sources();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [trap, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
+        let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty() || shown.starts_with("open: "), "{trap}: neither a test nor open");
+        for test in named {
+            assert!(text.contains(&format!("fn {test}(")), "{trap} names `{test}`, and there is no such test");
+        }
+    }
+}
+
 #[test]
 fn every_promise_is_listed_once_and_names_a_test_that_exists_or_says_that_it_is_open() {
     let page = std::fs::read_to_string(root().join("docs/promises.md")).expect("docs/promises.md");
-    let mut files = Vec::new();
-    sources(&root(), &mut files);
-    let text: String = files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect();
+    let text = all_sources();
     let mut ids = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| S")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
