@@ -7,7 +7,7 @@ use meshproof_proto::hello::Hello;
 use meshproof_proto::id::StreamId;
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::signal::ConnectionKind;
-use meshproof_proto::version::Version;
+use meshproof_proto::version::{PROTOCOL, Version};
 
 use crate::common::{PATIENCE, World, name};
 use crate::frames::{BULK, CONTROL};
@@ -30,7 +30,8 @@ enum Lie {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hello_that_does_not_hold_ends_the_connection_with_a_reason() {
     let data = encoded(&BulkFrame::Data { stream: StreamId(0), offset: 0, bytes: vec![0] });
-    let versions = "this side speaks protocol 1.0, the other 2.0; upgrade this side";
+    let versions = format!("this side speaks protocol {PROTOCOL}, the other 2.0; upgrade this side");
+    let versions = versions.as_str();
     let cases: [(&str, ConnectionKind, Lie, &str); 16] = [
         ("a call before the hello", CONTROL, Lie::First(encoded(&ControlFrame::Bye)), "other than a hello"),
         ("data before the hello", BULK, Lie::First(data), "other than a hello"),
