@@ -30,6 +30,18 @@ pub enum Role {
     ZoneOperator,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Agent => "agent",
+            Self::Orchestrator => "orchestrator",
+            Self::OperatorConsole => "operator console",
+            Self::Observer => "observer",
+            Self::ZoneOperator => "zone operator",
+        })
+    }
+}
+
 /// What a peer may be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,6 +5,7 @@
 //! time and seeds are arguments.
 
 pub mod backoff;
+pub mod bench;
 pub mod codec;
 pub mod event;
 pub mod expr;
@@ -15,6 +16,7 @@ pub mod id;
 pub mod identity;
 pub mod limits;
 pub mod link;
+pub mod links;
 pub mod matcher;
 pub mod order;
 pub mod rendezvous;

@@ -119,3 +119,12 @@ pub const VALUE_DEPTH: usize = 64;
 
 /// A fault whose lease is not renewed ends by itself after this.
 pub const FAULT_LEASE: Duration = Duration::from_secs(30);
+
+/// Sending of a bench, each way: longer is a load test, and belongs into a plan.
+pub const BENCH_LONGEST: Duration = Duration::from_secs(60);
+
+/// Round trips of a bench: a p99 wants a few hundred.
+pub const BENCH_PINGS: u32 = 10_000;
+
+/// Text of a link's last change in a report: two thousand links fit one RPC frame.
+pub const LINK_REASON_CHARS: usize = 120;

@@ -3,10 +3,15 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{Digest, Name, Term};
+use crate::bench::{BenchOrder, BenchReport};
+use crate::id::{Digest, Name, RunId, Term};
+use crate::identity::Role;
+use crate::links::LinkReport;
 use crate::order::{Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder};
+use crate::version::Version;
 
-/// What every agent does for an orchestrator. No call is long: `start` returns when the step is accepted, results are events.
+/// What every agent does for an orchestrator, and what it tells consoles. No call is long: `start` returns when the step is
+/// accepted, results are events. Calls are numbered by their place: new ones come last.
 #[tarpc::service]
 pub trait Agent {
     /// Takes the setting of a run: binds stubs and tunnels, links to the agents that the tunnels lead to.
@@ -29,6 +34,14 @@ pub trait Agent {
     async fn finish(authority: Authority) -> Result<Vec<FaultReport>, Refusal>;
     /// Answers with the same number.
     async fn ping(number: u64) -> u64;
+    /// The links it has, as it sees them.
+    async fn links() -> Result<Vec<LinkReport>, Refusal>;
+    /// What it is.
+    async fn about() -> Result<About, Refusal>;
+    /// Begins to measure its link to another agent. One bench at a time; it goes on only while its caller asks for its report.
+    async fn begin_bench(order: BenchOrder) -> Result<(), Refusal>;
+    /// What the caller's bench has measured so far.
+    async fn bench() -> Result<BenchReport, Refusal>;
 }
 
 /// Why an agent did not take an order.
@@ -50,6 +63,34 @@ pub enum Refusal {
     Unknown { what: String, name: String },
     #[error("{0}")]
     Failed(String),
+    #[error("`{call}` is for {}, not for {}", any_of(.needed), one(*.role))]
+    NeedsRole { call: String, role: Role, needed: Vec<Role> },
+}
+
+/// `an orchestrator or an operator console`
+fn any_of(roles: &[Role]) -> String {
+    let words: Vec<String> = roles.iter().copied().map(one).collect();
+    words.join(" or ")
+}
+
+fn one(role: Role) -> String {
+    match role {
+        Role::ZoneOperator => format!("a {role}"),
+        Role::Agent | Role::Orchestrator | Role::OperatorConsole | Role::Observer => format!("an {role}"),
+    }
+}
+
+/// What an agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    pub name: Name,
+    /// Since this instance began.
+    pub up_ms: u64,
+    /// The build's.
+    pub version: String,
+    pub protocol: Version,
+    /// The run it takes part in.
+    pub run: Option<RunId>,
 }
 
 /// What an agent holds.

@@ -5,13 +5,15 @@ use std::fmt::Debug;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
 use meshproof_proto::event::{CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall};
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
 use meshproof_proto::hello::Hello;
 use meshproof_proto::id::{Digest, Generation, Name, PeerId, RunId, StreamId, Term};
-use meshproof_proto::identity::{Chain, Signed, UnixSeconds};
+use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
+use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{ToPeer, ToServer};
@@ -343,6 +345,46 @@ fn added_in_1_1(golden: &mut Golden) {
     golden.value("signal.relayed-offer", &signal(SignalBody::RelayedOffer { sdp: "v=0".to_owned() }));
 }
 
+fn link_report(path: LinkPath) -> LinkReport {
+    LinkReport {
+        peer: PeerId([2; 32]),
+        name: name("ledger"),
+        role: Role::Agent,
+        state: "up".to_owned(),
+        generation: Some(Generation(3)),
+        path: Some(path),
+        rtt_us: Some(180),
+        bytes_sent: 70_000,
+        bytes_received: 300,
+        sent_per_s: 1_000,
+        received_per_s: 0,
+        streams: 2,
+        queued_bytes: 4_096,
+        changed_ago_ms: 12_000,
+        changed_why: "connection 3 opened, or came back".to_owned(),
+    }
+}
+
+fn looks(golden: &mut Golden) {
+    for path in [LinkPath::Direct, LinkPath::Turn, LinkPath::Relayed] {
+        golden.value(&format!("links.{}", path.word()), &link_report(path));
+    }
+    golden.value("bench.order", &BenchOrder { to: PeerId([2; 32]), pings: 200, duration_ms: 3_000 });
+    for (word, stage) in [
+        ("linking", BenchStage::Linking),
+        ("pinging", BenchStage::Pinging),
+        ("sending", BenchStage::Sending),
+        ("receiving", BenchStage::Receiving),
+        ("done", BenchStage::Done),
+        ("failed", BenchStage::Failed { reason: "it broke".to_owned() }),
+    ] {
+        let pings = Some(Pings { count: 200, min_us: 90, p50_us: 120, p99_us: 400, max_us: 900 });
+        let sent = Flow { bytes: 70_000, elapsed_us: 1_500_000, seconds: vec![60_000] };
+        let report = BenchReport { stage, path: Some(LinkPath::Direct), pings, sent, received: Flow::default() };
+        golden.value(&format!("bench.{word}"), &report);
+    }
+}
+
 #[test]
 fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     let mut golden = Golden::default();
@@ -353,13 +395,14 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     golden.is_kept("1.0");
     let mut golden = Golden::default();
     added_in_1_1(&mut golden);
+    looks(&mut golden);
     golden.is_kept("1.1");
 }
 
 #[cfg(feature = "rpc")]
 #[test]
 fn refusals_and_status_survive_both_codecs() {
-    use meshproof_proto::rpc::{Refusal, Status};
+    use meshproof_proto::rpc::{About, Refusal, Status};
     let text = || "it".to_owned();
     let mut golden = Golden::default();
     for refusal in [
@@ -371,6 +414,7 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::Capability(text()),
         Refusal::Unknown { what: text(), name: text() },
         Refusal::Failed(text()),
+        Refusal::NeedsRole { call: text(), role: Role::Observer, needed: vec![Role::Orchestrator] },
     ] {
         golden.value("refusal", &refusal);
     }
@@ -382,4 +426,7 @@ fn refusals_and_status_survive_both_codecs() {
         events_unacked: 2,
     };
     golden.value("status", &status);
+    let (version, protocol) = (text(), Version { major: 1, minor: 1 });
+    let about = About { name: name("shop"), up_ms: 5, version, protocol, run: Some(RunId("r-1".to_owned())) };
+    golden.value("about", &about);
 }
