@@ -4,6 +4,7 @@
 //! complete orders and knows nothing of plan files.
 
 pub mod action;
+mod bench;
 pub mod checks;
 pub mod cli;
 pub mod evidence;
@@ -12,6 +13,7 @@ mod limits;
 pub mod logs;
 pub mod outbox;
 pub mod records;
+mod rights;
 mod service;
 pub mod session;
 pub mod steps;

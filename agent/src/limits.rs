@@ -160,3 +160,15 @@ pub const LINK_WAIT: Duration = Duration::from_secs(5);
 
 /// Probes of other agents answered at once: each of their faults has one on its way.
 pub const ECHOES: usize = 256;
+
+/// A bench whose caller asks for no report ends: a console asks several times a second.
+pub const BENCH_UNASKED: Duration = Duration::from_secs(5);
+
+/// The first answer of a bench's other end: making a link and its bulk connection, twice when an attempt fails.
+pub const BENCH_FIRST: Duration = Duration::from_secs(10);
+
+/// What a bench takes beside sending both ways: the link, pings, what is on the way.
+pub const BENCH_SLACK: Duration = Duration::from_secs(60);
+
+/// Between two messages about what has arrived: a tenth of what is shown.
+pub const BENCH_TELL_EVERY: Duration = Duration::from_millis(100);

@@ -1,21 +1,25 @@
 //! The calls that other peers make: who may, and to whom they go.
 //!
-//! Every link has a server of its own that knows the caller. It looks at the caller's role and hands the call to the session,
+//! Every link has a server of its own that knows the caller. It looks at the caller's role ([`rights`](crate::rights)) and hands the call to the session,
 //! which answers at once or when the work is done. A call whose caller vanished is carried out all the same: the outcome of
 //! everything that matters is an event.
 
 use futures::StreamExt as _;
+use meshproof_proto::bench::{BenchOrder, BenchReport};
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
+use meshproof_proto::links::LinkReport;
 use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder,
 };
-use meshproof_proto::rpc::{Agent, AgentRequest, AgentResponse, Refusal, Status};
+use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, Refusal, Status};
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
 use tarpc::{ClientMessage, Response, Transport};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::rights::Kind;
 
 /// Where an answer goes.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -39,6 +43,10 @@ pub(crate) enum Call {
     HealFault(Authority, String, Answer<FaultReport>),
     Status(Answer<Status>),
     Finish(Authority, Answer<Vec<FaultReport>>),
+    Links(Answer<Vec<LinkReport>>),
+    About(Answer<About>),
+    BeginBench(BenchOrder, Answer<()>),
+    Bench(Answer<BenchReport>),
 }
 
 /// The service for one caller.
@@ -60,9 +68,13 @@ impl AgentServer {
 
     /// Only an orchestrator commands.
     async fn command<T>(self, name: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
-        if self.caller.role != Role::Orchestrator {
-            tracing::warn!(call = name, caller = %self.caller.name, role = ?self.caller.role, "a call was refused");
-            return Err(Refusal::Role { call: name.to_owned() });
+        self.ask_as(Kind::Command, name, call).await
+    }
+
+    async fn ask_as<T>(self, kind: Kind, name: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
+        if let Err(refusal) = kind.allow(name, self.caller.role) {
+            tracing::warn!(call = name, caller = %self.caller.name, role = %self.caller.role, "a call was refused");
+            return Err(refusal);
         }
         self.ask(call).await
     }
@@ -116,6 +128,22 @@ impl Agent for AgentServer {
     async fn ping(self, _: Context, number: u64) -> u64 {
         number
     }
+
+    async fn links(self, _: Context) -> Result<Vec<LinkReport>, Refusal> {
+        self.ask_as(Kind::Look, "links", Call::Links).await
+    }
+
+    async fn about(self, _: Context) -> Result<About, Refusal> {
+        self.ask_as(Kind::Look, "about", Call::About).await
+    }
+
+    async fn begin_bench(self, _: Context, order: BenchOrder) -> Result<(), Refusal> {
+        self.ask_as(Kind::Measure, "begin_bench", |answer| Call::BeginBench(order, answer)).await
+    }
+
+    async fn bench(self, _: Context) -> Result<BenchReport, Refusal> {
+        self.ask_as(Kind::Measure, "bench", Call::Bench).await
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +151,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use meshproof_proto::id::{Digest, RunId, Term};
-    use meshproof_proto::identity::UnixSeconds;
+    use meshproof_proto::identity::{Role, UnixSeconds};
     use meshproof_proto::rpc::AgentClient;
     use tarpc::context;
 
@@ -153,10 +181,29 @@ mod tests {
         for role in [Role::Agent, Role::Observer, Role::OperatorConsole, Role::ZoneOperator] {
             let (client, mut taken) = linked(role);
             let refused = client.finish(context::current(), authority()).await.expect("answered");
-            assert_eq!(refused, Err(Refusal::Role { call: "finish".to_owned() }));
+            let needed = vec![Role::Orchestrator];
+            assert_eq!(refused, Err(Refusal::NeedsRole { call: "finish".to_owned(), role, needed }));
             assert_eq!(client.ping(context::current(), 7).await.expect("answered"), 7);
             assert!(taken.try_recv().is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn an_observer_looks_and_does_not_measure_and_an_agent_does_neither() {
+        let (client, mut taken) = linked(Role::Observer);
+        let session = async {
+            let Order { call: Call::Links(answer), .. } = taken.recv().await.expect("a call") else { panic!("links") };
+            answer.send(Ok(Vec::new())).expect("somebody waits");
+        };
+        let (links, ()) = tokio::join!(client.links(context::current()), session);
+        assert_eq!(links.expect("answered"), Ok(Vec::new()));
+        let refused = client.bench(context::current()).await.expect("answered");
+        assert!(matches!(refused, Err(Refusal::NeedsRole { role: Role::Observer, .. })), "{refused:?}");
+
+        let (client, mut taken) = linked(Role::Agent);
+        let refused = client.links(context::current()).await.expect("answered");
+        assert!(matches!(refused, Err(Refusal::NeedsRole { role: Role::Agent, .. })), "{refused:?}");
+        assert!(taken.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -3,10 +3,12 @@
 //! What takes long runs in tasks that the session owns and that tell it their end: steps, ends of faults, the closing of a run.
 //! When the session ends, they end. It never waits for a peer, so a slow one delays nobody.
 
+mod benching;
 mod closing;
 mod faults;
 mod guard;
 mod links;
+mod looking;
 mod orders;
 mod pump;
 mod run;
@@ -15,6 +17,7 @@ mod steps;
 mod streams;
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::frame::EventFrame;
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 use crate::service::Order;
+use benching::Benching;
 use links::Links;
 use run::Run;
 
@@ -40,6 +44,8 @@ pub struct Session {
     links: Links,
     run: Option<Run>,
     echoes: JoinSet<()>,
+    benching: Option<Benching>,
+    began: Instant,
 }
 
 impl Session {
@@ -51,7 +57,8 @@ impl Session {
     ) -> Self {
         let (orders_in, orders) = mpsc::channel(limits::COMMANDS);
         let links = Links::new(mesh.clone(), orders_in);
-        Self { name, capabilities, mesh, events, orders, links, run: None, echoes: JoinSet::new() }
+        let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
+        Self { name, capabilities, mesh, events, orders, links, run, echoes, benching, began }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
@@ -95,6 +102,7 @@ impl Session {
             MeshEvent::LinkSuspect { peer, reason } => self.suspect(&peer, reason),
             MeshEvent::LinkLost { peer, reason } => {
                 self.links.lost(&peer);
+                self.end_bench_of(&peer);
                 self.suspect(&peer, format!("lost: {reason}"));
             }
             MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),

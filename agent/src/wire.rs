@@ -16,6 +16,8 @@ pub enum StreamHeader {
     Probe,
     /// [`Record`]s one way, [`Applied`] the other, each behind its length in four bytes, little endian.
     Records { run: RunId, stream: RecordStreamId },
+    /// Bytes for their own sake: what the link carries. See `bench`.
+    Bench,
 }
 
 impl StreamHeader {
@@ -23,7 +25,7 @@ impl StreamHeader {
     pub fn run(&self) -> Option<&RunId> {
         match self {
             Self::Tunnel { run, .. } | Self::Records { run, .. } => Some(run),
-            Self::Probe => None,
+            Self::Probe | Self::Bench => None,
         }
     }
 
@@ -63,6 +65,7 @@ mod tests {
             StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() },
             StreamHeader::Probe,
             StreamHeader::Records { run, stream: RecordStreamId(7) },
+            StreamHeader::Bench,
         ] {
             assert_eq!(StreamHeader::decode(&header.encode()).expect("its own bytes"), header);
         }

@@ -1,4 +1,4 @@
-//! What an orchestrator asks: whether it may, and who does it.
+//! What an orchestrator or a console asks: whether it may, and who does it.
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Capability;
@@ -39,6 +39,10 @@ impl Session {
                 Ok(run) => run.finish(answer),
                 Err(refusal) => reply(answer, Err(refusal)),
             },
+            Call::Links(answer) => reply(answer, Ok(self.link_reports())),
+            Call::About(answer) => reply(answer, Ok(self.about())),
+            Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
+            Call::Bench(answer) => reply(answer, self.bench_report(caller)),
         }
     }
 

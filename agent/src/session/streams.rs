@@ -25,6 +25,7 @@ impl Session {
     pub(super) fn opened(&mut self, peer: &Identity, header: &[u8], stream: ByteStream) {
         let header = match StreamHeader::decode(header) {
             Ok(StreamHeader::Probe) => return self.echo(stream),
+            Ok(StreamHeader::Bench) => return self.take_bench(peer, stream),
             Ok(header) => header,
             Err(error) => return refuse(stream, &format!("the stream's header cannot be read: {error}")),
         };
@@ -48,7 +49,7 @@ impl Session {
     }
 }
 
-fn refuse(stream: ByteStream, reason: &str) {
+pub(super) fn refuse(stream: ByteStream, reason: &str) {
     tracing::debug!(reason, "a stream is refused");
     stream.reset(reason);
 }
@@ -76,7 +77,7 @@ impl Work {
                 Some(address) => self.tunnels.dial(far, address.clone(), stream),
                 None => refuse(stream, &format!("the service here has no port `{port}`")),
             },
-            StreamHeader::Probe => refuse(stream, "a probe is of no run"),
+            StreamHeader::Probe | StreamHeader::Bench => refuse(stream, "such a stream is of no run"),
             StreamHeader::Records { stream: id, .. } => self.receive(from, id, stream),
         }
     }

@@ -1,0 +1,60 @@
+//! What the agent tells of itself and its links.
+
+use std::time::Duration;
+
+use meshproof_mesh::LinkInfo;
+use meshproof_mesh::rtc::PathKind;
+use meshproof_proto::limits::LINK_REASON_CHARS;
+use meshproof_proto::links::{LinkPath, LinkReport};
+use meshproof_proto::rpc::About;
+use meshproof_proto::version::PROTOCOL;
+
+use super::Session;
+
+impl Session {
+    pub(super) fn link_reports(&self) -> Vec<LinkReport> {
+        self.mesh.links().into_iter().filter_map(report).collect()
+    }
+
+    pub(super) fn about(&self) -> About {
+        About {
+            name: self.name.clone(),
+            up_ms: whole(self.began.elapsed().as_millis()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            run: self.run.as_ref().filter(|run| !run.is_closed()).map(|run| run.authority.run.clone()),
+        }
+    }
+}
+
+/// `None` for a peer whose name is no name, which its checked chain rules out.
+fn report(link: LinkInfo) -> Option<LinkReport> {
+    Some(LinkReport {
+        peer: link.peer,
+        name: link.name.parse().ok()?,
+        role: link.role,
+        state: link.state.to_owned(),
+        generation: link.generation,
+        path: link.path.map(|selected| path(selected.kind)),
+        rtt_us: link.rtt.map(|rtt: Duration| whole(rtt.as_micros())),
+        bytes_sent: link.bytes_sent,
+        bytes_received: link.bytes_received,
+        sent_per_s: link.sent_per_s,
+        received_per_s: link.received_per_s,
+        streams: link.streams as u64,
+        queued_bytes: link.queued,
+        changed_ago_ms: whole(link.last_change.at.elapsed().as_millis()),
+        changed_why: link.last_change.why.chars().take(LINK_REASON_CHARS).collect(),
+    })
+}
+
+pub(super) fn path(kind: PathKind) -> LinkPath {
+    match kind {
+        PathKind::Direct => LinkPath::Direct,
+        PathKind::Turn => LinkPath::Turn,
+    }
+}
+
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
