@@ -1,7 +1,11 @@
 //! The command tree. Each command is a few lines that call the module of its name.
 
+mod bench;
 mod check;
+mod links;
+mod mesh;
 mod run;
+mod who;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,12 @@ enum Command {
     Check(check::Args),
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
     Explain { code: String },
+    /// Show who is in the mesh of a run that goes on.
+    Who(who::Args),
+    /// Show its links: state, path, round trip, throughput, and why it last changed.
+    Links(links::Args),
+    /// Measure the link of two agents: round trips, and bytes each way.
+    Bench(bench::Args),
     /// Act for one service; what runs beside it.
     Agent(meshproof_agent::cli::Args),
     /// Introduce the peers of a mesh to each other.
@@ -47,6 +57,9 @@ fn dispatch(command: Command) -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Explain { code } => check::explain(&code),
+        Command::Who(args) => who::run(&args),
+        Command::Links(args) => links::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),

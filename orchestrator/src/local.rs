@@ -17,6 +17,7 @@ mod spec;
 pub use collect::Collect;
 pub use environment::{LocalEnvironment, Place, Wishes};
 pub use error::LocalError;
+pub use folders::{Running, running};
 pub use keys::ORCHESTRATOR;
 pub use spec::Spec;
 

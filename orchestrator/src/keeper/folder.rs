@@ -40,6 +40,11 @@ impl RunFolder {
         self.0.join("mesh.toml")
     }
 
+    /// The token of consoles, on its way into the mesh file.
+    pub fn console_token(&self) -> PathBuf {
+        self.0.join("console-token")
+    }
+
     /// The token of an agent.
     pub fn token(&self, agent: &Name) -> PathBuf {
         self.0.join("tokens").join(agent.as_str())
@@ -91,6 +96,13 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)
+}
+
+/// As [`write_private`], for a file that others wait for: they find all of it or nothing.
+pub fn write_private_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    write_private(&unfinished, content)?;
+    std::fs::rename(unfinished, path)
 }
 
 /// Opens a log that several processes may append to.

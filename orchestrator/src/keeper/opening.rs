@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use meshproof_proto::id::Name;
+use meshproof_proto::identity::{Token, TrustError};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
-use super::folder::{RunFolder, make_private_dir, open_log, write_private};
+use super::folder::{RunFolder, make_private_dir, open_log, write_private_whole};
 use super::groups::Groups;
 use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
 use super::protocol::{StopSignal, StopWish, What};
@@ -31,6 +32,8 @@ pub struct Opened {
 pub enum OpenError {
     #[error("cannot make {path}: {cause}")]
     Folder { path: PathBuf, cause: io::Error },
+    #[error("cannot use the consoles' token in {path}: {cause}")]
+    Token { path: PathBuf, cause: TrustError },
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error("signaling ended before it listened; its last words: {0}")]
@@ -53,8 +56,9 @@ pub fn begin(folder: &RunFolder, setup: &Setup, groups: &mut Groups) -> Result<O
 
 /// Starts the agents and writes `mesh.toml`.
 pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling: String) -> Result<Opened, OpenError> {
-    let mesh = setup.mesh_toml(&signaling);
-    write_private(&folder.mesh(), mesh.as_bytes()).map_err(|cause| OpenError::Folder { path: folder.mesh(), cause })?;
+    let mesh = setup.mesh_file(&signaling, console_token(folder)?).text();
+    let cannot = |cause| OpenError::Folder { path: folder.mesh(), cause };
+    write_private_whole(&folder.mesh(), mesh.as_bytes()).map_err(cannot)?;
     let mut agents = BTreeMap::new();
     for name in &setup.services {
         let pid = spawn::agent(folder, setup, name, &signaling)?;
@@ -62,6 +66,12 @@ pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling:
         agents.insert(name.clone(), pid);
     }
     Ok(Opened { signaling, agents })
+}
+
+fn console_token(folder: &RunFolder) -> Result<Token, OpenError> {
+    let path = folder.console_token();
+    let text = std::fs::read_to_string(&path).map_err(|cause| OpenError::Folder { path: path.clone(), cause })?;
+    Token::from_text(&text).map_err(|cause| OpenError::Token { path, cause })
 }
 
 fn stop_of_ours() -> StopWish {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId, RunId};
+use meshproof_proto::identity::Token;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::folder::{RunFolder, write_private};
+use crate::mesh_file::MeshFile;
 
 /// The environment of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +71,15 @@ impl Setup {
         serde_json::from_slice(&text).map_err(|cause| SetupError::Unreadable { path, cause })
     }
 
-    /// The text of the run's `mesh.toml`. Names are letters, digits, `-` and `_`, so plain quotes hold them.
-    pub fn mesh_toml(&self, signaling: &str) -> String {
-        let agents: Vec<String> = self.services.iter().map(|name| format!("\"{name}\"")).collect();
-        format!(
-            "run = \"{}\"\nmesh = \"{}\"\nroot = \"{}\"\nsignaling = [\"{signaling}\"]\nagents = [{}]\n",
-            self.run,
-            self.mesh,
-            self.root,
-            agents.join(", ")
-        )
+    /// What the run's `mesh.toml` says.
+    pub fn mesh_file(&self, signaling: &str, token: Token) -> MeshFile {
+        MeshFile {
+            run: Some(self.run.clone()),
+            mesh: self.mesh.clone(),
+            root: self.root,
+            signaling: vec![signaling.to_owned()],
+            agents: self.services.clone(),
+            token,
+        }
     }
 }

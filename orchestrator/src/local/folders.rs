@@ -1,7 +1,9 @@
 //! The folder of a run, where nobody else can look inside or put something in the way.
 
 use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::{Name, RunId};
@@ -20,6 +22,42 @@ pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError>
     let made = DirBuilder::new().mode(0o700).create(&path);
     made.map_err(|cause| LocalError::Folder { what: "make the folder of this run,", path: path.clone(), cause })?;
     Ok(RunFolder::new(path))
+}
+
+/// A run whose keeper lives and whose mesh can be joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub run: String,
+    pub mesh_file: PathBuf,
+}
+
+/// The runs of this user that go on, by id.
+///
+/// # Errors
+/// The folder above them cannot be read, or others can write there.
+pub fn running() -> Result<Vec<Running>, LocalError> {
+    running_in(&usual_base())
+}
+
+fn running_in(base: &Path) -> Result<Vec<Running>, LocalError> {
+    let cannot = |cause| LocalError::Folder { what: "look into", path: base.to_owned(), cause };
+    let entries = match std::fs::read_dir(base) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(cannot)?,
+    };
+    check_private(base)?;
+    let lives = |folder: &RunFolder| folder.mesh().is_file() && UnixStream::connect(folder.socket()).is_ok();
+    let mut running = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(cannot)?;
+        let folder = RunFolder::new(entry.path());
+        if lives(&folder) {
+            let run = entry.file_name().to_string_lossy().into_owned();
+            running.push(Running { run, mesh_file: folder.mesh() });
+        }
+    }
+    running.sort_by(|left, right| left.run.cmp(&right.run));
+    Ok(running)
 }
 
 /// The runtime folder of the user's session, where there is one; it is on no disk and nobody else's.
@@ -56,6 +94,23 @@ mod tests {
         assert_eq!(made.path().metadata().expect("made").mode() & 0o777, 0o700);
         assert!(matches!(make(Some(base.clone()), &run("r1")), Err(LocalError::Folder { .. })));
         assert!(matches!(make(Some(base), &run("../r2")), Err(LocalError::BadRunId(_))));
+    }
+
+    #[test]
+    fn a_run_goes_on_while_its_keeper_listens_and_not_when_only_its_folder_is_left() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let base = place.path().join("base");
+        assert_eq!(running_in(&base).expect("none yet"), []);
+        for name in ["left", "lives"] {
+            let folder = make(Some(base.clone()), &run(name)).expect("nothing is in the way");
+            std::fs::write(folder.mesh(), "").expect("ours");
+        }
+        let lives = RunFolder::new(base.join("lives"));
+        let keeper = std::os::unix::net::UnixListener::bind(lives.socket()).expect("a short path");
+        let found = running_in(&base).expect("ours");
+        assert_eq!(found, [Running { run: "lives".to_owned(), mesh_file: lives.mesh() }]);
+        drop(keeper);
+        assert_eq!(running_in(&base).expect("ours"), []);
     }
 
     #[test]

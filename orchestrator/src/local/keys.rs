@@ -11,6 +11,9 @@ use super::limits::TOKEN_LIFETIME;
 /// What the orchestrator of a run calls itself.
 pub const ORCHESTRATOR: &str = "orchestrator";
 
+/// What consoles of a run may call themselves.
+const CONSOLES: &str = "console-*";
+
 /// Signs the tokens of one mesh. Forgotten once they are made.
 pub struct Root {
     key: Key,
@@ -37,6 +40,11 @@ impl Root {
     /// The token of the orchestrator.
     pub fn orchestrator(&self) -> Result<Token, LocalError> {
         self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator)
+    }
+
+    /// The token of whoever looks at the mesh from a terminal.
+    pub fn console(&self) -> Result<Token, LocalError> {
+        self.issue(CONSOLES.to_owned(), Role::OperatorConsole)
     }
 
     fn issue(&self, names: String, role: Role) -> Result<Token, LocalError> {

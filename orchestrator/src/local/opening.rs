@@ -108,6 +108,8 @@ fn fill(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(), LocalErr
         let path = run_folder.token(name);
         write_private(&path, root.agent(name)?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     }
+    let path = run_folder.console_token();
+    write_private(&path, root.console()?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     let setup = Setup {
         run: spec.run.clone(),
         mesh: spec.mesh.clone(),

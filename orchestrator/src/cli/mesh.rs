@@ -1,0 +1,76 @@
+//! What `links`, `who` and `bench` share: which mesh, how to join it, how to end.
+
+use std::net::IpAddr;
+
+use meshproof_proto::verdict::Exit;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::console::{Console, find};
+use crate::report::sanitise;
+
+/// Which mesh, and from where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A run that goes on, or a mesh file. Default: the one run that goes on.
+    #[arg(long, value_name = "RUN|FILE")]
+    mesh: Option<String>,
+    /// Local addresses that agents can reach; several are separated by commas.
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        env = "MESHPROOF_ADDRESSES",
+        value_delimiter = ',',
+        default_value = "127.0.0.1"
+    )]
+    addresses: Vec<IpAddr>,
+}
+
+/// Said in every help text.
+pub(super) const EXIT_CODES: &str =
+    "Exit codes: 0 done, 2 usage, 5 no mesh or a failure in it, 70 bug, 130 Ctrl-C, 143 SIGTERM.";
+
+/// Joins the mesh, links to its agents, and does something there until it is done or a signal comes; then leaves.
+pub(super) fn with_console(args: &Args, work: impl AsyncFnOnce(&mut Console) -> Exit) -> Exit {
+    super::log_to_stderr();
+    let file = match find::find(args.mesh.as_deref()) {
+        Ok(file) => file,
+        Err(error) => return failed(&error, error.exit()),
+    };
+    let addresses = args.addresses.clone();
+    super::runtime(super::Threads::Two).block_on(async {
+        let mut console = match Console::join(file, addresses) {
+            Ok(console) => console,
+            Err(error) => return failed(&error, Exit::MeshFailed),
+        };
+        let exit = tokio::select! {
+            exit = async {
+                match console.gather().await {
+                    Ok(()) => work(&mut console).await,
+                    Err(error) => failed(&error, Exit::MeshFailed),
+                }
+            } => exit,
+            exit = stopped() => exit,
+        };
+        console.leave().await;
+        exit
+    })
+}
+
+/// Says why, and gives the exit.
+pub(super) fn failed(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    eprintln!("meshproof: {}", sanitise::line(&error.to_string()));
+    exit
+}
+
+/// Ctrl-C or SIGTERM.
+async fn stopped() -> Exit {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // without a handler the signal's own effect remains, which ends us
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => Exit::Interrupted,
+        _ = terminate.recv() => Exit::Terminated,
+    }
+}

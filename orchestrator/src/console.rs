@@ -1,0 +1,16 @@
+//! A console: a peer that joins the mesh of a run that goes on, looks, and measures.
+//!
+//! It links to agents only and asks each for what it sees. Nothing here decides about a run. Names and reasons come from other
+//! machines; they pass [`sanitise`](crate::report::sanitise) before they reach a terminal.
+
+pub mod bench;
+pub mod find;
+pub mod limits;
+pub mod links;
+mod look;
+mod peer;
+mod table;
+pub mod who;
+
+pub use look::{Answered, Look, Silent};
+pub use peer::{Console, ConsoleError};

@@ -1,0 +1,245 @@
+//! The peer that a console is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::join_all;
+use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_proto::id::{BadName, Name, PeerId};
+use meshproof_proto::identity::{Role, TrustError};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal};
+use tarpc::client::RpcError;
+use tarpc::context;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
+use super::look::{Answered, Look, Silent};
+use crate::mesh_file::MeshFile;
+
+/// A console in a mesh.
+#[derive(Debug)]
+pub struct Console {
+    file: MeshFile,
+    mesh: Mesh,
+    events: mpsc::Receiver<MeshEvent>,
+    signaling: Signaling,
+    agents: BTreeMap<PeerId, Agent>,
+}
+
+#[derive(Clone, Debug)]
+struct Agent {
+    name: Name,
+    client: AgentClient,
+}
+
+#[derive(Debug)]
+enum Signaling {
+    /// Not reached yet; the last attempt's reason.
+    Away(String),
+    Up,
+    Refused(String),
+}
+
+/// Why a console cannot look, or was not answered.
+#[derive(Debug, Error)]
+pub enum ConsoleError {
+    #[error(transparent)]
+    Name(#[from] BadName),
+    #[error("cannot join the mesh: {0}")]
+    Trust(#[from] TrustError),
+    #[error("cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; is the run still going on?")]
+    Unreachable { urls: String, reason: String },
+    #[error("signaling will not have this console: {0}")]
+    Refused(String),
+    #[error("no answer within {ANSWER_WITHIN:?}")]
+    Silent,
+    #[error("the call broke: {0}")]
+    Broken(#[from] RpcError),
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+}
+
+impl Console {
+    /// Joins, under a name that nobody else has.
+    ///
+    /// # Errors
+    /// The token is not good for it.
+    pub fn join(file: MeshFile, addresses: Vec<IpAddr>) -> Result<Self, ConsoleError> {
+        let name = format!("console-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let config = MeshConfig {
+            mesh: file.mesh.clone(),
+            name: name.parse()?,
+            token: file.token.clone(),
+            signaling: file.signaling.clone(),
+            rtc: RtcConfig { addresses, ..RtcConfig::default() },
+        };
+        let (mesh, events) = Mesh::join(config)?;
+        let signaling = Signaling::Away("it did not answer".to_owned());
+        Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new() })
+    }
+
+    /// Links to every agent, or to as many as come in time.
+    ///
+    /// # Errors
+    /// Signaling cannot be reached or will not have us.
+    pub async fn gather(&mut self) -> Result<(), ConsoleError> {
+        let mut late = pin!(sleep(LINK_WITHIN));
+        while !self.is_complete() {
+            tokio::select! {
+                Some(event) = self.events.recv() => self.take(event).await,
+                () = &mut late => break,
+            }
+        }
+        let urls = || self.file.signaling.join(", ");
+        match &self.signaling {
+            Signaling::Up => Ok(()),
+            Signaling::Away(reason) => Err(ConsoleError::Unreachable { urls: urls(), reason: reason.clone() }),
+            Signaling::Refused(reason) => Err(ConsoleError::Refused(reason.clone())),
+        }
+    }
+
+    /// Takes what happens in the mesh for so long.
+    pub async fn attend(&mut self, span: Duration) {
+        self.during(sleep(span)).await;
+    }
+
+    /// Asks every agent what it sees.
+    pub async fn look(&mut self) -> Look {
+        let asking = self.agents.clone().into_iter().map(|(peer, agent)| async move {
+            let answered = answer(async {
+                let (about, links) =
+                    tokio::join!(agent.client.about(context::current()), agent.client.links(context::current()));
+                Ok(about?.and_then(|about| Ok((about, links.map_err(|error| Refusal::Failed(error.to_string()))??))))
+            });
+            (peer, agent.name.clone(), answered.await)
+        });
+        let mut look = Look {
+            run: self.file.run.clone(),
+            mesh: self.file.mesh.clone(),
+            me: self.mesh.me(),
+            roster: Vec::new(),
+            answers: BTreeMap::new(),
+            silent: Vec::new(),
+        };
+        for (peer, name, answered) in self.during(join_all(asking)).await {
+            match answered {
+                Ok((about, links)) => {
+                    look.answers.insert(peer, Answered { about, links });
+                }
+                Err(error) => look.silent.push(Silent { name, why: error.to_string() }),
+            }
+        }
+        look.roster = self.mesh.roster();
+        look.silent.extend(self.missing());
+        look.silent.sort_by(|left, right| left.name.cmp(&right.name));
+        look
+    }
+
+    /// One call to one agent, the mesh attended to meanwhile.
+    ///
+    /// # Errors
+    /// It is refused, breaks, or is not answered in time.
+    pub async fn call<T>(
+        &mut self,
+        call: impl Future<Output = Result<Result<T, Refusal>, RpcError>>,
+    ) -> Result<T, ConsoleError> {
+        self.during(answer(call)).await
+    }
+
+    /// How to call the agent of that name, and its instance.
+    pub fn agent(&self, name: &str) -> Option<(PeerId, AgentClient)> {
+        let (peer, agent) = self.agents.iter().find(|(_, agent)| agent.name.as_str() == name)?;
+        Some((*peer, agent.client.clone()))
+    }
+
+    /// The names of the agents that are linked.
+    pub fn names(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.agents.values().map(|agent| agent.name.to_string()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Says goodbye; the agents forget what they did for us.
+    pub async fn leave(self) {
+        let Self { mesh, mut events, .. } = self;
+        let taking = async { while events.recv().await.is_some() {} };
+        tokio::select! {
+            () = mesh.leave() => {}
+            () = taking => {}
+        }
+    }
+
+    /// Agents that ought to be there and are not linked.
+    fn missing(&self) -> Vec<Silent> {
+        let roster = self.mesh.roster();
+        let joined: BTreeSet<&Name> =
+            roster.iter().filter(|peer| peer.role == Role::Agent).map(|peer| &peer.name).collect();
+        let expected: BTreeSet<&Name> = self.file.agents.iter().chain(joined.iter().copied()).collect();
+        let missing = expected.into_iter().filter(|name| self.agent(name.as_str()).is_none());
+        let why = |name: &Name| match joined.contains(name) {
+            true => format!("no link to it within {LINK_WITHIN:?}; it may be stopped, or cut off"),
+            false => "it is not in the mesh; it may have ended, or be stopped".to_owned(),
+        };
+        missing.map(|name| Silent { name: name.clone(), why: why(name) }).collect()
+    }
+
+    fn is_complete(&self) -> bool {
+        let none_to_expect = self.file.agents.is_empty() && self.mesh.roster().is_empty();
+        match self.signaling {
+            Signaling::Up => !none_to_expect && self.missing().is_empty(),
+            Signaling::Away(_) => false,
+            Signaling::Refused(_) => true,
+        }
+    }
+
+    /// Does something while taking what comes: who takes nothing slows all links.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                Some(event) = self.events.recv() => self.take(event).await,
+            }
+        }
+    }
+
+    async fn take(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::SignalingUp { .. } => self.signaling = Signaling::Up,
+            MeshEvent::SignalingDown { reason, .. } => {
+                if let Signaling::Away(last) = &mut self.signaling {
+                    *last = reason;
+                }
+            }
+            MeshEvent::SignalingRefused { reason, .. } => self.signaling = Signaling::Refused(reason),
+            MeshEvent::PeerJoined(peer) if peer.role == Role::Agent => self.mesh.connect(peer.peer).await,
+            MeshEvent::LinkUp(up) if up.peer.role == Role::Agent => {
+                let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
+                let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
+                self.agents.insert(up.peer.peer, Agent { name: up.peer.name, client });
+            }
+            MeshEvent::LinkLost { peer, .. } => {
+                self.agents.remove(&peer.peer);
+            }
+            MeshEvent::PeerJoined(_)
+            | MeshEvent::PeerLeft(_)
+            | MeshEvent::Offered { .. }
+            | MeshEvent::Acknowledged { .. }
+            | MeshEvent::LinkUp(_)
+            | MeshEvent::LinkSuspect { .. }
+            | MeshEvent::Events { .. }
+            | MeshEvent::Stream { .. } => {}
+        }
+    }
+}
+
+async fn answer<T>(call: impl Future<Output = Result<Result<T, Refusal>, RpcError>>) -> Result<T, ConsoleError> {
+    match timeout(ANSWER_WITHIN, call).await {
+        Ok(answered) => Ok(answered??),
+        Err(_) => Err(ConsoleError::Silent),
+    }
+}

@@ -1,0 +1,134 @@
+//! The peers of a mesh.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::{Capability, Role, UnixSeconds};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::links;
+use super::look::Look;
+use super::table::{short, span, table};
+
+/// Characters of a name in the table; `--json` has all of it.
+const NAME_CHARS: usize = 20;
+
+/// One peer; a name without an instance is one that should be there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Peer {
+    pub name: Name,
+    pub role: Role,
+    pub instance: Option<PeerId>,
+    /// How long this instance lives, if it says so.
+    pub up_ms: Option<u64>,
+    /// Peers that it has a working link to, consoles like this one left out.
+    pub links: usize,
+    pub expires: Option<UnixSeconds>,
+    pub capabilities: BTreeSet<Capability>,
+    pub version: Option<String>,
+    pub protocol: Option<String>,
+    /// Why it does not answer.
+    pub silent: Option<String>,
+}
+
+/// Everybody but this console, by role and name.
+#[must_use]
+pub fn peers(look: &Look) -> Vec<Peer> {
+    let up: Vec<links::Row> = links::rows(look).into_iter().filter(|row| row.state == "up").collect();
+    let silent = |name: &Name| look.silent.iter().find(|silent| silent.name == *name).map(|silent| silent.why.clone());
+    let mut peers: Vec<Peer> = Vec::new();
+    for identity in &look.roster {
+        let about = look.answers.get(&identity.peer).map(|answered| &answered.about);
+        peers.push(Peer {
+            name: identity.name.clone(),
+            role: identity.role,
+            instance: Some(identity.peer),
+            up_ms: about.map(|about| about.up_ms),
+            links: up.iter().filter(|row| [row.left.instance, row.right.instance].contains(&identity.peer)).count(),
+            expires: Some(identity.not_after),
+            capabilities: identity.capabilities.clone(),
+            version: about.map(|about| about.version.clone()),
+            protocol: about.map(|about| about.protocol.to_string()),
+            silent: silent(&identity.name).filter(|_| about.is_none()),
+        });
+    }
+    for silent in &look.silent {
+        if peers.iter().any(|peer| peer.name == silent.name) {
+            continue;
+        }
+        peers.push(Peer {
+            name: silent.name.clone(),
+            role: Role::Agent,
+            instance: None,
+            up_ms: None,
+            links: 0,
+            expires: None,
+            capabilities: BTreeSet::new(),
+            version: None,
+            protocol: None,
+            silent: Some(silent.why.clone()),
+        });
+    }
+    peers.sort_by(|left, right| (left.role, &left.name, left.instance).cmp(&(right.role, &right.name, right.instance)));
+    peers
+}
+
+/// The table.
+#[must_use]
+pub fn text(look: &Look) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let dash = || "-".to_owned();
+    let rows = peers(look).into_iter().map(|peer| {
+        [
+            short(peer.name.as_str(), NAME_CHARS),
+            peer.role.to_string(),
+            peer.instance.map_or_else(dash, |instance| instance.short()),
+            peer.up_ms.map_or_else(dash, |up_ms| format!("{} ago", span(up_ms))),
+            if peer.links == 0 { "no".to_owned() } else { format!("to {}", peer.links) },
+            peer.expires.map_or_else(dash, |expires| expiry(expires, now)),
+            peer.silent.map_or_else(|| capabilities(&peer.capabilities), |why| format!("does not answer: {why}")),
+        ]
+    });
+    let heading = ["NAME", "ROLE", "INSTANCE", "SINCE", "LINKED", "GRANT ENDS", "MAY"];
+    table(heading, &rows.collect::<Vec<_>>())
+}
+
+/// One document.
+#[must_use]
+pub fn json(look: &Look) -> Value {
+    json!({ "run": look.run, "mesh": look.mesh, "peers": peers(look) })
+}
+
+fn expiry(at: UnixSeconds, now: u64) -> String {
+    match at.0.checked_sub(now) {
+        Some(left) => format!("in {}", span(left.saturating_mul(1_000))),
+        None => "has ended".to_owned(),
+    }
+}
+
+fn capabilities(granted: &BTreeSet<Capability>) -> String {
+    if Capability::ALL.iter().all(|capability| granted.contains(capability)) {
+        return "everything".to_owned();
+    }
+    if granted.is_empty() {
+        return "nothing".to_owned();
+    }
+    let words: Vec<String> = granted.iter().map(|capability| format!("{capability:?}").to_lowercase()).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_told_in_words() {
+        assert_eq!(expiry(UnixSeconds(1_000), 400), "in 10 min");
+        assert_eq!(expiry(UnixSeconds(1_000), 1_001), "has ended");
+        assert_eq!(capabilities(&Capability::ALL.into()), "everything");
+        assert_eq!(capabilities(&BTreeSet::from([Capability::Http, Capability::Exec])), "exec http");
+        assert_eq!(capabilities(&BTreeSet::new()), "nothing");
+    }
+}
