@@ -17,7 +17,7 @@ pub enum Codec {
 }
 
 /// Bytes that are not what they should be, or a value that does not fit its limit.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum CodecError {
     #[error("a frame of {size} bytes is over the limit of {limit}")]
     TooLarge { size: usize, limit: usize },

@@ -8,7 +8,6 @@ mod reader;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use meshproof_proto::codec::Codec;
@@ -23,12 +22,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::limits::{EVENT_BATCHES, GOODBYE};
 use crate::rpc::{RpcInbox, RpcPort};
-use crate::rtc::{ChannelSpec, Connection, Reliability, SelectedPath, Sender};
+use crate::rtc::{ChannelSpec, Connection, Reliability, RtcEvent, SelectedPath, Sender};
 use crate::streams::{Incoming, Mux, Way};
-
-/// How long a goodbye may take to reach the peer.
-const GOODBYE: Duration = Duration::from_millis(300);
 
 /// The channels of a connection of that kind.
 pub(crate) fn channels(kind: ConnectionKind) -> [ChannelSpec; 2] {
@@ -150,7 +147,7 @@ impl Carrier {
     /// Takes a connection over and runs it until it ends or is stopped.
     pub(crate) fn start(connection: Connection, purpose: Purpose) -> Self {
         let (urgent, urgent_out) = mpsc::channel(limits::FRAME_QUEUE);
-        let (events, events_out) = mpsc::channel(4);
+        let (events, events_out) = mpsc::channel(EVENT_BATCHES);
         let stop = CancellationToken::new();
         let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default() };
         let queues = Queues { urgent: urgent_out, events: events_out };
@@ -237,9 +234,8 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
     let speaks = match handshake::shake(connection, purpose).await {
         Ok(speaks) => speaks,
         Err(error) => {
-            let refusal = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(error.to_string()));
-            if let Some(refusal) = refusal {
-                let _ = connection.sender().send(refusal.channel, refusal.bytes).await;
+            if error.is_ours() {
+                refuse(connection, error.to_string()).await;
             }
             return error.to_string();
         }
@@ -268,6 +264,17 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         reason = reader::read(connection, purpose, inbox, &lead.urgent) => reason,
         reason = writing => reason,
     }
+}
+
+/// Says why, and waits a moment for the peer to close first: what is unsent at a close is lost. A bulk frame reads the same.
+async fn refuse(connection: &mut Connection, why: String) {
+    let Some(refusal) = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(why)) else { return };
+    let heard = async {
+        if connection.sender().send(refusal.channel, refusal.bytes).await.is_ok() {
+            while let Some(RtcEvent::Message(_) | RtcEvent::Open) = connection.next_event().await {}
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, heard).await;
 }
 
 async fn write_control(

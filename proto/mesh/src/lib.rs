@@ -8,6 +8,7 @@ mod api;
 mod carrier;
 mod config;
 mod context;
+mod limits;
 mod link;
 mod mesh;
 mod node;

@@ -1,7 +1,6 @@
 //! The handle of a peer that joined a mesh.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::PeerId;
@@ -16,12 +15,10 @@ use tokio_util::task::TaskTracker;
 use crate::api::{LinkInfo, MeshEvent, NoLink};
 use crate::config::MeshConfig;
 use crate::context::{Context, now_unix, random};
+use crate::limits::{LEAVE_WITHIN, SIGNALS};
 use crate::node::{Ask, Node, Server, Tables};
 use crate::signaling::Client;
 use crate::streams::ByteStream;
-
-/// Closing links, saying goodbye, all in all.
-const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A peer's place in a mesh; cheap to clone.
 #[derive(Debug, Clone)]
@@ -66,11 +63,11 @@ impl Mesh {
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);
         let (asks, asks_out) = mpsc::channel(limits::FRAME_QUEUE);
         let (news, news_out) = mpsc::channel(limits::FRAME_QUEUE);
-        let (links_in, links) = mpsc::channel(limits::FRAME_QUEUE * 4);
+        let (links_in, links) = mpsc::channel(SIGNALS);
         let stop = CancellationToken::new();
         let mut servers = Vec::new();
         for (server, url) in config.signaling.into_iter().enumerate() {
-            let (out, outgoing) = mpsc::channel(limits::FRAME_QUEUE * 4);
+            let (out, outgoing) = mpsc::channel(SIGNALS);
             let client = Client {
                 context: Arc::clone(&context),
                 server,

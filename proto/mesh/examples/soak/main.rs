@@ -24,6 +24,9 @@ use churn::Churn;
 use sample::Sample;
 use slope::Slope;
 
+/// What is looked at, how it is read from a sample, and what growth a minute is no matter.
+type Series = (&'static str, fn(&Sample) -> f64, f64);
+
 /// A line is printed at most so often.
 const SHOW_EVERY: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,7 @@ async fn main() -> ExitCode {
 }
 
 fn verdict(samples: &[(f64, Sample)], rounds: u32) -> ExitCode {
-    let series: [(&str, fn(&Sample) -> f64, f64); 4] = [
+    let series: [Series; 4] = [
         ("memory KiB", |sample| sample.resident as f64 / 1024.0, TOLERATED_KIB_A_MINUTE),
         ("tasks", |sample| sample.tasks as f64, 0.0),
         ("descriptors", |sample| sample.descriptors as f64, 0.0),

@@ -31,6 +31,16 @@ pub(super) enum HelloError {
     Incompatible(#[from] Incompatible),
 }
 
+impl HelloError {
+    /// The peer is refused by us and does not know yet.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Ended(_) | Self::Refused(_) => false,
+            Self::Unexpected | Self::NoCertificate | Self::OtherPeer | Self::Trust(_) | Self::Incompatible(_) => true,
+        }
+    }
+}
+
 /// Runs the hello to its end; gives what the peer speaks.
 pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Result<Version, HelloError> {
     opened(connection).await?;

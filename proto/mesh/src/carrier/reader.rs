@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{Outgoing, Purpose, RpcInbox, Told};
-use crate::rpc::Assembler;
+use crate::rpc::{Assembler, RpcDoors, RpcTransportError};
 use crate::rtc::{Connection, IncomingMessage, RtcEvent};
 
 /// Why reading ended.
@@ -37,9 +37,14 @@ pub(super) async fn read(
     inbox: Option<RpcInbox>,
     urgent: &mpsc::Sender<Outgoing>,
 ) -> String {
+    let (inbox, mut faults) = inbox.map(|inbox| (inbox.doors, inbox.faults)).unzip();
     let mut reader = Reader { purpose, inbox, urgent, calls: Assembler::default(), replies: Assembler::default() };
     loop {
-        let result = match connection.next_event().await {
+        let event = tokio::select! {
+            event = connection.next_event() => event,
+            fault = next_fault(&mut faults) => return format!("an RPC message cannot be taken: {fault}"),
+        };
+        let result = match event {
             Some(RtcEvent::Message(message)) => reader.message(message).await,
             Some(RtcEvent::Open) => Ok(()),
             Some(RtcEvent::Failed(reason)) => return reason,
@@ -51,9 +56,20 @@ pub(super) async fn read(
     }
 }
 
+/// What the service or the client could not take. Nothing comes once nobody serves and nobody calls.
+async fn next_fault(faults: &mut Option<mpsc::Receiver<RpcTransportError>>) -> RpcTransportError {
+    match faults {
+        Some(receiver) => match receiver.recv().await {
+            Some(fault) => fault,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 struct Reader<'a> {
     purpose: &'a Purpose,
-    inbox: Option<RpcInbox>,
+    inbox: Option<RpcDoors>,
     urgent: &'a mpsc::Sender<Outgoing>,
     calls: Assembler,
     replies: Assembler,

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::making::{self, Made};
 use super::pace::Pace;
 use super::status;
-use super::track::Tracks;
+use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
 use crate::api::MeshEvent;
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
@@ -171,8 +171,10 @@ impl LinkTask {
 
     async fn output(&mut self, kind: ConnectionKind, output: Output) {
         match output {
-            Output::MakeOffer { generation, route } => self.make((kind, generation), route, None),
-            Output::MakeAnswer { generation, route, sdp } => self.make((kind, generation), route, Some(sdp)),
+            Output::MakeOffer { generation, route } => self.make(kind, Wanted { generation, route, offer: None }),
+            Output::MakeAnswer { generation, route, sdp } => {
+                self.make(kind, Wanted { generation, route, offer: Some(sdp) });
+            }
             Output::TakeAnswer { generation, offer, sdp } => self.take_answer(kind, (generation, offer), sdp).await,
             Output::AskOffer { generation } => self.ask_offer(kind, generation),
             Output::Close { generation, reason } => self.close(kind, generation, &reason),
@@ -219,10 +221,9 @@ impl LinkTask {
     }
 
     fn answered(&mut self, (kind, generation): (ConnectionKind, Generation), number: u64) {
-        let Some(track) = self.tracks.get(kind) else { return };
-        let rtt = track.answered(number, Instant::now());
-        if kind == ConnectionKind::Control && rtt.is_some() {
-            self.note(|info| info.rtt = rtt);
+        let Some(rtt) = self.tracks.get(kind).and_then(|track| track.answered(number, Instant::now())) else { return };
+        if kind == ConnectionKind::Control {
+            self.note(|info| info.rtt = Some(rtt));
             self.measure();
             self.stripe(rtt);
         }

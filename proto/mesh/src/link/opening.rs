@@ -9,22 +9,26 @@ use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
 
 use super::actor::LinkTask;
 use super::making::{self, Description, Made};
-use super::track::Offered;
+use super::track::{Offered, Wanted};
 use crate::api::{LinkUp, MeshEvent};
 use crate::carrier::{Carrier, Opened, Purpose};
 use crate::rtc::Connection;
 use crate::streams::Way;
 
 impl LinkTask {
-    /// Has an offer made, or the answer to one.
-    pub(super) fn make(
-        &mut self,
-        (kind, generation): (ConnectionKind, Generation),
-        route: Route,
-        offer: Option<String>,
-    ) {
+    /// Has an offer made, or the answer to one, when the one before is.
+    pub(super) fn make(&mut self, kind: ConnectionKind, wanted: Wanted) {
+        let Some(track) = self.tracks.get(kind) else { return };
+        if track.making.busy {
+            track.making.next = Some(wanted);
+            return;
+        }
+        let Wanted { generation, route, offer } = wanted;
         match route {
-            Route::Direct => making::make(&self.around.context, (kind, generation), offer, self.made_in.clone()),
+            Route::Direct => {
+                track.making.busy = true;
+                making::make(&self.around.context, (kind, generation), offer, self.made_in.clone());
+            }
             Route::Relayed => {
                 let reason = "no signaling server relays to the peer".to_owned();
                 self.feed(kind, Input::Broken { generation, reason });
@@ -35,7 +39,13 @@ impl LinkTask {
     /// A description is there; by now nobody may want it any more.
     pub(super) async fn made(&mut self, made: Made) {
         let (kind, generation) = (made.kind, made.generation);
-        let wanted = self.tracks.get(kind).is_some_and(|track| track.machine.attempts(generation));
+        let Some(track) = self.tracks.get(kind) else { return };
+        track.making.busy = false;
+        let wanted = track.machine.attempts(generation);
+        let next = track.making.next.take().filter(|next| track.machine.attempts(next.generation));
+        if let Some(next) = next {
+            self.make(kind, next);
+        }
         if !wanted {
             self.around.context.tasks.spawn(making::close(made));
             return;

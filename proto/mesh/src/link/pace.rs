@@ -1,9 +1,8 @@
 //! How fast a link carries bytes, for people to look at.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Shorter spans say more about the moment of measuring than about the link.
-const SHORTEST: Duration = Duration::from_millis(250);
+use crate::limits::PACE_SPAN;
 
 /// What was counted last, sent and received.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ impl Pace {
     /// Bytes a second since the last measurement, when that was long enough ago.
     pub(super) fn measured(&mut self, bytes: (u64, u64), now: Instant) -> Option<(u64, u64)> {
         let span = now.saturating_duration_since(self.at);
-        if span < SHORTEST {
+        if span < PACE_SPAN {
             return None;
         }
         let a_second = |count: u64, before: u64| (count.saturating_sub(before) as f64 / span.as_secs_f64()) as u64;
@@ -32,6 +31,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -13,9 +13,8 @@ use super::actor::LinkTask;
 
 impl LinkTask {
     /// Called with each measured round trip.
-    pub(super) fn stripe(&mut self, rtt: Option<Duration>) {
-        let long = rtt.is_some_and(|rtt| rtt >= limits::LONG_PATH);
-        if !long || !self.speaks.is_some_and(|version| version.has_stripes()) {
+    pub(super) fn stripe(&mut self, rtt: Duration) {
+        if rtt < limits::LONG_PATH || !self.speaks.is_some_and(|version| version.has_stripes()) {
             return;
         }
         let (_, waiting) = self.mux.queued();

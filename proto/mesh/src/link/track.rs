@@ -1,16 +1,17 @@
 //! The connections of a link, each with its machine, its carriers, its attempt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::{Digest, Generation, PeerId};
 use meshproof_proto::limits;
 use meshproof_proto::link::{Machine, Output};
-use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::signal::{ConnectionKind, Route};
 
 use crate::carrier::Carrier;
 use crate::context::Context;
+use crate::limits::BEATS_REMEMBERED;
 use crate::rtc::Connection;
 
 /// All of a link's connections. Bulk ones come when they are first spoken of.
@@ -64,9 +65,26 @@ pub(super) struct Track {
     /// Our offer that waits for its answer.
     pub offered: Option<Offered>,
     pub carriers: BTreeMap<Generation, Carrier>,
+    pub making: Making,
     /// The signaling server that carried the last relayed offer, which the relay is at.
     pub relay: Option<usize>,
     beat: Beats,
+}
+
+/// Descriptions under way. One is made at a time, so that a peer that asks often costs no more than one that asks once.
+#[derive(Debug, Default)]
+pub(super) struct Making {
+    pub busy: bool,
+    /// The newest that was wanted meanwhile.
+    pub next: Option<Wanted>,
+}
+
+/// A description that is to be made: an offer, or the answer to one.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub generation: Generation,
+    pub route: Route,
+    pub offer: Option<String>,
 }
 
 #[derive(Debug)]
@@ -76,10 +94,11 @@ pub(super) struct Offered {
     pub connection: Connection,
 }
 
+/// The beats that may still be answered. An answer to an older one says nothing of now, and one that was never sent is a lie.
 #[derive(Debug, Default)]
 struct Beats {
     number: u64,
-    sent_at: Option<Instant>,
+    sent: VecDeque<(u64, Instant)>,
 }
 
 impl Track {
@@ -88,6 +107,7 @@ impl Track {
             machine: Machine::new(&context.me, peer, context.seed()),
             offered: None,
             carriers: BTreeMap::new(),
+            making: Making::default(),
             relay: None,
             beat: Beats::default(),
         }
@@ -96,13 +116,16 @@ impl Track {
     /// The number of the next beat, whose answer tells the round trip.
     pub(super) fn next_beat(&mut self, now: Instant) -> u64 {
         self.beat.number += 1;
-        self.beat.sent_at = Some(now);
+        self.beat.sent.push_back((self.beat.number, now));
+        if self.beat.sent.len() > BEATS_REMEMBERED {
+            self.beat.sent.pop_front();
+        }
         self.beat.number
     }
 
-    /// The round trip, when this is the answer to the last beat.
-    pub(super) fn answered(&mut self, number: u64, now: Instant) -> Option<Duration> {
-        let sent_at = self.beat.sent_at.filter(|_| number == self.beat.number)?;
-        Some(now.saturating_duration_since(sent_at))
+    /// The round trip of the beat of that number, if it counts.
+    pub(super) fn answered(&self, number: u64, now: Instant) -> Option<Duration> {
+        let (_, sent_at) = self.beat.sent.iter().find(|(sent, _)| *sent == number)?;
+        Some(now.saturating_duration_since(*sent_at))
     }
 }

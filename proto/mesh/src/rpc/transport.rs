@@ -21,6 +21,7 @@ pub struct RpcTransport<Out, In> {
     out: PollSender<ControlFrame>,
     waiting: VecDeque<ControlFrame>,
     inbox: mpsc::Receiver<Vec<u8>>,
+    faults: mpsc::Sender<RpcTransportError>,
     side: Side,
     items: PhantomData<fn(Out) -> In>,
 }
@@ -31,8 +32,11 @@ enum Side {
     Server,
 }
 
+/// Where frames go, and where it is told what the peer did wrong.
+type Outlets = (mpsc::Sender<ControlFrame>, mpsc::Sender<RpcTransportError>);
+
 /// Why a transport ended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RpcTransportError {
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -50,12 +54,25 @@ impl<Out, In> fmt::Debug for RpcTransport<Out, In> {
 }
 
 impl<Out, In> RpcTransport<Out, In> {
-    pub(super) fn client(out: mpsc::Sender<ControlFrame>, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self { out: PollSender::new(out), waiting: VecDeque::new(), inbox, side: Side::Client, items: PhantomData }
+    pub(super) fn client((out, faults): Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
+        let out = PollSender::new(out);
+        Self { out, waiting: VecDeque::new(), inbox, faults, side: Side::Client, items: PhantomData }
     }
 
-    pub(super) fn server(out: mpsc::Sender<ControlFrame>, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self { side: Side::Server, ..Self::client(out, inbox) }
+    pub(super) fn server(outlets: Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
+        Self { side: Side::Server, ..Self::client(outlets, inbox) }
+    }
+
+    /// tarpc ends without a word over a message that it cannot take, and the link would go on without it.
+    fn checked(&self, bytes: &[u8]) -> Result<In, RpcTransportError>
+    where
+        In: DeserializeOwned,
+    {
+        let read = match self.side {
+            Side::Server => check_deadline(bytes).and_then(|()| Ok(Codec::Bincode.decode(bytes)?)),
+            Side::Client => Ok(Codec::Bincode.decode(bytes)?),
+        };
+        read.inspect_err(|error: &RpcTransportError| drop(self.faults.try_send(error.clone())))
     }
 
     /// Hands waiting frames to the connection until none is left.
@@ -75,8 +92,7 @@ impl<Out, In: DeserializeOwned> Stream for RpcTransport<Out, In> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(bytes) = ready!(self.inbox.poll_recv(cx)) else { return Poll::Ready(None) };
-        let checked = if self.side == Side::Server { check_deadline(&bytes) } else { Ok(()) };
-        Poll::Ready(Some(checked.and_then(|()| Ok(Codec::Bincode.decode(&bytes)?))))
+        Poll::Ready(Some(self.checked(&bytes)))
     }
 }
 

@@ -48,11 +48,12 @@ impl AsyncRead for ByteStream {
                 stream.receiving.consumed(taken as u64);
                 return Poll::Ready(Ok(()));
             }
-            if let Some(reason) = &stream.reset {
-                return Poll::Ready(Err(reset_error(reason)));
-            }
+            // the end came first: a peer that is through with a stream answers what comes twice with a reset
             if stream.receiving.is_complete() {
                 return Poll::Ready(Ok(()));
+            }
+            if let Some(reason) = &stream.reset {
+                return Poll::Ready(Err(reset_error(reason)));
             }
             stream.reader = Some(cx.waker().clone());
             Poll::Pending

@@ -16,9 +16,7 @@ use tokio::sync::Notify;
 
 use super::byte_stream::ByteStream;
 use super::state::StreamState;
-
-/// How far down the line a stripe looks for something large.
-const LOOKED_AT: usize = 64;
+use crate::limits::STREAMS_LOOKED_AT;
 
 /// The streams of one link.
 #[derive(Debug)]
@@ -269,7 +267,7 @@ impl Table {
 
     /// What a way beside the main one may carry. Streams keep their place in line.
     fn next_large(&mut self) -> Option<BulkFrame> {
-        let ids = self.turn.iter().take(LOOKED_AT);
+        let ids = self.turn.iter().take(STREAMS_LOOKED_AT);
         ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| large_of(stream, id)))
     }
 
@@ -337,7 +335,7 @@ impl Table {
             return false;
         }
         if self.streams.len() >= limits::STREAMS_PER_LINK || header.len() > limits::STREAM_HEADER_BYTES {
-            self.resets.push_back((id, "too many streams, or too large a header".to_owned()));
+            self.say_reset(id, "too many streams, or too large a header");
             return false;
         }
         self.peer_highest = Some(id);
@@ -352,7 +350,7 @@ impl Table {
         let Some(stream) = self.streams.get_mut(&id) else {
             // late frames of a stream that is over here; its opener may still wait for a word
             if matches!(frame, BulkFrame::Data { .. } | BulkFrame::Fin { .. }) {
-                self.resets.push_back((id, "the stream is over".to_owned()));
+                self.say_reset(id, "the stream is over");
             }
             return Ok(());
         };
@@ -392,6 +390,13 @@ impl Table {
             && stream.reset.is_none()
         {
             stream.break_off(reason);
+            self.say_reset(id, reason);
+        }
+    }
+
+    /// An honest peer has no more streams than that; the others need not hear of each.
+    fn say_reset(&mut self, id: StreamId, reason: &str) {
+        if self.resets.len() < limits::STREAMS_PER_LINK {
             self.resets.push_back((id, reason.to_owned()));
         }
     }

@@ -75,7 +75,6 @@ async fn a_hello_that_does_not_hold_ends_the_connection_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "open: the refusal is lost with the closing, about once in ten"]
 async fn a_peer_of_another_major_is_told_both_versions_and_which_side_to_upgrade() {
     let versions = format!("this side speaks protocol {PROTOCOL}, the other 2.0; upgrade this side");
     let scene = Scene::new().await;

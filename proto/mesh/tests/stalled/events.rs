@@ -33,6 +33,7 @@ fn number(frame: &EventFrame) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_takes_no_events_stops_their_sender_in_bounded_memory() {
+    let _alone = crate::alone().await;
     let world = World::new().await;
     let (mut a, mut b, _a_up, _b_up) = linked(&world).await;
     let (mesh, to) = (a.mesh.clone(), b.mesh.me());

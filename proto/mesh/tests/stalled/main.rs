@@ -26,8 +26,15 @@ const GROWN: usize = 2 * 1024 * 1024;
 /// Far more than a round trip takes on two busy cores.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// Tests take turns: the memory that each counts is that of the process.
+async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ALONE.lock().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stands_still_costs_two_windows_and_stalls_nobody_else() {
+    let _alone = alone().await;
     let seen = scenes::stand_still(PAUSE).await;
     println!("{seen:?}");
     assert!(seen.taken <= 2 * limits::STREAM_WINDOW_BYTES, "{seen:?}");

@@ -33,6 +33,7 @@ impl Stuck for Never {
 /// What is measured is the callers' and the callee's memory, and that the link stays as it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_answers_no_call_lets_them_time_out_and_the_link_stays() {
+    let _alone = crate::alone().await;
     let world = World::new().await;
     let (mut a, mut b, a_up, b_up) = linked(&world).await;
     let (_, server) = b_up.rpc.split::<StuckRequest, StuckResponse, StuckRequest, StuckResponse>();

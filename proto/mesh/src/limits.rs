@@ -1,0 +1,29 @@
+//! The shell's own bounds, each with its reason. What concerns the wire and the machines is in [`meshproof_proto::limits`].
+
+use std::time::Duration;
+
+use meshproof_proto::limits::{CALLS_IN_FLIGHT, FRAME_QUEUE};
+
+/// How long a goodbye, or a refusal, may take to reach the peer: a long round trip.
+pub(crate) const GOODBYE: Duration = Duration::from_millis(300);
+
+/// Closing links, saying goodbye, all in all.
+pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Event batches that wait for a control connection: enough to keep it busy, and their sender knows early that it is not.
+pub(crate) const EVENT_BATCHES: usize = 4;
+
+/// Signals that wait for a signaling server, and words of links that wait for the node: those of many links at once.
+pub(crate) const SIGNALS: usize = FRAME_QUEUE * 4;
+
+/// RPC messages that wait for the service or the client: as many again as may be in flight.
+pub(crate) const CALLS_WAITING: usize = CALLS_IN_FLIGHT * 2;
+
+/// Beats whose answers count as life: those of four seconds.
+pub(crate) const BEATS_REMEMBERED: usize = 8;
+
+/// How far down the line a stripe looks for something large: it is asked again soon.
+pub(crate) const STREAMS_LOOKED_AT: usize = 64;
+
+/// The shortest span that bytes a second are measured over: a shorter one says more about the moment than about the link.
+pub(crate) const PACE_SPAN: Duration = Duration::from_millis(250);
