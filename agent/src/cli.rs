@@ -68,6 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         token,
         signaling: args.signaling,
         rtc: RtcConfig { addresses: args.addresses, ..RtcConfig::default() },
+        proxies: Default::default(),
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(name = %args.name, mesh = %grant.mesh, instance = %mesh.me(), "joined");

@@ -17,6 +17,9 @@ pub const RPC_FRAME_BYTES: usize = 1024 * 1024;
 /// A JSON text that signaling accepts: an SDP with 16 candidates is under 8 KiB.
 pub const SIGNAL_BYTES: usize = 64 * 1024;
 
+/// One datagram on a relay socket: the 8 KiB packets of a relayed connection, and the largest DTLS record with its header.
+pub const DATAGRAM_BYTES: usize = 17 * 1024;
+
 /// A roster on the way to a peer: a chain is about 600 bytes as JSON, so this is some 3,000 peers.
 pub const ROSTER_BYTES: usize = 2 * 1024 * 1024;
 

@@ -6,12 +6,19 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::base64_bytes;
-use crate::id::{Name, PeerId};
+use crate::id::{Generation, Name, PeerId};
 use crate::identity::{Chain, Signed};
+use crate::signal::ConnectionKind;
 use crate::version::Version;
 
 /// The label under which a peer signs a server's nonce.
 pub const REGISTER_LABEL: &str = "register";
+
+/// The label under which a peer signs the nonce of a relay socket: a proof of one kind is none of the other.
+pub const RELAY_LABEL: &str = "relay";
+
+/// The WebSocket close code with which a relay socket ends because its other end did (4000 and above are an application's own).
+pub const RELAY_PARTNER_GONE: u16 = 4_000;
 
 /// From a peer to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,4 +70,40 @@ pub enum ToPeer {
     Refused {
         reason: String,
     },
+}
+
+/// From a peer to the server on a relay socket, in answer to [`FromRelay::Challenge`]. After [`FromRelay::Paired`] there are
+/// only binary messages, one a datagram and at most [`DATAGRAM_BYTES`](crate::limits::DATAGRAM_BYTES) long, which go to the
+/// other end as they came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToRelay {
+    /// Carry my half of this connection to `to`, who asks for the same with me as `to`.
+    Pair {
+        protocol: Version,
+        mesh: Name,
+        chain: Box<Chain>,
+        /// The instance key's signature over the challenge's nonce, under [`RELAY_LABEL`].
+        #[serde(with = "base64_bytes")]
+        proof: Vec<u8>,
+        to: PeerId,
+        kind: ConnectionKind,
+        generation: Generation,
+    },
+}
+
+/// From the server to a peer on a relay socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromRelay {
+    /// First message on every socket.
+    Challenge {
+        protocol: Version,
+        #[serde(with = "base64_bytes")]
+        nonce: Vec<u8>,
+    },
+    /// Both ends are here.
+    Paired,
+    /// The server will not carry this; the socket closes. Says why and what to do.
+    Refused { reason: String },
 }

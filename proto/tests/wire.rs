@@ -16,7 +16,7 @@ use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
 use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::order::*;
-use meshproof_proto::rendezvous::{ToPeer, ToServer};
+use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::version::Version;
@@ -173,6 +173,24 @@ fn introductions(golden: &mut Golden) {
     ] {
         golden.value(&format!("to-peer.{word}"), &message);
     }
+}
+
+/// New in protocol 1.1.
+fn relays(golden: &mut Golden) {
+    let version = Version { major: 1, minor: 1 };
+    let pair = ToRelay::Pair {
+        protocol: version,
+        mesh: name("dev"),
+        chain: chain().into(),
+        proof: vec![6],
+        to: PeerId([2; 32]),
+        kind: ConnectionKind::Bulk(1),
+        generation: Generation(3),
+    };
+    golden.value("to-relay.pair", &pair);
+    golden.value("from-relay.challenge", &FromRelay::Challenge { protocol: version, nonce: vec![7] });
+    golden.value("from-relay.paired", &FromRelay::Paired);
+    golden.value("from-relay.refused", &FromRelay::Refused { reason: "no".to_owned() });
 }
 
 fn actions() -> Vec<(&'static str, Action)> {
@@ -396,6 +414,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     let mut golden = Golden::default();
     added_in_1_1(&mut golden);
     looks(&mut golden);
+    relays(&mut golden);
     golden.is_kept("1.1");
 }
 

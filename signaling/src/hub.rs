@@ -143,12 +143,12 @@ impl Hub {
     }
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix: UnixSeconds(since_1970.as_secs()) }
 }
 
-async fn at(instant: Option<Instant>) {
+pub(crate) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant.into()).await,
         None => std::future::pending().await,

@@ -1,14 +1,18 @@
 //! The rendezvous server: introduces the peers of a mesh to each other and carries their signed signals.
 //!
-//! [`rooms`] decides, without sockets or clocks; [`server`] is the WebSocket shell around it; [`cli`] is the command. What
+//! [`rooms`] decides, without sockets or clocks; [`server`] is the WebSocket shell around it; [`cli`] is the command. Where
+//! two peers have no other way, [`relays`] decides whose datagrams go to whom, and `relay` carries them. What
 //! lives here never looks inside a signal, never depends on the mesh crate, and holds no secret: it knows the public root
 //! key of each mesh that it serves, and forgets everything when it stops.
 
 pub mod cli;
 mod hub;
 pub mod limits;
+mod relay;
+pub mod relays;
 pub mod rooms;
 pub mod server;
 mod socket;
+mod vetting;
 
 pub use server::{Config, serve};

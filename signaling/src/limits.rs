@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshproof_proto::limits::{PEERS_PER_MESH, ROSTER_BYTES, SIGNAL_BYTES};
+use meshproof_proto::limits::{DATAGRAM_BYTES, PEERS_PER_MESH, ROSTER_BYTES, SIGNAL_BYTES};
 
 /// A challenge answers itself in one round trip; who needs longer is stuck or hostile. Also the time that a connection has
 /// to become a WebSocket.
@@ -21,8 +21,34 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// The same when the whole server stops: it is gone in half a second.
 pub const STOP_GRACE: Duration = Duration::from_millis(250);
 
-/// Connections open at once, registered or not; more wait in the listener's backlog. Two full meshes.
-pub const CONNECTIONS: usize = 2 * PEERS_PER_MESH;
+/// Connections open at once, registered or not; more wait in the listener's backlog. Two full meshes, and the relay sockets
+/// on top, so that these take no place from signaling.
+pub const CONNECTIONS: usize = 2 * PEERS_PER_MESH + RELAYS;
+
+/// Relay sockets open at once, two a relayed connection; more are answered with 503. The last resort of some peers of a mesh,
+/// not the way of all: at [`RELAY_QUEUE`] and the buffers each, 450 MB when every one of them is full.
+pub const RELAYS: usize = 2_048;
+
+/// Relay sockets of one peer: an orchestrator whose 100 agents all have no other way, with a control and a bulk connection
+/// each and a generation that is about to be replaced. A quarter of [`RELAYS`], so that one peer does not take all of them.
+pub const RELAYS_PER_PEER: usize = RELAYS / 4;
+
+/// How long one end of a relayed connection waits for the other. Longer than an attempt lives, so that the peers give up
+/// first; short, because it holds a place.
+pub const RELAY_WAIT: Duration = Duration::from_secs(10);
+
+/// Datagrams between the two sockets of a relayed connection. Enough to write a batch at a time; what does not fit waits in
+/// the sender's TCP, and in the end at the sender.
+pub const RELAY_QUEUE: usize = 8;
+
+/// What a relay socket is told by its desk: a challenge, an answer, a pairing, an end, all there ever is.
+pub const RELAY_ORDERS: usize = 8;
+
+/// What a relay socket reads and collects at a time: some datagrams of a burst in one system call.
+pub const RELAY_BUFFER_BYTES: usize = 32 * 1024;
+
+/// What a relay socket holds while the network takes no more: what it collects and one datagram with its header.
+pub const RELAY_UNSENT_BYTES: usize = RELAY_BUFFER_BYTES + DATAGRAM_BYTES + 64;
 
 /// Messages on their way from the sockets to the rooms: when the rooms are busy, sockets are not read.
 pub const ARRIVALS: usize = 1_024;

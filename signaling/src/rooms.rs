@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::identity::{self, Chain, Signed, TrustError, UnixSeconds};
+use meshproof_proto::identity::{Chain, Signed, UnixSeconds};
 use meshproof_proto::limits::SIGNAL_BYTES;
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::version::{PROTOCOL, Version};
@@ -24,7 +24,7 @@ use meshproof_proto::version::{PROTOCOL, Version};
 pub use refusal::Refusal;
 use room::{Member, Room};
 
-use crate::limits;
+use crate::vetting::{Claimed, Vetted};
 
 /// One WebSocket. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,19 +196,14 @@ impl Rooms {
         Ok(())
     }
 
-    /// Whether the peer is who it says, belongs here, and has a place. The cheap checks come first.
+    /// Whether the peer is who it says, belongs here, and has a place.
     fn vet(&self, asked: &Registration, now: UnixSeconds) -> Result<(PeerId, Member), Refusal> {
         let Registration { conn, nonce, protocol, mesh, chain, proof } = asked;
-        PROTOCOL.check(*protocol).map_err(|_| Refusal::Version { theirs: *protocol })?;
-        let room = self.rooms.get(mesh).ok_or_else(|| Refusal::UnknownMesh(mesh.clone()))?;
-        let bytes = json_bytes(chain);
-        if bytes > limits::CHAIN_BYTES {
-            return Err(Refusal::ChainTooLarge(bytes));
-        }
-        let peer = chain.verify(&room.root, mesh, now).map_err(|error| untrusted(mesh, error))?.peer;
-        identity::verify(&peer, REGISTER_LABEL, nonce, proof).map_err(|_| Refusal::BadProof)?;
+        let room = self.rooms.get(mesh);
+        let claimed = Claimed { protocol: *protocol, mesh, chain, proof };
+        let Vetted { peer, bytes } = claimed.vet(room.map(|room| &room.root), (REGISTER_LABEL, nonce), now)?;
         let member = Member { conn: *conn, chain: chain.clone(), bytes: bytes + 1 };
-        if !room.has_place(&peer, &member) {
+        if !room.is_some_and(|room| room.has_place(&peer, &member)) {
             return Err(Refusal::Full(mesh.clone()));
         }
         Ok((peer, member))
@@ -260,18 +255,4 @@ impl Rooms {
             self.outputs.push_back(Output::Send { to, message });
         }
     }
-}
-
-/// The other errors say what to do by themselves.
-fn untrusted(mesh: &Name, error: TrustError) -> Refusal {
-    match error {
-        TrustError::BadSignature(_) | TrustError::Unreadable(_) => Refusal::NotOfThisRoot { mesh: mesh.clone(), error },
-        TrustError::OtherMesh { .. } | TrustError::NameNotGranted { .. } | TrustError::Expired { .. } => {
-            Refusal::Trust(error)
-        }
-    }
-}
-
-fn json_bytes(chain: &Chain) -> usize {
-    serde_json::to_vec(chain).expect("a chain is plain data").len()
 }

@@ -1,4 +1,4 @@
-//! The network's side: accepts connections, turns `/mesh` into WebSockets, and answers `/healthz`.
+//! The network's side: accepts connections, turns `/mesh` and `/relay` into WebSockets, and answers `/healthz`.
 
 use std::io;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::limits::DATAGRAM_BYTES;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::hub::{Arrival, Hub};
 use crate::limits;
+use crate::relay::{self, Desk};
+use crate::relays::{Patience, Relays};
 use crate::rooms::{ConnId, Nonce, Rooms};
 use crate::socket::{self, Post, Pulse};
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub ping_every: Duration,
     /// A peer from which nothing came for so long, not even answers to pings, is gone.
     pub silence: Duration,
+    /// One end of a relayed connection waits this long for the other.
+    pub relay_wait: Duration,
 }
 
 impl Config {
@@ -44,12 +49,16 @@ impl Config {
             register_deadline: limits::REGISTER_DEADLINE,
             ping_every: limits::PING_EVERY,
             silence: limits::SILENCE,
+            relay_wait: limits::RELAY_WAIT,
         }
     }
 }
 
 struct Server {
     hub: mpsc::Sender<Arrival>,
+    desk: mpsc::Sender<relay::Arrival>,
+    /// Places of relay sockets.
+    relays: Arc<Semaphore>,
     register_deadline: Duration,
     pulse: Pulse,
     tasks: TaskTracker,
@@ -71,17 +80,23 @@ struct Visit {
 /// The listener's, when it failed to accept for ten seconds.
 pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> io::Result<()> {
     let (hub, arrivals) = mpsc::channel(limits::ARRIVALS);
+    let (desk, relay_arrivals) = mpsc::channel(limits::ARRIVALS);
     let stop = shutdown.child_token();
     let server = Arc::new(Server {
         hub,
+        desk,
+        relays: Arc::new(Semaphore::new(limits::RELAYS)),
         register_deadline: config.register_deadline,
         pulse: Pulse { ping_every: config.ping_every, silence: config.silence },
         tasks: TaskTracker::new(),
         stop: stop.clone(),
         connections: AtomicU64::new(0),
     });
-    let rooms = Rooms::new(config.meshes, config.register_deadline);
+    let rooms = Rooms::new(config.meshes.clone(), config.register_deadline);
     server.tasks.spawn(Hub::new(rooms).run(arrivals, stop.clone()));
+    let patience = Patience { request: config.register_deadline, partner: config.relay_wait };
+    let relays = Relays::new(config.meshes, patience);
+    server.tasks.spawn(Desk::new(relays).run(relay_arrivals, stop.clone()));
     let served = tokio::select! {
         () = stop.cancelled() => Ok(()),
         error = accept(&listener, &server) => Err(error),
@@ -119,7 +134,8 @@ async fn visit_http(stream: TcpStream, visit: Visit) {
     let Server { register_deadline, stop, .. } = &*Arc::clone(&visit.server);
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
-    let routes = Router::new().route("/mesh", get(mesh)).route("/healthz", get(healthz)).with_state(visit);
+    let routes = Router::new().route("/mesh", get(mesh)).route("/relay", get(relay)).route("/healthz", get(healthz));
+    let routes = routes.with_state(visit);
     let http = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
         .with_upgrades();
@@ -137,11 +153,7 @@ async fn healthz() -> &'static str {
 }
 
 async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
-    let mut nonce = Nonce::default();
-    if let Err(error) = getrandom::fill(&mut nonce) {
-        tracing::error!(%error, "the operating system gives no random bytes");
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
+    let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let Visit { server, permit } = visit;
     let task = server.tasks.token();
     upgrade
@@ -152,7 +164,7 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
         .max_frame_size(limits::MESSAGE_BYTES)
         .on_upgrade(async move |socket| {
             let post = Post {
-                conn: ConnId(server.connections.fetch_add(1, Ordering::Relaxed)),
+                conn: server.conn(),
                 nonce,
                 hub: server.hub.clone(),
                 pulse: server.pulse,
@@ -161,4 +173,51 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
             socket::run(socket, post).await;
             drop((task, permit));
         })
+}
+
+async fn relay(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
+    let Visit { server, permit } = visit;
+    let Ok(place) = Arc::clone(&server.relays).try_acquire_owned() else { return full() };
+    let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let task = server.tasks.token();
+    upgrade
+        .read_buffer_size(limits::RELAY_BUFFER_BYTES)
+        .write_buffer_size(limits::RELAY_BUFFER_BYTES)
+        .max_write_buffer_size(limits::RELAY_UNSENT_BYTES)
+        .max_message_size(DATAGRAM_BYTES)
+        .max_frame_size(DATAGRAM_BYTES)
+        .on_upgrade(async move |socket| {
+            let post = relay::Post {
+                conn: server.conn(),
+                nonce,
+                desk: server.desk.clone(),
+                pulse: server.pulse,
+                stop: server.stop.clone(),
+            };
+            relay::run(socket, post).await;
+            drop((task, permit, place));
+        })
+}
+
+/// Closing the connection, too: one that is kept alive would hold a place.
+fn full() -> Response {
+    tracing::warn!(limit = limits::RELAYS, "relay refused: all places are taken");
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::CONNECTION, "close")], "all relay places are taken\n").into_response()
+}
+
+fn nonce() -> Option<Nonce> {
+    let mut nonce = Nonce::default();
+    match getrandom::fill(&mut nonce) {
+        Ok(()) => Some(nonce),
+        Err(error) => {
+            tracing::error!(%error, "the operating system gives no random bytes");
+            None
+        }
+    }
+}
+
+impl Server {
+    fn conn(&self) -> ConnId {
+        ConnId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
 }

@@ -139,7 +139,7 @@ fn farewell(ending: &Ending) -> Option<CloseFrame> {
 }
 
 /// A control frame holds 125 bytes, two of them for the code.
-fn short(reason: &str) -> Utf8Bytes {
+pub(crate) fn short(reason: &str) -> Utf8Bytes {
     let end = (0..=reason.len().min(123)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     Utf8Bytes::from(&reason[..end])
 }

@@ -79,6 +79,7 @@ impl World {
             token,
             signaling: vec![self.url.clone()],
             rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+            proxies: Default::default(),
         };
         Mesh::join(config).expect("a good token")
     }

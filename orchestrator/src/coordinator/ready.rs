@@ -56,6 +56,7 @@ impl Driver {
             token: environment.token().clone(),
             signaling: vec![environment.signaling().to_owned()],
             rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+            proxies: Default::default(),
         };
         let (mesh, events) =
             Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))?;
@@ -140,6 +141,7 @@ impl Driver {
     /// A link is up: measure it and say so.
     async fn greet(&mut self, up: LinkUp) -> Result<Option<Name>, Broken> {
         let path = match up.path.map(|path| path.kind) {
+            Some(PathKind::Relayed) => "relayed",
             Some(PathKind::Turn) => "turn",
             Some(PathKind::Direct) | None => "direct",
         };

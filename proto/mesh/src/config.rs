@@ -3,6 +3,7 @@
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Token;
 
+use crate::proxy::Proxies;
 use crate::rtc::RtcConfig;
 
 /// How to join a mesh.
@@ -16,4 +17,6 @@ pub struct MeshConfig {
     /// Signaling servers, `ws://host:port/mesh`; the peer registers with all of them.
     pub signaling: Vec<String>,
     pub rtc: RtcConfig,
+    /// The way to the signaling servers.
+    pub proxies: Proxies,
 }

@@ -8,6 +8,8 @@ use meshproof_proto::seed::Seed;
 use meshproof_proto::version::Version;
 use tokio_util::task::TaskTracker;
 
+use crate::proxy::Proxies;
+use crate::relay::Caller;
 use crate::rtc::RtcConfig;
 
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Context {
     pub chain: Chain,
     pub rtc: RtcConfig,
     pub protocol: Version,
+    pub proxies: Proxies,
     /// Owns every task of this peer; leaving waits for all of them.
     pub tasks: TaskTracker,
 }
@@ -27,6 +30,12 @@ impl Context {
     /// 32 bytes from the operating system.
     pub(crate) fn random(&self) -> [u8; 32] {
         random()
+    }
+
+    /// This peer, to a relay.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        let Self { mesh, key, chain, proxies, tasks, .. } = self;
+        Caller { mesh, key, chain, proxies, tasks }
     }
 
     /// A seed for jitter.

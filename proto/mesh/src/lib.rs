@@ -12,6 +12,8 @@ mod limits;
 mod link;
 mod mesh;
 mod node;
+pub mod proxy;
+pub mod relay;
 pub mod rpc;
 pub mod rtc;
 mod signaling;

@@ -58,6 +58,7 @@ impl Mesh {
             chain,
             rtc: config.rtc,
             protocol,
+            proxies: config.proxies,
             tasks: TaskTracker::new(),
         });
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);

@@ -14,6 +14,7 @@
 //!   connection stops reading and SCTP throttles the peer: nothing is lost and nothing grows.
 
 mod incoming;
+mod relayed;
 mod setup;
 mod socket;
 mod types;
@@ -35,10 +36,12 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidate, RTCIceCandidateType, RTCPeerConnectionState, RTCSessionDescription,
 };
 
+use crate::relay::PipeEnd;
 use incoming::{Incoming, Side};
 use setup::Prepared;
 use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
 
+pub use relayed::Carriage;
 pub use types::{
     ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, PathKind, Reliability, RtcConfig, RtcError, RtcEvent,
     SelectedPath, SendError,
@@ -58,6 +61,8 @@ pub struct Connection {
     /// Never locked: the mutex only makes the connection `Sync`, which the stack's futures are not.
     incoming: Mutex<Incoming>,
     states: watch::Receiver<RTCPeerConnectionState>,
+    /// Of a relayed connection: its pipe's end, which is also its own.
+    relay_end: Option<watch::Receiver<Option<PipeEnd>>>,
     phase: watch::Sender<Phase>,
     /// Both descriptions are known, so there is a handshake to hurry.
     described: AtomicBool,
@@ -79,25 +84,52 @@ enum Phase {
 }
 
 impl Connection {
-    /// Makes a connection and its offer, with the candidates inside. Dropping the future closes what it had begun.
+    /// Makes a connection over UDP and its offer, with the candidates inside. Dropping the future closes what it had begun.
     ///
     /// # Errors
     ///
     /// No address, no channel or no candidate, or the stack refused.
     pub async fn offer(config: &RtcConfig, channels: &[ChannelSpec]) -> Result<(Self, String), RtcError> {
-        let prepared = Prepared::new(config, channels).await?;
-        let offer = prepared.peer.get().create_offer(None).await;
-        prepared.describe(offer.map_err(stack("make an offer"))?, Side::Offerer).await
+        Self::offer_over(Carriage::Udp, config, channels).await
     }
 
-    /// Makes the connection that answers `offer`, and the answer, with the candidates inside.
+    /// Makes the connection over UDP that answers `offer`, and the answer, with the candidates inside.
     ///
     /// # Errors
     ///
     /// As for [`offer`](Self::offer), and for an offer that cannot be read or does not fit.
     pub async fn answer(config: &RtcConfig, channels: &[ChannelSpec], offer: &str) -> Result<(Self, String), RtcError> {
+        Self::answer_over(Carriage::Udp, config, channels, offer).await
+    }
+
+    /// As [`offer`](Self::offer), over `carriage`; the answer must be over the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`offer`](Self::offer).
+    pub async fn offer_over(
+        carriage: Carriage,
+        config: &RtcConfig,
+        channels: &[ChannelSpec],
+    ) -> Result<(Self, String), RtcError> {
+        let prepared = Prepared::new(config, channels, carriage).await?;
+        let offer = prepared.peer.get().create_offer(None).await;
+        prepared.describe(offer.map_err(stack("make an offer"))?, Side::Offerer).await
+    }
+
+    /// As [`answer`](Self::answer), over `carriage`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`answer`](Self::answer).
+    pub async fn answer_over(
+        carriage: Carriage,
+        config: &RtcConfig,
+        channels: &[ChannelSpec],
+        offer: &str,
+    ) -> Result<(Self, String), RtcError> {
         let offer = RTCSessionDescription::offer(checked(offer)?).map_err(stack("read the offer"))?;
-        let prepared = Prepared::new(config, channels).await?;
+        let prepared = Prepared::new(config, channels, carriage).await?;
         let peer = prepared.peer.get();
         peer.set_remote_description(offer).await.map_err(stack("take the offer"))?;
         let answer = peer.create_answer(None).await.map_err(stack("make an answer"))?;
@@ -142,6 +174,7 @@ impl Connection {
                     Ok(()) => ending(*self.states.borrow_and_update()),
                     Err(_) => Some(RtcEvent::Closed),
                 },
+                ended = relayed::ended(&mut self.relay_end) => Some(ended),
                 _ = self.waker.tick(), if hurry => {
                     self.wake(phase).await;
                     None
@@ -177,9 +210,13 @@ impl Connection {
     pub async fn path(&self) -> Option<SelectedPath> {
         let ice = self.dtls().await?.ice_transport();
         let pair = ice.get_selected_candidate_pair().await.ok()??;
-        let relayed = [pair.local(), pair.remote()].map(|end| end.typ == RTCIceCandidateType::Relay);
+        let over_turn = [pair.local(), pair.remote()].map(|end| end.typ == RTCIceCandidateType::Relay);
         Some(SelectedPath {
-            kind: if relayed.contains(&true) { PathKind::Turn } else { PathKind::Direct },
+            kind: match (&self.relay_end, over_turn.contains(&true)) {
+                (Some(_), _) => PathKind::Relayed,
+                (None, true) => PathKind::Turn,
+                (None, false) => PathKind::Direct,
+            },
             local: candidate_address(pair.local())?,
             remote: candidate_address(pair.remote())?,
         })

@@ -14,11 +14,12 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::proxy::{self, ConnectError};
 
 /// Connecting and registering, all in all.
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
@@ -56,11 +57,13 @@ pub(crate) struct Client {
     pub stop: CancellationToken,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<TcpStream>;
 
 /// Why a socket ended.
 #[derive(Debug, Error)]
 enum Ended {
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
     #[error("{0}")]
     Socket(#[from] tungstenite::Error),
     #[error("no answer within {0:?}")]
@@ -125,8 +128,7 @@ impl Client {
             .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
             .max_message_size(Some(limits::ROSTER_BYTES))
             .max_frame_size(Some(limits::ROSTER_BYTES));
-        let nodelay = true;
-        let (mut socket, _) = tokio_tungstenite::connect_async_with_config(&self.url, Some(config), nodelay).await?;
+        let mut socket = proxy::connect(&self.url, &self.context.proxies, config).await?;
         let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
         PROTOCOL.check(protocol)?;
         let register = ToServer::Register {

@@ -65,6 +65,7 @@ impl World {
             token: self.token.clone(),
             signaling: vec![self.url.clone()],
             rtc,
+            proxies: Default::default(),
         };
         let (mesh, events) = Mesh::join(config).expect("a good token");
         Peer::sorting(mesh, events)

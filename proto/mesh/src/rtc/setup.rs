@@ -17,11 +17,13 @@ use webrtc::peer_connection::{
 };
 
 use super::incoming::{Incoming, Side};
+use super::relayed::{self, Carriage};
 use super::socket::TunedRuntime;
 use super::{
     ChannelSpec, Channels, Connection, Peer, Phase, Reliability, RtcConfig, RtcError, WAKE_EVERY, WAKES_AFTER_OPEN,
     candidates, stack,
 };
+use crate::relay::{PipeEnd, RelayPipe};
 use crate::udp;
 
 /// What both sides say they accept; more than [`super::MAX_MESSAGE_BYTES`], so that no peer of ours is ever near its edge.
@@ -51,10 +53,30 @@ pub(super) struct Prepared {
     states: watch::Receiver<RTCPeerConnectionState>,
     addresses: Vec<IpAddr>,
     sockets: Arc<Mutex<Vec<SocketAddr>>>,
+    /// Where the end of the relay is told, if there is one.
+    relay_end: Option<watch::Receiver<Option<PipeEnd>>>,
 }
 
 impl Prepared {
-    pub(super) async fn new(config: &RtcConfig, channels: &[ChannelSpec]) -> Result<Self, RtcError> {
+    pub(super) async fn new(
+        config: &RtcConfig,
+        channels: &[ChannelSpec],
+        carriage: Carriage,
+    ) -> Result<Self, RtcError> {
+        match carriage {
+            Carriage::Udp => {
+                let runtime = TunedRuntime { wire: config.wire, ..TunedRuntime::default() };
+                Self::on(config, channels, runtime).await
+            }
+            Carriage::Relay(RelayPipe { outgoing, incoming, end }) => {
+                let runtime = TunedRuntime { pipe: Mutex::new(Some((outgoing, incoming))), ..TunedRuntime::default() };
+                let prepared = Self::on(&relayed::adapted(config), channels, runtime).await?;
+                Ok(Self { relay_end: Some(end), ..prepared })
+            }
+        }
+    }
+
+    async fn on(config: &RtcConfig, channels: &[ChannelSpec], runtime: TunedRuntime) -> Result<Self, RtcError> {
         if config.addresses.is_empty() {
             return Err(RtcError::NoAddress);
         }
@@ -63,10 +85,10 @@ impl Prepared {
         }
         let (gathered_sender, gathered) = watch::channel(false);
         let (state_sender, states) = watch::channel(RTCPeerConnectionState::New);
-        let sockets = Arc::default();
+        let sockets = Arc::clone(&runtime.bound);
         let builder = builder(config)
             .with_handler(Arc::new(Handler { gathered: gathered_sender, state: state_sender }))
-            .with_runtime(Arc::new(TunedRuntime { bound: Arc::clone(&sockets), wire: config.wire }));
+            .with_runtime(Arc::new(runtime));
         // In a task of its own, which ends whatever becomes of the caller: what it built is then closed, not leaked.
         let build = async move { Ok(Peer(Some(Arc::new(Box::pin(builder.build()).await?)))) };
         let built: Result<Peer, webrtc::error::Error> =
@@ -77,7 +99,8 @@ impl Prepared {
             let channel = peer.get().create_data_channel(spec.label, Some(channel_init(spec))).await;
             opened.push((spec.id, channel.map_err(stack("make a channel"))?));
         }
-        Ok(Self { peer, channels: opened.into(), gathered, states, addresses: config.addresses.clone(), sockets })
+        let (channels, addresses) = (opened.into(), config.addresses.clone());
+        Ok(Self { peer, channels, gathered, states, addresses, sockets, relay_end: None })
     }
 
     /// Sets our description, waits for the candidates, and returns the connection and the description with them.
@@ -104,6 +127,7 @@ impl Prepared {
             peer: self.peer,
             channels: self.channels,
             states: self.states,
+            relay_end: self.relay_end,
             phase: watch::Sender::new(Phase::Opening),
             described: AtomicBool::new(false),
             closed: false,

@@ -13,6 +13,7 @@ use webrtc::runtime::{
 };
 
 use super::wire::{Wire, WiredSocket};
+use super::relayed::{PipeEnds, PipeSocket};
 use crate::udp::{self, Correspondents};
 
 /// The tokio runtime, but for its UDP sockets. One for each connection.
@@ -22,6 +23,8 @@ pub(super) struct TunedRuntime {
     pub(super) bound: Arc<Mutex<Vec<SocketAddr>>>,
     /// The path that the sockets are to stand at, where it is not this machine's own.
     pub(super) wire: Option<Wire>,
+    /// Goes to the first socket, in the kernel's place.
+    pub(super) pipe: Mutex<Option<PipeEnds>>,
 }
 
 impl Runtime for TunedRuntime {
@@ -30,6 +33,9 @@ impl Runtime for TunedRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        if let Some(pipe) = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(Arc::new(PipeSocket::new(socket, pipe)?));
+        }
         udp::enlarge(&socket)?;
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;

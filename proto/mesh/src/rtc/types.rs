@@ -93,6 +93,8 @@ pub enum PathKind {
     Direct,
     /// At least one end goes through a TURN server.
     Turn,
+    /// Through a signaling server's relay; the addresses mean nothing.
+    Relayed,
 }
 
 /// Why there is no connection, or no use for a description.

@@ -1,0 +1,88 @@
+//! The way to a signaling server: straight, or through an HTTP proxy that is asked to `CONNECT`.
+//!
+//! A WebSocket needs a tunnel, never a proxy that reads along, so `CONNECT` is used for `ws://` as well, and where several
+//! proxies are known the one for HTTPS is preferred (RFC 6455, section 4.1).
+
+mod address;
+mod rules;
+mod tunnel;
+
+use std::io;
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest, error::UrlError, protocol::WebSocketConfig};
+
+pub use address::{BadProxy, ProxyAddress};
+use rules::Rules;
+
+/// Through which proxy signaling servers are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Proxies {
+    /// `HTTPS_PROXY`, else `HTTP_PROXY`, else `ALL_PROXY` (each also in lower case, which wins), but not for what `NO_PROXY`
+    /// names, nor for this machine.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    Direct,
+    /// This one, for every server.
+    Always(ProxyAddress),
+}
+
+/// Why a proxy was no way.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    #[error("{variable} names no usable proxy: {source}")]
+    Environment { variable: &'static str, source: BadProxy },
+    #[error("the proxy {proxy} could not be reached: {source}")]
+    Unreachable { proxy: String, source: io::Error },
+    /// `answer` is its status line.
+    #[error("the proxy {proxy} does not connect to {target}: it answered `{answer}`")]
+    Refused { proxy: String, target: String, answer: String },
+    #[error("the proxy {proxy} does not speak HTTP: it answered `{answer}`")]
+    NotHttp { proxy: String, answer: String },
+    #[error("the proxy {proxy} broke off: {source}")]
+    Broken { proxy: String, source: io::Error },
+    #[error("the proxy {proxy} did not connect to {target} within {within:?}")]
+    Timeout { proxy: String, target: String, within: std::time::Duration },
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Socket(#[from] tungstenite::Error),
+}
+
+/// A WebSocket to `url`, through a proxy if one is meant for it.
+pub(crate) async fn connect(
+    url: &str,
+    proxies: &Proxies,
+    config: WebSocketConfig,
+) -> Result<WebSocketStream<TcpStream>, ConnectError> {
+    let request = url.into_client_request()?;
+    let uri = request.uri();
+    if uri.scheme_str() != Some("ws") {
+        return Err(tungstenite::Error::Url(UrlError::UnsupportedUrlScheme).into());
+    }
+    let host = uri.host().ok_or(tungstenite::Error::Url(UrlError::NoHostName))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = uri.port_u16().unwrap_or(80);
+    let proxy = match proxies {
+        Proxies::Direct => None,
+        Proxies::Always(proxy) => Some(proxy.clone()),
+        Proxies::Environment => Rules::of_the_environment().proxy_for(&host, port)?,
+    };
+    let stream = match proxy {
+        Some(proxy) => tunnel::through(&proxy, (&host, port)).await?,
+        None => TcpStream::connect((host.as_str(), port)).await.map_err(tungstenite::Error::Io)?,
+    };
+    // costs at most some latency when it fails
+    let _ = stream.set_nodelay(true);
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
+    Ok(socket)
+}

@@ -1,0 +1,118 @@
+//! The one owner of the relays: sockets tell it what came, it tells them what to do. No datagram comes by here.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::ws::Utf8Bytes;
+use meshproof_proto::rendezvous::FromRelay;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::{at, now};
+use crate::limits;
+use crate::relays::{CloseReason, Input, Output, Relays};
+use crate::rooms::{ConnId, Nonce};
+
+/// From a socket to the desk.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Opened { conn: ConnId, nonce: Nonce, orders: mpsc::Sender<Order> },
+    Heard { conn: ConnId, input: Input },
+}
+
+/// From the desk to a socket.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Say(Utf8Bytes),
+    Join(Joint),
+    Close(CloseReason),
+}
+
+/// A socket's end of the pipe between two.
+#[derive(Debug)]
+pub(crate) struct Joint {
+    pub(crate) to: mpsc::Sender<Bytes>,
+    pub(crate) from: mpsc::Receiver<Bytes>,
+}
+
+impl Joint {
+    fn pair() -> [Self; 2] {
+        let (to_right, from_left) = mpsc::channel(limits::RELAY_QUEUE);
+        let (to_left, from_right) = mpsc::channel(limits::RELAY_QUEUE);
+        [Self { to: to_right, from: from_right }, Self { to: to_left, from: from_left }]
+    }
+}
+
+pub(crate) struct Desk {
+    relays: Relays,
+    sockets: HashMap<ConnId, mpsc::Sender<Order>>,
+}
+
+impl Desk {
+    pub(crate) fn new(relays: Relays) -> Self {
+        Self { relays, sockets: HashMap::new() }
+    }
+
+    /// Runs until `stop`.
+    pub(crate) async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+        loop {
+            let timeout = self.relays.poll_timeout();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = at(timeout) => self.relays.handle_timeout(Instant::now()),
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => self.take(arrival),
+                    None => return,
+                },
+            }
+            self.act();
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Opened { conn, nonce, orders } => {
+                self.sockets.insert(conn, orders);
+                self.relays.handle(conn, Input::Connected { nonce }, now());
+            }
+            Arrival::Heard { conn, input } => {
+                if matches!(input, Input::Disconnected) {
+                    self.sockets.remove(&conn);
+                }
+                self.relays.handle(conn, input, now());
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        while let Some(output) = self.relays.poll_output() {
+            match output {
+                Output::Send { to, message } => {
+                    if let FromRelay::Refused { reason } = &message {
+                        tracing::warn!(conn = to.0, reason, "relay refused");
+                    }
+                    let text = serde_json::to_string(&message).expect("a message is plain data");
+                    self.order(to, Order::Say(text.into()));
+                }
+                Output::Join { ends } => {
+                    tracing::debug!(?ends, "relayed connection");
+                    for (end, joint) in ends.into_iter().zip(Joint::pair()) {
+                        self.order(end, Order::Join(joint));
+                    }
+                }
+                Output::Close { conn, reason } => {
+                    self.order(conn, Order::Close(reason));
+                    self.sockets.remove(&conn);
+                }
+            }
+        }
+    }
+
+    /// There is room for all orders that a socket ever gets; one that is gone says so itself.
+    fn order(&self, conn: ConnId, order: Order) {
+        if let Some(orders) = self.sockets.get(&conn) {
+            let _ = orders.try_send(order);
+        }
+    }
+}
