@@ -33,9 +33,16 @@ impl Context {
     }
 
     /// This peer, to a relay.
-    pub(crate) fn caller(&self) -> Caller<'_> {
+    #[allow(dead_code, reason = "for links, which choose the route")]
+    pub(crate) fn caller(&self) -> Caller {
         let Self { mesh, key, chain, proxies, tasks, .. } = self;
-        Caller { mesh, key, chain, proxies, tasks }
+        Caller {
+            mesh: mesh.clone(),
+            key: key.clone(),
+            chain: chain.clone(),
+            proxies: proxies.clone(),
+            tasks: tasks.clone(),
+        }
     }
 
     /// A seed for jitter.

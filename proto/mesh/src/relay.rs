@@ -18,18 +18,29 @@ use tokio_util::task::TaskTracker;
 
 use crate::proxy::{Proxies, ProxyError};
 
-pub use open::open;
-pub use pipe::{PipeEnd, RelayPipe};
+pub use pipe::{Carrying, PipeEnd, RelayPipe};
 
 /// Who opens a relay.
-#[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
-    pub mesh: &'a Name,
-    pub key: &'a Key,
-    pub chain: &'a Chain,
-    pub proxies: &'a Proxies,
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub mesh: Name,
+    pub key: Key,
+    pub chain: Chain,
+    pub proxies: Proxies,
     /// Owns the task that carries the datagrams; it ends with the pipe.
-    pub tasks: &'a TaskTracker,
+    pub tasks: TaskTracker,
+}
+
+/// Our half of `carried` at the relay of a signaling server (`ws://host:port/mesh`).
+///
+/// The pipe is there at once and opened behind it, for the other end comes only when it has heard of the connection from us:
+/// an offer must not wait for it. What is sent before both ends are there is lost, as on a path that is not there yet. Whether
+/// it could be opened is told by [`RelayPipe::joined`], and by the connection that uses the pipe.
+pub fn open(caller: Caller, server_url: &str, carried: Carried) -> RelayPipe {
+    let (pipe, ends) = RelayPipe::new();
+    let tasks = caller.tasks.clone();
+    tasks.spawn(pump::run(open::open(caller, server_url.to_owned(), carried), ends));
+    pipe
 }
 
 /// Which connection is to be carried: the other end names the same, with us as its peer.

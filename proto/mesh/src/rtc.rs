@@ -36,7 +36,7 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidate, RTCIceCandidateType, RTCPeerConnectionState, RTCSessionDescription,
 };
 
-use crate::relay::PipeEnd;
+use crate::relay::Carrying;
 use incoming::{Incoming, Side};
 use setup::Prepared;
 use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
@@ -62,7 +62,7 @@ pub struct Connection {
     incoming: Mutex<Incoming>,
     states: watch::Receiver<RTCPeerConnectionState>,
     /// Of a relayed connection: its pipe's end, which is also its own.
-    relay_end: Option<watch::Receiver<Option<PipeEnd>>>,
+    relay_end: Option<watch::Receiver<Carrying>>,
     phase: watch::Sender<Phase>,
     /// Both descriptions are known, so there is a handshake to hurry.
     described: AtomicBool,

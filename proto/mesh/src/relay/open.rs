@@ -1,4 +1,4 @@
-//! From a signaling server's URL to a pipe: connect, prove who we are, wait for the other end.
+//! From a signaling server's URL to a joined socket: connect, prove who we are, wait for the other end.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
-use super::{Caller, Carried, RelayError, RelayPipe, pump};
+use super::{Caller, Carried, RelayError};
 use crate::proxy;
 
 /// All in all, for an end that waits for the other: the server gives up a waiting end after ten seconds, and says why.
@@ -22,19 +22,11 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) type Socket = WebSocketStream<TcpStream>;
 
-/// Opens our half of `carried` at the relay of a signaling server (`ws://host:port/mesh`) and waits for the other half.
-/// Dropping the future, or the pipe, gives it up.
-///
-/// # Errors
-///
-/// The server cannot be reached, has no relay, refused, or the other end did not come.
-pub async fn open(caller: Caller<'_>, server_url: &str, carried: Carried) -> Result<RelayPipe, RelayError> {
-    let url = relay_url(server_url)?;
-    let socket = timeout(PAIR_WITHIN, pair(caller, &url, carried)).await;
-    let socket = socket.map_err(|_| RelayError::Timeout(PAIR_WITHIN))??;
-    let (pipe, ends) = RelayPipe::new();
-    caller.tasks.spawn(pump::run(socket, ends));
-    Ok(pipe)
+/// Opens our half and waits for the other.
+pub(super) async fn open(caller: Caller, server_url: String, carried: Carried) -> Result<Socket, RelayError> {
+    let url = relay_url(&server_url)?;
+    let pairing = timeout(PAIR_WITHIN, pair(&caller, &url, carried)).await;
+    pairing.unwrap_or(Err(RelayError::Timeout(PAIR_WITHIN)))
 }
 
 /// The relay is beside the rendezvous: the last part of its path is another one.
@@ -45,14 +37,14 @@ fn relay_url(server_url: &str) -> Result<String, RelayError> {
     if place.is_empty() { Err(bad()) } else { Ok(format!("{scheme}://{place}/relay")) }
 }
 
-async fn pair(caller: Caller<'_>, url: &str, carried: Carried) -> Result<Socket, RelayError> {
+async fn pair(caller: &Caller, url: &str, carried: Carried) -> Result<Socket, RelayError> {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_write_buffer_size(2 * BUFFER_BYTES)
         .max_message_size(Some(SIGNAL_BYTES))
         .max_frame_size(Some(SIGNAL_BYTES));
-    let mut socket = proxy::connect(url, caller.proxies, config).await.map_err(|error| failed(url, error))?;
+    let mut socket = proxy::connect(url, &caller.proxies, config).await.map_err(|error| failed(url, error))?;
     let (protocol, nonce) = match receive(&mut socket).await? {
         FromRelay::Challenge { protocol, nonce } => (protocol, nonce),
         FromRelay::Refused { reason } => return Err(RelayError::Refused(reason)),

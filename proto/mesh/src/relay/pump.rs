@@ -1,5 +1,6 @@
 //! The task between a pipe and its WebSocket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::RelayError;
 use super::open::Socket;
-use super::pipe::{PipeEnd, PumpEnds};
+use super::pipe::{Carrying, PipeEnd, PumpEnds};
 
 /// The server pings every two seconds; silence for this long, or a write that makes no end, is a dead socket.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -22,9 +24,23 @@ const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 type Sink = SplitSink<Socket, Message>;
 
-/// Carries until either end closes. The last datagrams of a connection, which tell the peer that it closed, go ahead.
-pub(super) async fn run(socket: Socket, ends: PumpEnds) {
-    let PumpEnds { mut outgoing, incoming, end } = ends;
+/// Opens, then carries until either end closes. The last datagrams of a connection, which tell the peer that it closed, go ahead.
+pub(super) async fn run(opening: impl Future<Output = Result<Socket, RelayError>>, ends: PumpEnds) {
+    let PumpEnds { mut outgoing, incoming, carrying } = ends;
+    let opened = tokio::select! {
+        opened = opening => opened,
+        // nobody wants it any more
+        () = discard(&mut outgoing) => return,
+    };
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::debug!(%error, "no relay");
+            carrying.send_replace(Carrying::Ended(PipeEnd::Unopened(Arc::new(error))));
+            return;
+        }
+    };
+    carrying.send_replace(Carrying::Joined);
     let (mut sink, mut stream) = socket.split();
     let ended = tokio::select! {
         ended = write(&mut sink, &mut outgoing) => ended,
@@ -42,9 +58,14 @@ pub(super) async fn run(socket: Socket, ends: PumpEnds) {
         return;
     };
     tracing::debug!(?ended, "a relay ended");
-    end.send_replace(Some(ended));
+    carrying.send_replace(Carrying::Ended(ended));
     // answers the server's close
     let _ = timeout(CLOSE_GRACE, sink.close()).await;
+}
+
+/// What is sent before there is a way is lost. Ends when the pipe is dropped.
+async fn discard(outgoing: &mut mpsc::Receiver<Bytes>) {
+    while outgoing.recv().await.is_some() {}
 }
 
 /// Until the connection is closed (`None`) or the socket takes no more. What is there is written together, then flushed.

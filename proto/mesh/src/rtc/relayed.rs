@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::{RtcConfig, RtcEvent};
-use crate::relay::{PipeEnd, RelayPipe};
+use crate::relay::{Carrying, PipeEnd, RelayPipe};
 
 /// The stack sizes its receive buffer by this, at 1500 bytes each: enough for the largest datagram of a relay.
 const BUFFER_SEGMENTS: usize = meshproof_proto::limits::DATAGRAM_BYTES.div_ceil(1500);
@@ -52,13 +52,13 @@ pub(super) fn adapted(config: &RtcConfig) -> RtcConfig {
 }
 
 /// Waits for the end of the pipe under a connection; for ever where there is none.
-pub(super) async fn ended(pipe: &mut Option<watch::Receiver<Option<PipeEnd>>>) -> RtcEvent {
+pub(super) async fn ended(pipe: &mut Option<watch::Receiver<Carrying>>) -> RtcEvent {
     let Some(pipe) = pipe else { return std::future::pending().await };
-    match pipe.wait_for(Option::is_some).await.as_deref() {
-        Ok(Some(PipeEnd::Broken(reason))) => RtcEvent::Failed(format!("the relay ended: {reason}")),
-        Ok(Some(PipeEnd::Partner)) => RtcEvent::Closed,
+    match pipe.wait_for(|carrying| matches!(carrying, Carrying::Ended(_))).await.as_deref() {
+        Ok(Carrying::Ended(PipeEnd::Unopened(error))) => RtcEvent::Failed(format!("no relay: {error}")),
+        Ok(Carrying::Ended(PipeEnd::Broken(reason))) => RtcEvent::Failed(format!("the relay ended: {reason}")),
         // the carrying task ends without a word only when this side closed
-        Ok(None) | Err(_) => RtcEvent::Closed,
+        Ok(Carrying::Ended(PipeEnd::Partner) | Carrying::Opening | Carrying::Joined) | Err(_) => RtcEvent::Closed,
     }
 }
 

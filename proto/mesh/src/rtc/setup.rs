@@ -23,7 +23,7 @@ use super::{
     ChannelSpec, Channels, Connection, Peer, Phase, Reliability, RtcConfig, RtcError, WAKE_EVERY, WAKES_AFTER_OPEN,
     candidates, stack,
 };
-use crate::relay::{PipeEnd, RelayPipe};
+use crate::relay::{Carrying, RelayPipe};
 use crate::udp;
 
 /// What both sides say they accept; more than [`super::MAX_MESSAGE_BYTES`], so that no peer of ours is ever near its edge.
@@ -54,7 +54,7 @@ pub(super) struct Prepared {
     addresses: Vec<IpAddr>,
     sockets: Arc<Mutex<Vec<SocketAddr>>>,
     /// Where the end of the relay is told, if there is one.
-    relay_end: Option<watch::Receiver<Option<PipeEnd>>>,
+    relay_end: Option<watch::Receiver<Carrying>>,
 }
 
 impl Prepared {
@@ -68,10 +68,10 @@ impl Prepared {
                 let runtime = TunedRuntime { wire: config.wire, ..TunedRuntime::default() };
                 Self::on(config, channels, runtime).await
             }
-            Carriage::Relay(RelayPipe { outgoing, incoming, end }) => {
+            Carriage::Relay(RelayPipe { outgoing, incoming, carrying }) => {
                 let runtime = TunedRuntime { pipe: Mutex::new(Some((outgoing, incoming))), ..TunedRuntime::default() };
                 let prepared = Self::on(&relayed::adapted(config), channels, runtime).await?;
-                Ok(Self { relay_end: Some(end), ..prepared })
+                Ok(Self { relay_end: Some(carrying), ..prepared })
             }
         }
     }

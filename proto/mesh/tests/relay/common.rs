@@ -1,10 +1,11 @@
 //! A signaling server, two peers, and the connection between them that goes through the server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use meshproof_mesh::proxy::Proxies;
-use meshproof_mesh::relay::{self, Caller, Carried, RelayError, RelayPipe};
+use meshproof_mesh::relay::{self, Caller, Carried, PipeEnd, RelayError, RelayPipe};
 use meshproof_mesh::rtc::{Carriage, ChannelSpec, Connection, IncomingMessage, Reliability, RtcConfig, RtcEvent};
 use meshproof_proto::id::{Generation, Name, PeerId};
 use meshproof_proto::identity::{Capability, Chain, Grant, Key, Role, Token, UnixSeconds};
@@ -58,6 +59,7 @@ impl Server {
 pub struct Peer {
     pub key: Key,
     pub chain: Chain,
+    pub mesh: Name,
     pub proxies: Proxies,
     pub tasks: TaskTracker,
 }
@@ -74,27 +76,40 @@ impl Peer {
             token,
         });
         let name = format!("peer-{seed}").parse().expect("a good name");
-        Self { chain: token.claim(&name, key.public()), key, proxies: Proxies::Direct, tasks: TaskTracker::new() }
+        let chain = token.claim(&name, key.public());
+        Self { key, chain, mesh: mesh(), proxies: Proxies::Direct, tasks: TaskTracker::new() }
     }
 
     pub fn id(&self) -> PeerId {
         self.key.public()
     }
 
-    /// Our half of the control connection to `peer`.
-    pub async fn open(&self, url: &str, peer: PeerId, generation: u64) -> Result<RelayPipe, RelayError> {
-        let caller =
-            Caller { mesh: &mesh(), key: &self.key, chain: &self.chain, proxies: &self.proxies, tasks: &self.tasks };
+    /// Our half of the control connection to `peer`; the other may not be there yet.
+    pub fn half(&self, url: &str, peer: PeerId, generation: u64) -> RelayPipe {
+        let caller = Caller {
+            mesh: self.mesh.clone(),
+            key: self.key.clone(),
+            chain: self.chain.clone(),
+            proxies: self.proxies.clone(),
+            tasks: self.tasks.clone(),
+        };
         let carried = Carried { peer, kind: ConnectionKind::Control, generation: Generation(generation) };
-        let opening = relay::open(caller, url, carried);
-        tokio::time::timeout(PATIENCE, opening).await.expect("the relay does not hang")
+        relay::open(caller, url, carried)
+    }
+
+    /// Why our half is not opened.
+    pub async fn refusal(&self, url: &str, peer: PeerId) -> Arc<RelayError> {
+        let mut half = self.half(url, peer, 1);
+        match tokio::time::timeout(PATIENCE, half.joined()).await.expect("the relay does not hang") {
+            Err(PipeEnd::Unopened(error)) => error,
+            other => panic!("it should be refused, not {other:?}"),
+        }
     }
 }
 
 /// Both halves of one connection.
-pub async fn pipes(url: &str, left: &Peer, right: &Peer) -> (RelayPipe, RelayPipe) {
-    let (at_left, at_right) = tokio::join!(left.open(url, right.id(), 1), right.open(url, left.id(), 1));
-    (at_left.expect("a relay"), at_right.expect("a relay"))
+pub fn halves(url: &str, left: &Peer, right: &Peer) -> (RelayPipe, RelayPipe) {
+    (left.half(url, right.id(), 1), right.half(url, left.id(), 1))
 }
 
 /// A connection over two halves, open on both sides.

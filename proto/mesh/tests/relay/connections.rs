@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use meshproof_mesh::rtc::{PathKind, RtcEvent};
 
-use crate::common::{Peer, Server, close, connected, event, message, pipes, transfer};
+use crate::common::{Peer, Server, close, connected, event, halves, message, transfer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relayed_connection_opens_and_carries_messages_both_ways_on_both_channels() {
     let server = Server::start().await;
-    let (mut left, mut right) = connected(pipes(&server.url, &Peer::new(10), &Peer::new(11)).await).await;
+    let (mut left, mut right) = connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await;
     for channel in [0, 1] {
         left.sender().send(channel, Bytes::from_static(b"to the right")).await.expect("sent");
         right.sender().send(channel, Bytes::from_static(b"to the left")).await.expect("sent");
@@ -24,7 +24,7 @@ async fn a_relayed_connection_opens_and_carries_messages_both_ways_on_both_chann
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_megabytes_arrive_exactly_in_both_directions() {
     let server = Server::start().await;
-    let (mut left, mut right) = connected(pipes(&server.url, &Peer::new(10), &Peer::new(11)).await).await;
+    let (mut left, mut right) = connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await;
     transfer(&left, &mut right, 20_000_000).await;
     transfer(&right, &mut left, 20_000_000).await;
     close(left, right).await;
@@ -34,11 +34,11 @@ async fn twenty_megabytes_arrive_exactly_in_both_directions() {
 async fn a_close_on_either_side_closes_the_other() {
     let server = Server::start().await;
     let peers = (Peer::new(10), Peer::new(11));
-    let (left, mut right) = connected(pipes(&server.url, &peers.0, &peers.1).await).await;
+    let (left, mut right) = connected(halves(&server.url, &peers.0, &peers.1)).await;
     left.close().await;
     assert_eq!(event(&mut right).await, RtcEvent::Closed);
     right.close().await;
-    let (mut left, right) = connected(pipes(&server.url, &peers.0, &peers.1).await).await;
+    let (mut left, right) = connected(halves(&server.url, &peers.0, &peers.1)).await;
     right.close().await;
     assert_eq!(event(&mut left).await, RtcEvent::Closed);
     left.close().await;
