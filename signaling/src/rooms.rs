@@ -10,7 +10,7 @@ mod properties;
 mod refusal;
 mod room;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

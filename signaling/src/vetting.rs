@@ -56,6 +56,6 @@ fn untrusted(mesh: &Name, error: TrustError) -> Refusal {
     }
 }
 
-fn json_bytes(chain: &Chain) -> usize {
+pub(crate) fn json_bytes(chain: &Chain) -> usize {
     serde_json::to_vec(chain).expect("a chain is plain data").len()
 }

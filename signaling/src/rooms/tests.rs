@@ -4,24 +4,26 @@ use meshproof_proto::identity::{Capability, Grant, Key, Role, Token};
 use meshproof_proto::limits::{PEERS_PER_MESH, ROSTER_BYTES};
 
 use super::*;
+use crate::limits;
+use crate::vetting::json_bytes;
 
 const WITHIN: Duration = Duration::from_secs(5);
 const NONCE: Nonce = [7; 32];
 const ROOT: u8 = 1;
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a good name")
 }
 
 /// An instance with the token of a mesh whose root is made from `ROOT`.
-pub(super) struct Peer {
-    pub(super) key: Key,
-    pub(super) chain: Chain,
-    pub(super) mesh: Name,
+pub(crate) struct Peer {
+    pub(crate) key: Key,
+    pub(crate) chain: Chain,
+    pub(crate) mesh: Name,
 }
 
 impl Peer {
-    pub(super) fn new(seed: u8, mesh: &str) -> Self {
+    pub(crate) fn new(seed: u8, mesh: &str) -> Self {
         Self::under(ROOT, seed, mesh)
     }
 
@@ -31,7 +33,7 @@ impl Peer {
         Self { key, chain, mesh: name(mesh) }
     }
 
-    pub(super) fn id(&self) -> PeerId {
+    pub(crate) fn id(&self) -> PeerId {
         self.key.public()
     }
 
@@ -230,7 +232,7 @@ fn a_registered_peer_that_breaks_the_rules_is_refused_and_gone_for_the_others() 
     let cases = [
         (Input::Message(b.register(&NONCE)), "registered already; open another one"),
         (Input::Message(ToServer::Signal { to: b.id(), signal: large }), "over the limit of 65536; send fewer"),
-        (Input::Unreadable("expected value".to_owned()), "not a message of protocol 1.0: expected value"),
+        (Input::Unreadable("expected value".to_owned()), "not a message of protocol 1.1: expected value"),
     ];
     for (input, expected) in cases {
         let mut scene = Scene::new();

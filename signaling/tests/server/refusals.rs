@@ -35,7 +35,7 @@ async fn a_token_of_another_root_is_refused() {
 async fn another_version_is_refused_with_both_versions() {
     let server = Server::start().await;
     let reason = server.refusal(|nonce| Peer::new(10).register_as(Version { major: 3, minor: 2 }, nonce)).await;
-    assert_eq!(reason, "the peer speaks protocol 3.2, the signaling server 1.0; upgrade the server");
+    assert_eq!(reason, "the peer speaks protocol 3.2, the signaling server 1.1; upgrade the server");
 }
 
 #[tokio::test]
