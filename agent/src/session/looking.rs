@@ -52,6 +52,7 @@ pub(super) fn path(kind: PathKind) -> LinkPath {
     match kind {
         PathKind::Direct => LinkPath::Direct,
         PathKind::Turn => LinkPath::Turn,
+        PathKind::Relayed => LinkPath::Relayed,
     }
 }
 

@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join_all;
+use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::RtcConfig;
-use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_mesh::{JoinError, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::{BadName, Name, PeerId};
-use meshproof_proto::identity::{Role, TrustError};
+use meshproof_proto::identity::Role;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal};
 use tarpc::client::RpcError;
 use tarpc::context;
@@ -51,7 +52,7 @@ pub enum ConsoleError {
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("cannot join the mesh: {0}")]
-    Trust(#[from] TrustError),
+    Join(#[from] JoinError),
     #[error("cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; is the run still going on?")]
     Unreachable { urls: String, reason: String },
     #[error("signaling will not have this console: {0}")]
@@ -77,6 +78,7 @@ impl Console {
             token: file.token.clone(),
             signaling: file.signaling.clone(),
             rtc: RtcConfig { addresses, ..RtcConfig::default() },
+            proxies: Proxies::default(),
         };
         let (mesh, events) = Mesh::join(config)?;
         let signaling = Signaling::Away("it did not answer".to_owned());

@@ -6,6 +6,7 @@
 mod handshake;
 mod reader;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -118,6 +119,8 @@ pub(crate) struct Carrier {
     events: mpsc::Sender<Outgoing>,
     stop: CancellationToken,
     linger: Arc<AtomicBool>,
+    /// The addresses that its sockets are bound to.
+    local: Vec<IpAddr>,
 }
 
 /// A message for a channel.
@@ -149,7 +152,8 @@ impl Carrier {
         let (urgent, urgent_out) = mpsc::channel(limits::FRAME_QUEUE);
         let (events, events_out) = mpsc::channel(EVENT_BATCHES);
         let stop = CancellationToken::new();
-        let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default() };
+        let local = connection.local_sockets().iter().map(SocketAddr::ip).collect();
+        let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default(), local };
         let queues = Queues { urgent: urgent_out, events: events_out };
         let lead = Lead { stop, linger: Arc::clone(&carrier.linger), urgent: carrier.urgent.clone() };
         let tasks = purpose.context.tasks.clone();
@@ -181,6 +185,11 @@ impl Carrier {
     /// Where events go, one batch after the other.
     pub(crate) fn events(&self) -> mpsc::Sender<Outgoing> {
         self.events.clone()
+    }
+
+    /// Whether every address that it could use is gone.
+    pub(crate) fn is_stranded(&self, context: &Context) -> bool {
+        !self.local.is_empty() && !self.local.iter().any(|address| context.has_address(*address))
     }
 
     /// Ends the carrier.

@@ -1,11 +1,14 @@
 //! What all parts of a joined peer share.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Key, UnixSeconds};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::version::Version;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::proxy::Proxies;
@@ -22,6 +25,10 @@ pub(crate) struct Context {
     pub rtc: RtcConfig,
     pub protocol: Version,
     pub proxies: Proxies,
+    /// The signaling servers, in the order of the configuration.
+    pub servers: Vec<String>,
+    /// The addresses of this machine that connections bind.
+    pub addresses: watch::Receiver<BTreeSet<IpAddr>>,
     /// Owns every task of this peer; leaving waits for all of them.
     pub tasks: TaskTracker,
 }
@@ -33,7 +40,6 @@ impl Context {
     }
 
     /// This peer, to a relay.
-    #[allow(dead_code, reason = "for links, which choose the route")]
     pub(crate) fn caller(&self) -> Caller {
         let Self { mesh, key, chain, proxies, tasks, .. } = self;
         Caller {
@@ -43,6 +49,17 @@ impl Context {
             proxies: proxies.clone(),
             tasks: tasks.clone(),
         }
+    }
+
+    /// How connections are made now.
+    pub(crate) fn rtc(&self) -> RtcConfig {
+        let addresses = self.addresses.borrow().iter().copied().collect();
+        RtcConfig { addresses, ..self.rtc.clone() }
+    }
+
+    /// Whether this machine still has the address.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.addresses.borrow().contains(&address)
     }
 
     /// A seed for jitter.

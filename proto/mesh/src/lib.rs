@@ -13,6 +13,7 @@ mod link;
 mod mesh;
 mod node;
 pub mod proxy;
+mod reach;
 pub mod relay;
 pub mod rpc;
 pub mod rtc;
@@ -22,6 +23,6 @@ mod udp;
 
 pub use api::{LinkChange, LinkInfo, LinkUp, MeshEvent, NoLink};
 pub use config::MeshConfig;
-pub use mesh::Mesh;
+pub use mesh::{JoinError, Mesh};
 pub use rpc::RpcPort;
 pub use streams::ByteStream;

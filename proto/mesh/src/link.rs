@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use crate::api::{LinkInfo, MeshEvent};
 use crate::carrier::{Counters, Outgoing};
 use crate::context::Context;
+use crate::node::Tables;
 use crate::streams::Mux;
 
 pub(crate) use actor::LinkTask;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     /// A signal of the peer, its signature checked, and the signaling server that carried it, if one did.
     Signal(Box<Signal>, Option<usize>),
     SignalingBack,
+    /// This machine got addresses, or lost some.
+    AddressesChanged,
     /// Ask the peer to pass this signal on.
     Forward {
         to: PeerId,
@@ -84,6 +87,7 @@ pub(crate) struct Surroundings {
     pub context: Arc<Context>,
     pub events: mpsc::Sender<MeshEvent>,
     pub node: mpsc::Sender<ToNode>,
+    pub tables: Arc<Tables>,
 }
 
 impl Link {

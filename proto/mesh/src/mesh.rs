@@ -1,5 +1,8 @@
 //! The handle of a peer that joined a mesh.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
 use meshproof_proto::frame::EventFrame;
@@ -8,10 +11,12 @@ use meshproof_proto::identity::{Identity, Key, TrustError};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::version::{PROTOCOL, Version};
-use tokio::sync::mpsc;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::addresses::{AddressWatcher, Scope};
 use crate::api::{LinkInfo, MeshEvent, NoLink};
 use crate::config::MeshConfig;
 use crate::context::{Context, now_unix, random};
@@ -19,6 +24,15 @@ use crate::limits::{LEAVE_WITHIN, SIGNALS};
 use crate::node::{Ask, Node, Server, Tables};
 use crate::signaling::Client;
 use crate::streams::ByteStream;
+
+/// Why a peer cannot join.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("cannot watch the addresses of this machine: {0}; name the ones to use instead")]
+    Addresses(#[from] io::Error),
+}
 
 /// A peer's place in a mesh; cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,8 +47,8 @@ impl Mesh {
     ///
     /// # Errors
     ///
-    /// The token is not for this mesh or name, or has ended.
-    pub fn join(config: MeshConfig) -> Result<(Self, mpsc::Receiver<MeshEvent>), TrustError> {
+    /// The token is not for this mesh or name, or has ended; the machine's addresses cannot be watched.
+    pub fn join(config: MeshConfig) -> Result<(Self, mpsc::Receiver<MeshEvent>), JoinError> {
         Self::join_speaking(PROTOCOL, config)
     }
 
@@ -46,10 +60,11 @@ impl Mesh {
     pub fn join_speaking(
         protocol: Version,
         config: MeshConfig,
-    ) -> Result<(Self, mpsc::Receiver<MeshEvent>), TrustError> {
+    ) -> Result<(Self, mpsc::Receiver<MeshEvent>), JoinError> {
         let key = Key::from_seed(random());
         let chain = config.token.claim(&config.name, key.public());
         chain.verify(&config.token.root, &config.mesh, now_unix())?;
+        let (addresses, watcher) = local_addresses(&config.rtc.addresses)?;
         let context = Arc::new(Context {
             mesh: config.mesh,
             root: config.token.root,
@@ -59,6 +74,8 @@ impl Mesh {
             rtc: config.rtc,
             protocol,
             proxies: config.proxies,
+            servers: config.signaling.clone(),
+            addresses: addresses.clone(),
             tasks: TaskTracker::new(),
         });
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);
@@ -78,7 +95,7 @@ impl Mesh {
                 stop: stop.clone(),
             };
             context.tasks.spawn(client.run());
-            servers.push(Server { url, out, up: false, lists: Default::default() });
+            servers.push(Server { url, out, up: false });
         }
         let tables = Arc::new(Tables::default());
         let node = Node {
@@ -90,8 +107,12 @@ impl Mesh {
             news: news_out,
             links_in,
             links,
-            stop,
+            addresses,
+            stop: stop.clone(),
         };
+        if let Some(watcher) = watcher {
+            context.tasks.spawn(watch_addresses(watcher, stop));
+        }
         context.tasks.spawn(node.run());
         Ok((Self { context, tables, asks }, events_out))
     }
@@ -155,5 +176,30 @@ impl Mesh {
         let _ = self.asks.send(Ask::Leave).await;
         self.context.tasks.close();
         let _ = tokio::time::timeout(LEAVE_WITHIN, self.context.tasks.wait()).await;
+    }
+}
+
+type Addresses = watch::Receiver<BTreeSet<IpAddr>>;
+
+/// The addresses that were named, which never change, or those that the machine has, which do.
+fn local_addresses(named: &[IpAddr]) -> io::Result<(Addresses, Option<AddressWatcher>)> {
+    if named.is_empty() {
+        let (watcher, addresses) = AddressWatcher::open(Scope::Network)?;
+        return Ok((addresses, Some(watcher)));
+    }
+    let (fixed, addresses) = watch::channel(named.iter().copied().collect());
+    // its end is no change
+    drop(fixed);
+    Ok((addresses, None))
+}
+
+async fn watch_addresses(watcher: AddressWatcher, stop: CancellationToken) {
+    tokio::select! {
+        ended = watcher.run() => {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the addresses of this machine are no longer watched");
+            }
+        }
+        () = stop.cancelled() => {}
     }
 }

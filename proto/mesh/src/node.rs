@@ -1,20 +1,24 @@
 //! The task that knows everybody: roster, signaling servers, links by peer.
 
+mod carrying;
+mod ending;
+
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Chain, Identity, Role, Signed};
-use meshproof_proto::limits;
+use meshproof_proto::identity::{Chain, Identity, Signed};
 use meshproof_proto::rendezvous::ToPeer;
-use meshproof_proto::signal::{ConnectionKind, Signal};
-use tokio::sync::mpsc;
+use meshproof_proto::signal::ConnectionKind;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MeshEvent;
 use crate::context::{Context, now_unix};
 use crate::link::{Command, Link, LinkTask, Surroundings, ToNode};
+use crate::reach::Reach;
 use crate::signaling::{FromServer, News};
 
 /// What the handle asks of the node.
@@ -29,6 +33,7 @@ pub(crate) enum Ask {
 pub(crate) struct Tables {
     pub roster: DashMap<PeerId, Identity>,
     pub links: DashMap<PeerId, Link>,
+    pub reach: Reach,
 }
 
 /// A signaling server as the node sees it.
@@ -37,7 +42,6 @@ pub(crate) struct Server {
     pub url: String,
     pub out: mpsc::Sender<(PeerId, Signed)>,
     pub up: bool,
-    pub lists: BTreeSet<PeerId>,
 }
 
 pub(crate) struct Node {
@@ -49,6 +53,7 @@ pub(crate) struct Node {
     pub news: mpsc::Receiver<FromServer>,
     pub links_in: mpsc::Sender<ToNode>,
     pub links: mpsc::Receiver<ToNode>,
+    pub addresses: watch::Receiver<BTreeSet<IpAddr>>,
     pub stop: CancellationToken,
 }
 
@@ -62,14 +67,19 @@ impl Node {
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
                 Some(message) = self.links.recv() => self.link_says(message).await,
+                Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged).await,
             }
         }
-        let links: Vec<Link> = self.tables.links.iter().map(|entry| entry.value().clone()).collect();
+        self.tell_links(|| Command::Leave).await;
         self.tables.links.clear();
-        for link in links {
-            let _ = link.commands.send(Command::Leave).await;
-        }
         self.stop.cancel();
+    }
+
+    async fn tell_links(&self, command: impl Fn() -> Command) {
+        let links: Vec<Link> = self.tables.links.iter().map(|entry| entry.value().clone()).collect();
+        for link in links {
+            let _ = link.commands.send(command()).await;
+        }
     }
 
     async fn connect(&self, peer: PeerId, kind: ConnectionKind) {
@@ -109,84 +119,11 @@ impl Node {
             context: Arc::clone(&self.context),
             events: self.events.clone(),
             node: self.links_in.clone(),
+            tables: Arc::clone(&self.tables),
         };
         let link = LinkTask::start(around, identity);
         self.tables.links.insert(peer, link.clone());
         Some(link)
-    }
-
-    /// Has a signal carried: by the server that is asked for, by any that both sides share, or by peers that we are linked to.
-    async fn carry(&self, to: PeerId, signal: Signed, server: Option<usize>) {
-        let reaches = |server: &&Server| server.up && server.lists.contains(&to);
-        let shared = match server {
-            Some(index) => self.servers.get(index).filter(reaches),
-            None => self.servers.iter().find(reaches),
-        };
-        match (shared, server) {
-            // a full queue loses the signal; the attempt's deadline brings the next one
-            (Some(shared), _) => drop(shared.out.try_send((to, signal))),
-            (None, Some(_)) => tracing::debug!(?to, "the signaling server of a relay is away"),
-            (None, None) => self.have_forwarded(to, &signal).await,
-        }
-    }
-
-    /// Asks peers whose links are up to pass the signal on, the orchestrator first: everybody is linked to it.
-    async fn have_forwarded(&self, to: PeerId, signal: &Signed) {
-        let mut near: Vec<(bool, Link)> = Vec::new();
-        for entry in &self.tables.links {
-            let info = entry.value().info.lock().unwrap_or_else(PoisonError::into_inner);
-            if *entry.key() != to && info.state == "up" {
-                near.push((info.role != Role::Orchestrator, entry.value().clone()));
-            }
-        }
-        near.sort_by_key(|(other, _)| *other);
-        for (_, link) in near.into_iter().take(limits::FORWARDERS) {
-            let _ = link.commands.send(Command::Forward { to, signal: signal.clone() }).await;
-        }
-    }
-
-    /// A peer cannot reach another: we can, or not. A link that is made for it would come too late.
-    async fn pass_on(&self, (from, to): (PeerId, PeerId), signal: Signed) {
-        let link = self.tables.links.get(&to).map(|link| link.value().clone());
-        if let Some(link) = link {
-            let _ = link.commands.send(Command::Forwarded { from, signal }).await;
-        }
-    }
-
-    /// A link that is not up and whose peer will not come back is given up.
-    async fn consider(&self, peer: PeerId) {
-        let listed = self.servers.iter().any(|server| server.lists.contains(&peer));
-        let Some(link) = self.tables.links.get(&peer).map(|link| link.value().clone()) else { return };
-        let (state, name) = {
-            let info = link.info.lock().unwrap_or_else(PoisonError::into_inner);
-            (info.state, info.name.clone())
-        };
-        if listed || state == "up" {
-            return;
-        }
-        let replaced = self.tables.roster.iter().any(|other| *other.key() != peer && other.name.as_str() == name);
-        let told = self.servers.iter().any(|server| server.up);
-        let why = match (replaced, told, state) {
-            (true, _, _) => "a new instance took its place",
-            (false, true, "lost" | "idle" | "connecting") => "the peer left",
-            (false, _, _) => return,
-        };
-        let _ = link.commands.send(Command::Forget(why)).await;
-    }
-
-    /// Links to former instances of that name are not waited for.
-    async fn consider_namesakes(&self, of: &Identity) {
-        let namesakes: Vec<PeerId> = self
-            .tables
-            .links
-            .iter()
-            .filter(|link| *link.key() != of.peer)
-            .filter(|link| link.info.lock().unwrap_or_else(PoisonError::into_inner).name == of.name.as_str())
-            .map(|link| *link.key())
-            .collect();
-        for peer in namesakes {
-            self.consider(peer).await;
-        }
     }
 
     async fn news(&mut self, index: usize, news: News) {
@@ -215,14 +152,11 @@ impl Node {
                 for peer in gone {
                     self.gone(peer).await;
                 }
-                let links: Vec<Link> = self.tables.links.iter().map(|entry| entry.value().clone()).collect();
-                for link in links {
-                    let _ = link.commands.send(Command::SignalingBack).await;
-                }
+                self.tell_links(|| Command::SignalingBack).await;
             }
             ToPeer::Joined { chain } => self.listed(index, &chain).await,
             ToPeer::Left { peer } => {
-                self.servers[index].lists.remove(&peer);
+                self.tables.reach.unlisted(peer, index);
                 self.gone(peer).await;
             }
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
@@ -235,11 +169,11 @@ impl Node {
 
     /// Takes a server's roster; gives the peers that it no longer lists.
     async fn welcome(&mut self, index: usize, peers: Vec<Chain>) -> BTreeSet<PeerId> {
-        let mut gone = std::mem::take(&mut self.servers[index].lists);
+        let mut gone = self.tables.reach.away(index);
         for chain in peers {
             self.listed(index, &chain).await;
         }
-        gone.retain(|peer| !self.servers[index].lists.contains(peer));
+        gone.retain(|peer| !self.tables.reach.lists(index, peer));
         gone
     }
 
@@ -247,7 +181,7 @@ impl Node {
         match chain.verify(&self.context.root, &self.context.mesh, now_unix()) {
             Ok(identity) if identity.peer == self.context.me => {}
             Ok(identity) => {
-                self.servers[index].lists.insert(identity.peer);
+                self.tables.reach.listed(identity.peer, index);
                 if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
                     self.tell(MeshEvent::PeerJoined(identity.clone())).await;
                     self.consider_namesakes(&identity).await;
@@ -260,31 +194,17 @@ impl Node {
     /// A server that is away says nothing about who left: its peers stay known while a link to them works.
     async fn unlist_all(&mut self, index: usize) {
         self.servers[index].up = false;
-        self.servers[index].lists.clear();
+        self.tables.reach.away(index);
     }
 
     async fn gone(&mut self, peer: PeerId) {
-        if self.servers.iter().any(|server| server.lists.contains(&peer)) {
+        if self.tables.reach.is_listed(&peer) {
             return;
         }
         if let Some((_, identity)) = self.tables.roster.remove(&peer) {
             self.tell(MeshEvent::PeerLeft(identity)).await;
         }
         self.consider(peer).await;
-    }
-
-    /// A signal came, from a signaling server or passed on by a peer.
-    async fn signal(&self, (from, server): (PeerId, Option<usize>), signed: &Signed) {
-        if !self.tables.roster.contains_key(&from) && !self.tables.links.contains_key(&from) {
-            tracing::debug!(?from, "a signal came from a peer that is not in the roster");
-            return;
-        }
-        let signal = match Signal::open(signed, &from, &self.context.me, now_unix()) {
-            Ok(signal) if signal.mesh == self.context.mesh => signal,
-            Ok(_) => return tracing::warn!(?from, "a signal is for another mesh"),
-            Err(error) => return tracing::warn!(?from, %error, "a signal was refused"),
-        };
-        self.command(from, || Command::Signal(Box::new(signal.clone()), server)).await;
     }
 
     async fn tell(&self, event: MeshEvent) {

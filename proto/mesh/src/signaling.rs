@@ -78,6 +78,8 @@ enum Ended {
     Incompatible(#[from] meshproof_proto::version::Incompatible),
     #[error("{0}")]
     Refused(String),
+    #[error("this machine has lost the address")]
+    AddressGone,
     #[error("this peer left")]
     Left,
 }
@@ -146,6 +148,10 @@ impl Client {
     }
 
     async fn serve(&mut self, mut socket: Socket) -> Ended {
+        let mut addresses = self.context.addresses.clone();
+        // one that is not of those that connections use is not missed when they change
+        let local = socket.get_ref().local_addr().map(|local| local.ip()).ok();
+        let local = local.filter(|local| self.context.has_address(*local));
         loop {
             tokio::select! {
                 received = receive(&mut socket) => match received {
@@ -156,6 +162,12 @@ impl Client {
                 Some((to, signal)) = self.outgoing.recv() => {
                     if let Err(ended) = send(&mut socket, &ToServer::Signal { to, signal }).await {
                         return ended;
+                    }
+                }
+                Ok(()) = addresses.changed() => {
+                    // the socket dies with its address, and without a word
+                    if local.is_some_and(|local| !self.context.has_address(local)) {
+                        return Ended::AddressGone;
                     }
                 }
                 () = self.stop.cancelled() => {

@@ -137,7 +137,11 @@ impl LinkTask {
         match command {
             Command::Want(kind) => self.feed(kind, Input::Want),
             Command::Signal(signal, server) => self.signal(*signal, server),
-            Command::SignalingBack => self.feed_all(&Input::SignalingBack),
+            Command::SignalingBack => {
+                self.repeat();
+                self.feed_all(&Input::SignalingBack);
+            }
+            Command::AddressesChanged => self.addresses_changed(),
             Command::Forward { to, signal } => self.ask_to_forward(to, signal),
             Command::Forwarded { from, signal } => self.pass_on(from, signal),
             Command::Forget(why) => {

@@ -8,11 +8,12 @@ use meshproof_proto::link::{Input, State};
 use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
 
 use super::actor::LinkTask;
-use super::making::{self, Description, Made};
+use super::making::{self, Description, Made, Order};
 use super::track::{Offered, Wanted};
 use crate::api::{LinkUp, MeshEvent};
 use crate::carrier::{Carrier, Opened, Purpose};
-use crate::rtc::Connection;
+use crate::relay::{self, Carried};
+use crate::rtc::{Carriage, Connection};
 use crate::streams::Way;
 
 impl LinkTask {
@@ -24,16 +25,50 @@ impl LinkTask {
             return;
         }
         let Wanted { generation, route, offer } = wanted;
+        if route == Route::Relayed && offer.is_none() {
+            track.relay = self.around.tables.reach.through(&self.peer.peer);
+        }
+        let Some(carriage) = self.carriage((kind, generation), route) else {
+            let reason = "no signaling server can relay to the peer".to_owned();
+            return self.feed(kind, Input::Broken { generation, reason });
+        };
+        if let Some(track) = self.tracks.get(kind) {
+            track.making.busy = true;
+        }
+        let order = Order { kind, generation, route, carriage, offer };
+        making::make(&self.around.context, order, self.made_in.clone());
+    }
+
+    /// What a connection is to be made over; `None` where nothing relays.
+    fn carriage(&mut self, (kind, generation): (ConnectionKind, Generation), route: Route) -> Option<Carriage> {
+        let (context, peer) = (Arc::clone(&self.around.context), self.peer.peer);
         match route {
-            Route::Direct => {
-                track.making.busy = true;
-                making::make(&self.around.context, (kind, generation), offer, self.made_in.clone());
-            }
+            Route::Direct => Some(Carriage::Udp),
             Route::Relayed => {
-                let reason = "no signaling server relays to the peer".to_owned();
-                self.feed(kind, Input::Broken { generation, reason });
+                let url = context.servers.get(self.tracks.get(kind)?.relay?)?;
+                Some(Carriage::Relay(relay::open(context.caller(), url, Carried { peer, kind, generation })))
             }
         }
+    }
+
+    /// Connections whose addresses are gone are replaced at once, and what waits need not.
+    pub(super) fn addresses_changed(&mut self) {
+        let context = Arc::clone(&self.around.context);
+        let stranded: Vec<(ConnectionKind, Generation)> = self
+            .tracks
+            .iter()
+            .flat_map(|(kind, track)| {
+                track.carriers.iter().map(move |(generation, carrier)| (kind, *generation, carrier))
+            })
+            .filter(|(_, _, carrier)| carrier.is_stranded(&context))
+            .map(|(kind, generation, _)| (kind, generation))
+            .collect();
+        for (kind, generation) in stranded {
+            let reason = "this machine has lost the address".to_owned();
+            self.feed(kind, Input::Broken { generation, reason });
+        }
+        let now = Instant::now();
+        self.tracks.iter_mut().for_each(|(_, track)| track.machine.handle(Input::SignalingBack, now));
     }
 
     /// A description is there; by now nobody may want it any more.
@@ -56,7 +91,10 @@ impl LinkTask {
                 if let Some(track) = self.tracks.get(kind) {
                     track.offered = Some(Offered { generation, digest, connection });
                 }
-                self.send(kind, generation, SignalBody::Offer { sdp });
+                match made.route {
+                    Route::Direct => self.describe(kind, generation, SignalBody::Offer { sdp }),
+                    Route::Relayed => self.describe(kind, generation, SignalBody::RelayedOffer { sdp }),
+                }
                 if kind == ConnectionKind::Control && !self.introduced {
                     self.introduced = true;
                     self.tell_user(MeshEvent::Offered { peer: self.peer.clone() }).await;
@@ -64,7 +102,7 @@ impl LinkTask {
             }
             Ok(Description::Answer { connection, offer, sdp }) => {
                 self.carry(kind, generation, connection);
-                self.send(kind, generation, SignalBody::Answer { offer, sdp });
+                self.describe(kind, generation, SignalBody::Answer { offer, sdp });
             }
             Err(error) => self.feed(kind, Input::Broken { generation, reason: error.to_string() }),
         }
@@ -130,6 +168,8 @@ impl LinkTask {
         self.speaks = Some(open.speaks);
         let (Some(rpc), Some(events)) = (open.rpc, events) else { return };
         self.events_way.send_replace(Some(events));
+        // what was said over the connection before this one may be lost with it
+        self.repeat();
         self.note(|info| (info.path, info.generation) = (open.path, Some(generation)));
         if !self.introduced {
             self.introduced = true;

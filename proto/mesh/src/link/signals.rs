@@ -1,7 +1,8 @@
 //! The signals of a link: how they go out, and what becomes of those that come.
 //!
 //! A signal travels over the link itself while its control connection is up, otherwise through a signaling server that both
-//! sides share, and when there is none, through a third peer that both are linked to. Whoever carries it can only lose it.
+//! sides share, and when there is none, through a third peer that both are linked to. One about the control connection goes
+//! both ways. Whoever carries it can only lose it, and a second copy changes nothing.
 
 use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::ControlFrame;
@@ -46,8 +47,31 @@ impl LinkTask {
         self.send(kind, generation, SignalBody::PleaseOffer);
     }
 
+    /// Descriptions of attempts that still run go again. A peer that had them takes no notice.
+    pub(super) fn repeat(&mut self) {
+        let said: Vec<(ConnectionKind, Generation, SignalBody)> = self
+            .tracks
+            .iter_mut()
+            .filter_map(|(kind, track)| {
+                let (generation, body) = track.said.take()?;
+                track.machine.attempts(generation).then_some((kind, generation, body))
+            })
+            .collect();
+        for (kind, generation, body) in said {
+            self.describe(kind, generation, body);
+        }
+    }
+
+    /// Sends a description, and remembers it while its attempt runs.
+    pub(super) fn describe(&mut self, kind: ConnectionKind, generation: Generation, body: SignalBody) {
+        if let Some(track) = self.tracks.get(kind) {
+            track.said = Some((generation, body.clone()));
+        }
+        self.send(kind, generation, body);
+    }
+
     /// Sends a signal by the nearest way.
-    pub(super) fn send(&mut self, kind: ConnectionKind, generation: Generation, body: SignalBody) {
+    fn send(&mut self, kind: ConnectionKind, generation: Generation, body: SignalBody) {
         let context = &self.around.context;
         let signal = Signal {
             mesh: context.mesh.clone(),
@@ -60,7 +84,14 @@ impl LinkTask {
             body,
         };
         let sealed = signal.seal(&context.key);
-        if !self.send_in_band(&ControlFrame::Signal(sealed.clone())) {
+        if let SignalBody::RelayedOffer { .. } = signal.body {
+            // by the server that relays, so that the peer knows which one it is
+            let server = self.tracks.get(kind).and_then(|track| track.relay);
+            return self.to_node(ToNode::Carry { to: self.peer.peer, signal: sealed, server });
+        }
+        let in_band = self.send_in_band(&ControlFrame::Signal(sealed.clone()));
+        // a control connection that is to be replaced may be dead without our knowing
+        if !in_band || kind == ConnectionKind::Control {
             self.to_node(ToNode::Carry { to: self.peer.peer, signal: sealed, server: None });
         }
     }

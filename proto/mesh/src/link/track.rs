@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::id::{Digest, Generation, PeerId};
 use meshproof_proto::limits;
 use meshproof_proto::link::{Machine, Output};
-use meshproof_proto::signal::{ConnectionKind, Route};
+use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
 
 use crate::carrier::Carrier;
 use crate::context::Context;
@@ -66,6 +66,8 @@ pub(super) struct Track {
     pub offered: Option<Offered>,
     pub carriers: BTreeMap<Generation, Carrier>,
     pub making: Making,
+    /// The last description that was sent. It goes again when signaling is back: it may have been lost with it.
+    pub said: Option<(Generation, SignalBody)>,
     /// The signaling server that carried the last relayed offer, which the relay is at.
     pub relay: Option<usize>,
     beat: Beats,
@@ -108,6 +110,7 @@ impl Track {
             offered: None,
             carriers: BTreeMap::new(),
             making: Making::default(),
+            said: None,
             relay: None,
             beat: Beats::default(),
         }

@@ -12,8 +12,8 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use super::wire::{Wire, WiredSocket};
 use super::relayed::{PipeEnds, PipeSocket};
+use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
 /// The tokio runtime, but for its UDP sockets. One for each connection.

@@ -19,7 +19,8 @@ pub(super) const MAX_CANDIDATES: usize = 32;
 /// What a connection may use.
 #[derive(Debug, Clone, Default)]
 pub struct RtcConfig {
-    /// Local addresses to bind, each with a port of its own choice; no wildcards.
+    /// Local addresses to bind, each with a port of its own choice; no wildcards. A mesh that is given none uses those that
+    /// the machine has, and follows their changes.
     pub addresses: Vec<IpAddr>,
     /// STUN and TURN servers; none is asked unless it is listed here.
     pub ice_servers: Vec<IceServer>,

@@ -34,10 +34,11 @@ pub fn play(part: Part) -> ExitCode {
     let runtime = runtime.expect("threads can be had");
     let played = runtime.block_on(async {
         match part {
-            Part::Peer { name, signaling, address } => peer::play(trust::config(&name, signaling, address)).await,
+            Part::Peer { name, signaling } => peer::play(trust::config(&name, signaling, Vec::new())).await,
             Part::Crowd { first, count, signaling, address } => {
                 crowd::play(
-                    (first..first + count).map(|n| trust::config(&format!("agent-{n}"), signaling.clone(), address)),
+                    (first..first + count)
+                        .map(|n| trust::config(&format!("agent-{n}"), signaling.clone(), vec![address])),
                 )
                 .await
             }

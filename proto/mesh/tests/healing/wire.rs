@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Part {
     /// A peer of the mesh.
-    Peer { name: String, signaling: String, address: IpAddr },
+    Peer { name: String, signaling: String },
     /// Several peers in one process: `agent-FIRST` and the following.
     Crowd { first: u8, count: u8, signaling: String, address: IpAddr },
     /// The real signaling server.

@@ -1,7 +1,6 @@
 //! The processes of a scenario on its network.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::netns::{self, Host, Network};
@@ -20,7 +19,6 @@ pub struct World {
     // the processes go before their namespaces do
     peers: BTreeMap<String, Process>,
     signaling: Option<Process>,
-    hosts: Vec<Host>,
     pub network: Network,
 }
 
@@ -30,7 +28,7 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let all: Vec<Host> = hosts.iter().copied().chain([SIGNALING]).collect();
         let network = Network::new(&NEXT.fetch_add(1, Ordering::Relaxed).to_string(), &all)?;
-        Ok(Self { peers: BTreeMap::new(), signaling: None, hosts: hosts.to_vec(), network })
+        Ok(Self { peers: BTreeMap::new(), signaling: None, network })
     }
 
     /// Signaling, a peer on each host, and links between all of them.
@@ -70,12 +68,7 @@ impl World {
 
     /// Starts the peer of a host, or starts it again.
     pub fn start(&mut self, name: &str) -> Result<(), String> {
-        let address = netns::address(*self.hosts.iter().find(|host| host.0 == name).expect("a host of this world"));
-        self.start_at(name, address.into())
-    }
-
-    fn start_at(&mut self, name: &str, address: IpAddr) -> Result<(), String> {
-        let peer = Part::Peer { name: name.to_owned(), signaling: self.url(), address };
+        let peer = Part::Peer { name: name.to_owned(), signaling: self.url() };
         let process = self.at(name, name, &peer)?;
         self.peers.insert(name.to_owned(), process);
         Ok(())

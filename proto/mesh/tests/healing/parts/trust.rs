@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use meshproof_mesh::MeshConfig;
+use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
@@ -21,8 +22,8 @@ pub fn root_id() -> PeerId {
     root().public()
 }
 
-/// How this peer joins.
-pub fn config(who: &str, signaling: String, address: IpAddr) -> MeshConfig {
+/// How this peer joins. Without addresses it uses those that its namespace has, and follows their changes.
+pub fn config(who: &str, signaling: String, addresses: Vec<IpAddr>) -> MeshConfig {
     let token = Token::issue(&root(), [2; 32], |token| Grant {
         mesh: name(MESH),
         names: who.to_owned(),
@@ -36,6 +37,7 @@ pub fn config(who: &str, signaling: String, address: IpAddr) -> MeshConfig {
         name: name(who),
         token,
         signaling: vec![signaling],
-        rtc: RtcConfig { addresses: vec![address], ..RtcConfig::default() },
+        rtc: RtcConfig { addresses, ..RtcConfig::default() },
+        proxies: Proxies::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use meshproof_mesh::RpcPort;
-use tarpc::client::RpcError;
+use meshproof_mesh::rpc::CallFailure;
 use tarpc::context::Context;
 use tarpc::server::Channel;
 use tokio::sync::watch;
@@ -56,15 +56,13 @@ pub async fn call(client: Option<WorkClient>, id: u64, answered_after: Duration)
         Some(client) => match client.work(context(), id, answered_after).await {
             Ok(answer) if answer == id => Outcome::Answered,
             Ok(other) => Outcome::Failed { may_have_happened: true, error: format!("answered with {other}") },
-            Err(error) => Outcome::Failed { may_have_happened: may_have_happened(&error), error: error.to_string() },
+            Err(error) => {
+                let failure = CallFailure::from(error);
+                Outcome::Failed { may_have_happened: failure.may_have_happened(), error: failure.to_string() }
+            }
         },
     };
     wire::say(Event::Called { id, outcome });
-}
-
-/// Until the transport tells more, every call that was handed over may have happened.
-fn may_have_happened(_: &RpcError) -> bool {
-    true
 }
 
 /// Calls, on whatever generation there is, until one call is answered.

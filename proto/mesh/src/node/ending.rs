@@ -1,0 +1,46 @@
+//! Links that are given up because their peer will not come back.
+
+use std::sync::PoisonError;
+
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::Identity;
+
+use super::Node;
+use crate::link::Command;
+
+impl Node {
+    /// A link that is not up and whose peer will not come back is given up.
+    pub(super) async fn consider(&self, peer: PeerId) {
+        let Some(link) = self.tables.links.get(&peer).map(|link| link.value().clone()) else { return };
+        let (state, name) = {
+            let info = link.info.lock().unwrap_or_else(PoisonError::into_inner);
+            (info.state, info.name.clone())
+        };
+        if self.tables.reach.is_listed(&peer) || state == "up" {
+            return;
+        }
+        let replaced = self.tables.roster.iter().any(|other| *other.key() != peer && other.name.as_str() == name);
+        let told = self.servers.iter().any(|server| server.up);
+        let why = match (replaced, told, state) {
+            (true, _, _) => "a new instance took its place",
+            (false, true, "lost" | "idle" | "connecting") => "the peer left",
+            (false, _, _) => return,
+        };
+        let _ = link.commands.send(Command::Forget(why)).await;
+    }
+
+    /// Links to former instances of that name are not waited for.
+    pub(super) async fn consider_namesakes(&self, of: &Identity) {
+        let namesakes: Vec<PeerId> = self
+            .tables
+            .links
+            .iter()
+            .filter(|link| *link.key() != of.peer)
+            .filter(|link| link.info.lock().unwrap_or_else(PoisonError::into_inner).name == of.name.as_str())
+            .map(|link| *link.key())
+            .collect();
+        for peer in namesakes {
+            self.consider(peer).await;
+        }
+    }
+}
