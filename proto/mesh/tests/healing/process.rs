@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use crate::parts;
 use crate::wire::{Command, Event, Line, Moment, Part};
 
-/// Whoever waits longer waits for something that will not come: a link is lost after 30 s, and all that is measured has to
-/// happen within 5 s.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// Whoever waits longer waits for something that will not come: the slowest is a relayed link, which tries the direct way every
+/// 20 s and may do so in vain once.
+const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Lines on standard error that are shown when something is missed.
 const LAST_WORDS: usize = 40;

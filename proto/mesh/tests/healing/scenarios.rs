@@ -5,6 +5,7 @@ mod crowd;
 mod cut;
 mod orders;
 mod processes;
+mod relay;
 mod signaling;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,7 @@ pub enum Scenario {
     Killed,
     SignalingRestarted,
     SignalingGone,
+    RelayTaken,
     AddressReplaced,
     AddressesWatched,
     EveryOrder,
@@ -44,6 +46,7 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("a peer that was killed is linked when it is back", Scenario::Killed),
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
         ("a link heals after 20 s though signaling is gone for good", Scenario::SignalingGone),
+        ("a link whose path stays cut is relayed, and direct again when it can be", Scenario::RelayTaken),
         ("a link follows a peer to its new address", Scenario::AddressReplaced),
         ("the watcher tells the addresses that others can reach", Scenario::AddressesWatched),
         ("peers and signaling find each other in every order", Scenario::EveryOrder),
@@ -62,6 +65,7 @@ pub fn play(name: &'static str, scenario: Scenario, board: &Board) -> Result<(),
             Scenario::Killed => processes::killed(name, board).await,
             Scenario::SignalingRestarted => signaling::restarted(name, board).await,
             Scenario::SignalingGone => signaling::gone(name, board).await,
+            Scenario::RelayTaken => relay::taken(name, board).await,
             Scenario::AddressReplaced => address::replaced(name, board).await,
             Scenario::AddressesWatched => address::watched().await,
             Scenario::EveryOrder => orders::every(name, board).await,

@@ -66,6 +66,7 @@ pub enum Event {
         name: String,
         instance: String,
         generation: u64,
+        path: Path,
     },
     Suspect {
         name: String,
@@ -99,6 +100,14 @@ pub enum Event {
     Addresses {
         addresses: Vec<IpAddr>,
     },
+}
+
+/// How a link's datagrams travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Path {
+    Direct,
+    Relayed,
+    Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

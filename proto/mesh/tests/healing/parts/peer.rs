@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use meshproof_mesh::rtc::PathKind;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
 
 use super::tunnel;
 use super::work::{self, Current};
-use crate::wire::{self, Command, Event};
+use crate::wire::{self, Command, Event, Path};
 
 struct Peer {
     name: String,
@@ -78,7 +79,12 @@ impl Peer {
                 self.instances.insert(name.clone(), up.peer.peer);
                 let client = work::both_ways(up.rpc);
                 self.clients.entry(name.clone()).or_default().send_replace(Some(client));
-                wire::say(Event::Up { name, instance, generation: up.generation.0 });
+                let path = match up.path.map(|path| path.kind) {
+                    Some(PathKind::Direct) => Path::Direct,
+                    Some(PathKind::Relayed) => Path::Relayed,
+                    Some(PathKind::Turn) | None => Path::Other,
+                };
+                wire::say(Event::Up { name, instance, generation: up.generation.0, path });
             }
             MeshEvent::LinkSuspect { peer, reason } => {
                 let (name, instance) = who(&peer);

@@ -1,0 +1,42 @@
+//! A path between two peers that stays cut: the relay of the signaling server is what is left.
+
+use super::{A, B, echoes, suspects};
+use crate::audit::{Calls, Talk};
+use crate::board::{Board, DETECTED, RELAYED};
+use crate::netns;
+use crate::wire::{Event, Moment, Path};
+use crate::world::World;
+
+pub async fn taken(scenario: &'static str, board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B]).await?;
+    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut calls = Calls::default();
+    for _ in 0..board.rounds {
+        calls.begin(&mut world, "a", "b").await?;
+        let began = Moment::now();
+        for (from, to) in [(A, B), (B, A)] {
+            world.network.cut(netns::address(from), netns::address(to))?;
+        }
+        let at_a = suspects(&world, "a", "b", began).await?;
+        let at_b = suspects(&world, "b", "a", began).await?;
+        board.note(scenario, DETECTED, at_a.max(at_b).since(began));
+        linked(&world, Path::Relayed, began).await?;
+        let echoed = echoes(&mut world, ("a", "b")).await?;
+        board.note(scenario, RELAYED, echoed.since(began));
+        let back = Moment::now();
+        world.network.heal()?;
+        linked(&world, Path::Direct, back).await?;
+        echoes(&mut world, ("a", "b")).await?;
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// Waits until both are linked by that path.
+async fn linked(world: &World, path: Path, since: Moment) -> Result<(), String> {
+    let by = |event: &Event| matches!(event, Event::Up { path: by, .. } if *by == path).then_some(());
+    for peer in ["a", "b"] {
+        world.peer_ref(peer).when(since, &format!("that it is linked ({path:?})"), by).await?;
+    }
+    Ok(())
+}
