@@ -8,10 +8,14 @@
 //! receiver keeps those that are ahead, within the credit that it gave, and hands bytes on in order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
 use crate::limits;
+
+/// How exactly it is remembered when bytes were sent.
+const MARK_EVERY: Duration = Duration::from_millis(10);
 
 /// The sending half.
 #[derive(Debug)]
@@ -25,6 +29,10 @@ pub struct Sending {
     /// What any connection was given: acknowledgements of former ones still count.
     ever_sent: u64,
     limit: u64,
+    /// When the bytes below an offset were sent, oldest first; only on a striped link.
+    marks: VecDeque<(u64, Instant)>,
+    /// What was sent a second time because the first was late.
+    again: u64,
     finished: bool,
     fin_sent: bool,
     fin_ever_sent: bool,
@@ -63,6 +71,8 @@ impl Sending {
             sent: 0,
             ever_sent: 0,
             limit: window,
+            marks: VecDeque::new(),
+            again: 0,
             finished: false,
             fin_sent: false,
             fin_ever_sent: false,
@@ -119,10 +129,26 @@ impl Sending {
         Some(Piece::Data { offset, bytes })
     }
 
-    /// Bytes that could go on the wire at once.
-    pub fn ready(&self) -> u64 {
-        let end = self.acked + self.kept.len() as u64;
-        end.min(self.limit).saturating_sub(self.sent)
+    /// Notes that what was sent so far was sent by now.
+    pub fn mark(&mut self, now: Instant) {
+        match self.marks.back_mut() {
+            Some((upto, at)) if now < *at + MARK_EVERY => *upto = self.sent,
+            _ => self.marks.push_back((self.sent, now)),
+        }
+    }
+
+    /// The oldest bytes that were sent before that time and are neither acknowledged nor sent a second time. A stripe that has
+    /// nothing else to do takes them over from a slower one, for which everybody would wait; the receiver drops one copy.
+    pub fn poll_again(&mut self, before: Instant) -> Option<Piece> {
+        let from = self.again.max(self.acked);
+        let (marked, _) = self.marks.iter().find(|(upto, at)| *upto > from && *at < before)?;
+        let upto = (*marked).min(self.sent).min(from + limits::STREAM_CHUNK_BYTES as u64);
+        if upto <= from {
+            return None;
+        }
+        self.again = upto;
+        let bytes = self.copy((from - self.acked) as usize, (upto - self.acked) as usize);
+        Some(Piece::Data { offset: from, bytes })
     }
 
     fn copy(&self, from: usize, upto: usize) -> Vec<u8> {
@@ -145,6 +171,9 @@ impl Sending {
             self.kept.drain(..(bytes - self.acked) as usize);
             self.acked = bytes;
             self.sent = self.sent.max(bytes);
+            while self.marks.front().is_some_and(|(upto, _)| *upto <= bytes) {
+                self.marks.pop_front();
+            }
         }
         self.fin_acked |= fin;
         self.fin_sent |= fin;
@@ -155,6 +184,8 @@ impl Sending {
     /// A connection that carried the stream is lost, or a new one does: everything unacknowledged goes again.
     pub fn rewind(&mut self) {
         self.sent = self.acked;
+        self.marks.clear();
+        self.again = self.acked;
         self.fin_sent = self.fin_acked;
     }
 
@@ -399,6 +430,28 @@ mod tests {
             assert!(seen == (0..total).map(byte).collect::<Vec<_>>(), "seed {seed}: the bytes differ");
             assert!(into.ahead.is_empty(), "seed {seed}: {} pieces left", into.ahead.len());
         }
+    }
+
+    #[test]
+    fn what_is_late_goes_a_second_time_and_no_more() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut out = Sending::new(WINDOW);
+        out.write(&[1; 3_000]);
+        assert!(matches!(out.poll(), Some(Piece::Data { offset: 0, .. })));
+        out.mark(at(0));
+        out.write(&[2; 500]);
+        assert!(matches!(out.poll(), Some(Piece::Data { offset: 3_000, .. })));
+        out.mark(at(100));
+        out.acked(1_000, WINDOW).expect("true");
+        assert_eq!(out.poll_again(at(0)), None, "nothing is late yet");
+        let late = Piece::Data { offset: 1_000, bytes: vec![1; 2_000] };
+        assert_eq!(out.poll_again(at(50)), Some(late), "what is acknowledged need not go again");
+        assert_eq!(out.poll_again(at(50)), None, "once is enough");
+        assert_eq!(out.poll_again(at(101)), Some(Piece::Data { offset: 3_000, bytes: vec![2; 500] }));
+        out.rewind();
+        assert_eq!(out.poll_again(at(1_000)), None, "a new connection carries it first");
+        assert!(matches!(out.poll(), Some(Piece::Data { offset: 1_000, .. })));
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub const STRIPE_SEND_BYTES: usize = 256 * 1024;
 /// A round trip from which on one association with its window is slower than the machines at its ends.
 pub const LONG_PATH: Duration = Duration::from_millis(8);
 
+/// Round trips after which a piece on a stripe is late: one to arrive, one to be sent again, and as many for the acknowledgement.
+pub const LATE_ROUND_TRIPS: u32 = 4;
+
+/// How often an idle stripe looks for what is late.
+pub const LATE_LOOK: Duration = Duration::from_millis(20);
+
 /// Unacknowledged bytes of a link from which on it makes stripes: less is on its way before they are there.
 pub const STRIPE_DEMAND_BYTES: u64 = 256 * 1024;
 

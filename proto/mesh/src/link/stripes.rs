@@ -17,6 +17,7 @@ impl LinkTask {
         if rtt < limits::LONG_PATH || !self.speaks.is_some_and(|version| version.has_stripes()) {
             return;
         }
+        self.mux.note_round_trip(rtt);
         let (_, waiting) = self.mux.queued();
         if waiting >= limits::STRIPE_DEMAND_BYTES && self.mux.ways() > 0 {
             for stripe in 1..limits::STRIPES {

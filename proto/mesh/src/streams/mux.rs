@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use meshproof_proto::flow::{FlowError, Piece};
 use meshproof_proto::frame::BulkFrame;
@@ -13,6 +14,7 @@ use meshproof_proto::limits;
 pub(crate) use meshproof_proto::ways::Way;
 use meshproof_proto::ways::{Change, Load, Ways};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::byte_stream::ByteStream;
 use super::state::StreamState;
@@ -33,6 +35,8 @@ struct Table {
     wakers: BTreeMap<Way, Arc<Notify>>,
     /// Of each stream, both ways.
     window: u64,
+    /// A piece that is unacknowledged for so long is late; only on a striped link.
+    late_after: Duration,
     /// Streams with something to send, in turn.
     turn: VecDeque<StreamId>,
     /// Resets that the peer must hear of.
@@ -59,6 +63,7 @@ impl Mux {
             ways: Ways::default(),
             wakers: BTreeMap::new(),
             window: limits::STREAM_WINDOW_BYTES,
+            late_after: limits::LINK_LOST,
             turn: VecDeque::new(),
             resets: VecDeque::new(),
             resets_sent: VecDeque::new(),
@@ -102,7 +107,12 @@ impl Mux {
             if let Some(frame) = self.try_frame(way) {
                 return frame;
             }
-            woken.notified().await;
+            let late = self.lock().may_be_late();
+            match late {
+                // whatever woke it, or nothing did: it looks again
+                true => drop(timeout(limits::LATE_LOOK, woken.notified()).await),
+                false => woken.notified().await,
+            }
         }
     }
 
@@ -112,6 +122,10 @@ impl Mux {
             Load::Nothing => None,
             Load::Large => table.next_large(),
             Load::Everything => table.next_of_all(),
+        };
+        let frame = match table.ways.count() {
+            0 | 1 => frame,
+            _ => table.striped(frame, Instant::now()),
         };
         drop(table);
         if let Some(BulkFrame::Data { bytes, .. }) = &frame {
@@ -143,6 +157,11 @@ impl Mux {
         let mut table = self.lock();
         let change = table.ways.suspect(stripe);
         table.heed(change);
+    }
+
+    /// How long the path is, as the link measures it.
+    pub(crate) fn note_round_trip(&self, round_trip: Duration) {
+        self.lock().late_after = round_trip * limits::LATE_ROUND_TRIPS;
     }
 
     /// How many connections carry the streams now.
@@ -269,6 +288,35 @@ impl Table {
     fn next_large(&mut self) -> Option<BulkFrame> {
         let ids = self.turn.iter().take(STREAMS_LOOKED_AT);
         ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| large_of(stream, id)))
+    }
+
+    /// Remembers when data went out; a way that has nothing to send takes over what is late on another.
+    fn striped(&mut self, frame: Option<BulkFrame>, now: Instant) -> Option<BulkFrame> {
+        match &frame {
+            Some(BulkFrame::Data { stream, .. }) => {
+                if let Some(stream) = self.streams.get_mut(stream) {
+                    stream.sending.mark(now);
+                }
+                frame
+            }
+            Some(_) => frame,
+            None => {
+                let before = now.checked_sub(self.late_after)?;
+                let streams = self.streams.iter_mut().take(STREAMS_LOOKED_AT);
+                streams.filter(|(_, stream)| stream.reset.is_none()).find_map(|(id, stream)| {
+                    match stream.sending.poll_again(before)? {
+                        Piece::Data { offset, bytes } => Some(BulkFrame::Data { stream: *id, offset, bytes }),
+                        Piece::Fin { .. } => None,
+                    }
+                })
+            }
+        }
+    }
+
+    /// Whether a way with nothing to send may have something late to take over soon.
+    fn may_be_late(&self) -> bool {
+        let unacked = |stream: &StreamState| stream.sending.unacked() > 0;
+        self.ways.count() > 1 && self.streams.values().take(STREAMS_LOOKED_AT).any(unacked)
     }
 
     /// The link has stripes, so its path is long: streams may have more on their way.
