@@ -11,7 +11,6 @@ use meshproof_proto::id::{Generation, Name, PeerId};
 use meshproof_proto::identity::{Capability, Chain, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::signal::ConnectionKind;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,7 +34,6 @@ pub fn mesh() -> Name {
 pub struct Server {
     pub url: String,
     pub stop: CancellationToken,
-    pub task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Drop for Server {
@@ -50,8 +48,8 @@ impl Server {
         let url = format!("ws://{}/mesh", listener.local_addr().expect("bound"));
         let stop = CancellationToken::new();
         let config = meshproof_signaling::Config::new(vec![(mesh(), root().public())]);
-        let task = tokio::spawn(meshproof_signaling::serve(listener, config, stop.clone()));
-        Self { url, stop, task }
+        tokio::spawn(meshproof_signaling::serve(listener, config, stop.clone()));
+        Self { url, stop }
     }
 }
 

@@ -43,3 +43,17 @@ async fn a_close_on_either_side_closes_the_other() {
     assert_eq!(event(&mut left).await, RtcEvent::Closed);
     left.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_ends_the_connection_on_both_sides_with_a_reason() {
+    let server = Server::start().await;
+    let (mut left, mut right) = connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await;
+    server.stop.cancel();
+    for end in [&mut left, &mut right] {
+        match event(end).await {
+            RtcEvent::Failed(reason) => assert!(reason.starts_with("the relay ended: "), "{reason}"),
+            other => panic!("a failure was expected, not {other:?}"),
+        }
+    }
+    close(left, right).await;
+}

@@ -2,3 +2,5 @@
 
 mod common;
 mod connections;
+mod proxies;
+mod refusals;
