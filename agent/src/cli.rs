@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use meshproof_mesh::rtc::RtcConfig;
+use anyhow::{Context as _, anyhow, bail};
+use meshproof_mesh::proxy::Proxies;
+use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Grant, Token};
@@ -39,6 +40,13 @@ pub struct Args {
         default_value = "127.0.0.1"
     )]
     pub addresses: Vec<IpAddr>,
+    /// File with STUN and TURN servers: a JSON list of `{"urls": ["turn:host:port"], "username": "", "credential": ""}`
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_ICE_SERVERS")]
+    pub ice_servers: Option<PathBuf>,
+    /// HTTP proxy to the signaling servers, from the environment only, for it may hold a password; without it the usual
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` count
+    #[arg(skip = std::env::var("MESHPROOF_PROXY").ok())]
+    pub proxy: Option<String>,
     /// End when the parent process does
     #[arg(long, env = "MESHPROOF_DIE_WITH_PARENT", value_parser = clap::builder::FalseyValueParser::new())]
     pub die_with_parent: bool,
@@ -62,13 +70,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let token = read_token(&args.token_file)?;
     let grant: Grant = serde_json::from_str(&token.grant.text).context("the token's grant cannot be read")?;
+    let ice_servers = args.ice_servers.as_deref().map(read_ice_servers).transpose()?.unwrap_or_default();
     let config = MeshConfig {
         mesh: grant.mesh.clone(),
         name: args.name.clone(),
         token,
         signaling: args.signaling,
-        rtc: RtcConfig { addresses: args.addresses, ..RtcConfig::default() },
-        proxies: Default::default(),
+        rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
+        proxies: proxies(args.proxy.as_deref())?,
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(name = %args.name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
@@ -87,6 +96,45 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = signals.next() => {}
     }
     Ok(())
+}
+
+/// One entry of the file of ICE servers, as a browser's `RTCIceServer` is written.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedServer {
+    urls: Vec<String>,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    credential: String,
+}
+
+/// The errors name the file and the place in it, and none of its text: it holds credentials.
+fn read_ice_servers(path: &Path) -> anyhow::Result<Vec<IceServer>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the file of ICE servers {}", path.display()))?;
+    let listed: Vec<ListedServer> = serde_json::from_str(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        anyhow!(
+            "{} holds no list of ICE servers (line {line}, column {column}); \
+             [{{\"urls\": [\"turn:host:port\"], \"username\": \"…\", \"credential\": \"…\"}}] was expected",
+            path.display()
+        )
+    })?;
+    for url in listed.iter().flat_map(|server| &server.urls) {
+        if !["stun:", "turn:"].iter().any(|scheme| url.starts_with(scheme)) {
+            bail!("{} names `{url}`; only stun: and turn: (over UDP) are supported", path.display());
+        }
+    }
+    let server = |ListedServer { urls, username, credential }| IceServer { urls, username, credential };
+    Ok(listed.into_iter().map(server).collect())
+}
+
+fn proxies(address: Option<&str>) -> anyhow::Result<Proxies> {
+    match address {
+        Some(address) => Ok(Proxies::Always(address.parse().context("MESHPROOF_PROXY names no usable proxy")?)),
+        None => Ok(Proxies::Environment),
+    }
 }
 
 fn read_token(path: &Path) -> anyhow::Result<Token> {
@@ -124,5 +172,38 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Vec<IceServer>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ice.json");
+        std::fs::write(&path, text).expect("a file");
+        read_ice_servers(&path)
+    }
+
+    #[test]
+    fn ice_servers_are_read_and_a_bad_file_is_told_without_its_secrets() {
+        let servers =
+            read(r#"[{"urls":["turn:10.0.0.1:3478"],"username":"u","credential":"s3cret"},{"urls":["stun:a:1"]}]"#);
+        assert_eq!(servers.expect("a good file").len(), 2);
+        for (text, expected) in [
+            (r#"{"urls":[],"credential":"s3cret"}"#, "holds no list of ICE servers (line 1"),
+            (r#"[{"urls":["turns:a:1"],"credential":"s3cret"}]"#, "names `turns:a:1`"),
+        ] {
+            let error = read(text).expect_err("a bad file").to_string();
+            assert!(error.contains(expected) && !error.contains("s3cret"), "{error}");
+        }
+        assert!(read_ice_servers(Path::new("/nowhere")).expect_err("no file").to_string().contains("/nowhere"));
+    }
+
+    #[test]
+    fn a_bad_proxy_is_told_without_its_password() {
+        let error = format!("{:#}", proxies(Some("socks5://u:s3cret@h:1")).expect_err("no http proxy"));
+        assert!(error.contains("MESHPROOF_PROXY") && !error.contains("s3cret"), "{error}");
     }
 }
