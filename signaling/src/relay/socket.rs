@@ -61,7 +61,11 @@ pub(crate) async fn run(socket: WebSocket, post: Post) {
     let ending = tokio::select! {
         biased;
         () = stop.cancelled() => Ending::Stopped,
-        ending = serving.serve(&mut sink, &mut stream, &mut orders) => ending,
+        ending = serving.serve(&mut sink, &mut stream, &mut orders) => match ending {
+            // whose partner was only the first to hear of it
+            Ending::Partner if stop.is_cancelled() => Ending::Stopped,
+            ending => ending,
+        },
     };
     // fails only when the desk stopped, and then everyone is gone
     let _ = desk.send(Arrival::Heard { conn, input: Input::Disconnected }).await;

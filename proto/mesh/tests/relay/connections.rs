@@ -49,10 +49,10 @@ async fn a_server_that_stops_ends_the_connection_on_both_sides_with_a_reason() {
     let server = Server::start().await;
     let (mut left, mut right) = connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await;
     server.stop.cancel();
-    for end in [&mut left, &mut right] {
+    for (which, end) in [("offerer", &mut left), ("answerer", &mut right)] {
         match event(end).await {
             RtcEvent::Failed(reason) => assert!(reason.starts_with("the relay ended: "), "{reason}"),
-            other => panic!("a failure was expected, not {other:?}"),
+            other => panic!("a failure was expected at the {which}, not {other:?}"),
         }
     }
     close(left, right).await;
