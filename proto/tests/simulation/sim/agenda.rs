@@ -106,7 +106,8 @@ pub enum Event {
 pub struct Due {
     pub at: Instant,
     pub number: u64,
-    pub event: Event,
+    /// Boxed, because the queue moves it about.
+    pub event: Box<Event>,
 }
 
 impl PartialEq for Due {

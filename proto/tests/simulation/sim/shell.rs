@@ -29,8 +29,12 @@ impl World {
                 }
             }
             Output::AskOffer { generation } => self.signals(at, generation, Body::PleaseOffer),
-            Output::Close { generation, .. } => {
+            Output::Close { generation, reason } => {
                 self.closes(at, generation);
+                if reason == "replaced" && self.luck.chance(500) {
+                    // the attaching of the new one, which follows, must do as well
+                    return Ok(());
+                }
                 return self.detaches(at, generation);
             }
             Output::Beat { generation } => self.beats(at, generation),

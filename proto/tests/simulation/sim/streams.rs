@@ -38,6 +38,9 @@ pub struct Stream {
     got: u64,
     /// The bytes that came, in whatever order, and whether the end did.
     came: Vec<bool>,
+    /// How many bytes came, and up to where.
+    came_count: u64,
+    came_upto: u64,
     fin_came: bool,
     read: u64,
     /// How many acknowledgements arrived, and one that did a while ago.
@@ -75,6 +78,8 @@ impl Stream {
             confirmed: 0,
             got: 0,
             came: vec![false; size as usize],
+            came_count: 0,
+            came_upto: 0,
             fin_came: false,
             read: 0,
             acks: 0,
@@ -160,7 +165,7 @@ impl Stream {
 
     /// An end that is not the end, and bytes that reach beyond it.
     fn hears_of_another_end(&mut self, luck: &mut Luck) -> Check {
-        let known = self.came.iter().rposition(|came| *came).map_or(0, |last| last as u64 + 1);
+        let known = self.came_upto;
         let (end, told) = if self.fin_came {
             let end = if luck.chance(500) { self.size + 1 } else { self.size.saturating_sub(1) };
             let offset = self.size - luck.below(self.size.min(3) + 1);
@@ -191,8 +196,7 @@ impl Stream {
     fn hears_crumbs(&mut self) -> Check {
         let first = self.got + 1;
         let crumbs = limits::STREAM_GAPS as u64 + 1;
-        let free =
-            self.read + self.window > first + 2 * crumbs && self.came[self.got as usize..].iter().all(|came| !came);
+        let free = self.read + self.window > first + 2 * crumbs && self.came_count == self.got;
         if !free || self.fin_came {
             return Ok(());
         }
@@ -208,8 +212,8 @@ impl Stream {
         let expected = self.written - self.confirmed.min(self.written);
         hold!(kept == expected, "what is unacknowledged is kept", "{kept}, not {expected}, {}", self.progress());
         let unread = self.got - self.read;
-        let ahead = self.came[self.got as usize..].iter().filter(|came| **came).count() as u64;
-        hold!(unread + ahead <= self.window, "memory is bounded", "{unread} unread, {ahead} ahead of {}", self.window);
+        let ahead = self.came_count.saturating_sub(self.got);
+        hold!(unread + ahead <= self.window, "memory is bounded", "{unread} unread, {ahead} ahead, of {}", self.window);
         let complete = self.receiving.is_complete();
         hold!(complete == self.is_complete(), "complete is complete", "{complete}, {}", self.progress());
         let done = self.sending.is_done();
@@ -304,8 +308,10 @@ impl Stream {
     /// Bytes came.
     pub fn data(&mut self, offset: u64, bytes: Vec<u8>) -> Check {
         hold!(self.opened, "openings come first", "bytes at {offset}, {}", self.progress());
-        let upto = offset as usize + bytes.len();
-        self.came[offset as usize..upto].fill(true);
+        for came in &mut self.came[offset as usize..][..bytes.len()] {
+            self.came_count += u64::from(!std::mem::replace(came, true));
+        }
+        self.came_upto = self.came_upto.max(offset + bytes.len() as u64);
         let new = self.receiving.data(offset, bytes).map_err(|error| self.refused(&error))?;
         for byte in new {
             let (at, expected) = (self.got, self.byte(self.got));

@@ -164,7 +164,7 @@ impl World {
 
     pub fn at(&mut self, at: Instant, event: Event) {
         self.events += 1;
-        self.queue.push(Reverse(Due { at, number: self.events, event }));
+        self.queue.push(Reverse(Due { at, number: self.events, event: Box::new(event) }));
     }
 
     pub fn is_signaling_away(&self) -> bool {
@@ -189,10 +189,10 @@ impl World {
             if let Some(node) = self.happens_at(&due.event)
                 && self.sleeps(node)
             {
-                self.waits(node, due.event);
+                self.waits(node, *due.event);
                 continue;
             }
-            self.happens(due.event)?;
+            self.happens(*due.event)?;
             if let Some(healed) = self.judge.verdict() {
                 return Ok(Passed { events: self.events, healed });
             }
