@@ -195,6 +195,7 @@ impl World {
 
     /// The link's owner has no more use for it.
     fn retires(&mut self, half: usize) -> Check {
+        self.judge.ends_link();
         self.resets_streams(half);
         self.drops(half)?;
         self.nothing_is_being_made(half)?;

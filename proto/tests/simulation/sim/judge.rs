@@ -23,6 +23,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(2);
 /// A relayed connection opens a direct one beside it: one trial was begun too early, the next one works. A trial of a bulk
 /// connection may lose its answer, in band, when control is replaced at that moment.
 const DIRECT_WITHIN: [Duration; 2] = [Duration::from_secs(20 + 4 + 2), Duration::from_secs(20 + 4 + 20 + 2)];
+/// The offers of a link that was begun anew with the same key are too low at first, and each that is dropped costs a trial.
+const TRIALS_TOO_LOW: u32 = 4;
 /// When a link becomes direct, one side is there before the other, which may see the old connection end before the new one opens.
 const PASSAGE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -46,6 +48,8 @@ pub struct Judge {
     down_since: BTreeMap<Key, Instant>,
     last_used: BTreeMap<Key, usize>,
     awake_since: Vec<Instant>,
+    /// A link was begun anew by a process that goes on.
+    began_anew: bool,
     /// How many connections there were at the last look at a healed world without relayed links; more are not needed.
     made: Option<usize>,
     over: bool,
@@ -72,6 +76,7 @@ impl Judge {
             down_since: BTreeMap::new(),
             last_used: BTreeMap::new(),
             awake_since: Vec::new(),
+            began_anew: false,
             made: None,
             over: false,
             calm: false,
@@ -89,6 +94,11 @@ impl Judge {
 
     pub fn is_calm(&self) -> bool {
         self.calm
+    }
+
+    /// A process ended its link to another, and may begin it anew.
+    pub fn ends_link(&mut self) {
+        self.began_anew = true;
     }
 
     /// Something strikes the world until then.
@@ -241,7 +251,8 @@ impl World {
         let Some(used) = self.used(node, other, kind) else { return Ok(()) };
         let connection = &self.connections[used];
         let since = self.judge.moved_at.max(connection.opened_at.unwrap_or(self.now));
-        let long = connection.route == Route::Relayed && self.now > since + DIRECT_WITHIN[kind.min(BULK)];
+        let too_low = if self.judge.began_anew { limits::UPGRADE_EVERY * TRIALS_TOO_LOW } else { Duration::ZERO };
+        let long = connection.route == Route::Relayed && self.now > since + DIRECT_WITHIN[kind.min(BULK)] + too_low;
         hold!(!long, "a relayed link becomes direct", "{key:?} is relayed for {:?}", self.now - since);
         Ok(())
     }
