@@ -57,8 +57,9 @@ impl World {
     fn control_changed(&mut self, half: usize, state: &State) -> Check {
         match state {
             State::Lost => self.resets_streams(half),
-            State::Suspect { .. } => {}
-            State::Idle | State::Connecting | State::Up { .. } => return Ok(()),
+            // after a goodbye, where the real link's task ends, the half stays for a peer that comes back
+            State::Suspect { .. } | State::Idle => {}
+            State::Connecting | State::Up { .. } => return Ok(()),
         }
         // the node hears of it when the link's task has time
         self.after(std::time::Duration::ZERO, Event::Down { half });
