@@ -62,8 +62,9 @@ impl AgentServer {
     where
         T: Transport<Response<AgentResponse>, ClientMessage<AgentRequest>>,
     {
-        let calls = BaseChannel::with_defaults(transport).execute(Agent::serve(self));
-        calls.for_each_concurrent(CALLS_IN_FLIGHT, |call| call).await;
+        // The limit belongs to the channel, which then refuses; a limit here would stop taking cancels and deadlines from it.
+        let channel = BaseChannel::with_defaults(transport).max_concurrent_requests(CALLS_IN_FLIGHT);
+        channel.execute(Agent::serve(self)).for_each_concurrent(None, |call| call).await;
     }
 
     /// Only an orchestrator commands.
@@ -204,6 +205,24 @@ mod tests {
         let refused = client.links(context::current()).await.expect("answered");
         assert!(matches!(refused, Err(Refusal::NeedsRole { role: Role::Agent, .. })), "{refused:?}");
         assert!(taken.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn calls_that_are_stuck_leave_room_for_no_more_until_one_is_given_up() {
+        let (client, mut taken) = linked(Role::Orchestrator);
+        let mut stuck = tokio::task::JoinSet::new();
+        let mut held = Vec::new();
+        for _ in 0..CALLS_IN_FLIGHT {
+            let client = client.clone();
+            stuck.spawn(async move { client.status(context::current()).await });
+            held.push(taken.recv().await.expect("a call"));
+        }
+        // Refused at once, and not after the callers' patience: the channel is still read.
+        client.ping(context::current(), 1).await.expect_err("no room");
+        let Order { call: Call::Status(mut answer), .. } = held.remove(0) else { panic!("a status") };
+        stuck.abort_all();
+        answer.closed().await;
+        assert_eq!(client.ping(context::current(), 2).await.expect("room"), 2);
     }
 
     #[tokio::test]

@@ -101,7 +101,7 @@ impl Session {
             }
             MeshEvent::LinkSuspect { peer, reason } => self.suspect(&peer, reason),
             MeshEvent::LinkLost { peer, reason } => {
-                self.links.lost(&peer);
+                self.links.lost(&peer, &reason);
                 self.end_bench_of(&peer);
                 self.suspect(&peer, format!("lost: {reason}"));
             }

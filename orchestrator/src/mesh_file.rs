@@ -154,8 +154,10 @@ mod tests {
         assert!(refused("mesh = 3\n").starts_with("mesh.toml:1: "));
         assert!(refused("").contains("missing field `mesh`"));
         assert!(refused(&good.replace("mpt1-", "mpt9-")).contains("the token is of no use"));
+        // Once: the token may hold the same characters, and would then be of that root too.
+        let root = file().root.to_string();
         let other = Key::from_seed([7; 32]).public().to_string();
-        assert!(refused(&good.replace(&file().root.to_string(), &other)).contains("take both from one mesh"));
+        assert!(refused(&good.replacen(&root, &other, 1)).contains("take both from one mesh"));
         assert!(refused(&good.replace("\"ws://127.0.0.1:1/mesh\"", "")).contains("`signaling` is empty"));
     }
 }

@@ -17,6 +17,8 @@ pub struct LinkReport {
     /// The control connection in use, or the last one.
     pub generation: Option<Generation>,
     pub path: Option<LinkPath>,
+    /// Connections that carry bulk data now.
+    pub stripes: u64,
     /// Round trip of the last heartbeat, by the application's tasks at both ends.
     pub rtt_us: Option<u64>,
     /// Payload over all generations and kinds of connection.

@@ -371,6 +371,7 @@ fn link_report(path: LinkPath) -> LinkReport {
         state: "up".to_owned(),
         generation: Some(Generation(3)),
         path: Some(path),
+        stripes: 8,
         rtt_us: Some(180),
         bytes_sent: 70_000,
         bytes_received: 300,

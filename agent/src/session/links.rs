@@ -12,6 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::limits;
 use crate::service::{AgentServer, Order};
 
+/// The mesh's reason for the end of a link whose peer left on purpose.
+const PEER_LEFT: &str = "the peer left";
+
 /// How a link came to be, seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Linked {
@@ -45,8 +48,13 @@ impl Links {
         self.serving.insert(id, AbortOnDropHandle::new(tokio::spawn(serving)));
     }
 
-    pub(super) fn lost(&mut self, peer: &Identity) {
-        tracing::warn!(peer = %peer.name, "the link is lost");
+    pub(super) fn lost(&mut self, peer: &Identity, reason: &str) {
+        // Who leaves and says so is no trouble.
+        if reason == PEER_LEFT {
+            tracing::info!(peer = %peer.name, reason, "the link is over");
+        } else {
+            tracing::warn!(peer = %peer.name, reason, "the link is lost");
+        }
         self.serving.remove(&peer.peer);
         self.known.retain(|(_, known)| *known != peer.peer);
     }

@@ -36,6 +36,7 @@ fn report(link: LinkInfo) -> Option<LinkReport> {
         state: link.state.to_owned(),
         generation: link.generation,
         path: link.path.map(|selected| path(selected.kind)),
+        stripes: link.stripes as u64,
         rtt_us: link.rtt.map(|rtt: Duration| whole(rtt.as_micros())),
         bytes_sent: link.bytes_sent,
         bytes_received: link.bytes_received,

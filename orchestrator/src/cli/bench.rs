@@ -19,7 +19,7 @@ use crate::console::bench::{self, Wish};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    mesh: mesh::Args,
+    mesh: mesh::MeshArgs,
     /// The two agents. The first measures: round trips, then bytes to the second, then bytes back.
     #[arg(long, num_args = 2, value_names = ["AGENT", "AGENT"], required = true)]
     between: Vec<String>,

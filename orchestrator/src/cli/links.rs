@@ -17,7 +17,7 @@ use crate::console::{Console, Look, limits, links};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    mesh: mesh::Args,
+    mesh: mesh::MeshArgs,
     /// One JSON document; with --watch one a line.
     #[arg(long)]
     json: bool,

@@ -10,7 +10,7 @@ use crate::report::sanitise;
 
 /// Which mesh, and from where.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct MeshArgs {
     /// A run that goes on, or a mesh file. Default: the one run that goes on.
     #[arg(long, value_name = "RUN|FILE")]
     mesh: Option<String>,
@@ -30,7 +30,7 @@ pub(super) const EXIT_CODES: &str =
     "Exit codes: 0 done, 2 usage, 5 no mesh or a failure in it, 70 bug, 130 Ctrl-C, 143 SIGTERM.";
 
 /// Joins the mesh, links to its agents, and does something there until it is done or a signal comes; then leaves.
-pub(super) fn with_console(args: &Args, work: impl AsyncFnOnce(&mut Console) -> Exit) -> Exit {
+pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console) -> Exit) -> Exit {
     super::log_to_stderr();
     let file = match find::find(args.mesh.as_deref()) {
         Ok(file) => file,

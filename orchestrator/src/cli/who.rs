@@ -17,7 +17,7 @@ use crate::console::{Console, who};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    mesh: mesh::Args,
+    mesh: mesh::MeshArgs,
     /// One JSON document.
     #[arg(long)]
     json: bool,

@@ -22,6 +22,8 @@ pub struct Row {
     pub state: String,
     pub generation: Option<u64>,
     pub path: Option<&'static str>,
+    /// Connections that carry bulk data.
+    pub stripes: u64,
     pub rtt_us: Option<u64>,
     /// Payload from left to right, and back.
     pub bytes_there: u64,
@@ -86,6 +88,7 @@ fn row((left, right): (End, End), reports: &[(End, &LinkReport)]) -> Option<Row>
         state: shown.state.clone(),
         generation: shown.generation.map(|generation| generation.0),
         path: shown.path.map(|path| path.word()),
+        stripes: shown.stripes,
         rtt_us: shown.rtt_us,
         bytes_there: there.0,
         bytes_back: back.0,
@@ -99,6 +102,11 @@ fn row((left, right): (End, End), reports: &[(End, &LinkReport)]) -> Option<Row>
         left,
         right,
     })
+}
+
+/// `direct`, or `direct x8` for eight connections that carry bulk data.
+pub(super) fn path_text(path: &str, stripes: u64) -> String {
+    if stripes > 1 { format!("{path} x{stripes}") } else { path.to_owned() }
 }
 
 /// The table.
@@ -117,7 +125,7 @@ pub fn text(look: &Look) -> String {
             format!("{} - {}", name(&row.left), name(&row.right)),
             row.state,
             row.generation.map_or_else(dash, |generation| generation.to_string()),
-            row.path.map_or_else(dash, str::to_owned),
+            row.path.map_or_else(dash, |path| path_text(path, row.stripes)),
             row.rtt_us.map_or_else(dash, milliseconds),
             bytes(row.there_per_s),
             bytes(row.back_per_s),
