@@ -1,5 +1,6 @@
 //! Whole agents in a real mesh, driven as an orchestrator drives them.
 
+mod benches;
 mod process;
 mod world;
 

@@ -93,7 +93,12 @@ impl World {
 
     /// An orchestrator that is linked to these agents.
     pub async fn orchestrator(&self, agents: &[&str]) -> Orchestrator {
-        let (mesh, events) = self.join("orchestrator", Role::Orchestrator);
+        self.caller("orchestrator", Role::Orchestrator, agents).await
+    }
+
+    /// Whoever calls these agents, in this role.
+    pub async fn caller(&self, who: &str, role: Role, agents: &[&str]) -> Orchestrator {
+        let (mesh, events) = self.join(who, role);
         let mut orchestrator = Orchestrator { mesh, events, agents: BTreeMap::new(), journal: BTreeMap::new() };
         let wanted: Vec<Name> = agents.iter().map(|agent| name(agent)).collect();
         orchestrator.until(|orchestrator| orchestrator.agents.keys().eq(&wanted)).await;
@@ -115,6 +120,11 @@ pub struct Orchestrator {
 }
 
 impl Orchestrator {
+    /// Leaves the mesh, and says so.
+    pub async fn leave(self) {
+        self.mesh.leave().await;
+    }
+
     pub fn roster(&self) -> BTreeMap<Name, PeerId> {
         self.agents.iter().map(|(name, (peer, _))| (name.clone(), *peer)).collect()
     }

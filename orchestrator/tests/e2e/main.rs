@@ -8,6 +8,7 @@ mod facts;
 mod failing;
 mod journal;
 mod leftovers;
+mod looking;
 mod mutants;
 mod observed;
 mod processes;
