@@ -219,7 +219,7 @@ impl Orchestrator {
 
     async fn take(&mut self, event: MeshEvent) {
         match event {
-            MeshEvent::PeerJoined(peer) => self.mesh.connect(peer.peer).await,
+            MeshEvent::PeerJoined(peer) if peer.role == Role::Agent => self.mesh.connect(peer.peer).await,
             MeshEvent::LinkUp(up) => {
                 let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
                 let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
