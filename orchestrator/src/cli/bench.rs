@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let wish = Wish { from: from.clone(), to: to.clone(), pings: args.pings, lasts: Duration::from_secs(args.seconds) };
     mesh::with_console(&args.mesh, async |console: &mut Console| {
         let tell = |line: String| if args.json { eprintln!("{line}") } else { say(&line) };
-        match bench::bench(console, &wish, tell).await {
+        match Box::pin(bench::bench(console, &wish, tell)).await {
             Ok(report) => {
                 if args.json {
                     say(&format!("{:#}", bench::json(&wish, &report)));

@@ -60,10 +60,10 @@ pub async fn bench(
     let cannot = |cause| BenchError::Agent { agent: wish.from.clone(), cause };
     let duration_ms = u64::try_from(wish.lasts.as_millis()).unwrap_or(u64::MAX);
     let order = BenchOrder { to, pings: wish.pings, duration_ms };
-    console.call(client.begin_bench(context::current(), order)).await.map_err(cannot)?;
+    Box::pin(console.call(client.begin_bench(context::current(), order))).await.map_err(cannot)?;
     let mut told = Told::default();
     loop {
-        let report = console.call(client.bench(context::current())).await.map_err(cannot)?;
+        let report = Box::pin(console.call(client.bench(context::current()))).await.map_err(cannot)?;
         told.news(wish, &report).into_iter().for_each(&mut tell);
         match report.stage {
             BenchStage::Done => return Ok(report),
