@@ -1,7 +1,7 @@
 //! The loop of a run: waits for agents, processes, signals and time, and does what the run says.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use meshproof_mesh::{Mesh, MeshEvent};
@@ -43,6 +43,8 @@ pub(super) struct Driver {
     pub(super) inbox_in: mpsc::Sender<Input>,
     inbox: mpsc::Receiver<Input>,
     pub(super) teardown: Option<JoinHandle<()>>,
+    /// What our links carried, counted before they went.
+    pub(super) carried: Arc<OnceLock<Happening>>,
     /// What is in the journal and not yet acknowledged.
     pub(super) unacked: BTreeSet<PeerId>,
     /// When that is due.
@@ -90,6 +92,7 @@ impl Driver {
             inbox_in,
             inbox,
             teardown: None,
+            carried: Arc::default(),
             unacked: BTreeSet::new(),
             acknowledge_at: None,
             failed: false,
@@ -227,7 +230,7 @@ impl Driver {
 
     fn input(&mut self, input: Input, run: &mut Run) -> anyhow::Result<()> {
         if let (Input::TornDown { .. }, Some(mesh)) = (&input, &self.mesh) {
-            let carried = own_bytes(mesh);
+            let carried = self.carried.get().cloned().unwrap_or_else(|| own_bytes(mesh));
             self.scribe.say(carried)?;
         }
         run.handle(input, Instant::now());
@@ -265,7 +268,7 @@ fn clear(out: &std::path::Path) -> anyhow::Result<()> {
 }
 
 /// What this process's own links carried, for the same record that the agents give of theirs.
-fn own_bytes(mesh: &Mesh) -> Happening {
+pub(super) fn own_bytes(mesh: &Mesh) -> Happening {
     let links = mesh.links();
     let by_name = |bytes: fn(&meshproof_mesh::LinkInfo) -> u64| {
         links.iter().filter_map(|link| Some((link.name.parse().ok()?, bytes(link)))).collect()

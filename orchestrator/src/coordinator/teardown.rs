@@ -1,7 +1,9 @@
 //! Ends everything that was started, beside the loop, which goes on taking the agents' last events.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use meshproof_mesh::Mesh;
 use meshproof_proto::id::Name;
 use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::Verdict;
@@ -10,8 +12,9 @@ use tokio::time::timeout;
 
 use super::Options;
 use super::crew::Caller;
-use super::driver::Driver;
+use super::driver::{Driver, own_bytes};
 use crate::local::{Collect, How, LocalEnvironment, LocalError, Stopped};
+use crate::record::Happening;
 use crate::run::{Input, Problem};
 
 /// An agent's part of the end: faults healed, stubs and tunnels closed, events delivered.
@@ -27,6 +30,8 @@ struct Teardown {
     options: Options,
     keep: Collect,
     inbox: mpsc::Sender<Input>,
+    mesh: Option<Mesh>,
+    carried: Arc<OnceLock<Happening>>,
 }
 
 impl Driver {
@@ -42,6 +47,8 @@ impl Driver {
             options: self.options.clone(),
             keep: if self.failed { Collect::Everything } else { Collect::Logs },
             inbox: self.inbox_in.clone(),
+            mesh: self.mesh.clone(),
+            carried: Arc::clone(&self.carried),
         };
         self.teardown = Some(tokio::spawn(teardown.run()));
     }
@@ -53,6 +60,10 @@ impl Teardown {
         let finishing = self.agents.drain(..).map(|(name, caller)| finish(name, caller, self.authority.clone()));
         for problem in futures::future::join_all(finishing).await {
             problems.extend(problem);
+        }
+        // with the agents go their links, and what these carried
+        if let Some(mesh) = self.mesh.take() {
+            let _ = self.carried.set(own_bytes(&mesh));
         }
         if let Some(environment) = self.environment.take() {
             problems.extend(end(environment, &self.options, self.keep).await);
