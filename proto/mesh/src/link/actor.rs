@@ -128,7 +128,8 @@ impl LinkTask {
         }
     }
 
-    fn feed_all(&mut self, input: &Input) {
+    /// Feeds all of them.
+    pub(super) fn feed_all(&mut self, input: &Input) {
         let now = Instant::now();
         self.tracks.iter_mut().for_each(|(_, track)| track.machine.handle(input.clone(), now));
     }

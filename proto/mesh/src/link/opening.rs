@@ -67,8 +67,7 @@ impl LinkTask {
             let reason = "this machine has lost the address".to_owned();
             self.feed(kind, Input::Broken { generation, reason });
         }
-        let now = Instant::now();
-        self.tracks.iter_mut().for_each(|(_, track)| track.machine.handle(Input::SignalingBack, now));
+        self.feed_all(&Input::SignalingBack);
     }
 
     /// A description is there; by now nobody may want it any more.
