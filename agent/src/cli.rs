@@ -1,6 +1,7 @@
 //! The command: of the `meshproof-agent` binary and of `meshproof agent`. Everything comes from the environment, as in a
 //! container, and the token from a file, so that no secret stands in an argument list.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,13 @@ use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Grant, Token};
+use meshproof_proto::identity::{Capability, Grant, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::limits;
-use crate::session::Session;
+use crate::session::{Allowed, Session};
 
 /// Act for the service beside this process.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,6 +33,10 @@ pub struct Args {
     /// Directory for what has to survive this process; made when it is not there
     #[arg(long, value_name = "PATH", env = "MESHPROOF_STATE")]
     pub state: Option<PathBuf>,
+    /// What this agent may be asked to do, of what its token grants (`http,exec,stub`); several are separated by commas.
+    /// Default: all of it
+    #[arg(long, value_name = "CAPABILITIES", env = "MESHPROOF_ALLOW", value_delimiter = ',')]
+    pub allow: Option<Vec<Capability>>,
     /// Local addresses that other peers can reach; several are separated by commas
     #[arg(
         long,
@@ -68,6 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         std::fs::create_dir_all(state)
             .with_context(|| format!("cannot make the state directory {}", state.display()))?;
     }
+    let audit = args.state.as_deref().map(open_audit).transpose()?.unwrap_or_default();
     let token = read_token(&args.token_file)?;
     let grant: Grant = serde_json::from_str(&token.grant.text).context("the token's grant cannot be read")?;
     let ice_servers = args.ice_servers.as_deref().map(read_ice_servers).transpose()?.unwrap_or_default();
@@ -82,7 +89,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(name = %args.name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     let stop = CancellationToken::new();
-    let session = Session::new((mesh.clone(), events), args.name, grant.capabilities).run(stop.clone());
+    let allowed = Allowed { capabilities: allowed(grant.capabilities, args.allow), audit };
+    let session = Session::new((mesh.clone(), events), args.name, allowed).run(stop.clone());
     tokio::pin!(session);
     tokio::select! {
         () = &mut session => {}
@@ -96,6 +104,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = signals.next() => {}
     }
     Ok(())
+}
+
+/// What the token grants and the configuration allows.
+fn allowed(granted: BTreeSet<Capability>, configured: Option<Vec<Capability>>) -> BTreeSet<Capability> {
+    let Some(configured) = configured else { return granted };
+    configured.into_iter().filter(|capability| granted.contains(capability)).collect()
+}
+
+fn open_audit(state: &Path) -> anyhow::Result<Audit> {
+    Audit::in_directory(state).with_context(|| format!("cannot open the audit log in {}", state.display()))
 }
 
 /// One entry of the file of ICE servers, as a browser's `RTCIceServer` is written.

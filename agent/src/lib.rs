@@ -4,6 +4,7 @@
 //! complete orders and knows nothing of plan files.
 
 pub mod action;
+pub mod audit;
 mod bench;
 pub mod checks;
 pub mod cli;

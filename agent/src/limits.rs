@@ -172,3 +172,6 @@ pub const BENCH_SLACK: Duration = Duration::from_secs(60);
 
 /// Between two messages about what has arrived: a tenth of what is shown.
 pub const BENCH_TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// One of two files of the audit log: some 10,000 refusals, and nothing that fills a small disk.
+pub const AUDIT_BYTES: u64 = 2 * 1024 * 1024;

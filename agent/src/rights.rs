@@ -1,7 +1,18 @@
-//! Which calls are for whom.
+//! Who may have what done here: a caller's role has to allow the call, and its grant and this agent each capability it takes.
+//!
+//! What each call and each stream takes stands in [`table`], and nowhere else. What may be done is what the caller's token
+//! grants *and* what this agent's own token and configuration grant. Everything refused leaves an [audit](crate::audit) line.
 
-use meshproof_proto::identity::Role;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use meshproof_proto::identity::{Capability, Identity, Role};
 use meshproof_proto::rpc::Refusal;
+
+use crate::audit::{Audit, Refused};
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +22,8 @@ pub(crate) enum Kind {
     /// Takes the agent's time and its links' bandwidth, and changes nothing.
     Measure,
     Look,
+    /// Agents ask it of each other, on a stream.
+    Between,
 }
 
 impl Kind {
@@ -19,37 +32,56 @@ impl Kind {
             Self::Command => &[Role::Orchestrator],
             Self::Measure => &[Role::Orchestrator, Role::OperatorConsole],
             Self::Look => &[Role::Orchestrator, Role::OperatorConsole, Role::Observer],
+            Self::Between => &[Role::Agent],
         }
-    }
-
-    /// Whether a caller of this role may.
-    pub(crate) fn allow(self, call: &str, role: Role) -> Result<(), Refusal> {
-        let needed = self.callers();
-        if needed.contains(&role) {
-            return Ok(());
-        }
-        Err(Refusal::NeedsRole { call: call.to_owned(), role, needed: needed.to_vec() })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What one call, or one stream, takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) call: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) capabilities: BTreeSet<Capability>,
+}
 
-    #[test]
-    fn each_role_may_make_its_calls_and_a_refusal_says_whose_they_are() {
-        let may = |role| [Kind::Look, Kind::Measure, Kind::Command].map(|kind| kind.allow("it", role).is_ok());
-        assert_eq!(may(Role::Orchestrator), [true, true, true]);
-        assert_eq!(may(Role::OperatorConsole), [true, true, false]);
-        assert_eq!(may(Role::Observer), [true, false, false]);
-        assert_eq!(may(Role::Agent), [false, false, false]);
-        assert_eq!(may(Role::ZoneOperator), [false, false, false]);
-        let refused = Kind::Measure.allow("begin_bench", Role::Observer).expect_err("an observer only looks");
-        assert_eq!(
-            refused.to_string(),
-            "`begin_bench` is for an orchestrator or an operator console, not for an observer"
-        );
-        let refused = Kind::Look.allow("links", Role::ZoneOperator).expect_err("has no use for it");
-        assert!(refused.to_string().ends_with("or an observer, not for a zone operator"), "{refused}");
+/// What this agent may be asked for, and where it says what it refused.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    own: BTreeSet<Capability>,
+    audit: Audit,
+}
+
+impl Rights {
+    pub(crate) fn new(own: BTreeSet<Capability>, audit: Audit) -> Self {
+        Self { own, audit }
+    }
+
+    /// Whether this caller may have it done.
+    pub(crate) fn allow(&self, caller: &Identity, needed: &Needed) -> Result<(), Refusal> {
+        let allowed = self.judge(caller, needed);
+        if let Err(refusal) = &allowed {
+            self.refused(caller, needed.call, &refusal.to_string());
+        }
+        allowed
+    }
+
+    /// Writes down what was refused for another reason.
+    pub(crate) fn refused(&self, caller: &Identity, call: &'static str, reason: &str) {
+        self.audit.note(&Refused { caller, call, reason });
+    }
+
+    fn judge(&self, caller: &Identity, needed: &Needed) -> Result<(), Refusal> {
+        let (call, roles) = (needed.call.to_owned(), needed.kind.callers());
+        if !roles.contains(&caller.role) {
+            return Err(Refusal::NeedsRole { call, role: caller.role, needed: roles.to_vec() });
+        }
+        if let Some(missing) = needed.capabilities.difference(&caller.capabilities).next() {
+            return Err(Refusal::NeedsCapability { call, capability: *missing });
+        }
+        match needed.capabilities.difference(&self.own).next() {
+            Some(missing) => Err(Refusal::Capability(missing.to_string())),
+            None => Ok(()),
+        }
     }
 }

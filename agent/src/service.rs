@@ -1,8 +1,10 @@
 //! The calls that other peers make: who may, and to whom they go.
 //!
-//! Every link has a server of its own that knows the caller. It looks at the caller's role ([`rights`](crate::rights)) and hands the call to the session,
-//! which answers at once or when the work is done. A call whose caller vanished is carried out all the same: the outcome of
+//! Every link has a server of its own that knows the caller. It asks whether the caller may ([`rights`](crate::rights)) and hands
+//! the call to the session, which answers at once or when the work is done. A call whose caller vanished is carried out all the same: the outcome of
 //! everything that matters is an event.
+
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use meshproof_proto::bench::{BenchOrder, BenchReport};
@@ -19,7 +21,7 @@ use tarpc::server::{BaseChannel, Channel as _};
 use tarpc::{ClientMessage, Response, Transport};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::rights::Kind;
+use crate::rights::Rights;
 
 /// Where an answer goes.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -54,6 +56,7 @@ pub(crate) enum Call {
 pub(crate) struct AgentServer {
     pub caller: Identity,
     pub orders: mpsc::Sender<Order>,
+    pub rights: Arc<Rights>,
 }
 
 impl AgentServer {
@@ -67,22 +70,11 @@ impl AgentServer {
         channel.execute(Agent::serve(self)).for_each_concurrent(None, |call| call).await;
     }
 
-    /// Only an orchestrator commands.
-    async fn command<T>(self, name: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
-        self.ask_as(Kind::Command, name, call).await
-    }
-
-    async fn ask_as<T>(self, kind: Kind, name: &str, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
-        if let Err(refusal) = kind.allow(name, self.caller.role) {
-            tracing::warn!(call = name, caller = %self.caller.name, role = %self.caller.role, "a call was refused");
-            return Err(refusal);
-        }
-        self.ask(call).await
-    }
-
     async fn ask<T>(self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let order = Order { caller: self.caller.peer, call: call(answer) };
+        let call = call(answer);
+        self.rights.allow(&self.caller, &call.needs())?;
+        let order = Order { caller: self.caller.peer, call };
         let leaving = || Refusal::Failed("the agent is leaving, or the run ended before the answer".to_owned());
         self.orders.send(order).await.map_err(|_| leaving())?;
         answered.await.unwrap_or_else(|_| Err(leaving()))
@@ -91,31 +83,31 @@ impl AgentServer {
 
 impl Agent for AgentServer {
     async fn initialize(self, _: Context, order: Box<Initialize>) -> Result<Initialized, Refusal> {
-        self.command("initialize", |answer| Call::Initialize(order, answer)).await
+        self.ask(|answer| Call::Initialize(order, answer)).await
     }
 
     async fn begin_test(self, _: Context, authority: Authority, test: String) -> Result<(), Refusal> {
-        self.command("begin_test", |answer| Call::BeginTest(authority, test, answer)).await
+        self.ask(|answer| Call::BeginTest(authority, test, answer)).await
     }
 
     async fn start(self, _: Context, order: Box<StepOrder>) -> Result<(), Refusal> {
-        self.command("start", |answer| Call::Start(order, answer)).await
+        self.ask(|answer| Call::Start(order, answer)).await
     }
 
     async fn receive(self, _: Context, order: Box<ReceiveOrder>) -> Result<(), Refusal> {
-        self.command("receive", |answer| Call::Receive(order, answer)).await
+        self.ask(|answer| Call::Receive(order, answer)).await
     }
 
     async fn cancel(self, _: Context, authority: Authority, key: StepKey) -> Result<(), Refusal> {
-        self.command("cancel", |answer| Call::Cancel(authority, key, answer)).await
+        self.ask(|answer| Call::Cancel(authority, key, answer)).await
     }
 
     async fn begin_fault(self, _: Context, order: Box<FaultOrder>) -> Result<(), Refusal> {
-        self.command("begin_fault", |answer| Call::BeginFault(order, answer)).await
+        self.ask(|answer| Call::BeginFault(order, answer)).await
     }
 
     async fn heal_fault(self, _: Context, authority: Authority, fault: String) -> Result<FaultReport, Refusal> {
-        self.command("heal_fault", |answer| Call::HealFault(authority, fault, answer)).await
+        self.ask(|answer| Call::HealFault(authority, fault, answer)).await
     }
 
     async fn status(self, _: Context) -> Result<Status, Refusal> {
@@ -123,7 +115,7 @@ impl Agent for AgentServer {
     }
 
     async fn finish(self, _: Context, authority: Authority) -> Result<Vec<FaultReport>, Refusal> {
-        self.command("finish", |answer| Call::Finish(authority, answer)).await
+        self.ask(|answer| Call::Finish(authority, answer)).await
     }
 
     async fn ping(self, _: Context, number: u64) -> u64 {
@@ -131,32 +123,31 @@ impl Agent for AgentServer {
     }
 
     async fn links(self, _: Context) -> Result<Vec<LinkReport>, Refusal> {
-        self.ask_as(Kind::Look, "links", Call::Links).await
+        self.ask(Call::Links).await
     }
 
     async fn about(self, _: Context) -> Result<About, Refusal> {
-        self.ask_as(Kind::Look, "about", Call::About).await
+        self.ask(Call::About).await
     }
 
     async fn begin_bench(self, _: Context, order: BenchOrder) -> Result<(), Refusal> {
-        self.ask_as(Kind::Measure, "begin_bench", |answer| Call::BeginBench(order, answer)).await
+        self.ask(|answer| Call::BeginBench(order, answer)).await
     }
 
     async fn bench(self, _: Context) -> Result<BenchReport, Refusal> {
-        self.ask_as(Kind::Measure, "bench", Call::Bench).await
+        self.ask(Call::Bench).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use meshproof_proto::id::{Digest, RunId, Term};
-    use meshproof_proto::identity::{Role, UnixSeconds};
+    use meshproof_proto::identity::{Capability, Role, UnixSeconds};
     use meshproof_proto::rpc::AgentClient;
     use tarpc::context;
 
     use super::*;
+    use crate::audit::Audit;
 
     /// A caller of this role, and what reaches the session.
     fn linked(role: Role) -> (AgentClient, mpsc::Receiver<Order>) {
@@ -164,12 +155,13 @@ mod tests {
             peer: PeerId([1; 32]),
             name: "caller".parse().expect("a name"),
             role,
-            capabilities: BTreeSet::new(),
+            capabilities: Capability::ALL.into(),
             not_after: UnixSeconds(0),
         };
+        let rights = Arc::new(Rights::new(Capability::ALL.into(), Audit::default()));
         let (orders, taken) = mpsc::channel(8);
         let (near, far) = tarpc::transport::channel::unbounded();
-        tokio::spawn(AgentServer { caller, orders }.serve(far));
+        tokio::spawn(AgentServer { caller, orders, rights }.serve(far));
         (AgentClient::new(tarpc::client::Config::default(), near).spawn(), taken)
     }
 

@@ -17,6 +17,7 @@ mod steps;
 mod streams;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use meshproof_mesh::{Mesh, MeshEvent};
@@ -27,7 +28,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::limits;
+use crate::rights::Rights;
 use crate::service::Order;
 use benching::Benching;
 use links::Links;
@@ -37,7 +40,7 @@ use run::Run;
 #[derive(Debug)]
 pub struct Session {
     name: Name,
-    capabilities: BTreeSet<Capability>,
+    rights: Arc<Rights>,
     mesh: Mesh,
     events: mpsc::Receiver<MeshEvent>,
     orders: mpsc::Receiver<Order>,
@@ -48,17 +51,21 @@ pub struct Session {
     began: Instant,
 }
 
+/// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
+#[derive(Debug)]
+pub struct Allowed {
+    pub capabilities: BTreeSet<Capability>,
+    pub audit: Audit,
+}
+
 impl Session {
-    /// The session of a peer that just joined. The capabilities are what it may be asked to do.
-    pub fn new(
-        (mesh, events): (Mesh, mpsc::Receiver<MeshEvent>),
-        name: Name,
-        capabilities: BTreeSet<Capability>,
-    ) -> Self {
+    /// The session of a peer that just joined.
+    pub fn new((mesh, events): (Mesh, mpsc::Receiver<MeshEvent>), name: Name, allowed: Allowed) -> Self {
         let (orders_in, orders) = mpsc::channel(limits::COMMANDS);
-        let links = Links::new(mesh.clone(), orders_in);
+        let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit));
+        let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
-        Self { name, capabilities, mesh, events, orders, links, run, echoes, benching, began }
+        Self { name, rights, mesh, events, orders, links, run, echoes, benching, began }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.

@@ -74,6 +74,43 @@ impl Capability {
         Self::Stream,
         Self::Logs,
     ];
+
+    /// As plans, tokens and refusals write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+            Self::Tcp => "tcp",
+            Self::Ws => "ws",
+            Self::Stub => "stub",
+            Self::Tunnel => "tunnel",
+            Self::Netem => "netem",
+            Self::Tun => "tun",
+            Self::Stream => "stream",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// No capability has that name.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is no capability; there are exec, http, grpc, tcp, ws, stub, tunnel, netem, tun, stream and logs")]
+pub struct BadCapability(String);
+
+impl std::str::FromStr for Capability {
+    type Err = BadCapability;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|capability| capability.as_str() == text.trim());
+        named.ok_or_else(|| BadCapability(text.chars().take(limits::NAME_CHARS).collect()))
+    }
 }
 
 /// What the root allows the holder of a token's key.

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::bench::{BenchOrder, BenchReport};
 use crate::id::{Digest, Name, RunId, Term};
-use crate::identity::Role;
+use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
 use crate::order::{Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder};
 use crate::version::Version;
@@ -57,7 +57,9 @@ pub enum Refusal {
     NoSuchRun(String),
     #[error("this agent already serves run `{0}`")]
     Busy(String),
-    #[error("this agent may not do `{0}`: its grant or its configuration does not allow it")]
+    #[error(
+        "this agent may not do `{0}`: allow it in its token (`meshproof mesh invite --allow`) and its configuration"
+    )]
     Capability(String),
     #[error("there is no {what} `{name}` here")]
     Unknown { what: String, name: String },
@@ -65,6 +67,10 @@ pub enum Refusal {
     Failed(String),
     #[error("`{call}` is for {}, not for {}", any_of(.needed), one(*.role))]
     NeedsRole { call: String, role: Role, needed: Vec<Role> },
+    #[error(
+        "`{call}` takes `{capability}`, which the caller's token does not allow; use one that does (`meshproof mesh invite --allow`)"
+    )]
+    NeedsCapability { call: String, capability: Capability },
 }
 
 /// `an orchestrator or an operator console`

@@ -435,6 +435,7 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::Unknown { what: text(), name: text() },
         Refusal::Failed(text()),
         Refusal::NeedsRole { call: text(), role: Role::Observer, needed: vec![Role::Orchestrator] },
+        Refusal::NeedsCapability { call: text(), capability: meshproof_proto::identity::Capability::Exec },
     ] {
         golden.value("refusal", &refusal);
     }

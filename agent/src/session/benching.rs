@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use meshproof_mesh::{ByteStream, Mesh, NoLink};
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage};
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Capability, Identity, Role};
+use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::limits::{BENCH_LONGEST, BENCH_PINGS};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::streams::refuse;
-use super::{Session, guard, looking};
+use super::{Session, looking};
 use crate::bench;
 use crate::limits;
 use crate::wire::StreamHeader;
@@ -41,7 +41,6 @@ enum Side {
 
 impl Session {
     pub(super) fn begin_bench(&mut self, caller: PeerId, order: BenchOrder) -> Result<(), Refusal> {
-        guard::allowed(&self.capabilities, Capability::Stream)?;
         check(&order)?;
         self.refuse_when_benching().map_err(Refusal::Failed)?;
         let unknown = || Refusal::Unknown { what: "agent in this mesh".to_owned(), name: order.to.short() };
@@ -70,12 +69,6 @@ impl Session {
 
     /// Another agent measures its link to us.
     pub(super) fn take_bench(&mut self, peer: &Identity, stream: ByteStream) {
-        if peer.role != Role::Agent {
-            return refuse(stream, &format!("a bench is between agents, not with an {}", peer.role));
-        }
-        if guard::allowed(&self.capabilities, Capability::Stream).is_err() {
-            return refuse(stream, "the grant of the agent there does not allow streams");
-        }
         if let Err(reason) = self.refuse_when_benching() {
             return refuse(stream, &reason);
         }

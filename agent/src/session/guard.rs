@@ -1,10 +1,7 @@
 //! Whether an order is taken. Pure.
 
-use std::collections::BTreeSet;
-
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Capability;
-use meshproof_proto::order::{Action, Authority};
+use meshproof_proto::order::Authority;
 use meshproof_proto::rpc::Refusal;
 
 /// In what way an order is taken.
@@ -36,27 +33,6 @@ pub(super) fn admit(
     if caller != orchestrator { Err(Refusal::Busy(current.run.to_string())) } else { Ok(Admitted::Current) }
 }
 
-/// Whether the agent may be asked for it.
-pub(super) fn allowed(granted: &BTreeSet<Capability>, needed: Capability) -> Result<(), Refusal> {
-    if granted.contains(&needed) {
-        return Ok(());
-    }
-    tracing::warn!(?needed, "a call was refused: the grant does not allow it");
-    Err(Refusal::Capability(format!("{needed:?}").to_lowercase()))
-}
-
-/// What an action takes.
-pub(super) fn needs(action: &Action) -> Capability {
-    match action {
-        Action::Http(_) => Capability::Http,
-        Action::Tcp(_) => Capability::Tcp,
-        Action::Exec(_) => Capability::Exec,
-        Action::Stream(_) => Capability::Stream,
-        Action::ExpectLog { .. } => Capability::Logs,
-        Action::ExpectStub { .. } => Capability::Stub,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use meshproof_proto::id::{Digest, RunId, Term};
@@ -78,12 +54,5 @@ mod tests {
         assert_eq!(admitted(authority("r", 3, 1), other), Err(Refusal::Busy("r".to_owned())));
         assert_eq!(admitted(authority("s", 9, 1), mine), Err(Refusal::NoSuchRun("s".to_owned())));
         assert!(matches!(admitted(authority("r", 3, 2), mine), Err(Refusal::OtherPlan { .. })));
-    }
-
-    #[test]
-    fn what_the_grant_does_not_name_is_refused_by_its_name() {
-        let granted = BTreeSet::from([Capability::Http]);
-        assert_eq!(allowed(&granted, Capability::Http), Ok(()));
-        assert_eq!(allowed(&granted, Capability::Exec), Err(Refusal::Capability("exec".to_owned())));
     }
 }

@@ -1,6 +1,7 @@
 //! The session's links: who calls us, whom we want to reach, which facts a run should hear.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meshproof_mesh::{LinkUp, Mesh};
 use meshproof_proto::id::PeerId;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
+use crate::rights::Rights;
 use crate::service::{AgentServer, Order};
 
 /// The mesh's reason for the end of a link whose peer left on purpose.
@@ -26,6 +28,7 @@ pub(super) enum Linked {
 pub(super) struct Links {
     mesh: Mesh,
     orders: mpsc::Sender<Order>,
+    rights: Arc<Rights>,
     /// Serves each peer over its current connection.
     serving: BTreeMap<PeerId, AbortOnDropHandle<()>>,
     /// Peers to be linked to, also when the roster does not know them yet.
@@ -35,8 +38,8 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn new(mesh: Mesh, orders: mpsc::Sender<Order>) -> Self {
-        Self { mesh, orders, serving: BTreeMap::new(), wanted: BTreeSet::new(), known: Vec::new() }
+    pub(super) fn new(mesh: Mesh, orders: mpsc::Sender<Order>, rights: Arc<Rights>) -> Self {
+        Self { mesh, orders, rights, serving: BTreeMap::new(), wanted: BTreeSet::new(), known: Vec::new() }
     }
 
     pub(super) fn up(&mut self, LinkUp { peer, generation, rpc, .. }: LinkUp) {
@@ -44,8 +47,8 @@ impl Links {
         // We call nobody: the client's half is not needed.
         let (_, server) = rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let id = peer.peer;
-        let serving = AgentServer { caller: peer, orders: self.orders.clone() }.serve(server);
-        self.serving.insert(id, AbortOnDropHandle::new(tokio::spawn(serving)));
+        let serving = AgentServer { caller: peer, orders: self.orders.clone(), rights: Arc::clone(&self.rights) };
+        self.serving.insert(id, AbortOnDropHandle::new(tokio::spawn(serving.serve(server))));
     }
 
     pub(super) fn lost(&mut self, peer: &Identity, reason: &str) {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Capability;
 use meshproof_proto::order::{Initialize, Initialized, StubOrder, TunnelOrder};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::mpsc;
@@ -22,13 +21,6 @@ use crate::outbox::Outbox;
 use crate::steps::Beside;
 use crate::stub::StubServer;
 use crate::tunnel::Tunnels;
-
-/// What the setting asks of this agent.
-pub(super) fn needs(order: &Initialize) -> Vec<Capability> {
-    let stubs = (!order.stubs.is_empty()).then_some(Capability::Stub);
-    let tunnels = (!order.tunnels.is_empty()).then_some(Capability::Tunnel);
-    stubs.into_iter().chain(tunnels).collect()
-}
 
 /// Binds everything that the run needs here. On an error nothing stays bound.
 pub(super) async fn run(mesh: &Mesh, orchestrator: PeerId, order: Initialize) -> Result<Run, Refusal> {

@@ -24,11 +24,17 @@ impl Session {
     /// A peer opened a stream; one that is for nothing here is reset with the reason.
     pub(super) fn opened(&mut self, peer: &Identity, header: &[u8], stream: ByteStream) {
         let header = match StreamHeader::decode(header) {
-            Ok(StreamHeader::Probe) => return self.echo(stream),
-            Ok(StreamHeader::Bench) => return self.take_bench(peer, stream),
             Ok(header) => header,
             Err(error) => return refuse(stream, &format!("the stream's header cannot be read: {error}")),
         };
+        if let Err(refusal) = self.rights.allow(peer, &header.needs()) {
+            return refuse(stream, &refusal.to_string());
+        }
+        match header {
+            StreamHeader::Probe => return self.echo(stream),
+            StreamHeader::Bench => return self.take_bench(peer, stream),
+            StreamHeader::Tunnel { .. } | StreamHeader::Records { .. } => {}
+        }
         match working(self.run.as_mut(), peer, &header) {
             Ok((work, from)) => work.opened(&from, header, stream),
             Err(reason) => refuse(stream, &reason),

@@ -277,7 +277,7 @@ async fn a_fault_between_agents_that_nothing_links_did_nothing_and_leaves_nothin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_are_not_for_this_agent_or_run_are_refused_with_the_reason() {
     let world = World::new().await;
-    world.agent("shop", &[Capability::Http]);
+    world.agent("shop", &[Capability::Exec]);
     let mesh = world.orchestrator(&["shop"]).await;
     let shop = mesh.client("shop");
     let exec = |authority| {
@@ -287,7 +287,9 @@ async fn orders_that_are_not_for_this_agent_or_run_are_refused_with_the_reason()
     let start = |authority| shop.start(context::current(), exec(authority));
     assert_eq!(start(authority()).await.expect("answered"), Err(Refusal::NoSuchRun("r1".to_owned())));
     mesh.initialize("shop", None, &[]).await;
-    assert_eq!(start(authority()).await.expect("answered"), Err(Refusal::Capability("exec".to_owned())));
+    let stub = Action::ExpectStub { stub: "pay".to_owned(), route: None };
+    let stub = shop.start(context::current(), step(key("2"), stub, Vec::new())).await.expect("answered");
+    assert_eq!(stub, Err(Refusal::Capability("stub".to_owned())));
     let mut other = authority();
     other.plan = meshproof_proto::id::Digest([9; 32]);
     assert!(matches!(start(other).await.expect("answered"), Err(Refusal::OtherPlan { .. })));

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use meshproof_agent::session::Session;
+use meshproof_agent::audit::Audit;
+use meshproof_agent::session::{Allowed, Session};
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::event::{Event, Fact, StepResult};
@@ -87,8 +88,8 @@ impl World {
     /// An agent with these capabilities, until the world ends.
     pub fn agent(&self, who: &str, capabilities: &[Capability]) {
         let joined = self.join(who, Role::Agent);
-        let capabilities = capabilities.iter().copied().collect();
-        tokio::spawn(Session::new(joined, name(who), capabilities).run(self.stop.clone()));
+        let allowed = Allowed { capabilities: capabilities.iter().copied().collect(), audit: Audit::default() };
+        tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
     }
 
     /// An orchestrator that is linked to these agents.

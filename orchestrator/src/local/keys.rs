@@ -1,5 +1,6 @@
 //! The keys of a mesh that lives as long as a run: made on the spot, the user sees none of them.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
@@ -34,21 +35,21 @@ impl Root {
 
     /// The token of the agent beside a service: good for that name only.
     pub fn agent(&self, name: &Name) -> Result<Token, LocalError> {
-        self.issue(name.to_string(), Role::Agent)
+        self.issue(name.to_string(), Role::Agent, Capability::ALL.into())
     }
 
     /// The token of the orchestrator.
     pub fn orchestrator(&self) -> Result<Token, LocalError> {
-        self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator)
+        self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator, Capability::ALL.into())
     }
 
-    /// The token of whoever looks at the mesh from a terminal.
+    /// The token of whoever looks at the mesh from a terminal, and measures its links.
     pub fn console(&self) -> Result<Token, LocalError> {
-        self.issue(CONSOLES.to_owned(), Role::OperatorConsole)
+        self.issue(CONSOLES.to_owned(), Role::OperatorConsole, [Capability::Stream].into())
     }
 
-    fn issue(&self, names: String, role: Role) -> Result<Token, LocalError> {
-        let (mesh, not_after, capabilities) = (self.mesh.clone(), self.not_after, Capability::ALL.into());
+    fn issue(&self, names: String, role: Role, capabilities: BTreeSet<Capability>) -> Result<Token, LocalError> {
+        let (mesh, not_after) = (self.mesh.clone(), self.not_after);
         let seed = random()?;
         Ok(Token::issue(&self.key, seed, |token| Grant { mesh, names, role, capabilities, not_after, token }))
     }

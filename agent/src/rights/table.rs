@@ -1,0 +1,90 @@
+//! What every call and every stream takes.
+//!
+//! A verb takes its own capability, a verb around another one that of the inner verb, and what is done to processes takes `exec`.
+//! To end something takes none: whoever may command may always stop. `ping` is not here: it gives a number back, as the
+//! heartbeat of every link does.
+
+use std::collections::BTreeSet;
+
+use meshproof_proto::identity::Capability;
+use meshproof_proto::order::{Action, FaultTarget, Initialize};
+
+use super::{Kind, Needed};
+use crate::service::Call;
+use crate::wire::StreamHeader;
+
+impl Call {
+    /// What it takes of whoever makes it.
+    pub(crate) fn needs(&self) -> Needed {
+        match self {
+            Self::Initialize(order, _) => command("initialize", setting(order)),
+            Self::BeginTest(..) => command("begin_test", []),
+            Self::Start(order, _) => command("start", action(&order.action)),
+            Self::Receive(order, _) => command("receive", action(&order.apply).into_iter().chain([Capability::Stream])),
+            Self::Cancel(..) => command("cancel", []),
+            Self::BeginFault(order, _) => command("begin_fault", fault(&order.target)),
+            Self::HealFault(..) => command("heal_fault", []),
+            Self::Finish(..) => command("finish", []),
+            Self::Status(_) => look("status"),
+            Self::Links(_) => look("links"),
+            Self::About(_) => look("about"),
+            Self::BeginBench(..) => measure("begin_bench"),
+            Self::Bench(_) => measure("bench"),
+        }
+    }
+}
+
+impl StreamHeader {
+    /// What it takes of the agent that opens such a stream.
+    pub(crate) fn needs(&self) -> Needed {
+        let between = |call, capability| Needed { call, kind: Kind::Between, capabilities: [capability].into() };
+        match self {
+            Self::Tunnel { .. } => between("a tunnel", Capability::Tunnel),
+            Self::Probe => between("a probe of a tunnel", Capability::Tunnel),
+            Self::Records { .. } => between("a stream of records", Capability::Stream),
+            Self::Bench => between("a bench", Capability::Stream),
+        }
+    }
+}
+
+fn setting(order: &Initialize) -> BTreeSet<Capability> {
+    let needs = [
+        (!order.stubs.is_empty(), Capability::Stub),
+        // also where a tunnel ends: the address is dialled for whoever comes through it
+        (!order.tunnels.is_empty(), Capability::Tunnel),
+        // they are read from now on
+        (!order.service.logs.is_empty(), Capability::Logs),
+    ];
+    needs.into_iter().filter_map(|(asked, capability)| asked.then_some(capability)).collect()
+}
+
+fn action(action: &Action) -> [Capability; 1] {
+    match action {
+        Action::Http(_) => [Capability::Http],
+        Action::Tcp(_) => [Capability::Tcp],
+        Action::Exec(_) => [Capability::Exec],
+        Action::Stream(_) => [Capability::Stream],
+        Action::ExpectLog { .. } => [Capability::Logs],
+        Action::ExpectStub { .. } => [Capability::Stub],
+    }
+}
+
+fn fault(target: &FaultTarget) -> [Capability; 1] {
+    match target {
+        FaultTarget::Stub { .. } => [Capability::Stub],
+        FaultTarget::Traffic { .. } => [Capability::Tunnel],
+    }
+}
+
+fn command(call: &'static str, capabilities: impl IntoIterator<Item = Capability>) -> Needed {
+    Needed { call, kind: Kind::Command, capabilities: capabilities.into_iter().collect() }
+}
+
+fn look(call: &'static str) -> Needed {
+    Needed { call, kind: Kind::Look, capabilities: BTreeSet::new() }
+}
+
+/// What is measured is streams.
+fn measure(call: &'static str) -> Needed {
+    Needed { call, kind: Kind::Measure, capabilities: [Capability::Stream].into() }
+}

@@ -1,0 +1,285 @@
+//! Every call and every stream, by every role, with each capability missing at either side: all refused, with a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use meshproof_proto::bench::BenchOrder;
+use meshproof_proto::expr::Template;
+use meshproof_proto::id::{Digest, PeerId, RunId, Term};
+use meshproof_proto::identity::Capability::{Exec, Http, Logs, Stream, Stub, Tcp, Tunnel};
+use meshproof_proto::identity::{Capability, Identity, Role, UnixSeconds};
+use meshproof_proto::order::{
+    Action, Authority, Body, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Initialize,
+    ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction,
+    TunnelOrder, Unmatched,
+};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
+use meshproof_proto::shaper::Shape;
+use tarpc::client::RpcError;
+use tarpc::context;
+use tokio::sync::mpsc;
+
+use super::Rights;
+use crate::audit::Audit;
+use crate::service::{AgentServer, Call};
+use crate::wire::StreamHeader;
+
+const ROLES: [Role; 5] = [Role::Agent, Role::Orchestrator, Role::OperatorConsole, Role::Observer, Role::ZoneOperator];
+
+const COMMAND: &[Role] = &[Role::Orchestrator];
+const MEASURE: &[Role] = &[Role::Orchestrator, Role::OperatorConsole];
+const LOOK: &[Role] = &[Role::Orchestrator, Role::OperatorConsole, Role::Observer];
+
+/// What the session says to every call that reaches it.
+fn reached() -> Refusal {
+    Refusal::NoSuchRun("it reached the session".to_owned())
+}
+
+/// A call of the table, the roles that may make it, and the capabilities that it takes.
+type Row = (AgentRequest, &'static [Role], &'static [Capability]);
+
+fn rows() -> Vec<Row> {
+    let (authority, test) = (authority(), "t".to_owned());
+    let start = |action| AgentRequest::Start { order: Box::new(step(action)) };
+    let initialize = |change: fn(&mut Initialize)| {
+        let mut order = setting();
+        change(&mut order);
+        AgentRequest::Initialize { order: Box::new(order) }
+    };
+    let begin_fault = |target| AgentRequest::BeginFault { order: Box::new(fault(target)) };
+    let traffic = FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both };
+    let stubs = |order: &mut Initialize| {
+        order.stubs.push(StubOrder { name: "pay".into(), port: 0, unmatched: Unmatched::Fail, routes: Vec::new() });
+    };
+    let tunnels = |order: &mut Initialize| order.tunnels.push(TunnelOrder { to: name("ledger"), port: "tcp".into() });
+    let logs = |order: &mut Initialize| drop(order.service.logs.insert("stdout".into(), "/var/log/shop".into()));
+    let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+    vec![
+        (initialize(|_| {}), COMMAND, &[]),
+        (initialize(stubs), COMMAND, &[Stub]),
+        (initialize(tunnels), COMMAND, &[Tunnel]),
+        (initialize(logs), COMMAND, &[Logs]),
+        (AgentRequest::BeginTest { authority: authority.clone(), test }, COMMAND, &[]),
+        (start(http()), COMMAND, &[Http]),
+        (start(tcp()), COMMAND, &[Tcp]),
+        (start(exec()), COMMAND, &[Exec]),
+        (start(stream()), COMMAND, &[Stream]),
+        (start(Action::ExpectLog { log: "stdout".into() }), COMMAND, &[Logs]),
+        (start(Action::ExpectStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
+        (AgentRequest::Receive { order: Box::new(receive(http())) }, COMMAND, &[Http, Stream]),
+        (AgentRequest::Receive { order: Box::new(receive(exec())) }, COMMAND, &[Exec, Stream]),
+        (AgentRequest::Cancel { authority: authority.clone(), key: key() }, COMMAND, &[]),
+        (begin_fault(FaultTarget::Stub { stub: "pay".into() }), COMMAND, &[Stub]),
+        (begin_fault(traffic), COMMAND, &[Tunnel]),
+        (AgentRequest::HealFault { authority: authority.clone(), fault: "f".into() }, COMMAND, &[]),
+        (AgentRequest::Status {}, LOOK, &[]),
+        (AgentRequest::Finish { authority }, COMMAND, &[]),
+        (AgentRequest::Links {}, LOOK, &[]),
+        (AgentRequest::About {}, LOOK, &[]),
+        (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
+        (AgentRequest::Bench {}, MEASURE, &[Stream]),
+    ]
+}
+
+/// Makes the call, as it would come over a link. `ping` has no row: everybody in the mesh may have a number back.
+async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), Refusal>, RpcError> {
+    let now = context::current();
+    Ok(match request {
+        AgentRequest::Initialize { order } => client.initialize(now, order).await?.map(drop),
+        AgentRequest::BeginTest { authority, test } => client.begin_test(now, authority, test).await?,
+        AgentRequest::Start { order } => client.start(now, order).await?,
+        AgentRequest::Receive { order } => client.receive(now, order).await?,
+        AgentRequest::Cancel { authority, key } => client.cancel(now, authority, key).await?,
+        AgentRequest::BeginFault { order } => client.begin_fault(now, order).await?,
+        AgentRequest::HealFault { authority, fault } => client.heal_fault(now, authority, fault).await?.map(drop),
+        AgentRequest::Status {} => client.status(now).await?.map(drop),
+        AgentRequest::Finish { authority } => client.finish(now, authority).await?.map(drop),
+        AgentRequest::Ping { number } => {
+            assert_eq!(client.ping(now, number).await?, number);
+            Ok(())
+        }
+        AgentRequest::Links {} => client.links(now).await?.map(drop),
+        AgentRequest::About {} => client.about(now).await?.map(drop),
+        AgentRequest::BeginBench { order } => client.begin_bench(now, order).await?,
+        AgentRequest::Bench {} => client.bench(now).await?.map(drop),
+    })
+}
+
+#[tokio::test]
+async fn every_call_by_every_role_without_each_capability_is_refused_with_a_reason_and_an_audit_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all: BTreeSet<Capability> = Capability::ALL.into();
+    let (mut allowed, mut refused) = (0, 0);
+    let mut hear = |answer: Result<(), Refusal>, may: bool, what: &str| {
+        let refusal = answer.expect_err("the session takes nothing");
+        if may {
+            assert_eq!(refusal, reached(), "{what}");
+            return allowed += 1;
+        }
+        let reason = refusal.to_string();
+        assert!(refusal != reached() && reason.contains('`'), "{what}: {reason}");
+        refused += 1;
+    };
+    for role in ROLES {
+        for (index, (request, roles, takes)) in rows().into_iter().enumerate() {
+            let again = || rows().swap_remove(index).0;
+            let what = format!("{role}: {request:?}");
+            let may = roles.contains(&role);
+            // what is not taken does not matter
+            let least: BTreeSet<Capability> = takes.iter().copied().collect();
+            for (theirs, ours) in [(&all, &all), (&least, &least)] {
+                hear(ask(again(), caller(role, theirs), (ours, folder.path())).await, may, &what);
+            }
+            for missing in takes {
+                let less: BTreeSet<Capability> = all.iter().copied().filter(|held| held != missing).collect();
+                for (theirs, ours, whose) in [(&less, &all, "the caller"), (&all, &less, "the agent")] {
+                    let answer = ask(again(), caller(role, theirs), (ours, folder.path())).await;
+                    hear(answer, false, &format!("{what} without {missing} at {whose}"));
+                }
+            }
+        }
+        let answered = ask(AgentRequest::Ping { number: 7 }, caller(role, &BTreeSet::new()), (&all, folder.path()));
+        assert_eq!(answered.await, Ok(()));
+    }
+    let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).expect("an audit log");
+    assert_eq!(lines.lines().count(), refused, "one line for each refusal");
+    println!("{allowed} calls allowed, {refused} refused");
+    assert!(allowed > 0 && refused > allowed);
+}
+
+#[test]
+fn streams_are_between_agents_whose_tokens_both_grant_what_they_carry() {
+    let run = RunId("r".to_owned());
+    let all: BTreeSet<Capability> = Capability::ALL.into();
+    let may = |role, theirs: &BTreeSet<Capability>, ours: &BTreeSet<Capability>, header: &StreamHeader| {
+        Rights::new(ours.clone(), Audit::default()).allow(&caller(role, theirs), &header.needs())
+    };
+    for (header, takes) in [
+        (StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }, Tunnel),
+        (StreamHeader::Probe, Tunnel),
+        (StreamHeader::Records { run: run.clone(), stream: RecordStreamId(1) }, Stream),
+        (StreamHeader::Bench, Stream),
+    ] {
+        let less: BTreeSet<Capability> = all.iter().copied().filter(|held| *held != takes).collect();
+        for role in ROLES {
+            assert_eq!(may(role, &all, &all, &header).is_ok(), role == Role::Agent, "{role}: {header:?}");
+        }
+        let theirs = may(Role::Agent, &less, &all, &header).expect_err("their token does not allow it");
+        assert!(theirs.to_string().contains(&format!("takes `{takes}`")), "{theirs}");
+        may(Role::Agent, &all, &less, &header).expect_err("our token does not allow it");
+    }
+}
+
+#[test]
+fn a_refusal_says_whose_the_call_is() {
+    let rights = Rights::new(Capability::ALL.into(), Audit::default());
+    let refused = |role, call: &Call| rights.allow(&caller(role, &BTreeSet::new()), &call.needs());
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let refusal = refused(Role::Observer, &Call::BeginBench(bench(), answer)).expect_err("an observer only looks");
+    assert_eq!(refusal.to_string(), "`begin_bench` is for an orchestrator or an operator console, not for an observer");
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let refusal = refused(Role::ZoneOperator, &Call::Links(answer)).expect_err("has no use for it");
+    assert!(refusal.to_string().ends_with("or an observer, not for a zone operator"), "{refusal}");
+}
+
+/// What an agent answers that may be asked for `ours`.
+async fn ask(
+    request: AgentRequest,
+    caller: Identity,
+    (ours, folder): (&BTreeSet<Capability>, &std::path::Path),
+) -> Result<(), Refusal> {
+    let rights = Arc::new(Rights::new(ours.clone(), Audit::in_directory(folder).expect("a folder")));
+    let (orders, mut taken) = mpsc::channel(1);
+    let (near, far) = tarpc::transport::channel::unbounded();
+    let serving = AgentServer { caller, orders, rights }.serve(far);
+    let client = AgentClient::new(tarpc::client::Config::default(), near);
+    let asked = make(client.client, request);
+    let session = async {
+        while let Some(order) = taken.recv().await {
+            refuse(order.call);
+        }
+    };
+    tokio::select! {
+        answer = asked => answer.expect("answered"),
+        _ = client.dispatch => panic!("the client ended"),
+        () = serving => panic!("the server ended"),
+        () = session => panic!("the server dropped its orders"),
+    }
+}
+
+fn refuse(call: Call) {
+    match call {
+        Call::Initialize(_, answer) => drop(answer.send(Err(reached()))),
+        Call::BeginTest(_, _, answer) | Call::Cancel(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Start(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Receive(_, answer) => drop(answer.send(Err(reached()))),
+        Call::BeginFault(_, answer) => drop(answer.send(Err(reached()))),
+        Call::BeginBench(_, answer) => drop(answer.send(Err(reached()))),
+        Call::HealFault(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Status(answer) => drop(answer.send(Err(reached()))),
+        Call::Finish(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Links(answer) => drop(answer.send(Err(reached()))),
+        Call::About(answer) => drop(answer.send(Err(reached()))),
+        Call::Bench(answer) => drop(answer.send(Err(reached()))),
+    }
+}
+
+fn caller(role: Role, capabilities: &BTreeSet<Capability>) -> Identity {
+    let (peer, capabilities) = (PeerId([1; 32]), capabilities.clone());
+    Identity { peer, name: name("caller"), role, capabilities, not_after: UnixSeconds(0) }
+}
+
+fn name(text: &str) -> meshproof_proto::id::Name {
+    text.parse().expect("a good name")
+}
+
+fn authority() -> Authority {
+    Authority { run: RunId("r".to_owned()), term: Term(1), plan: Digest([0; 32]) }
+}
+
+fn setting() -> Initialize {
+    let service = ServicePlace { ports: BTreeMap::new(), logs: BTreeMap::new() };
+    let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
+    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1 }
+}
+
+fn step(action: Action) -> StepOrder {
+    let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+    let (checks, saves) = (Vec::new(), Vec::new());
+    StepOrder { authority: authority(), key, action, checks, saves, within_ms: 1, eventually_ms: None }
+}
+
+fn receive(apply: Action) -> ReceiveOrder {
+    ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply }
+}
+
+fn fault(target: FaultTarget) -> FaultOrder {
+    FaultOrder { authority: authority(), fault: "f".to_owned(), target, shape: Shape::default(), lease_ms: 1 }
+}
+
+fn target() -> Target {
+    Target { label: "shop".to_owned(), address: "127.0.0.1:1".to_owned() }
+}
+
+fn http() -> Action {
+    let (method, path) = ("GET".to_owned(), Template::text("/"));
+    Action::Http(HttpAction { target: target(), method, path, headers: Vec::new(), body: Body::Empty })
+}
+
+fn tcp() -> Action {
+    Action::Tcp(TcpAction { target: target(), send: Template::text("PING") })
+}
+
+fn exec() -> Action {
+    Action::Exec(ExecAction { argv: vec![Template::text("true")], env: Vec::new(), stdin: None, cwd: None })
+}
+
+fn stream() -> Action {
+    let json = meshproof_proto::expr::ValueTemplate::fixed(&serde_json::json!({}));
+    let data = DataSource::Generate { count: 1, json };
+    Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })
+}
+
+fn bench() -> BenchOrder {
+    BenchOrder { to: PeerId([2; 32]), pings: 1, duration_ms: 1 }
+}
