@@ -57,11 +57,11 @@ impl Codec {
         }
     }
 
-    /// Reads a value at the front of `bytes`, for a look before the whole is decoded. Bincode only.
-    pub fn decode_front<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, CodecError> {
+    /// Reads a value at the front of `bytes`, and gives what follows it. Bincode only.
+    pub fn decode_front<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
         bounded(bytes)?;
         let read = bincode::serde::decode_from_slice(bytes, bincode_config());
-        read.map(|(value, _)| value).map_err(|error| CodecError::Decode(error.to_string()))
+        read.map(|(value, used)| (value, &bytes[used..])).map_err(|error| CodecError::Decode(error.to_string()))
     }
 }
 

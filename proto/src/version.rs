@@ -7,8 +7,8 @@ use thiserror::Error;
 
 /// The protocol this build speaks.
 ///
-/// 1.1 added relayed connections, signals forwarded by a third peer, and several bulk connections of a link (*stripes*), over
-/// which a stream's pieces come out of order. None of it is sent to a peer of 1.0.
+/// 1.1 added relayed connections, signals forwarded by a third peer, several bulk connections of a link (*stripes*), over
+/// which a stream's pieces come out of order, and calls that share a message. None of it is sent to a peer of 1.0.
 pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
 /// A protocol version.
@@ -36,6 +36,11 @@ pub struct Incompatible {
 impl Version {
     /// Whether a peer of this version knows forwarded signals and stripes.
     pub fn has_stripes(self) -> bool {
+        self >= Self { major: 1, minor: 1 }
+    }
+
+    /// Whether a peer of this version reads several control frames from one message.
+    pub fn packs_frames(self) -> bool {
         self >= Self { major: 1, minor: 1 }
     }
 

@@ -4,6 +4,7 @@
 //! between the data channels and the link's queues; what is urgent (heartbeats, the hello) does not wait behind data.
 
 mod handshake;
+mod packing;
 mod reader;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,8 @@ use meshproof_proto::version::Version;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use packing::Packing;
 
 use crate::context::Context;
 use crate::limits::{EVENT_BATCHES, GOODBYE};
@@ -76,7 +79,7 @@ pub(crate) enum Told {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub path: Option<SelectedPath>,
-    /// What the peer speaks.
+    /// What both speak.
     pub speaks: Version,
     /// Present on a control connection.
     pub rpc: Option<RpcPort>,
@@ -132,16 +135,21 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     pub(crate) fn new<T: Serialize>(channel: u16, frame: &T) -> Option<Self> {
-        match Codec::Bincode.encode(frame) {
-            Ok(bytes) if bytes.len() <= limits::MESSAGE_BYTES => Some(Self { channel, bytes: bytes.into() }),
-            Ok(bytes) => {
-                tracing::error!(bytes = bytes.len(), "a frame is larger than a message may be and was not sent");
-                None
-            }
-            Err(error) => {
-                tracing::error!(%error, "a frame was not sent");
-                None
-            }
+        encoded(frame).map(|bytes| Self { channel, bytes: bytes.into() })
+    }
+}
+
+/// A frame as bytes that fit a message.
+fn encoded<T: Serialize>(frame: &T) -> Option<Vec<u8>> {
+    match Codec::Bincode.encode(frame) {
+        Ok(bytes) if bytes.len() <= limits::MESSAGE_BYTES => Some(bytes),
+        Ok(bytes) => {
+            tracing::error!(bytes = bytes.len(), "a frame is larger than a message may be and was not sent");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "a frame was not sent");
+            None
         }
     }
 }
@@ -263,7 +271,10 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
     }
     let sender = connection.sender();
     let writing = match purpose.kind {
-        ConnectionKind::Control => futures::future::Either::Left(write_control(&sender, queues, frames_out, purpose)),
+        ConnectionKind::Control => {
+            let frames = Packing::new(frames_out, speaks);
+            futures::future::Either::Left(write_control(&sender, queues, frames, purpose))
+        }
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
             futures::future::Either::Right(write_bulk(&sender, queues, (&purpose.mux, way)))
@@ -286,24 +297,15 @@ async fn refuse(connection: &mut Connection, why: String) {
     let _ = tokio::time::timeout(GOODBYE, heard).await;
 }
 
-async fn write_control(
-    sender: &Sender,
-    mut queues: Queues,
-    mut frames: mpsc::Receiver<ControlFrame>,
-    purpose: &Purpose,
-) -> String {
-    let mut rpc_open = true;
+async fn write_control(sender: &Sender, mut queues: Queues, mut frames: Packing, purpose: &Purpose) -> String {
     loop {
         let out = tokio::select! {
             biased;
-            Some(out) = queues.urgent.recv() => Some(out),
-            frame = frames.recv(), if rpc_open => {
-                rpc_open = frame.is_some();
-                frame.and_then(|frame| Outgoing::new(MAIN_CHANNEL, &frame))
-            }
-            Some(out) = queues.events.recv() => Some(out),
+            Some(out) = queues.urgent.recv() => out,
+            Some(out) = frames.next() => out,
+            Some(out) = queues.events.recv() => out,
+            else => return "the link is gone".to_owned(),
         };
-        let Some(out) = out else { continue };
         purpose.counters.sent.fetch_add(out.bytes.len() as u64, Ordering::Relaxed);
         if let Err(error) = sender.send(out.channel, out.bytes).await {
             return error.to_string();

@@ -13,6 +13,9 @@ pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// Event batches that wait for a control connection: enough to keep it busy, and their sender knows early that it is not.
 pub(crate) const EVENT_BATCHES: usize = 4;
 
+/// Calls and replies in one message: many small ones, and no more than a heartbeat can wait behind.
+pub(crate) const PACKED_BYTES: usize = 16 * 1024;
+
 /// Signals that wait for a signaling server, and words of links that wait for the node: those of many links at once.
 pub(crate) const SIGNALS: usize = FRAME_QUEUE * 4;
 

@@ -41,7 +41,7 @@ impl HelloError {
     }
 }
 
-/// Runs the hello to its end; gives what the peer speaks.
+/// Runs the hello to its end; gives the version that both speak.
 pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Result<Version, HelloError> {
     opened(connection).await?;
     let context = &purpose.context;
@@ -64,7 +64,7 @@ pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Res
     send(connection, purpose, Word::Proof(ours.prove(&context.key))).await?;
     let Word::Proof(proof) = receive(connection, purpose).await? else { return Err(HelloError::Unexpected) };
     ours.mirrored().verify(&proof)?;
-    Ok(hello.protocol)
+    Ok(protocol.min(hello.protocol))
 }
 
 /// The words of the hello, the same on both kinds of connection.

@@ -8,7 +8,7 @@ use meshproof_proto::signal::ConnectionKind;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{Outgoing, Purpose, RpcInbox, Told};
+use super::{Outgoing, Purpose, RpcInbox, Told, packing};
 use crate::rpc::{Assembler, RpcDoors, RpcTransportError};
 use crate::rtc::{Connection, IncomingMessage, RtcEvent};
 
@@ -21,6 +21,8 @@ enum ReadError {
     NeverEnding(#[from] crate::rpc::NeverEnding),
     #[error("a frame came that has no place there")]
     Misplaced,
+    #[error(transparent)]
+    Packed(#[from] packing::UnpackError),
     #[error("the peer refused: {0}")]
     Refused(String),
     #[error("the link is gone")]
@@ -80,7 +82,10 @@ impl Reader<'_> {
         match (self.purpose.kind, message.channel) {
             (ConnectionKind::Control, MAIN_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
-                self.control(Codec::Bincode.decode(&message.bytes)?).await
+                for frame in packing::unpacked(&message.bytes)? {
+                    self.control(frame).await?;
+                }
+                Ok(())
             }
             (ConnectionKind::Control, EVENTS_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);

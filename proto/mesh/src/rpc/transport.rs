@@ -130,7 +130,7 @@ impl<Out: Serialize, In> Sink<Out> for RpcTransport<Out, In> {
 fn check_deadline(bytes: &[u8]) -> Result<(), RpcTransportError> {
     const REQUEST: u32 = 0;
     match Codec::Bincode.decode_front::<(u32, std::time::Duration)>(bytes) {
-        Ok((REQUEST, deadline)) if deadline > limits::RPC_DEADLINE => Err(RpcTransportError::Deadline(deadline)),
+        Ok(((REQUEST, deadline), _)) if deadline > limits::RPC_DEADLINE => Err(RpcTransportError::Deadline(deadline)),
         // a cancel has no deadline, and what cannot be read is refused by the decoder
         Ok(_) | Err(_) => Ok(()),
     }
@@ -163,7 +163,7 @@ mod tests {
         let message = Codec::Bincode.encode(&(0_u32, context, 1_u64, "hi".to_owned())).expect("small");
         let real: ClientMessageOfText = Codec::Bincode.decode(&message).expect("tarpc's own layout");
         assert!(matches!(real, tarpc::ClientMessage::Request(_)));
-        let (variant, deadline) = Codec::Bincode.decode_front::<(u32, Duration)>(&message).expect("a request");
+        let ((variant, deadline), _) = Codec::Bincode.decode_front::<(u32, Duration)>(&message).expect("a request");
         assert_eq!(variant, 0);
         assert!(deadline > Duration::from_secs(29) && deadline <= Duration::from_secs(30));
     }

@@ -29,6 +29,10 @@ fn longer(bytes: &Bytes) -> Bytes {
     [bytes, &b"!"[..]].concat().into()
 }
 
+fn two(first: &Bytes, second: &Bytes) -> Bytes {
+    [&first[..], &second[..]].concat().into()
+}
+
 fn call(bytes: Vec<u8>) -> Bytes {
     encoded(&ControlFrame::Call(Piece { last: true, bytes }))
 }
@@ -60,7 +64,8 @@ async fn control_frames_that_cannot_be_read_end_the_link_with_a_reason() {
         control("an empty frame", [Bytes::new()], UNREADABLE),
         control("a frame that is cut", [cut(&whole)], UNREADABLE),
         control("a beat that is cut", [raw(&[3])], UNREADABLE),
-        control("a frame with a byte too many", [longer(&whole)], Outcome::Ends("1 bytes follow the end of the frame")),
+        control("a frame with a byte too many", [longer(&whole)], UNREADABLE),
+        control("a call and half a call", [two(&whole, &cut(&whole))], UNREADABLE),
         control("a frame of a kind that there is not", [raw(&[200])], UNREADABLE),
         control("a piece of 2^32-1 bytes", [raw(&[5, 1, 252, 255, 255, 255, 255])], UNREADABLE),
         control("a piece of 2^64-1 bytes", [raw(&[5, 1, 253, 255, 255, 255, 255, 255, 255, 255, 255])], UNREADABLE),
@@ -100,6 +105,7 @@ async fn control_frames_in_the_wrong_place_end_the_link_with_a_reason() {
             vec![begun_call(piece); pieces],
             Outcome::Ends("over the limit of 1048576"),
         ),
+        control("a beat in a call's message", [two(&call(vec![1]), &encoded(&ControlFrame::Beat(7)))], MISPLACED),
         control("a refusal", [encoded(&ControlFrame::Refuse("no".to_owned()))], Outcome::Ends("the peer refused: no")),
     ])
     .await;
