@@ -1,9 +1,12 @@
-//! One stream's half of the link: flow in both directions, who waits for it.
+//! One stream's half of the link: flow in both directions, who waits for it, what it has to say next.
 
 use std::collections::VecDeque;
 use std::task::Waker;
+use std::time::Instant;
 
-use meshproof_proto::flow::{Receiving, Sending};
+use meshproof_proto::flow::{Piece, Receiving, Sending};
+use meshproof_proto::frame::BulkFrame;
+use meshproof_proto::id::StreamId;
 use meshproof_proto::limits;
 
 #[derive(Debug)]
@@ -69,5 +72,57 @@ impl StreamState {
         let sent = self.sending.is_done();
         let acked = !self.receiving.has_news() && !self.ack_due;
         self.abandoned && (self.reset.is_some() || (sent && self.receiving.is_complete() && acked))
+    }
+
+    /// What the main way carries next of this stream.
+    pub(super) fn next(&mut self, id: StreamId) -> Option<BulkFrame> {
+        if self.reset.is_some() {
+            return None;
+        }
+        if self.header_due {
+            self.header_due = false;
+            return self.header.clone().map(|header| BulkFrame::Open { stream: id, header });
+        }
+        if let Some(ack) = self.ack(id) {
+            return Some(ack);
+        }
+        Some(match self.sending.poll()? {
+            Piece::Data { offset, bytes } => BulkFrame::Data { stream: id, offset, bytes },
+            Piece::Fin { offset } => BulkFrame::Fin { stream: id, offset },
+        })
+    }
+
+    /// The same for a way beside the main one: the peer must know the stream, and what is small waits for the main way.
+    pub(super) fn next_large(&mut self, id: StreamId) -> Option<BulkFrame> {
+        if self.reset.is_some() || self.header.is_some() {
+            return None;
+        }
+        if let Some(ack) = self.ack(id) {
+            return Some(ack);
+        }
+        let piece = self.sending.poll_large(limits::STRIPE_CHUNK_BYTES)?;
+        data(id, piece)
+    }
+
+    /// What was sent before that time and is late.
+    pub(super) fn next_late(&mut self, id: StreamId, before: Instant) -> Option<BulkFrame> {
+        if self.reset.is_some() {
+            return None;
+        }
+        data(id, self.sending.poll_again(before)?)
+    }
+
+    fn ack(&mut self, id: StreamId) -> Option<BulkFrame> {
+        let due = if self.ack_due { Some(self.receiving.ack()) } else { self.receiving.poll_ack() };
+        let (received, limit) = due?;
+        self.ack_due = false;
+        Some(BulkFrame::Ack { stream: id, received, limit })
+    }
+}
+
+fn data(stream: StreamId, piece: Piece) -> Option<BulkFrame> {
+    match piece {
+        Piece::Data { offset, bytes } => Some(BulkFrame::Data { stream, offset, bytes }),
+        Piece::Fin { .. } => None,
     }
 }

@@ -157,7 +157,7 @@ async fn survives(manner: Manner) {
     drop(far);
     left.flush_acks();
     right.flush_acks();
-    while !left.lock().streams.is_empty() || !right.lock().streams.is_empty() {
+    while left.queued().0 + right.queued().0 > 0 {
         tokio::task::yield_now().await;
     }
 }
@@ -187,7 +187,7 @@ async fn a_reader_that_stops_bounds_memory_and_stalls_nobody_else() {
         lively.write_u32(i).await.expect("flows");
         assert_eq!(far.read_u32().await.expect("flows"), i);
     }
-    let held: usize = right.lock().streams.values().map(|stream| stream.unread.len()).sum();
+    let held: usize = right.lock().unread();
     assert!(held as u64 <= limits::STREAM_WINDOW_BYTES, "{held} bytes are held for a reader that stopped");
     flood.abort();
 }
