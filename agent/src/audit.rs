@@ -94,7 +94,7 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
-    use meshproof_proto::identity::UnixSeconds;
+    use meshproof_proto::identity::{Issued, UnixSeconds};
 
     use super::*;
 
@@ -107,6 +107,7 @@ mod tests {
             role: Role::OperatorConsole,
             capabilities: Default::default(),
             not_after: UnixSeconds(0),
+            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) },
         };
         let audit = Audit::in_directory(folder.path()).expect("a directory");
         let reason = "x".repeat(4_000);

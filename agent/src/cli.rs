@@ -10,24 +10,25 @@ use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Capability, Grant, Token};
+use meshproof_proto::identity::{Capability, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::limits;
+use crate::news::NewsFile;
 use crate::session::{Allowed, Session};
 
 /// Act for the service beside this process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas
-    #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',', required = true)]
+    /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas. Default: those that the token names
+    #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',')]
     pub signaling: Vec<String>,
     /// This agent's name: that of the service beside it
     #[arg(long, env = "MESHPROOF_NAME")]
     pub name: Name,
-    /// File that holds the token
+    /// File that holds the token, alone or as `MESHPROOF_TOKEN=` in an environment file; `-` reads stdin
     #[arg(long, value_name = "PATH", env = "MESHPROOF_TOKEN_FILE")]
     pub token_file: PathBuf,
     /// Directory for what has to survive this process; made when it is not there
@@ -75,21 +76,29 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot make the state directory {}", state.display()))?;
     }
     let audit = args.state.as_deref().map(open_audit).transpose()?.unwrap_or_default();
-    let token = read_token(&args.token_file)?;
-    let grant: Grant = serde_json::from_str(&token.grant.text).context("the token's grant cannot be read")?;
+    let mut token = read_token(&args.token_file)?;
+    let news = args.state.as_deref().map(NewsFile::in_directory);
+    if let Some(news) = &news {
+        news.complete(&mut token)?;
+    }
+    let grant = token.granted()?;
+    let signaling = if args.signaling.is_empty() { token.signaling.clone() } else { args.signaling };
+    if signaling.is_empty() {
+        bail!("the token names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh");
+    }
     let ice_servers = args.ice_servers.as_deref().map(read_ice_servers).transpose()?.unwrap_or_default();
     let config = MeshConfig {
         mesh: grant.mesh.clone(),
         name: args.name.clone(),
         token,
-        signaling: args.signaling,
+        signaling,
         rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(name = %args.name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     let stop = CancellationToken::new();
-    let allowed = Allowed { capabilities: allowed(grant.capabilities, args.allow), audit };
+    let allowed = Allowed { capabilities: allowed(grant.capabilities, args.allow), audit, news };
     let session = Session::new((mesh.clone(), events), args.name, allowed).run(stop.clone());
     tokio::pin!(session);
     tokio::select! {
@@ -156,9 +165,14 @@ fn proxies(address: Option<&str>) -> anyhow::Result<Proxies> {
 }
 
 fn read_token(path: &Path) -> anyhow::Result<Token> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the token file {}", path.display()))?;
-    Token::from_text(&text).with_context(|| format!("{} holds no token", path.display()))
+    let (text, from) = if path == Path::new("-") {
+        (std::io::read_to_string(std::io::stdin()).context("cannot read the token from stdin")?, "stdin".to_owned())
+    } else {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the token file {}", path.display()))?;
+        (text, path.display().to_string())
+    };
+    Token::from_text(&text).with_context(|| format!("{from} holds no token; one is made by `meshproof mesh invite`"))
 }
 
 /// The kernel sends SIGTERM when the parent ends; more exactly, when the thread that made us does. A parent that ended just

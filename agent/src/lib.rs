@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod lease;
 mod limits;
 pub mod logs;
+pub mod news;
 pub mod outbox;
 pub mod records;
 mod rights;

@@ -142,7 +142,7 @@ impl Agent for AgentServer {
 #[cfg(test)]
 mod tests {
     use meshproof_proto::id::{Digest, RunId, Term};
-    use meshproof_proto::identity::{Capability, Role, UnixSeconds};
+    use meshproof_proto::identity::{Capability, Issued, Role, UnixSeconds};
     use meshproof_proto::rpc::AgentClient;
     use tarpc::context;
 
@@ -157,6 +157,7 @@ mod tests {
             role,
             capabilities: Capability::ALL.into(),
             not_after: UnixSeconds(0),
+            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) },
         };
         let rights = Arc::new(Rights::new(Capability::ALL.into(), Audit::default()));
         let (orders, taken) = mpsc::channel(8);

@@ -24,12 +24,14 @@ use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Identity};
+use meshproof_proto::trust::RootNews;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::limits;
+use crate::news::NewsFile;
 use crate::rights::Rights;
 use crate::service::Order;
 use benching::Benching;
@@ -41,6 +43,7 @@ use run::Run;
 pub struct Session {
     name: Name,
     rights: Arc<Rights>,
+    kept: Option<NewsFile>,
     mesh: Mesh,
     events: mpsc::Receiver<MeshEvent>,
     orders: mpsc::Receiver<Order>,
@@ -56,6 +59,8 @@ pub struct Session {
 pub struct Allowed {
     pub capabilities: BTreeSet<Capability>,
     pub audit: Audit,
+    /// Where what the root keys say is kept.
+    pub news: Option<NewsFile>,
 }
 
 impl Session {
@@ -65,7 +70,7 @@ impl Session {
         let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit));
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
-        Self { name, rights, mesh, events, orders, links, run, echoes, benching, began }
+        Self { name, rights, kept: allowed.news, mesh, events, orders, links, run, echoes, benching, began }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
@@ -96,6 +101,7 @@ impl Session {
             MeshEvent::SignalingDown { url, reason } => tracing::warn!(url, reason, "signaling is away"),
             MeshEvent::SignalingRefused { url, reason } => tracing::error!(url, reason, "signaling will not have us"),
             MeshEvent::PeerJoined(peer) => self.links.joined(&peer),
+            MeshEvent::News(news) => self.keep(&news),
             MeshEvent::PeerLeft(peer) => tracing::debug!(peer = %peer.name, "left"),
             MeshEvent::Offered { peer } => self.linked(links::Linked::Offered, &peer),
             MeshEvent::Acknowledged { peer } => self.linked(links::Linked::Acknowledged, &peer),
@@ -114,6 +120,12 @@ impl Session {
             }
             MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),
             MeshEvent::Stream { peer, header, stream } => self.opened(&peer, &header, stream),
+        }
+    }
+
+    fn keep(&self, news: &RootNews) {
+        if let Some(Err(error)) = self.kept.as_ref().map(|file| file.write(news)) {
+            tracing::error!(%error, "after a restart this agent will not know what was revoked");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::event::EventBatch;
 use crate::hello::Hello;
 use crate::id::{PeerId, StreamId};
 use crate::identity::Signed;
+use crate::trust::RootNews;
 
 /// Channel 0 of both kinds of connection, for hello, RPC or streams.
 pub const MAIN_CHANNEL: u16 = 0;
@@ -47,6 +48,9 @@ pub enum ControlFrame {
         from: PeerId,
         signal: Signed,
     },
+    /// What the mesh's root has said: first on every control connection after the hello, and again when there is more. Since
+    /// protocol 1.1.
+    News(RootNews),
 }
 
 /// A part of an RPC message.

@@ -10,9 +10,10 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::codec::base64_bytes;
+use crate::codec::{Codec, base64_bytes};
 use crate::id::{Name, PeerId};
 use crate::limits;
+use crate::trust::RootNews;
 
 /// Seconds since 1970, from a wall clock; only for expiries and display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,6 +157,15 @@ pub struct Identity {
     pub role: Role,
     pub capabilities: BTreeSet<Capability>,
     pub not_after: UnixSeconds,
+    pub issued: Issued,
+}
+
+/// Which token a peer joined with, and which root key made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The token's public key.
+    pub token: PeerId,
+    pub root: PeerId,
 }
 
 /// Why a chain, a token or a signature was not accepted.
@@ -171,6 +181,18 @@ pub enum TrustError {
     NameNotGranted { pattern: String, name: Name },
     #[error("the grant ended {ago_s} s ago by this clock; make a new token, or compare the clocks")]
     Expired { ago_s: u64 },
+    #[error("token {token} was revoked (list {list}); ask for a new one: `meshproof mesh invite`")]
+    Revoked { token: String, list: u64 },
+    #[error(
+        "root key {root}, which made the token, was revoked (list {list}); ask for a new token: `meshproof mesh invite`"
+    )]
+    RootRevoked { root: String, list: u64 },
+    #[error("these news are of another line of root keys; take tokens and servers of one mesh")]
+    OtherLine,
+    #[error("a line of {0} root keys; {limit} at most are followed, begin a new mesh", limit = limits::ROOTS)]
+    TooManyRoots(usize),
+    #[error("{0} keys are revoked; a list names {limit} at most, rotate the root key and begin a new list", limit = limits::REVOKED_KEYS)]
+    TooManyRevoked(usize),
 }
 
 /// A key that signs: of a root, a token or an instance. Made from 32 random bytes, which the caller draws.
@@ -219,6 +241,10 @@ pub struct Token {
     pub key: Key,
     pub grant: Signed,
     pub root: PeerId,
+    /// What the root has said until then.
+    pub news: RootNews,
+    /// Where the mesh is found: `wss://host:port/mesh`. Known to whoever made the token, or empty.
+    pub signaling: Vec<String>,
 }
 
 impl Token {
@@ -227,7 +253,8 @@ impl Token {
         let key = Key::from_seed(seed);
         let text = serde_json::to_string(&grant(key.public())).expect("a grant is plain data");
         let signature = root.sign(GRANT, text.as_bytes());
-        Self { key, grant: Signed { text, signature }, root: root.public() }
+        let (news, signaling) = (RootNews::default(), Vec::new());
+        Self { key, grant: Signed { text, signature }, root: root.public(), news, signaling }
     }
 
     /// The chain of an instance that calls itself `name`.
@@ -238,25 +265,48 @@ impl Token {
         Chain { grant: self.grant.clone(), claim: Signed { text, signature } }
     }
 
-    /// One line of text: `mpt1-` and base32. Whoever reads it can join.
+    /// One line of text: `mpt1-` and base32, `mpt2-` when it says more than key and grant. Whoever reads it can join.
     pub fn to_text(&self) -> String {
-        let parts = (self.key.0.to_bytes(), &self.grant, self.root);
-        let bytes = crate::codec::Codec::Bincode.encode(&parts).expect("a token is small");
-        format!("mpt1-{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+        let key = (self.key.0.to_bytes(), &self.grant, self.root);
+        let (version, bytes) = if self.news.is_empty() && self.signaling.is_empty() {
+            ("mpt1", Codec::Bincode.encode(&key))
+        } else {
+            ("mpt2", Codec::Bincode.encode(&(key, &self.news, &self.signaling)))
+        };
+        format!("{version}-{}", BASE32_NOPAD.encode(&bytes.expect("a token is small")).to_ascii_lowercase())
     }
 
-    /// Reads [`Token::to_text`].
+    /// Reads [`Token::to_text`]: alone, in lines that begin with `#`, or as `MESHPROOF_TOKEN=` in an environment file.
     pub fn from_text(text: &str) -> Result<Self, TrustError> {
         let unreadable = || TrustError::Unreadable("token");
-        let encoded = text.trim().strip_prefix("mpt1-").ok_or_else(unreadable)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut tokens = lines.filter_map(|line| {
+            let bare = line.strip_prefix("export ").unwrap_or(line);
+            let bare = bare.strip_prefix("MESHPROOF_TOKEN=").unwrap_or(bare).trim_matches(['"', '\'']);
+            bare.split_once('-').filter(|(version, _)| matches!(*version, "mpt1" | "mpt2"))
+        });
+        let (version, encoded) = tokens.next().ok_or_else(unreadable)?;
+        // which of two?
+        if tokens.next().is_some() {
+            return Err(unreadable());
+        }
         let bytes = BASE32_NOPAD.decode(encoded.to_ascii_uppercase().as_bytes()).map_err(|_| unreadable())?;
-        let (seed, grant, root) = crate::codec::Codec::Bincode.decode(&bytes).map_err(|_| unreadable())?;
-        Ok(Self { key: Key::from_seed(seed), grant, root })
+        let ((seed, grant, root), news, signaling) = match version {
+            "mpt1" => Codec::Bincode.decode(&bytes).map(|key| (key, RootNews::default(), Vec::new())),
+            _ => Codec::Bincode.decode(&bytes),
+        }
+        .map_err(|_| unreadable())?;
+        Ok(Self { key: Key::from_seed(seed), grant, root, news, signaling })
+    }
+
+    /// What the token allows, unverified: for messages and defaults.
+    pub fn granted(&self) -> Result<Grant, TrustError> {
+        read(&self.grant, GRANT)
     }
 
     /// The mesh this token is for, unverified: for messages and defaults.
     pub fn mesh(&self) -> Result<Name, TrustError> {
-        read::<Grant>(&self.grant, GRANT).map(|grant| grant.mesh)
+        self.granted().map(|grant| grant.mesh)
     }
 }
 
@@ -284,11 +334,12 @@ impl Chain {
             role: grant.role,
             capabilities: grant.capabilities,
             not_after: grant.not_after,
+            issued: Issued { token: grant.token, root: *root },
         })
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(signed: &Signed, what: &'static str) -> Result<T, TrustError> {
+pub(crate) fn read<T: serde::de::DeserializeOwned>(signed: &Signed, what: &'static str) -> Result<T, TrustError> {
     serde_json::from_str(&signed.text).map_err(|_| TrustError::Unreadable(what))
 }
 
@@ -353,6 +404,28 @@ mod tests {
             stranger.verify(&root.public(), &name("dev"), UnixSeconds(900)),
             Err(TrustError::NameNotGranted { .. })
         ));
+    }
+
+    #[test]
+    fn a_token_is_read_alone_in_comments_and_in_an_environment_file_and_keeps_what_it_says() {
+        let root = Key::from_seed([1; 32]);
+        let mut token = token(&root, "shop*");
+        assert!(token.to_text().starts_with("mpt1-"));
+        token.signaling = vec!["wss://mesh.example/mesh".to_owned()];
+        let text = token.to_text();
+        assert!(text.starts_with("mpt2-"));
+        for file in [
+            text.clone(),
+            format!("# of mesh dev\n\n{text}\n"),
+            format!("A=b\nMESHPROOF_TOKEN={text}\n"),
+            format!("export MESHPROOF_TOKEN=\"{text}\"\n"),
+        ] {
+            let back = Token::from_text(&file).expect("a token");
+            assert_eq!((back.to_text(), &back.signaling), (text.clone(), &token.signaling), "{file}");
+        }
+        for file in ["", "# nothing", "mpt9-aa", &format!("{text}\n{text}"), &text[..40]] {
+            assert_eq!(Token::from_text(file).map(|_| ()), Err(TrustError::Unreadable("token")), "{file}");
+        }
     }
 
     #[test]

@@ -137,3 +137,9 @@ pub const BENCH_PINGS: u32 = 10_000;
 
 /// Text of a link's last change in a report: two thousand links fit one RPC frame.
 pub const LINK_REASON_CHARS: usize = 120;
+
+/// Root keys of one mesh, each after the other: a rotation a year, and a peer checks a chain against all of them.
+pub const ROOTS: usize = 8;
+
+/// Keys that a list of revoked ones names: with a line of roots it fits into one message, twice over.
+pub const REVOKED_KEYS: usize = 400;

@@ -9,6 +9,7 @@ use crate::codec::base64_bytes;
 use crate::id::{Generation, Name, PeerId};
 use crate::identity::{Chain, Signed};
 use crate::signal::ConnectionKind;
+use crate::trust::RootNews;
 use crate::version::Version;
 
 /// The label under which a peer signs a server's nonce.
@@ -36,6 +37,9 @@ pub enum ToServer {
     Signal { to: PeerId, signal: Signed },
     /// The peer goes on purpose; the others hear of it at once.
     Leave,
+    /// What the mesh's root has said, if anything: before `register`, as the chain may need it, and again when there is more.
+    /// Since protocol 1.1.
+    News { mesh: Name, news: RootNews },
 }
 
 /// From the server to a peer.
@@ -70,6 +74,8 @@ pub enum ToPeer {
     Refused {
         reason: String,
     },
+    /// What the mesh's root has said, if anything: before `welcome`, and again when there is more. Since protocol 1.1.
+    News(RootNews),
 }
 
 /// From a peer to the server on a relay socket, in answer to [`FromRelay::Challenge`]. After [`FromRelay::Paired`] there are

@@ -7,8 +7,9 @@ use thiserror::Error;
 
 /// The protocol this build speaks.
 ///
-/// 1.1 added relayed connections, signals forwarded by a third peer, several bulk connections of a link (*stripes*), over
-/// which a stream's pieces come out of order, and calls that share a message. None of it is sent to a peer of 1.0.
+/// 1.1 added relayed connections, signals forwarded by a third peer, news of the root, several bulk connections of a link
+/// (*stripes*), over which a stream's pieces come out of order, and calls that share a message. None of it is sent to a peer of
+/// 1.0.
 pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
 /// A protocol version.
@@ -34,7 +35,7 @@ pub struct Incompatible {
 }
 
 impl Version {
-    /// Whether a peer of this version knows forwarded signals and stripes.
+    /// Whether a peer of this version knows forwarded signals, news and stripes.
     pub fn has_stripes(self) -> bool {
         self >= Self { major: 1, minor: 1 }
     }

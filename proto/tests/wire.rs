@@ -19,6 +19,7 @@ use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
+use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
 use meshproof_proto::version::Version;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -173,6 +174,18 @@ fn introductions(golden: &mut Golden) {
     ] {
         golden.value(&format!("to-peer.{word}"), &message);
     }
+}
+
+/// New in protocol 1.1.
+fn news(golden: &mut Golden) {
+    let succession = CrossSigned { text: "{}".to_owned(), by_old: vec![1], by_new: vec![2] };
+    let revoked = Some(Signed { text: "{}".to_owned(), signature: vec![4] });
+    let news = RootNews { successions: vec![succession], revoked };
+    golden.value("control.news", &ControlFrame::News(news.clone()));
+    golden.value("to-server.news", &ToServer::News { mesh: name("dev"), news: news.clone() });
+    golden.value("to-peer.news", &ToPeer::News(news));
+    let keys = [PeerId([2; 32])].into();
+    golden.value("revoked", &Revoked { mesh: name("dev"), root: PeerId([1; 32]), number: 3, keys });
 }
 
 /// New in protocol 1.1.
@@ -416,6 +429,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     added_in_1_1(&mut golden);
     looks(&mut golden);
     relays(&mut golden);
+    news(&mut golden);
     golden.is_kept("1.1");
 }
 

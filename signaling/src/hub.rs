@@ -2,15 +2,17 @@
 //!
 //! It never waits for a socket. Whoever does not empty its queue is cut off; the others do not notice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::Utf8Bytes;
+use meshproof_proto::id::Name;
 use meshproof_proto::identity::UnixSeconds;
 use meshproof_proto::limits::SIGNALING_QUEUE;
 use meshproof_proto::rendezvous::ToPeer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use meshproof_proto::trust::RootNews;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
@@ -74,11 +76,16 @@ impl Outbox {
 pub(crate) struct Hub {
     rooms: Rooms,
     sockets: HashMap<ConnId, Outbox>,
+    /// What the relays have to know, too.
+    learned: Learned,
 }
 
+/// The news of each mesh.
+pub(crate) type Learned = watch::Sender<BTreeMap<Name, RootNews>>;
+
 impl Hub {
-    pub(crate) fn new(rooms: Rooms) -> Self {
-        Self { rooms, sockets: HashMap::new() }
+    pub(crate) fn new(rooms: Rooms, learned: Learned) -> Self {
+        Self { rooms, sockets: HashMap::new(), learned }
     }
 
     /// Runs until `stop`; then the sockets' queues end.
@@ -116,6 +123,10 @@ impl Hub {
         while let Some(output) = self.rooms.poll_output() {
             match output {
                 Output::Send { to, message } => self.send(&to, &message),
+                Output::Learned { mesh, news } => {
+                    tracing::info!(%mesh, "the root of the mesh said more");
+                    self.learned.send_modify(|learned| drop(learned.insert(mesh, news)));
+                }
                 Output::Close { conn, reason } => {
                     tracing::info!(conn = conn.0, ?reason, "connection closes");
                     if let Some(outbox) = self.sockets.remove(&conn) {

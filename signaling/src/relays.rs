@@ -21,6 +21,7 @@ use meshproof_proto::id::{Generation, Name, PeerId};
 use meshproof_proto::identity::{Chain, UnixSeconds};
 use meshproof_proto::rendezvous::{FromRelay, RELAY_LABEL, ToRelay};
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::{PROTOCOL, Version};
 
 pub use refusal::RelayRefusal;
@@ -112,7 +113,7 @@ struct Request {
 
 /// The relayed connections of a server.
 pub struct Relays {
-    roots: BTreeMap<Name, PeerId>,
+    trusts: BTreeMap<Name, Trust>,
     conns: BTreeMap<ConnId, Conn>,
     /// Of those that wait or are paired.
     halves: BTreeMap<Half, ConnId>,
@@ -134,7 +135,7 @@ impl Relays {
     /// `meshes` with the public root key of each.
     pub fn new(meshes: impl IntoIterator<Item = (Name, PeerId)>, patience: Patience) -> Self {
         Self {
-            roots: meshes.into_iter().collect(),
+            trusts: meshes.into_iter().map(|(name, root)| (name.clone(), Trust::new(name, root))).collect(),
             conns: BTreeMap::new(),
             halves: BTreeMap::new(),
             shares: BTreeMap::new(),
@@ -175,6 +176,15 @@ impl Relays {
         }
     }
 
+    /// Takes what the rendezvous took already. Connections that are carried go on: their ends know, too, and better.
+    pub fn learn(&mut self, mesh: &Name, news: &RootNews) {
+        if let Some(trust) = self.trusts.get_mut(mesh)
+            && let Err(error) = trust.learn(news)
+        {
+            debug_assert!(false, "the rendezvous took it: {error}");
+        }
+    }
+
     /// When [`Relays::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
@@ -210,7 +220,7 @@ impl Relays {
     fn vet(&self, request: Request, now: UnixSeconds) -> Result<Half, RelayRefusal> {
         let Request { nonce, protocol, mesh, chain, proof, to, kind, generation } = request;
         let claimed = Claimed { protocol, mesh: &mesh, chain: &chain, proof: &proof };
-        let Vetted { peer, .. } = claimed.vet(self.roots.get(&mesh), (RELAY_LABEL, &nonce), now)?;
+        let Vetted { peer, .. } = claimed.vet(self.trusts.get(&mesh), (RELAY_LABEL, &nonce), now)?;
         if peer == to {
             return Err(RelayRefusal::ToItself);
         }

@@ -5,6 +5,7 @@
 //! one, and the others notice nothing unless its chain changed. Signals are carried, never opened; their receivers judge.
 //! Nothing here is worth keeping: after a restart peers register again.
 
+mod news;
 #[cfg(test)]
 mod properties;
 mod refusal;
@@ -19,6 +20,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Signed, UnixSeconds};
 use meshproof_proto::limits::SIGNAL_BYTES;
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
+use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::{PROTOCOL, Version};
 
 pub use refusal::Refusal;
@@ -60,6 +62,8 @@ pub enum Output {
     Send { to: Vec<ConnId>, message: ToPeer },
     /// Last output for this connection.
     Close { conn: ConnId, reason: CloseReason },
+    /// The root of a mesh said more.
+    Learned { mesh: Name, news: RootNews },
 }
 
 /// Why a connection closes; a refusal's text went ahead of it.
@@ -106,7 +110,7 @@ impl Rooms {
     /// `meshes` with the public root key of each; `register_within` counts from the challenge.
     pub fn new(meshes: impl IntoIterator<Item = (Name, PeerId)>, register_within: Duration) -> Self {
         Self {
-            rooms: meshes.into_iter().map(|(name, root)| (name, Room::new(root))).collect(),
+            rooms: meshes.into_iter().map(|(name, root)| (name.clone(), Room::new(Trust::new(name, root)))).collect(),
             conns: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             register_within,
@@ -168,6 +172,10 @@ impl Rooms {
                 let (mesh, from) = (mesh.clone(), *peer);
                 self.forward(conn, (&mesh, from, to), signal)
             }
+            (Some(known), ToServer::News { mesh, news }) => match known {
+                Conn::Registered { mesh: theirs, .. } if *theirs != mesh => Err(Refusal::UnknownMesh(mesh)),
+                Conn::Challenged { .. } | Conn::Registered { .. } => self.learn(conn, &mesh, &news),
+            },
             (Some(_), ToServer::Leave) => {
                 self.forget(conn);
                 self.outputs.push_back(Output::Close { conn, reason: CloseReason::Left });
@@ -181,13 +189,17 @@ impl Rooms {
         let Registration { conn, mesh, chain, .. } = asked;
         let room = self.rooms.get_mut(&mesh).expect("vetting found the mesh");
         let former = room.enter(peer, member);
-        let (others, peers) = (room.conns_without(&peer), room.chains_without(&peer));
+        let (others, peers, news) = (room.conns_without(&peer), room.chains_without(&peer), room.trust.news());
         if let Some(Conn::Challenged { deadline, .. }) = self.conns.insert(conn, Conn::Registered { mesh, peer }) {
             self.deadlines.remove(&(deadline, conn));
         }
         if let Some(former) = &former {
             self.conns.remove(&former.conn);
             self.outputs.push_back(Output::Close { conn: former.conn, reason: CloseReason::Replaced });
+        }
+        if !news.is_empty() {
+            // the chains that follow may need it
+            self.send(conn, ToPeer::News(news));
         }
         self.send(conn, ToPeer::Welcome { peers });
         if former.is_none_or(|former| former.chain != chain) {
@@ -201,8 +213,8 @@ impl Rooms {
         let Registration { conn, nonce, protocol, mesh, chain, proof } = asked;
         let room = self.rooms.get(mesh);
         let claimed = Claimed { protocol: *protocol, mesh, chain, proof };
-        let Vetted { peer, bytes } = claimed.vet(room.map(|room| &room.root), (REGISTER_LABEL, nonce), now)?;
-        let member = Member { conn: *conn, chain: chain.clone(), bytes: bytes + 1 };
+        let Vetted { peer, issued, bytes } = claimed.vet(room.map(|room| &room.trust), (REGISTER_LABEL, nonce), now)?;
+        let member = Member { conn: *conn, chain: chain.clone(), issued, bytes: bytes + 1 };
         if !room.is_some_and(|room| room.has_place(&peer, &member)) {
             return Err(Refusal::Full(mesh.clone()));
         }

@@ -1,5 +1,6 @@
 //! The network's side: accepts connections, turns `/mesh` and `/relay` into WebSockets, and answers `/healthz`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::limits::DATAGRAM_BYTES;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,10 +94,11 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         connections: AtomicU64::new(0),
     });
     let rooms = Rooms::new(config.meshes.clone(), config.register_deadline);
-    server.tasks.spawn(Hub::new(rooms).run(arrivals, stop.clone()));
+    let (learned, relays_learn) = watch::channel(BTreeMap::new());
+    server.tasks.spawn(Hub::new(rooms, learned).run(arrivals, stop.clone()));
     let patience = Patience { request: config.register_deadline, partner: config.relay_wait };
     let relays = Relays::new(config.meshes, patience);
-    server.tasks.spawn(Desk::new(relays).run(relay_arrivals, stop.clone()));
+    server.tasks.spawn(Desk::new(relays, relays_learn).run(relay_arrivals, stop.clone()));
     let served = tokio::select! {
         () = stop.cancelled() => Ok(()),
         error = accept(&listener, &server) => Err(error),

@@ -1,7 +1,8 @@
 //! Whether a peer is who it says and belongs here: asked of every socket, whatever it came for.
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::identity::{self, Chain, TrustError, UnixSeconds};
+use meshproof_proto::identity::{self, Chain, Issued, TrustError, UnixSeconds};
+use meshproof_proto::trust::Trust;
 use meshproof_proto::version::{PROTOCOL, Version};
 
 use crate::limits;
@@ -20,29 +21,30 @@ pub(crate) struct Claimed<'a> {
 #[derive(Debug)]
 pub(crate) struct Vetted {
     pub(crate) peer: PeerId,
+    pub(crate) issued: Issued,
     pub(crate) bytes: usize,
 }
 
 impl Claimed<'_> {
-    /// `root` is that of the mesh, if it is served; `asked` is the challenge and the label it is to be signed under. The cheap
+    /// `trust` is that of the mesh, if it is served; `asked` is the challenge and the label it is to be signed under. The cheap
     /// checks come first.
     pub(crate) fn vet(
         &self,
-        root: Option<&PeerId>,
+        trust: Option<&Trust>,
         asked: (&'static str, &Nonce),
         now: UnixSeconds,
     ) -> Result<Vetted, Refusal> {
         let Self { protocol, mesh, chain, proof } = *self;
         PROTOCOL.check(protocol).map_err(|_| Refusal::Version { theirs: protocol })?;
-        let root = root.ok_or_else(|| Refusal::UnknownMesh(mesh.clone()))?;
+        let trust = trust.ok_or_else(|| Refusal::UnknownMesh(mesh.clone()))?;
         let bytes = json_bytes(chain);
         if bytes > limits::CHAIN_BYTES {
             return Err(Refusal::ChainTooLarge(bytes));
         }
-        let peer = chain.verify(root, mesh, now).map_err(|error| untrusted(mesh, error))?.peer;
+        let identity = trust.check(chain, now).map_err(|error| untrusted(mesh, error))?;
         let (label, nonce) = asked;
-        identity::verify(&peer, label, nonce, proof).map_err(|_| Refusal::BadProof)?;
-        Ok(Vetted { peer, bytes })
+        identity::verify(&identity.peer, label, nonce, proof).map_err(|_| Refusal::BadProof)?;
+        Ok(Vetted { peer: identity.peer, issued: identity.issued, bytes })
     }
 }
 
@@ -50,9 +52,14 @@ impl Claimed<'_> {
 fn untrusted(mesh: &Name, error: TrustError) -> Refusal {
     match error {
         TrustError::BadSignature(_) | TrustError::Unreadable(_) => Refusal::NotOfThisRoot { mesh: mesh.clone(), error },
-        TrustError::OtherMesh { .. } | TrustError::NameNotGranted { .. } | TrustError::Expired { .. } => {
-            Refusal::Trust(error)
-        }
+        TrustError::OtherMesh { .. }
+        | TrustError::NameNotGranted { .. }
+        | TrustError::Expired { .. }
+        | TrustError::Revoked { .. }
+        | TrustError::RootRevoked { .. }
+        | TrustError::OtherLine
+        | TrustError::TooManyRoots(_)
+        | TrustError::TooManyRevoked(_) => Refusal::Trust(error),
     }
 }
 

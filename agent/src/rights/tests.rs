@@ -7,7 +7,7 @@ use meshproof_proto::bench::BenchOrder;
 use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Http, Logs, Stream, Stub, Tcp, Tunnel};
-use meshproof_proto::identity::{Capability, Identity, Role, UnixSeconds};
+use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
 use meshproof_proto::order::{
     Action, Authority, Body, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Initialize,
     ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction,
@@ -226,7 +226,8 @@ fn refuse(call: Call) {
 
 fn caller(role: Role, capabilities: &BTreeSet<Capability>) -> Identity {
     let (peer, capabilities) = (PeerId([1; 32]), capabilities.clone());
-    Identity { peer, name: name("caller"), role, capabilities, not_after: UnixSeconds(0) }
+    let issued = Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) };
+    Identity { peer, name: name("caller"), role, capabilities, not_after: UnixSeconds(0), issued }
 }
 
 fn name(text: &str) -> meshproof_proto::id::Name {

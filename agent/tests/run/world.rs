@@ -88,7 +88,8 @@ impl World {
     /// An agent with these capabilities, until the world ends.
     pub fn agent(&self, who: &str, capabilities: &[Capability]) {
         let joined = self.join(who, Role::Agent);
-        let allowed = Allowed { capabilities: capabilities.iter().copied().collect(), audit: Audit::default() };
+        let allowed =
+            Allowed { capabilities: capabilities.iter().copied().collect(), audit: Audit::default(), news: None };
         tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
     }
 

@@ -229,6 +229,7 @@ impl Console {
             }
             MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
+            | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::LinkUp(_)

@@ -54,6 +54,7 @@ impl Driver {
             MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
             | MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
+            | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::Stream { .. } => {}

@@ -129,6 +129,7 @@ impl Driver {
             | MeshEvent::SignalingDown { .. }
             | MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
+            | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::LinkSuspect { .. }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::trust::RootNews;
 
 use crate::rpc::RpcPort;
 use crate::rtc::SelectedPath;
@@ -53,6 +54,8 @@ pub enum MeshEvent {
         peer: Identity,
         frame: EventFrame,
     },
+    /// The mesh's root keys said more; all of it that is known, to be kept for the next life.
+    News(RootNews),
     /// The peer opened a byte stream.
     Stream {
         peer: Identity,

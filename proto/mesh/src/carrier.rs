@@ -18,6 +18,7 @@ use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Identity, Signed};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::trust::RootNews;
 use meshproof_proto::version::Version;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -65,6 +66,8 @@ pub(crate) enum Told {
         from: PeerId,
         signal: Signed,
     },
+    /// What the root keys said, says the peer.
+    News(RootNews),
     Events(EventFrame),
     Stream(Incoming),
     /// The peer leaves on purpose.
@@ -188,6 +191,15 @@ impl Carrier {
     pub(crate) fn bye(&self) {
         self.linger.store(true, Ordering::Release);
         self.urge(Outgoing::new(MAIN_CHANNEL, &ControlFrame::Bye));
+    }
+
+    /// Says why the peer is no longer welcome, and from now on waits a moment for it to close first.
+    pub(crate) fn refuse(&self, kind: ConnectionKind, why: &str) {
+        self.linger.store(true, Ordering::Release);
+        self.urge(match kind {
+            ConnectionKind::Control => Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(why.to_owned())),
+            ConnectionKind::Bulk(_) => Outgoing::new(MAIN_CHANNEL, &BulkFrame::Refuse(why.to_owned())),
+        });
     }
 
     /// Where events go, one batch after the other.

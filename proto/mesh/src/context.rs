@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::identity::{Chain, Key, UnixSeconds};
+use meshproof_proto::identity::{Chain, Identity, Key, TrustError, UnixSeconds};
 use meshproof_proto::seed::Seed;
+use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::Version;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,8 @@ use crate::rtc::RtcConfig;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub mesh: Name,
-    pub root: PeerId,
+    /// The root keys, and what they have said since.
+    pub trust: watch::Sender<Trust>,
     pub me: PeerId,
     pub key: Key,
     pub chain: Chain,
@@ -60,6 +62,23 @@ impl Context {
     /// Whether this machine still has the address.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.addresses.borrow().contains(&address)
+    }
+
+    /// Who a chain is of, if it holds.
+    pub(crate) fn check(&self, chain: &Chain) -> Result<Identity, TrustError> {
+        self.trust.borrow().check(chain, now_unix())
+    }
+
+    /// Takes what the root keys said, from whoever brings it. The node acts on what is new.
+    pub(crate) fn learn(&self, news: &RootNews) {
+        let mut learned = Ok(false);
+        self.trust.send_if_modified(|trust| {
+            learned = trust.learn(news);
+            learned == Ok(true)
+        });
+        if let Err(error) = learned {
+            tracing::warn!(%error, "news of the root were refused");
+        }
     }
 
     /// A seed for jitter.

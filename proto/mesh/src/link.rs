@@ -6,6 +6,7 @@
 
 mod actor;
 mod making;
+mod news;
 mod opening;
 mod pace;
 mod signals;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
         from: PeerId,
         signal: Signed,
     },
+    /// The root keys said more.
+    News,
     /// The peer will not come back: end, for that reason.
     Forget(&'static str),
     /// Say goodbye and end.

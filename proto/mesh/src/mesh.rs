@@ -10,6 +10,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Identity, Key, TrustError};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::{PROTOCOL, Version};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -63,11 +64,13 @@ impl Mesh {
     ) -> Result<(Self, mpsc::Receiver<MeshEvent>), JoinError> {
         let key = Key::from_seed(random());
         let chain = config.token.claim(&config.name, key.public());
-        chain.verify(&config.token.root, &config.mesh, now_unix())?;
+        let mut trust = Trust::new(config.mesh.clone(), config.token.root);
+        trust.learn(&config.token.news)?;
+        trust.check(&chain, now_unix())?;
         let (addresses, watcher) = local_addresses(&config.rtc.addresses)?;
         let context = Arc::new(Context {
             mesh: config.mesh,
-            root: config.token.root,
+            trust: watch::Sender::new(trust),
             me: key.public(),
             key,
             chain,
@@ -108,6 +111,7 @@ impl Mesh {
             links_in,
             links,
             addresses,
+            trust: context.trust.subscribe(),
             stop: stop.clone(),
         };
         if let Some(watcher) = watcher {
@@ -169,6 +173,16 @@ impl Mesh {
     pub async fn send_events(&self, peer: PeerId, frame: EventFrame) -> Result<(), NoLink> {
         let link = self.tables.links.get(&peer).map(|link| link.value().clone()).ok_or(NoLink)?;
         link.send_events(&frame).await
+    }
+
+    /// What the root keys of this mesh have said, as far as it is known here.
+    pub fn news(&self) -> RootNews {
+        self.context.trust.borrow().news()
+    }
+
+    /// Takes news of the root keys, and passes on to everybody what is new.
+    pub fn learn(&self, news: &RootNews) {
+        self.context.learn(news);
     }
 
     /// Says goodbye to everybody, closes everything, and waits for it, two seconds at most.

@@ -2,6 +2,7 @@
 
 mod carrying;
 mod ending;
+mod news;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Chain, Identity, Signed};
-use meshproof_proto::rendezvous::ToPeer;
+use meshproof_proto::identity::{Chain, Identity};
+use meshproof_proto::rendezvous::{ToPeer, ToServer};
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::trust::Trust;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MeshEvent;
-use crate::context::{Context, now_unix};
+use crate::context::Context;
 use crate::link::{Command, Link, LinkTask, Surroundings, ToNode};
 use crate::reach::Reach;
 use crate::signaling::{FromServer, News};
@@ -40,7 +42,7 @@ pub(crate) struct Tables {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub url: String,
-    pub out: mpsc::Sender<(PeerId, Signed)>,
+    pub out: mpsc::Sender<ToServer>,
     pub up: bool,
 }
 
@@ -54,6 +56,8 @@ pub(crate) struct Node {
     pub links_in: mpsc::Sender<ToNode>,
     pub links: mpsc::Receiver<ToNode>,
     pub addresses: watch::Receiver<BTreeSet<IpAddr>>,
+    /// Changes when the root keys said more.
+    pub trust: watch::Receiver<Trust>,
     pub stop: CancellationToken,
 }
 
@@ -67,6 +71,7 @@ impl Node {
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
                 Some(message) = self.links.recv() => self.link_says(message).await,
+                Ok(()) = self.trust.changed() => self.learned().await,
                 Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged).await,
             }
         }
@@ -160,6 +165,7 @@ impl Node {
                 self.gone(peer).await;
             }
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
+            ToPeer::News(news) => self.context.learn(&news),
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {
                 tracing::warn!("a signaling server sent something out of order");
@@ -178,7 +184,7 @@ impl Node {
     }
 
     async fn listed(&mut self, index: usize, chain: &Chain) {
-        match chain.verify(&self.context.root, &self.context.mesh, now_unix()) {
+        match self.context.check(chain) {
             Ok(identity) if identity.peer == self.context.me => {}
             Ok(identity) => {
                 self.tables.reach.listed(identity.peer, index);

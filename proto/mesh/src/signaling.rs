@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use meshproof_proto::backoff::Backoff;
-use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Signed;
 use meshproof_proto::limits;
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::version::PROTOCOL;
@@ -52,7 +50,7 @@ pub(crate) struct Client {
     pub context: Arc<Context>,
     pub server: usize,
     pub url: String,
-    pub outgoing: mpsc::Receiver<(PeerId, Signed)>,
+    pub outgoing: mpsc::Receiver<ToServer>,
     pub news: mpsc::Sender<FromServer>,
     pub stop: CancellationToken,
 }
@@ -133,6 +131,11 @@ impl Client {
         let mut socket = proxy::connect(&self.url, &self.context.proxies, config).await?;
         let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
         PROTOCOL.check(protocol)?;
+        let news = self.context.trust.borrow().news();
+        if !news.is_empty() {
+            // our chain may need it
+            send(&mut socket, &ToServer::News { mesh: self.context.mesh.clone(), news }).await?;
+        }
         let register = ToServer::Register {
             protocol: PROTOCOL,
             mesh: self.context.mesh.clone(),
@@ -140,10 +143,13 @@ impl Client {
             proof: self.context.key.sign(REGISTER_LABEL, &nonce),
         };
         send(&mut socket, &register).await?;
-        match receive(&mut socket).await? {
-            welcome @ ToPeer::Welcome { .. } => Ok((socket, welcome)),
-            ToPeer::Refused { reason } => Err(Ended::Refused(reason)),
-            _ => Err(Ended::OutOfOrder),
+        loop {
+            match receive(&mut socket).await? {
+                ToPeer::News(news) => self.tell(News::Message(ToPeer::News(news))).await,
+                welcome @ ToPeer::Welcome { .. } => return Ok((socket, welcome)),
+                ToPeer::Refused { reason } => return Err(Ended::Refused(reason)),
+                _ => return Err(Ended::OutOfOrder),
+            }
         }
     }
 
@@ -159,8 +165,8 @@ impl Client {
                     Ok(message) => self.tell(News::Message(message)).await,
                     Err(ended) => return ended,
                 },
-                Some((to, signal)) = self.outgoing.recv() => {
-                    if let Err(ended) = send(&mut socket, &ToServer::Signal { to, signal }).await {
+                Some(message) = self.outgoing.recv() => {
+                    if let Err(ended) = send(&mut socket, &message).await {
                         return ended;
                     }
                 }

@@ -1,12 +1,14 @@
 //! The one owner of the relays: sockets tell it what came, it tells them what to do. No datagram comes by here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
+use meshproof_proto::id::Name;
 use meshproof_proto::rendezvous::FromRelay;
-use tokio::sync::mpsc;
+use meshproof_proto::trust::RootNews;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{at, now};
@@ -47,11 +49,13 @@ impl Joint {
 pub(crate) struct Desk {
     relays: Relays,
     sockets: HashMap<ConnId, mpsc::Sender<Order>>,
+    /// What the rendezvous learned of the roots.
+    learned: watch::Receiver<BTreeMap<Name, RootNews>>,
 }
 
 impl Desk {
-    pub(crate) fn new(relays: Relays) -> Self {
-        Self { relays, sockets: HashMap::new() }
+    pub(crate) fn new(relays: Relays, learned: watch::Receiver<BTreeMap<Name, RootNews>>) -> Self {
+        Self { relays, sockets: HashMap::new(), learned }
     }
 
     /// Runs until `stop`.
@@ -61,12 +65,19 @@ impl Desk {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = at(timeout) => self.relays.handle_timeout(Instant::now()),
+                Ok(()) = self.learned.changed() => self.learn(),
                 arrival = arrivals.recv() => match arrival {
                     Some(arrival) => self.take(arrival),
                     None => return,
                 },
             }
             self.act();
+        }
+    }
+
+    fn learn(&mut self) {
+        for (mesh, news) in &*self.learned.borrow_and_update() {
+            self.relays.learn(mesh, news);
         }
     }
 

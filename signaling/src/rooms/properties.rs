@@ -113,6 +113,7 @@ impl World {
     fn deliver(&mut self) {
         for output in drain(&mut self.rooms) {
             match output {
+                Output::Learned { .. } => panic!("nobody brought news"),
                 Output::Close { conn, .. } => assert!(self.views.remove(&conn).is_some(), "closed twice: {conn:?}"),
                 Output::Send { to, message } => to.iter().for_each(|conn| self.told(*conn, &message)),
             }
@@ -122,6 +123,7 @@ impl World {
     fn told(&mut self, conn: ConnId, message: &ToPeer) {
         let view = self.views.get_mut(&conn).unwrap_or_else(|| panic!("{message:?} to {conn:?}, which is closed"));
         match message {
+            ToPeer::News(_) => panic!("nobody brought news"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {}
             ToPeer::Welcome { peers } => {
                 let asked = self.asked.get(&conn).expect("welcomed without a good proof").clone();

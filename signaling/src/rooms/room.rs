@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Chain;
+use meshproof_proto::identity::{Chain, Issued, TrustError};
 use meshproof_proto::limits::PEERS_PER_MESH;
+use meshproof_proto::trust::Trust;
 
 use super::ConnId;
 use crate::limits;
 
 pub(super) struct Room {
-    pub(super) root: PeerId,
+    pub(super) trust: Trust,
     members: BTreeMap<PeerId, Member>,
     /// Of all members' chains as JSON, with a comma each.
     bytes: usize,
@@ -19,12 +20,13 @@ pub(super) struct Room {
 pub(super) struct Member {
     pub(super) conn: ConnId,
     pub(super) chain: Chain,
+    pub(super) issued: Issued,
     pub(super) bytes: usize,
 }
 
 impl Room {
-    pub(super) fn new(root: PeerId) -> Self {
-        Self { root, members: BTreeMap::new(), bytes: 0 }
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { trust, members: BTreeMap::new(), bytes: 0 }
     }
 
     /// Whether `member` may come in as `peer`: as a newcomer, or in the place of its former self.
@@ -49,6 +51,12 @@ impl Room {
         }
     }
 
+    /// Those whose tokens are no longer good, and why.
+    pub(super) fn revoked(&self) -> Vec<(ConnId, TrustError)> {
+        let judged = |member: &Member| self.trust.admits(&member.issued).err().map(|error| (member.conn, error));
+        self.members.values().filter_map(judged).collect()
+    }
+
     pub(super) fn conn_of(&self, peer: &PeerId) -> Option<ConnId> {
         self.members.get(peer).map(|member| member.conn)
     }
@@ -59,6 +67,10 @@ impl Room {
 
     pub(super) fn conns_without(&self, peer: &PeerId) -> Vec<ConnId> {
         self.without(peer).map(|member| member.conn).collect()
+    }
+
+    pub(super) fn conns(&self) -> Vec<ConnId> {
+        self.members.values().map(|member| member.conn).collect()
     }
 
     fn without(&self, peer: &PeerId) -> impl Iterator<Item = &Member> {

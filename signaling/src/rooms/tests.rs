@@ -1,7 +1,8 @@
 //! What each input does, case by case.
 
-use meshproof_proto::identity::{Capability, Grant, Key, Role, Token};
+use meshproof_proto::identity::{Capability, Grant, Issued, Key, Role, Token};
 use meshproof_proto::limits::{PEERS_PER_MESH, ROSTER_BYTES};
+use meshproof_proto::trust::{CrossSigned, Revoked};
 
 use super::*;
 use crate::limits;
@@ -28,8 +29,12 @@ impl Peer {
     }
 
     fn under(root: u8, seed: u8, mesh: &str) -> Self {
+        Self::with(&token(root, 200, mesh), seed, mesh)
+    }
+
+    fn with(token: &Token, seed: u8, mesh: &str) -> Self {
         let key = Key::from_seed([seed; 32]);
-        let chain = token(root, mesh).claim(&name(&format!("peer-{seed}")), key.public());
+        let chain = token.claim(&name(&format!("peer-{seed}")), key.public());
         Self { key, chain, mesh: name(mesh) }
     }
 
@@ -47,8 +52,8 @@ impl Peer {
     }
 }
 
-fn token(root: u8, mesh: &str) -> Token {
-    Token::issue(&Key::from_seed([root; 32]), [200; 32], |token| Grant {
+fn token(root: u8, seed: u8, mesh: &str) -> Token {
+    Token::issue(&Key::from_seed([root; 32]), [seed; 32], |token| Grant {
         mesh: name(mesh),
         names: "*".to_owned(),
         role: Role::Agent,
@@ -56,6 +61,10 @@ fn token(root: u8, mesh: &str) -> Token {
         not_after: UnixSeconds(1_000),
         token,
     })
+}
+
+fn issued() -> Issued {
+    Issued { token: PeerId([200; 32]), root: PeerId([ROOT; 32]) }
 }
 
 fn rooms() -> Rooms {
@@ -177,7 +186,7 @@ fn registering_again_replaces_the_former_connection_unnoticed_by_the_others() {
     let to_b = ToServer::Signal { to: b.id(), signal: signal("{}") };
     assert_eq!(scene.say(1, to_b), [send(3, ToPeer::Signal { from: a.id(), signal: signal("{}") })]);
 
-    let renamed = Peer { chain: token(ROOT, "dev").claim(&name("renamed"), b.id()), ..b };
+    let renamed = Peer { chain: token(ROOT, 200, "dev").claim(&name("renamed"), b.id()), ..b };
     let joined = send(1, ToPeer::Joined { chain: Box::new(renamed.chain.clone()) });
     assert_eq!(scene.join(4, &renamed).last(), Some(&joined), "a changed chain is told");
 }
@@ -206,7 +215,7 @@ fn refusals_name_the_cause_and_what_to_do() {
     let unknown = Peer::new(10, "staging");
     let misplaced = Peer { mesh: name("prod"), ..Peer::new(10, "dev") };
     let thief = Peer { key: Key::from_seed([99; 32]), ..Peer::new(10, "dev") };
-    let wordy = Peer { chain: token(ROOT, &"m".repeat(63)).claim(&name("a"), a.id()), ..Peer::new(10, "dev") };
+    let wordy = Peer { chain: token(ROOT, 200, &"m".repeat(63)).claim(&name("a"), a.id()), ..Peer::new(10, "dev") };
     let cases = [
         (foreign.register(&NONCE), "use a token of the root key that the signaling server has for it"),
         (unknown.register(&NONCE), "mesh `staging` is not served here; check"),
@@ -263,9 +272,9 @@ fn who_does_not_register_in_time_is_refused_and_who_did_is_not() {
 
 #[test]
 fn a_room_is_full_at_its_limit_of_peers_but_a_member_may_return() {
-    let member = |conn| Member { conn: ConnId(conn), chain: Peer::new(10, "dev").chain, bytes: 900 };
+    let member = |conn| Member { conn: ConnId(conn), chain: Peer::new(10, "dev").chain, issued: issued(), bytes: 900 };
     let id = |number: usize| PeerId(std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(0)));
-    let mut room = Room::new(id(0));
+    let mut room = Room::new(Trust::new(name("dev"), id(0)));
     for number in 0..PEERS_PER_MESH {
         assert!(room.has_place(&id(number), &member(0)));
         room.enter(id(number), member(0));
@@ -281,19 +290,69 @@ fn a_roster_never_outgrows_one_message() {
     let chain = Peer::new(10, "dev").chain;
     let bytes = json_bytes(&chain) + 1;
     let id = |number: u8| PeerId([number; 32]);
-    let mut room = Room::new(id(0));
+    let mut room = Room::new(Trust::new(name("dev"), id(0)));
     let share = limits::CHAINS_BYTES / 2 - bytes;
     for number in [1, 2] {
-        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), bytes: share });
+        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes: share });
     }
     for number in [3, 4] {
-        assert!(room.has_place(&id(number), &Member { conn: ConnId(0), chain: chain.clone(), bytes }));
-        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), bytes });
+        assert!(
+            room.has_place(&id(number), &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes })
+        );
+        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes });
     }
-    assert!(!room.has_place(&id(5), &Member { conn: ConnId(0), chain: chain.clone(), bytes }));
+    assert!(!room.has_place(&id(5), &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes }));
 
-    let honest = token(ROOT, &"m".repeat(63)).claim(&name(&"n".repeat(63)), id(7));
+    let honest = token(ROOT, 200, &"m".repeat(63)).claim(&name(&"n".repeat(63)), id(7));
     assert!(json_bytes(&honest) * PEERS_PER_MESH < limits::CHAINS_BYTES, "{}", json_bytes(&honest));
     let empty = serde_json::to_string(&ToPeer::Welcome { peers: vec![] }).expect("plain data");
     assert!(empty.len() + limits::CHAINS_BYTES <= ROSTER_BYTES);
+}
+
+#[test]
+fn a_list_that_a_peer_brings_ends_the_registrations_of_what_it_names_and_everybody_hears_of_it() {
+    let mut scene = Scene::new();
+    let (a, b) = (Peer::new(10, "dev"), Peer::with(&token(ROOT, 201, "dev"), 20, "dev"));
+    scene.join(1, &a);
+    scene.join(2, &b);
+    let root = Key::from_seed([ROOT; 32]);
+    let keys = [Key::from_seed([201; 32]).public()].into();
+    let revoked = Revoked { mesh: name("dev"), root: root.public(), number: 1, keys };
+    let news = RootNews { successions: Vec::new(), revoked: Some(revoked.seal(&root)) };
+    let say = |news: &RootNews| ToServer::News { mesh: name("dev"), news: news.clone() };
+    let heard = scene.say(1, say(&news));
+    let [Output::Send { message: ToPeer::Refused { reason }, .. }, ..] = &heard[..] else { panic!("{heard:?}") };
+    assert!(reason.contains("was revoked (list 1)") && reason.contains("meshproof mesh invite"), "{reason}");
+    assert!(heard.contains(&close(2, CloseReason::Refused)) && heard.contains(&send(1, ToPeer::Left { peer: b.id() })));
+    assert_eq!(heard.last(), Some(&Output::Learned { mesh: name("dev"), news: news.clone() }));
+    assert_eq!(scene.say(1, say(&news)), [], "nothing new");
+    let again = scene.join(3, &b);
+    assert!(matches!(&again[..], [Output::Send { message: ToPeer::Refused { .. }, .. }, _]), "{again:?}");
+    // whoever comes later hears of it before it is welcome
+    let c = Peer::new(30, "dev");
+    let first = scene.join(4, &c).into_iter().next();
+    assert_eq!(first, Some(send(4, ToPeer::News(news))));
+    let forged = RootNews { revoked: Some(revoked.seal(&Key::from_seed([9; 32]))), ..RootNews::default() };
+    let refused = scene.say(1, say(&forged));
+    assert!(matches!(&refused[..], [Output::Send { message: ToPeer::Refused { .. }, .. }, ..]), "{refused:?}");
+}
+
+#[test]
+fn a_peer_of_the_next_root_key_comes_in_with_what_both_keys_signed() {
+    let mut scene = Scene::new();
+    let next = Peer::under(ROOT + 1, 40, "dev");
+    let keys = [ROOT, ROOT + 1].map(|seed| Key::from_seed([seed; 32]));
+    let successions = vec![CrossSigned::succession(&name("dev"), &keys[0], &keys[1])];
+    let news = RootNews { successions, revoked: None };
+    let refused = scene.join(1, &next);
+    assert!(matches!(&refused[..], [Output::Send { message: ToPeer::Refused { .. }, .. }, _]), "{refused:?}");
+    scene.put(2, Input::Connected { nonce: NONCE });
+    scene.say(2, ToServer::News { mesh: name("dev"), news: news.clone() });
+    let heard = scene.say(2, next.register(&NONCE));
+    assert_eq!(heard, [send(2, ToPeer::News(news)), send(2, ToPeer::Welcome { peers: vec![] })]);
+    assert_eq!(
+        scene.join(3, &Peer::new(10, "dev")).len(),
+        3,
+        "news, welcome, joined: tokens of the former root are good"
+    );
 }

@@ -9,7 +9,6 @@ use meshproof_proto::version::{Incompatible, Version};
 use thiserror::Error;
 
 use super::{Outgoing, Purpose};
-use crate::context::now_unix;
 use crate::rtc::{Connection, RtcEvent};
 
 /// Why the hello failed.
@@ -50,7 +49,7 @@ pub(super) async fn shake(connection: &mut Connection, purpose: &Purpose) -> Res
     send(connection, purpose, Word::Hello(Hello { protocol, chain: context.chain.clone(), nonce })).await?;
     let Word::Hello(hello) = receive(connection, purpose).await? else { return Err(HelloError::Unexpected) };
     protocol.check(hello.protocol)?;
-    let identity = hello.chain.verify(&context.root, &context.mesh, now_unix())?;
+    let identity = context.check(&hello.chain)?;
     if identity.peer != purpose.peer.peer {
         return Err(HelloError::OtherPeer);
     }

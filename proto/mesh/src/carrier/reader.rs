@@ -119,6 +119,7 @@ impl Reader<'_> {
             ControlFrame::Signal(signal) => self.tell(Told::Signal(signal)).await,
             ControlFrame::Forward { to, signal } => self.tell(Told::Forward { to, signal }).await,
             ControlFrame::Forwarded { from, signal } => self.tell(Told::Forwarded { from, signal }).await,
+            ControlFrame::News(news) => self.tell(Told::News(news)).await,
             ControlFrame::Bye => {
                 self.tell(Told::Bye).await?;
                 Err(ReadError::Left)

@@ -145,6 +145,7 @@ impl LinkTask {
             Command::AddressesChanged => self.addresses_changed(),
             Command::Forward { to, signal } => self.ask_to_forward(to, signal),
             Command::Forwarded { from, signal } => self.pass_on(from, signal),
+            Command::News => drop(self.news().await),
             Command::Forget(why) => {
                 self.tell_user(MeshEvent::LinkLost { peer: self.peer.clone(), reason: why.to_owned() }).await;
                 self.end(why);
@@ -161,7 +162,7 @@ impl LinkTask {
     }
 
     /// Closes everything; the task ends when that is done.
-    fn end(&mut self, why: &str) {
+    pub(super) fn end(&mut self, why: &str) {
         self.life = Life::Ending;
         self.mux.reset_all(why);
         self.feed_all(&Input::Drop);
@@ -203,6 +204,7 @@ impl LinkTask {
             Told::Signal(signed) => self.signal_in_band(&signed),
             Told::Forward { to, signal } => self.to_node(ToNode::Forward { from: self.peer.peer, to, signal }),
             Told::Forwarded { from, signal } => self.to_node(ToNode::Forwarded { from, signal }),
+            Told::News(news) => self.around.context.learn(&news),
             Told::Events(frame) => self.tell_user(MeshEvent::Events { peer: self.peer.clone(), frame }).await,
             Told::Stream(incoming) => {
                 let (peer, header, stream) = (self.peer.clone(), incoming.header, incoming.stream);

@@ -167,6 +167,10 @@ impl LinkTask {
         self.speaks = Some(open.speaks);
         let (Some(rpc), Some(events)) = (open.rpc, events) else { return };
         self.events_way.send_replace(Some(events));
+        // the hello may have been over just before a list came
+        if !self.news().await {
+            return;
+        }
         // what was said over the connection before this one may be lost with it
         self.repeat();
         self.note(|info| (info.path, info.generation) = (open.path, Some(generation)));

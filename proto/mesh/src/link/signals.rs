@@ -106,7 +106,7 @@ impl LinkTask {
         self.send_if_known(&ControlFrame::Forwarded { from, signal });
     }
 
-    fn send_if_known(&self, frame: &ControlFrame) {
+    pub(super) fn send_if_known(&self, frame: &ControlFrame) {
         if self.speaks.is_some_and(|version| version.has_stripes()) {
             self.send_in_band(frame);
         }

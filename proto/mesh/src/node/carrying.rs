@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Role, Signed};
 use meshproof_proto::limits;
+use meshproof_proto::rendezvous::ToServer;
 use meshproof_proto::signal::Signal;
 
 use super::Node;
@@ -20,7 +21,7 @@ impl Node {
         };
         match (shared.and_then(|index| self.servers.get(index)), server) {
             // a full queue loses the signal; the attempt's deadline brings the next one
-            (Some(shared), _) => drop(shared.out.try_send((to, signal))),
+            (Some(shared), _) => drop(shared.out.try_send(ToServer::Signal { to, signal })),
             (None, Some(_)) => tracing::debug!(?to, "the signaling server of a relay is away"),
             (None, None) => self.have_forwarded(to, &signal).await,
         }

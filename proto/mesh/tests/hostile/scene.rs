@@ -188,6 +188,7 @@ fn note(event: &MeshEvent) {
         | MeshEvent::SignalingDown { .. }
         | MeshEvent::SignalingRefused { .. }
         | MeshEvent::PeerJoined(_)
+        | MeshEvent::News(_)
         | MeshEvent::Offered { .. }
         | MeshEvent::Acknowledged { .. }
         | MeshEvent::Stream { .. } => {}
