@@ -8,7 +8,7 @@ use crate::SEEDS;
 
 const LIST: &str = include_str!("planted.diff");
 /// The sources that bugs are planted in.
-const SOURCES: [&str; 3] = ["link.rs", "flow.rs", "ways.rs"];
+const SOURCES: [&str; 5] = ["link.rs", "flow.rs", "flow/sending.rs", "flow/receiving.rs", "ways.rs"];
 /// Most bugs show within so few seeds that a build which is slow to run and quick to make is the best; the others get a better one.
 const FEW: u64 = 300;
 /// Builds that run at once.
@@ -114,7 +114,7 @@ fn look(program: &Path, seeds: std::ops::Range<u64>) -> String {
 /// Where that bug is planted: in the target folder, made new.
 fn folder(number: usize) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{number}"));
-    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    std::fs::create_dir_all(folder.join("flow")).expect("the target folder can be written");
     folder
 }
 
