@@ -32,8 +32,9 @@ const NEGOTIATED_MESSAGE_BYTES: u32 = 64 * 1024;
 /// Unacknowledged bytes of one channel before `send` waits; the stack's default is unbounded.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
-/// A STUN or TURN server that has not answered by then is done without.
-const GATHERING_LIMIT: Duration = Duration::from_secs(2);
+/// A STUN or TURN server that has not answered by then is done without: time for the two round trips of an allocation. Both
+/// sides gather, one after the other, and half of the handshake's deadline has to be left for the handshake itself.
+const GATHERING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Connectivity checks on loopback, where nobody else is disturbed, and elsewhere.
 const LOOPBACK_CHECK_INTERVAL: Duration = Duration::from_millis(5);
