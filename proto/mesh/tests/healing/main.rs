@@ -8,6 +8,7 @@
 
 mod audit;
 mod board;
+mod daemon;
 mod netns;
 mod parts;
 mod process;

@@ -101,6 +101,16 @@ impl Network {
         ip_in(&self.namespace(name), &change)
     }
 
+    /// Leaves a host no route but to these: packets to others are not even sent.
+    pub fn route_only(&self, name: &str, to: &[Host]) -> Result<(), String> {
+        let routes: String = to.iter().map(|host| format!("route add {} dev eth0\n", address(*host))).collect();
+        ip_in(&self.namespace(name), &format!("route del 10.77.0.0/24 dev eth0\n{routes}"))
+    }
+
+    pub fn has_route(&self, name: &str, to: Host) -> bool {
+        ip(&["-n", &self.namespace(name), "route", "get", &address(to).to_string()]).is_ok()
+    }
+
     /// Does this to a host's interfaces or addresses, in the words of `ip`.
     pub fn change(&self, name: &str, words: &str) -> Result<(), String> {
         ip_in(&self.namespace(name), words)

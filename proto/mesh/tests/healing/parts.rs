@@ -4,14 +4,14 @@ mod crowd;
 mod peer;
 mod signaling;
 mod talk;
-mod trust;
+pub mod trust;
 mod tunnel;
 mod watcher;
 mod work;
 
 use std::process::ExitCode;
 
-use crate::wire::Part;
+use crate::wire::{Part, Ways};
 
 /// Says to a process which part is its own.
 pub const VARIABLE: &str = "MESHPROOF_HEALING_PART";
@@ -34,11 +34,11 @@ pub fn play(part: Part) -> ExitCode {
     let runtime = runtime.expect("threads can be had");
     let played = runtime.block_on(async {
         match part {
-            Part::Peer { name, signaling } => peer::play(trust::config(&name, signaling, Vec::new())).await,
+            Part::Peer { name, ways } => peer::play(trust::config(&name, ways, Vec::new())).await,
             Part::Crowd { first, count, signaling, address } => {
                 crowd::play(
                     (first..first + count)
-                        .map(|n| trust::config(&format!("agent-{n}"), signaling.clone(), vec![address])),
+                        .map(|n| trust::config(&format!("agent-{n}"), Ways::by(&signaling), vec![address])),
                 )
                 .await
             }

@@ -5,15 +5,17 @@ mod crowd;
 mod cut;
 mod orders;
 mod processes;
+mod proxy;
 mod relay;
 mod signaling;
+mod turn;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::board::Board;
 use crate::netns::Host;
-use crate::wire::{Command, Event, Moment, Way};
+use crate::wire::{Command, Event, Moment, Path, Way};
 use crate::world::World;
 
 const A: Host = ("a", 11);
@@ -28,6 +30,9 @@ pub enum Scenario {
     SignalingRestarted,
     SignalingGone,
     RelayTaken,
+    OverTurn,
+    TurnAway,
+    ThroughProxy,
     AddressReplaced,
     AddressesWatched,
     EveryOrder,
@@ -47,6 +52,9 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
         ("a link heals after 20 s though signaling is gone for good", Scenario::SignalingGone),
         ("a link whose path stays cut is relayed, and direct again when it can be", Scenario::RelayTaken),
+        ("peers without a route are linked over TURN, relayed while it is away, and over it again", Scenario::OverTurn),
+        ("a direct link stays direct when the TURN server is away", Scenario::TurnAway),
+        ("a peer that has only an HTTP proxy is linked over the relay", Scenario::ThroughProxy),
         ("a link follows a peer to its new address", Scenario::AddressReplaced),
         ("the watcher tells the addresses that others can reach", Scenario::AddressesWatched),
         ("peers and signaling find each other in every order", Scenario::EveryOrder),
@@ -66,6 +74,9 @@ pub fn play(name: &'static str, scenario: Scenario, board: &Board) -> Result<(),
             Scenario::SignalingRestarted => signaling::restarted(name, board).await,
             Scenario::SignalingGone => signaling::gone(name, board).await,
             Scenario::RelayTaken => relay::taken(name, board).await,
+            Scenario::OverTurn => turn::taken(name, board).await,
+            Scenario::TurnAway => turn::away(name, board).await,
+            Scenario::ThroughProxy => proxy::through().await,
             Scenario::AddressReplaced => address::replaced(name, board).await,
             Scenario::AddressesWatched => address::watched().await,
             Scenario::EveryOrder => orders::every(name, board).await,
@@ -97,6 +108,15 @@ async fn echoes(world: &mut World, (one, other): (&str, &str)) -> Result<Moment,
         }
     }
     Ok(last)
+}
+
+/// Waits until `a` and `b` are linked by that path.
+async fn linked(world: &World, path: Path, since: Moment) -> Result<(), String> {
+    let by = |event: &Event| matches!(event, Event::Up { path: by, .. } if *by == path).then_some(());
+    for peer in ["a", "b"] {
+        world.peer_ref(peer).when(since, &format!("that it is linked ({path:?})"), by).await?;
+    }
+    Ok(())
 }
 
 /// Waits until a peer suspects its link to another; gives when it did.

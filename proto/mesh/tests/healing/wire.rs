@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Part {
     /// A peer of the mesh.
-    Peer { name: String, signaling: String },
+    Peer { name: String, ways: Ways },
     /// Several peers in one process: `agent-FIRST` and the following.
     Crowd { first: u8, count: u8, signaling: String, address: IpAddr },
     /// The real signaling server.
@@ -20,6 +20,23 @@ pub enum Part {
     Customer { port: u16 },
     /// Tells the addresses of its namespace.
     Watcher,
+}
+
+/// What a peer is told of the ways to others.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Ways {
+    pub signaling: Vec<String>,
+    /// A TURN server, `turn:host:port`.
+    pub turn: Option<String>,
+    /// The only way to signaling.
+    pub proxy: Option<String>,
+}
+
+impl Ways {
+    /// Straight to one signaling server, and to others as the network allows.
+    pub fn by(signaling: &str) -> Self {
+        Self { signaling: vec![signaling.to_owned()], ..Self::default() }
+    }
 }
 
 /// What a process is told to do.
@@ -106,8 +123,9 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Path {
     Direct,
+    Turn,
     Relayed,
-    Other,
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

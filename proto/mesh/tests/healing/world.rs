@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::netns::{self, Host, Network};
 use crate::process::Process;
-use crate::wire::{Command, Event, Moment, Part};
+use crate::wire::{Command, Event, Moment, Part, Ways};
 
 /// Where signaling lives.
-const SIGNALING: Host = ("signaling", 1);
+pub const SIGNALING: Host = ("signaling", 1);
 
 /// Where signaling listens.
 const PORT: u16 = 7_000;
@@ -19,6 +19,8 @@ pub struct World {
     // the processes go before their namespaces do
     peers: BTreeMap<String, Process>,
     signaling: Option<Process>,
+    /// Of the hosts that are told more than where signaling is.
+    ways: BTreeMap<String, Ways>,
     pub network: Network,
 }
 
@@ -28,7 +30,7 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let all: Vec<Host> = hosts.iter().copied().chain([SIGNALING]).collect();
         let network = Network::new(&NEXT.fetch_add(1, Ordering::Relaxed).to_string(), &all)?;
-        Ok(Self { peers: BTreeMap::new(), signaling: None, network })
+        Ok(Self { peers: BTreeMap::new(), signaling: None, ways: BTreeMap::new(), network })
     }
 
     /// Signaling, a peer on each host, and links between all of them.
@@ -66,9 +68,15 @@ impl World {
         self.signaling = None;
     }
 
+    /// What the peer of a host is told when it is started.
+    pub fn ways_of(&mut self, name: &str) -> &mut Ways {
+        let usual = Ways::by(&self.url());
+        self.ways.entry(name.to_owned()).or_insert(usual)
+    }
+
     /// Starts the peer of a host, or starts it again.
     pub fn start(&mut self, name: &str) -> Result<(), String> {
-        let peer = Part::Peer { name: name.to_owned(), signaling: self.url() };
+        let peer = Part::Peer { name: name.to_owned(), ways: self.ways_of(name).clone() };
         let process = self.at(name, name, &peer)?;
         self.peers.insert(name.to_owned(), process);
         Ok(())

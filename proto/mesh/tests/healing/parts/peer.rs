@@ -81,8 +81,9 @@ impl Peer {
                 self.clients.entry(name.clone()).or_default().send_replace(Some(client));
                 let path = match up.path.map(|path| path.kind) {
                     Some(PathKind::Direct) => Path::Direct,
+                    Some(PathKind::Turn) => Path::Turn,
                     Some(PathKind::Relayed) => Path::Relayed,
-                    Some(PathKind::Turn) | None => Path::Other,
+                    None => Path::Unknown,
                 };
                 wire::say(Event::Up { name, instance, generation: up.generation.0, path });
             }

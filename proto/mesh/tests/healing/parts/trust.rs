@@ -4,11 +4,17 @@ use std::net::IpAddr;
 
 use meshproof_mesh::MeshConfig;
 use meshproof_mesh::proxy::Proxies;
-use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
 
+use crate::wire::Ways;
+
 pub const MESH: &str = "dev";
+
+/// Who may use the TURN server.
+pub const TURN_USER: &str = "mesh";
+pub const TURN_PASSWORD: &str = "secret";
 
 pub fn name(text: &str) -> Name {
     text.parse().expect("a good name")
@@ -23,7 +29,7 @@ pub fn root_id() -> PeerId {
 }
 
 /// How this peer joins. Without addresses it uses those that its namespace has, and follows their changes.
-pub fn config(who: &str, signaling: String, addresses: Vec<IpAddr>) -> MeshConfig {
+pub fn config(who: &str, ways: Ways, addresses: Vec<IpAddr>) -> MeshConfig {
     let token = Token::issue(&root(), [2; 32], |token| Grant {
         mesh: name(MESH),
         names: who.to_owned(),
@@ -36,8 +42,12 @@ pub fn config(who: &str, signaling: String, addresses: Vec<IpAddr>) -> MeshConfi
         mesh: name(MESH),
         name: name(who),
         token,
-        signaling: vec![signaling],
-        rtc: RtcConfig { addresses, ..RtcConfig::default() },
-        proxies: Proxies::default(),
+        signaling: ways.signaling,
+        rtc: RtcConfig { addresses, ice_servers: ways.turn.into_iter().map(turn).collect(), ..RtcConfig::default() },
+        proxies: ways.proxy.map_or(Proxies::Direct, |proxy| Proxies::Always(proxy.parse().expect("a good address"))),
     }
+}
+
+fn turn(url: String) -> IceServer {
+    IceServer { urls: vec![url], username: TURN_USER.to_owned(), credential: TURN_PASSWORD.to_owned() }
 }

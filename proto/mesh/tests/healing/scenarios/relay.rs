@@ -1,10 +1,10 @@
 //! A path between two peers that stays cut: the relay of the signaling server is what is left.
 
-use super::{A, B, echoes, suspects};
+use super::{A, B, echoes, linked, suspects};
 use crate::audit::{Calls, Talk};
 use crate::board::{Board, DETECTED, RELAYED};
 use crate::netns;
-use crate::wire::{Event, Moment, Path};
+use crate::wire::{Moment, Path};
 use crate::world::World;
 
 pub async fn taken(scenario: &'static str, board: &Board) -> Result<(), String> {
@@ -30,13 +30,4 @@ pub async fn taken(scenario: &'static str, board: &Board) -> Result<(), String> 
     }
     calls.check(&world).await?;
     talk.finish(&world).await
-}
-
-/// Waits until both are linked by that path.
-async fn linked(world: &World, path: Path, since: Moment) -> Result<(), String> {
-    let by = |event: &Event| matches!(event, Event::Up { path: by, .. } if *by == path).then_some(());
-    for peer in ["a", "b"] {
-        world.peer_ref(peer).when(since, &format!("that it is linked ({path:?})"), by).await?;
-    }
-    Ok(())
 }
