@@ -60,3 +60,14 @@ pub(super) fn path(kind: PathKind) -> LinkPath {
 fn whole(number: u128) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_over_turn_is_told_as_one() {
+        let told = [PathKind::Direct, PathKind::Turn, PathKind::Relayed].map(|kind| path(kind).word());
+        assert_eq!(told, ["direct", "turn", "relayed"]);
+    }
+}

@@ -67,6 +67,15 @@ fn a_link_is_one_row_and_the_end_in_more_trouble_is_heard() {
 }
 
 #[test]
+fn the_table_says_how_a_link_travels() {
+    for (path, word) in [(LinkPath::Direct, " direct "), (LinkPath::Turn, " turn "), (LinkPath::Relayed, " relayed ")] {
+        let between = LinkReport { path: Some(path), ..link(2, "shop", "up") };
+        let table = text(&look(vec![between], Vec::new()));
+        assert!(table.lines().any(|line| line.starts_with("ledger - shop") && line.contains(word)), "{table}");
+    }
+}
+
+#[test]
 fn links_of_this_console_and_of_peers_that_left_are_not_shown() {
     let gone = link(7, "console-1", "idle");
     let ours = link(9, "console-2", "up");
