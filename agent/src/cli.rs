@@ -10,7 +10,7 @@ use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Capability, Token};
+use meshproof_proto::identity::{Capability, Grant, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -25,9 +25,9 @@ pub struct Args {
     /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas. Default: those that the token names
     #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',')]
     pub signaling: Vec<String>,
-    /// This agent's name: that of the service beside it
+    /// This agent's name: that of the service beside it. Default: the one that the token is good for
     #[arg(long, env = "MESHPROOF_NAME")]
-    pub name: Name,
+    pub name: Option<Name>,
     /// File that holds the token, alone or as `MESHPROOF_TOKEN=` in an environment file; `-` reads stdin
     #[arg(long, value_name = "PATH", env = "MESHPROOF_TOKEN_FILE")]
     pub token_file: PathBuf,
@@ -82,6 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         news.complete(&mut token)?;
     }
     let grant = token.granted()?;
+    let name = name_of(args.name, &grant)?;
     let signaling = if args.signaling.is_empty() { token.signaling.clone() } else { args.signaling };
     if signaling.is_empty() {
         bail!("the token names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh");
@@ -89,17 +90,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let ice_servers = args.ice_servers.as_deref().map(read_ice_servers).transpose()?.unwrap_or_default();
     let config = MeshConfig {
         mesh: grant.mesh.clone(),
-        name: args.name.clone(),
+        name: name.clone(),
         token,
         signaling,
         rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
-    tracing::info!(name = %args.name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
+    tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     let stop = CancellationToken::new();
     let allowed = Allowed { capabilities: allowed(grant.capabilities, args.allow), audit, news };
-    let session = Session::new((mesh.clone(), events), args.name, allowed).run(stop.clone());
+    let session = Session::new((mesh.clone(), events), name, allowed).run(stop.clone());
     tokio::pin!(session);
     tokio::select! {
         () = &mut session => {}
@@ -113,6 +114,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = signals.next() => {}
     }
     Ok(())
+}
+
+/// A token for a pattern leaves the choice open.
+fn name_of(asked: Option<Name>, grant: &Grant) -> anyhow::Result<Name> {
+    match asked {
+        Some(name) => Ok(name),
+        None => grant.names.parse().map_err(|_| {
+            anyhow!("the token is good for names like `{}`; say this agent's with --name NAME", grant.names)
+        }),
+    }
 }
 
 /// What the token grants and the configuration allows.

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod links;
+mod membership;
 mod mesh;
 mod run;
 mod who;
@@ -28,6 +29,9 @@ enum Command {
     Check(check::Args),
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
     Explain { code: String },
+    /// Make a mesh of your own, let others in, and take it back.
+    #[command(subcommand)]
+    Mesh(membership::Command),
     /// Show who is in the mesh of a run that goes on.
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
@@ -57,6 +61,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Explain { code } => check::explain(&code),
+        Command::Mesh(command) => membership::run(command),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod journal;
 pub mod keeper;
 pub mod local;
+pub mod membership;
 pub mod mesh_file;
 pub mod plan;
 pub mod progress;

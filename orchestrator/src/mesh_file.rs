@@ -1,6 +1,6 @@
 //! The mesh file (`mesh.toml`): what a console needs to find and join a mesh.
 //!
-//! A keeper writes one into the folder of its run and removes it with the run. It holds a token, so it is its owner's secret:
+//! `meshproof mesh join` writes one, and a keeper writes one into the folder of its run and removes it with the run. It holds a token, so it is its owner's secret:
 //! whoever reads it can look at the mesh.
 
 use std::fmt::Write as _;
@@ -33,10 +33,10 @@ pub enum MeshFileError {
     #[error("cannot read the mesh file {path}: {cause}")]
     Io { path: PathBuf, cause: std::io::Error },
     #[error(
-        "{path}:{line}: {problem}; a mesh file says `mesh`, `root`, `signaling` and `token`, as in the mesh.toml of a run that goes on"
+        "{path}:{line}: {problem}; a mesh file says `mesh`, `root`, `signaling` and `token`, as in one that `meshproof mesh join` writes"
     )]
     Unreadable { path: PathBuf, line: usize, problem: String },
-    #[error("{path}: the token is of no use: {cause}; take it from the mesh.toml of a run that goes on")]
+    #[error("{path}: the token is of no use: {cause}; have `meshproof mesh join` write the file")]
     Token { path: PathBuf, cause: TrustError },
     #[error("{path}: `root` is {root}, the token is of {of}; take both from one mesh")]
     OtherRoot { path: PathBuf, root: PeerId, of: PeerId },
@@ -150,7 +150,7 @@ mod tests {
         let good = file().text();
         let unknown = refused(&good.replace("agents", "agent"));
         assert!(unknown.starts_with("mesh.toml:6: unknown field `agent`"), "{unknown}");
-        assert!(unknown.ends_with("as in the mesh.toml of a run that goes on"), "{unknown}");
+        assert!(unknown.ends_with("as in one that `meshproof mesh join` writes"), "{unknown}");
         assert!(refused("mesh = 3\n").starts_with("mesh.toml:1: "));
         assert!(refused("").contains("missing field `mesh`"));
         assert!(refused(&good.replace("mpt1-", "mpt9-")).contains("the token is of no use"));

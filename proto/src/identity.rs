@@ -43,6 +43,26 @@ impl std::fmt::Display for Role {
     }
 }
 
+/// No role has that name.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is no role; there are agent, orchestrator, operator-console, observer and zone-operator")]
+pub struct BadRole(String);
+
+impl std::str::FromStr for Role {
+    type Err = BadRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "agent" => Ok(Self::Agent),
+            "orchestrator" => Ok(Self::Orchestrator),
+            "operator-console" => Ok(Self::OperatorConsole),
+            "observer" => Ok(Self::Observer),
+            "zone-operator" => Ok(Self::ZoneOperator),
+            _ => Err(BadRole(text.chars().take(limits::NAME_CHARS).collect())),
+        }
+    }
+}
+
 /// What a peer may be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -208,6 +228,19 @@ impl std::fmt::Debug for Key {
 impl Key {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// One line of text: `mpr1-` and base32. Secret: whoever has that of a root key makes tokens.
+    pub fn to_secret_text(&self) -> String {
+        format!("mpr1-{}", BASE32_NOPAD.encode(&self.0.to_bytes()).to_ascii_lowercase())
+    }
+
+    /// Reads [`Key::to_secret_text`].
+    pub fn from_secret_text(text: &str) -> Result<Self, TrustError> {
+        let unreadable = || TrustError::Unreadable("key");
+        let encoded = text.trim().strip_prefix("mpr1-").ok_or_else(unreadable)?;
+        let bytes = BASE32_NOPAD.decode(encoded.to_ascii_uppercase().as_bytes()).map_err(|_| unreadable())?;
+        Ok(Self::from_seed(bytes.try_into().map_err(|_| unreadable())?))
     }
 
     pub fn public(&self) -> PeerId {

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
+use crate::membership::name_for;
 use crate::mesh_file::MeshFile;
 
 /// A console in a mesh.
@@ -71,7 +72,8 @@ impl Console {
     /// # Errors
     /// The token is not good for it.
     pub fn join(file: MeshFile, addresses: Vec<IpAddr>) -> Result<Self, ConsoleError> {
-        let name = format!("console-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let pattern = file.token.granted().map_err(JoinError::Trust)?.names;
+        let name = name_for(&pattern);
         let config = MeshConfig {
             mesh: file.mesh.clone(),
             name: name.parse()?,

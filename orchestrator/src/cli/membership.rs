@@ -1,0 +1,260 @@
+//! `meshproof mesh`: new, invite, join, rotate, revoke, publish, tokens.
+
+mod revoke;
+mod words;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use meshproof_proto::id::Name;
+use meshproof_proto::identity::{Capability, Role, Token};
+use meshproof_proto::verdict::Exit;
+
+use crate::membership::{Joining, MembershipError, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
+use words::{capabilities, day, one};
+
+/// What can be done to a mesh by hand.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the root key of a new mesh, and say how to start its signaling server.
+    New(New),
+    /// Make a token; it is printed once.
+    #[command(before_help = "Examples:\n  meshproof mesh invite shop --out shop.token\n  \
+        meshproof mesh invite 'console-*' --role operator-console --out me.token")]
+    Invite(Invite),
+    /// See whether a console's token is good, and write the mesh file for `--mesh FILE` of `who`, `links` and `bench`.
+    Join(Join),
+    /// Replace the root key by a new one; running peers follow, tokens stay good.
+    Rotate(AtRoot),
+    /// Say that tokens are no longer good; their sessions end.
+    Revoke(revoke::Revoke),
+    /// Tell the mesh again what was rotated and revoked.
+    Publish(AtRoot),
+    /// Print the command that starts its signaling server.
+    Signaling(Place),
+    /// List the tokens that were made.
+    Tokens(Place),
+}
+
+/// Where the root key is.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Folder of the root key.
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ROOT", default_value = "mesh-root")]
+    root: PathBuf,
+}
+
+/// Where the root key is, and from where its mesh is told.
+#[derive(Debug, Args)]
+pub(super) struct AtRoot {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    from: From,
+}
+
+#[derive(Debug, Args)]
+struct From {
+    /// Local addresses that peers can reach; several are separated by commas.
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        env = "MESHPROOF_ADDRESSES",
+        value_delimiter = ',',
+        default_value = "127.0.0.1"
+    )]
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    name: Name,
+    #[command(flatten)]
+    place: Place,
+    /// Where its signaling servers will be, `ws://HOST:PORT/mesh`; told to whoever is invited. Several are separated by commas.
+    #[arg(long, value_name = "URLS", value_delimiter = ',')]
+    signaling: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Invite {
+    /// The name that its holder may have, or a pattern: `shop`, `shop-*`.
+    names: String,
+    #[command(flatten)]
+    place: Place,
+    /// agent, orchestrator, operator-console, observer or zone-operator.
+    #[arg(long, default_value = "agent")]
+    role: Role,
+    /// What it may do or be asked to do: `exec http grpc tcp ws stub tunnel netem tun stream logs`, separated by commas.
+    /// Default: what its role usually needs, never `netem` nor `tun`.
+    #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',')]
+    allow: Option<Vec<Capability>>,
+    /// How long it is good.
+    #[arg(long, value_name = "DAYS", default_value_t = TOKEN_DAYS)]
+    days: u64,
+    /// Write it into this new file, for its owner only, and not to stdout.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Join {
+    /// File that holds the token, alone or as `MESHPROOF_TOKEN=` in an environment file; `-` reads stdin.
+    #[arg(value_name = "TOKEN-FILE", default_value = "-")]
+    token: PathBuf,
+    /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas. Default: those that the token names.
+    #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',')]
+    signaling: Vec<String>,
+    #[command(flatten)]
+    from: From,
+    /// The mesh file.
+    #[arg(long, value_name = "FILE", default_value = "mesh.toml")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub(super) fn run(command: Command) -> Exit {
+    super::log_to_stderr();
+    let done = match command {
+        Command::New(args) => new(args),
+        Command::Invite(args) => invite(args),
+        Command::Join(args) => into_mesh(args),
+        Command::Rotate(args) => rotate(&args),
+        Command::Revoke(args) => revoke::revoke(&args),
+        Command::Publish(args) => again(&args),
+        Command::Signaling(place) => RootFolder::open(&place.root).map(|folder| print_line(&signaling_line(&folder))),
+        Command::Tokens(place) => tokens(&place),
+    };
+    match done {
+        Ok(()) => Exit::Passed,
+        Err(error) => super::mesh::failed(&error, error.exit()),
+    }
+}
+
+fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
+    let folder = RootFolder::make(&place.root, name, signaling)?;
+    let (mesh, _) = folder.mesh();
+    eprintln!("made the root key of mesh {mesh} in {}; keep that folder to yourself", place.root.display());
+    eprintln!("start its signaling server with");
+    print_line(&signaling_line(&folder));
+    if folder.signaling().is_empty() {
+        eprintln!("whoever joins has to be told where it is, with --signaling");
+    }
+    Ok(())
+}
+
+/// Where it is to listen follows from the first URL that is told: there if that is this machine, else on every address.
+fn signaling_line(folder: &RootFolder) -> String {
+    let (mesh, root) = folder.mesh();
+    let place = folder.signaling().first().and_then(|url| url.split_once("://")?.1.split('/').next());
+    let listen = place.and_then(|place| match place.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Some(format!(" --listen {address}")),
+        _ => Some(format!(" --listen 0.0.0.0:{}", place.rsplit_once(':')?.1.parse::<u16>().ok()?)),
+    });
+    format!("meshproof signaling{} --mesh {mesh}={root}", listen.unwrap_or_default())
+}
+
+fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(), MembershipError> {
+    let mut folder = RootFolder::open(&place.root)?;
+    let allowed: Option<BTreeSet<Capability>> = allow.map(|allow| allow.into_iter().collect());
+    let token = folder.invite(Wish { names, role, capabilities: allowed, days })?;
+    let grant = token.granted()?;
+    match &out {
+        None => print_line(&token.to_text()),
+        Some(path) => folder.hand_out(&token, path)?,
+    }
+    eprintln!(
+        "token {}: {} named {} in mesh {}, {}, until {}; it is shown this once",
+        grant.token.short(),
+        one(grant.role),
+        grant.names,
+        grant.mesh,
+        capabilities(&grant.capabilities),
+        day(grant.not_after),
+    );
+    Ok(())
+}
+
+fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), MembershipError> {
+    if out.exists() {
+        return Err(MembershipError::Exists(out));
+    }
+    let joining = Joining { signaling, addresses: from.addresses };
+    let token = read_token(&token)?;
+    let role = token.granted()?.role;
+    let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
+    file.write_new(&out)?;
+    eprintln!("joined mesh {} as {}; {others} others are there", file.mesh, one(role));
+    eprintln!("look at it with");
+    print_line(&format!("meshproof who --mesh {}", out.display()));
+    Ok(())
+}
+
+fn rotate(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
+    let mut folder = RootFolder::open(&place.root)?;
+    let former = folder.rotate()?;
+    let (mesh, _) = folder.mesh();
+    eprintln!("mesh {mesh} has a new root key; the former one is in {}", former.display());
+    eprintln!("its tokens stay good until they end; `meshproof mesh revoke --former-roots` ends them now");
+    eprintln!("a signaling server that is started anew has to know the new one:");
+    print_line(&signaling_line(&folder));
+    tell(&folder, from)
+}
+
+fn again(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
+    tell(&RootFolder::open(&place.root)?, from)
+}
+
+/// Tells whoever can be reached, and says who was.
+fn tell(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
+    let telling = publish(folder, from.addresses.clone());
+    let Told { signaling, peers, missed } = super::runtime(super::Threads::Two).block_on(telling)?;
+    let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+    eprintln!("told signaling {}", list(&signaling));
+    if !peers.is_empty() {
+        eprintln!("told {}", list(&peers));
+    }
+    if !missed.is_empty() {
+        eprintln!(
+            "no link to {} in time; they hear of it from the others, or with `meshproof mesh publish`",
+            list(&missed)
+        );
+    }
+    Ok(())
+}
+
+fn tokens(place: &Place) -> Result<(), MembershipError> {
+    let folder = RootFolder::open(&place.root)?;
+    let revoked = folder.revoked()?.map(|list| list.keys).unwrap_or_default();
+    for issued in folder.issued() {
+        let state = if revoked.contains(&issued.token) { "revoked" } else { "" };
+        let line = format!(
+            "{}  {:<16}  {:<20}  until {}  {state}",
+            issued.token.short(),
+            issued.role,
+            issued.names,
+            day(issued.not_after)
+        );
+        print_line(line.trim_end());
+    }
+    Ok(())
+}
+
+fn read_token(path: &Path) -> Result<Token, MembershipError> {
+    let (text, from) = if path == Path::new("-") {
+        (std::io::read_to_string(std::io::stdin()), "stdin".to_owned())
+    } else {
+        (std::fs::read_to_string(path), path.display().to_string())
+    };
+    let text = text.map_err(|cause| MembershipError::Io { what: "read", path: path.to_owned(), cause })?;
+    Token::from_text(&text).map_err(|cause| MembershipError::NoToken { from, cause })
+}
+
+/// What another command or a file takes; everything else goes to stderr.
+fn print_line(line: &str) {
+    // who reads may have seen enough: that is no failure
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,51 @@
+//! `meshproof mesh revoke`.
+
+use clap::Args;
+use meshproof_proto::id::PeerId;
+
+use super::{From, Place, tell};
+use crate::membership::{MembershipError, RootFolder};
+
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:\n  meshproof mesh revoke shop             every token for that name or pattern\n  \
+    meshproof mesh revoke 4mf7q2xk         the token that `meshproof mesh tokens` calls so\n  \
+    meshproof mesh revoke --former-roots   every token of the root keys before this one")]
+pub(in crate::cli) struct Revoke {
+    /// Names or patterns that tokens were made for, or the tokens' own.
+    #[arg(value_name = "TOKEN", required_unless_present = "former_roots")]
+    tokens: Vec<String>,
+    /// The root keys before this one: whatever was made with them ends, as after a theft.
+    #[arg(long)]
+    former_roots: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    from: From,
+}
+
+pub(super) fn revoke(args: &Revoke) -> Result<(), MembershipError> {
+    let mut folder = RootFolder::open(&args.place.root)?;
+    let mut keys = Vec::new();
+    for wanted in &args.tokens {
+        let found = meant(&folder, wanted);
+        if found.is_empty() {
+            return Err(MembershipError::NoSuchToken(wanted.clone()));
+        }
+        keys.extend(found);
+    }
+    if args.former_roots {
+        keys.extend(folder.former_roots());
+    }
+    let number = folder.revoke_now(&keys)?;
+    let named = folder.revoked()?.map_or(0, |list| list.keys.len());
+    eprintln!("list {number} of mesh {}: {named} revoked, {} of them now", folder.mesh().0, keys.len());
+    tell(&folder, &args.from)
+}
+
+/// The tokens made for that pattern, or the one that is called so.
+fn meant(folder: &RootFolder, wanted: &str) -> Vec<PeerId> {
+    let is_meant =
+        |names: &str, token: &PeerId| names == wanted || token.short() == wanted || token.to_string() == wanted;
+    let issued = folder.issued().iter();
+    issued.filter(|issued| is_meant(&issued.names, &issued.token)).map(|issued| issued.token).collect()
+}

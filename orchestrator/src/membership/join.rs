@@ -1,0 +1,71 @@
+//! From a token to a mesh file: what a person does once.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use meshproof_proto::identity::{Role, Token, glob};
+
+use super::error::MembershipError;
+use super::publish::Visit;
+use crate::mesh_file::MeshFile;
+
+/// How to join.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// Default: those that the token names.
+    pub signaling: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Joins for a moment, to see whether the token is good, and gives the mesh file and who is there.
+///
+/// # Errors
+/// The token is not a console's, no signaling server can be reached, or it refuses the token.
+pub async fn join(token: Token, how: Joining) -> Result<(MeshFile, usize), MembershipError> {
+    let grant = token.granted()?;
+    check_role(grant.role)?;
+    let signaling = if how.signaling.is_empty() { token.signaling.clone() } else { how.signaling };
+    if signaling.is_empty() {
+        return Err(MembershipError::NoSignaling);
+    }
+    let visit = Visit {
+        name: name_for(&grant.names)
+            .parse()
+            .map_err(|error: meshproof_proto::id::BadName| MembershipError::Name(error.to_string()))?,
+        token: token.clone(),
+        signaling: signaling.clone(),
+        addresses: how.addresses,
+    };
+    let found = visit.look().await?;
+    let file = MeshFile { run: None, mesh: grant.mesh, root: token.root, signaling, agents: Vec::new(), token };
+    Ok((file, found))
+}
+
+fn check_role(role: Role) -> Result<(), MembershipError> {
+    let instead = match role {
+        Role::OperatorConsole | Role::Observer => return Ok(()),
+        Role::Agent => "start the agent with it: `meshproof agent --token-file FILE`",
+        Role::Orchestrator => "it runs plans and looks at no mesh; have a console's made with --role operator-console",
+        Role::ZoneOperator => {
+            "it reports zones and looks at no mesh; have a console's made with --role operator-console"
+        }
+    };
+    Err(MembershipError::OtherRole { role, instead })
+}
+
+/// A name that the pattern allows and nobody else has.
+pub fn name_for(pattern: &str) -> String {
+    let unique = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    let usual = format!("console-{unique}");
+    if glob(pattern, &usual) { usual } else { pattern.replace('*', &unique) }
+}
+
+impl MeshFile {
+    /// Writes the file, for its owner only.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be written.
+    pub fn write_new(&self, path: &Path) -> Result<(), MembershipError> {
+        super::folder::write_new(path, &self.text())
+    }
+}

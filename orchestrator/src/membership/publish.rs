@@ -1,0 +1,164 @@
+//! A short visit to the mesh: to see whether a token is good, or to tell everybody what the root says.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::pin::pin;
+
+use meshproof_mesh::proxy::Proxies;
+use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::{Grant, Role, Token, UnixSeconds};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::error::MembershipError;
+use super::folder::RootFolder;
+use super::invite::{now, random};
+use super::limits::{LINKS_WITHIN, SIGNALING_WITHIN, TELLER_LIFETIME};
+
+/// Who comes, and where.
+pub(super) struct Visit {
+    pub(super) name: Name,
+    pub(super) token: Token,
+    pub(super) signaling: Vec<String>,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// Who was told.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub signaling: BTreeSet<String>,
+    pub peers: BTreeSet<String>,
+    /// Linked to nobody in time.
+    pub missed: BTreeSet<String>,
+}
+
+/// Tells the signaling servers and, over links of its own, every agent and orchestrator.
+///
+/// # Errors
+/// No signaling server can be reached, or all refuse.
+pub async fn publish(folder: &RootFolder, addresses: Vec<IpAddr>) -> Result<Told, MembershipError> {
+    let (mesh, root) = folder.mesh();
+    let name = format!("root-{}", PeerId(random()?).short());
+    let grant = Grant {
+        mesh: mesh.clone(),
+        names: name.clone(),
+        role: Role::Observer,
+        capabilities: BTreeSet::new(),
+        not_after: UnixSeconds(now().0 + TELLER_LIFETIME.as_secs()),
+        token: root,
+    };
+    let name = name.parse().map_err(|error: meshproof_proto::id::BadName| MembershipError::Name(error.to_string()))?;
+    let signaling = folder.signaling().to_vec();
+    if signaling.is_empty() {
+        return Err(MembershipError::NoSignaling);
+    }
+    Visit { name, token: folder.issue(grant)?, signaling, addresses }.tell().await
+}
+
+struct Visitor {
+    mesh: Mesh,
+    events: mpsc::Receiver<MeshEvent>,
+    told: Told,
+    /// Why the last server that is not there is not.
+    away: Option<String>,
+    refused: Option<(String, String)>,
+}
+
+impl Visit {
+    /// Gives how many others are there.
+    pub(super) async fn look(self) -> Result<usize, MembershipError> {
+        let mut visitor = self.begin()?;
+        let arrived = visitor.arrive().await;
+        let found = visitor.mesh.roster().len();
+        visitor.mesh.leave().await;
+        arrived.map(|()| found)
+    }
+
+    async fn tell(self) -> Result<Told, MembershipError> {
+        let mut visitor = self.begin()?;
+        let arrived = visitor.arrive().await;
+        if arrived.is_ok() {
+            visitor.link_to_all().await;
+        }
+        visitor.mesh.leave().await;
+        arrived.map(|()| visitor.told)
+    }
+
+    fn begin(self) -> Result<Visitor, MembershipError> {
+        let Self { name, token, signaling, addresses } = self;
+        let rtc = RtcConfig { addresses, ..RtcConfig::default() };
+        let config = MeshConfig { mesh: token.mesh()?, name, token, signaling, rtc, proxies: Proxies::default() };
+        let (mesh, events) = Mesh::join(config)?;
+        Ok(Visitor { mesh, events, told: Told::default(), away: None, refused: None })
+    }
+}
+
+impl Visitor {
+    /// Until every signaling server answered, or those that are there did in time.
+    async fn arrive(&mut self) -> Result<(), MembershipError> {
+        let mut late = pin!(sleep(SIGNALING_WITHIN));
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.take(event),
+                    None => break,
+                },
+                () = &mut late => break,
+            }
+            if !self.told.signaling.is_empty() || self.refused.is_some() {
+                break;
+            }
+        }
+        match (&self.refused, &self.away) {
+            _ if !self.told.signaling.is_empty() => Ok(()),
+            (Some((url, reason)), _) => Err(MembershipError::Refused { url: url.clone(), reason: reason.clone() }),
+            (None, away) => {
+                let reason = away.clone().unwrap_or_else(|| format!("no answer within {SIGNALING_WITHIN:?}"));
+                Err(MembershipError::Unreachable { urls: "every server that is known".to_owned(), reason })
+            }
+        }
+    }
+
+    /// News go first thing over a link.
+    async fn link_to_all(&mut self) {
+        let carriers = [Role::Agent, Role::Orchestrator];
+        let wanted: Vec<_> = self.mesh.roster().into_iter().filter(|peer| carriers.contains(&peer.role)).collect();
+        self.told.missed = wanted.iter().map(|peer| peer.name.to_string()).collect();
+        for peer in &wanted {
+            self.mesh.connect(peer.peer).await;
+        }
+        let linking = async {
+            while !self.told.missed.is_empty()
+                && let Some(event) = self.events.recv().await
+            {
+                self.take(event);
+            }
+        };
+        // who is missed is said
+        let _ = timeout(LINKS_WITHIN, linking).await;
+    }
+
+    fn take(&mut self, event: MeshEvent) {
+        match event {
+            MeshEvent::SignalingUp { url } => drop(self.told.signaling.insert(url)),
+            MeshEvent::SignalingDown { url, reason } => self.away = Some(format!("{url}: {reason}")),
+            MeshEvent::SignalingRefused { url, reason } => self.refused = Some((url, reason)),
+            MeshEvent::LinkUp(up) => {
+                let name = up.peer.name.to_string();
+                self.told.missed.remove(&name);
+                self.told.peers.insert(name);
+            }
+            MeshEvent::PeerJoined(_)
+            | MeshEvent::PeerLeft(_)
+            | MeshEvent::News(_)
+            | MeshEvent::Offered { .. }
+            | MeshEvent::Acknowledged { .. }
+            | MeshEvent::LinkSuspect { .. }
+            | MeshEvent::LinkLost { .. }
+            | MeshEvent::Events { .. }
+            | MeshEvent::Stream { .. } => {}
+        }
+    }
+}

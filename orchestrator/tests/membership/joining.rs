@@ -1,0 +1,80 @@
+//! Tokens, and joining with them.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::town::Town;
+
+#[test]
+fn a_person_joins_a_mesh_by_hand_in_two_commands_and_an_agent_in_one() {
+    let town = Town::new();
+    let shop = town.invite("shop", "agent");
+    let _shop = town.agent("shop", &shop);
+    let me = town.invite("console-*", "operator-console");
+
+    let next = town.done(&["mesh", "join", &me]);
+    assert_eq!(next, "meshproof who --mesh mesh.toml\n", "the second command");
+    assert_eq!(town.agents("mesh.toml"), ["shop"]);
+
+    for file in ["mesh.toml", &me, "mesh-root/root.key"] {
+        let about = std::fs::metadata(town.path().join(file)).expect("it was written");
+        assert_eq!(about.permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    let (code, said) = town.refused(&["mesh", "join", &me]);
+    assert!(code == 2 && said.contains("mesh.toml is there already"), "{said}");
+}
+
+#[test]
+fn a_token_comes_from_stdin_or_an_environment_file_and_never_from_an_argument() {
+    let town = Town::new();
+    let token = town.done(&["mesh", "invite", "eyes", "--role", "observer"]);
+    assert_eq!(token.lines().count(), 1, "the token alone: {token}");
+    std::fs::write(town.path().join("me.env"), format!("A=b\nMESHPROOF_TOKEN={token}")).expect("a new file");
+    let joined = town.stdin(&["mesh", "join", "--out", "one.toml"], "me.env");
+    assert_eq!(joined.status.code(), Some(0), "{joined:?}");
+    town.done(&["mesh", "join", "me.env", "--out", "two.toml"]);
+    let (code, said) = town.refused(&["mesh", "join", token.trim()]);
+    assert!(code == 2 && said.contains("cannot read"), "an argument is a file's name: {said}");
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let town = Town::new();
+    let agent = town.invite("shop", "agent");
+    let orphan = town.invite("console-*", "observer");
+    let root = town.path().join("mesh-root/root.key");
+    for (arguments, code, why) in [
+        (&["mesh", "new", "dev"][..], 2, "name another folder with --root DIR"),
+        (&["mesh", "new", "dev mesh", "--root", "r"], 2, "letters, digits"),
+        (&["mesh", "invite", "shop", "--root", "nowhere"], 2, "make one with `meshproof mesh new NAME`"),
+        (&["mesh", "invite", "sh op"], 2, "is no pattern of names"),
+        (&["mesh", "invite", "shop", "--role", "boss"], 2, "is no role; there are agent, orchestrator"),
+        (&["mesh", "invite", "shop", "--allow", "all"], 2, "is no capability; there are exec, http"),
+        (&["mesh", "invite", "shop", "--days", "9999"], 2, "730 at most"),
+        (&["mesh", "revoke", "nobody"], 2, "`meshproof mesh tokens` lists them"),
+        (&["mesh", "revoke"], 2, "TOKEN"),
+        (&["mesh", "join", &agent, "--out", "a.toml"], 2, "`meshproof agent --token-file FILE`"),
+        (&["mesh", "join", "mesh-root/mesh.json", "--out", "a.toml"], 2, "holds no token"),
+        (&["mesh", "join", &orphan, "--out", "a.toml", "--signaling", "ws://127.0.0.1:1/mesh"], 5, "start it, or"),
+        (&["agent", "--token-file", "mesh-root/mesh.json"], 5, "one is made by `meshproof mesh invite`"),
+        (&["agent", "--token-file", &orphan], 5, "say this agent's with --name NAME"),
+    ] {
+        let (exit, said) = town.refused(arguments);
+        assert!(exit == code && said.contains(why), "{arguments:?} exited with {exit} and said: {said}");
+    }
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    let (code, said) = town.refused(&["mesh", "invite", "shop"]);
+    assert!(code == 2 && said.contains("(mode 644); `chmod 600"), "{said}");
+}
+
+#[test]
+fn a_token_of_another_root_is_refused_by_signaling_with_the_reason() {
+    let (town, other) = (Town::new(), Town::new());
+    let token = other.path().join(other.invite("console-*", "observer"));
+    let token = token.to_str().expect("a plain path");
+    let (code, said) = town.refused(&["mesh", "join", token, "--signaling", &town.url()]);
+    assert!(
+        code == 5 && said.contains("will not have this token") && said.contains("use a token of the root key"),
+        "{said}"
+    );
+    assert!(!town.path().join("mesh.toml").exists(), "nothing is written");
+}

@@ -1,0 +1,7 @@
+//! A mesh by hand: root key, signaling server, tokens, agents and consoles, every one a real process.
+
+mod joining;
+mod process;
+mod revoking;
+mod rotating;
+mod town;

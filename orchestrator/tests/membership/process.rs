@@ -1,0 +1,65 @@
+//! One process that goes on beside a test, and what it says.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// Far above what anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines that nobody has looked at yet. The process waits when there are more.
+const LINES: usize = 4096;
+
+/// Ends with its value.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary was built with this test");
+        let (told, lines) = sync_channel(LINES);
+        read(child.stdout.take().expect("it is a pipe"), told.clone());
+        read(child.stderr.take().expect("it is a pipe"), told);
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// The next line with this in it.
+    pub fn says(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let Ok(line) = line else { panic!("nothing was said of {part:?}, but:\n{}", self.seen.join("\n")) };
+            self.seen.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        self.child.wait().expect("it is our child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(from: impl Read + Send + 'static, told: SyncSender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if told.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,36 @@
+//! A new root key, under running agents.
+
+use crate::town::Town;
+
+#[test]
+fn a_rotation_needs_no_restart_and_former_root_keys_end_when_they_are_revoked() {
+    let mut town = Town::new();
+    let token = town.invite("shop", "agent");
+    let mut shop = town.agent("shop", &token);
+    let before = town.console("before");
+    let first = town.signaling_line();
+    let rotated = town.done(&["mesh", "rotate"]);
+    assert!(rotated.starts_with("meshproof signaling ") && rotated.trim() != first.trim());
+    shop.says("the root said more");
+
+    // tokens of both root keys work, at the signaling server that was started with the former one
+    let after = town.console("after");
+    for file in [&before, &after] {
+        assert_eq!(town.agents(file), ["shop"], "{file}");
+    }
+    // and at one that was started with the new one
+    town.signaling.take().expect("it runs").kill();
+    town.start_signaling(rotated.trim());
+    let new = town.invite("ledger", "agent");
+    let _ledger = town.agent("ledger", &new);
+    for file in [&before, &after] {
+        assert_eq!(town.agents(file), ["ledger", "shop"], "{file}");
+    }
+
+    town.done(&["mesh", "revoke", "--former-roots"]);
+    let refused = shop.says("signaling will not have us");
+    assert!(refused.contains("root key ") && refused.contains("was revoked (list 1)"), "{refused}");
+    assert_eq!(town.agents(&after), ["ledger"]);
+    let (code, said) = town.refused(&["who", "--mesh", &before]);
+    assert!(code == 5 && said.contains("root key ") && said.contains("ask for a new token"), "{said}");
+}
