@@ -50,8 +50,20 @@ pub const LOG_REQUESTS: usize = 64;
 /// Connections open to a stub at once; the next ones wait in the kernel's queue.
 pub const STUB_CONNECTIONS: usize = 1024;
 
-/// Last calls of a stub that are remembered as evidence.
-pub const STUB_CALLS_REMEMBERED: usize = 16;
+/// Last calls of a stub that are shown as evidence.
+pub const STUB_CALLS_SHOWN: usize = 16;
+
+/// Calls that fail a test and are told although the stub's journal is full: the first is enough, a few more help.
+pub const STUB_UNEXPECTED_TOLD: u64 = 16;
+
+/// Routes that a stub counted calls of, those that were replaced included: a generated plan has thousands.
+pub const STUB_ROUTES: usize = 100_000;
+
+/// Routes of one stub that a report lists: what fits one answer to a call, the ids being short.
+pub const STUB_ROUTES_SHOWN: usize = 1000;
+
+/// Stubs kept for the mesh at one agent; each has a bounded journal.
+pub const STUBS_KEPT: usize = 256;
 
 /// A stub answers over loopback in well under this; past it, a reply counts as held.
 pub const STUB_PROBE: Duration = Duration::from_secs(1);

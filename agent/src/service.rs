@@ -16,6 +16,7 @@ use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder,
 };
 use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, Refusal, Status};
+use meshproof_proto::stub::StubReport;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
 use tarpc::{ClientMessage, Response, Transport};
@@ -49,6 +50,7 @@ pub(crate) enum Call {
     About(Answer<About>),
     BeginBench(BenchOrder, Answer<()>),
     Bench(Answer<BenchReport>),
+    Stubs(Answer<Vec<StubReport>>),
 }
 
 /// The service for one caller.
@@ -132,6 +134,10 @@ impl Agent for AgentServer {
 
     async fn begin_bench(self, _: Context, order: BenchOrder) -> Result<(), Refusal> {
         self.ask(|answer| Call::BeginBench(order, answer)).await
+    }
+
+    async fn stubs(self, _: Context) -> Result<Vec<StubReport>, Refusal> {
+        self.ask(Call::Stubs).await
     }
 
     async fn bench(self, _: Context) -> Result<BenchReport, Refusal> {

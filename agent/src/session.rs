@@ -7,6 +7,7 @@ mod benching;
 mod closing;
 mod faults;
 mod guard;
+mod kept;
 mod links;
 mod looking;
 mod orders;
@@ -35,6 +36,7 @@ use crate::news::NewsFile;
 use crate::rights::Rights;
 use crate::service::Order;
 use benching::Benching;
+use kept::KeptStubs;
 use links::Links;
 use run::Run;
 
@@ -52,6 +54,8 @@ pub struct Session {
     echoes: JoinSet<()>,
     benching: Option<Benching>,
     began: Instant,
+    /// What stubs that are kept for the mesh have left.
+    kept_stubs: KeptStubs,
 }
 
 /// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
@@ -70,7 +74,8 @@ impl Session {
         let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit));
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
-        Self { name, rights, kept: allowed.news, mesh, events, orders, links, run, echoes, benching, began }
+        let kept_stubs = KeptStubs::default();
+        Self { name, rights, kept: allowed.news, mesh, events, orders, links, run, echoes, benching, began, kept_stubs }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.

@@ -69,6 +69,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         Action::ExpectStub { stub, route } => {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }
+        Action::ChangeStub { stub, change } => (stub::change(order, beside.stubs.get(stub), change), 1),
         Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),
     };
     StepResult {

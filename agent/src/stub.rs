@@ -1,39 +1,47 @@
-//! A pretend upstream: an HTTP/1.1 server on loopback that answers what the plan says.
+//! A pretend upstream: a server on loopback that answers what the plan says, over HTTP/1.1 or a raw connection.
 //!
 //! The first route whose conditions all hold answers, its replies in turn. A fault on the stub delays replies or holds them;
 //! what it did is measured, and probed over loopback when nobody called. A stub never follows links, keeps files or asks anybody.
 
+mod body;
+mod calls;
+mod condition;
 mod fault;
 mod glob;
+mod http;
 mod journal;
+mod line;
+mod raw;
 mod reply;
 mod request;
-mod route;
 mod server;
+mod state;
+mod table;
 
 pub use fault::Unsupported;
+pub use journal::OutOfOrder;
+pub use state::TooManyRoutes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::Fact;
-use meshproof_proto::expr::Template;
-use meshproof_proto::order::{Action, Body, FaultReport, HttpAction, StubOrder, Target};
+use meshproof_proto::order::{FaultReport, Keep, Protocol, StubChange, StubOrder};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
-use serde_json::Value;
+use meshproof_proto::stub::StubReport;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::action::perform;
 use crate::limits;
 use fault::{Disturbance, Measured};
 use journal::Journal;
 use server::Shared;
+use state::State;
 
 /// A stub that listens. Dropping it closes it.
 #[derive(Debug)]
@@ -43,6 +51,10 @@ pub struct StubServer {
     tasks: TaskTracker,
     stop: DropGuard,
 }
+
+/// What a stub that is kept for the mesh leaves to the next run.
+#[derive(Clone, Debug)]
+pub struct Kept(Arc<Journal>);
 
 /// A stub cannot listen.
 #[derive(Debug, Error)]
@@ -54,8 +66,18 @@ pub struct BindError {
 }
 
 impl StubServer {
-    /// Listens on 127.0.0.1. Every call becomes a fact; while `facts` is full, replies wait. `seed` draws jitter.
+    /// Listens on 127.0.0.1. Calls become facts, as many as the order's journal has room for; while `facts` is full, their
+    /// replies wait. `seed` draws jitter.
     pub async fn bind(order: StubOrder, facts: mpsc::Sender<Fact>, seed: u64) -> Result<Self, BindError> {
+        Self::bind_with(order, (facts, seed), None).await
+    }
+
+    /// Like `bind`, going on where a stub of an earlier run stopped.
+    pub async fn bind_with(
+        order: StubOrder,
+        (facts, seed): (mpsc::Sender<Fact>, u64),
+        kept: Option<Kept>,
+    ) -> Result<Self, BindError> {
         let (name, port) = (order.name.clone(), order.port);
         let bound = async {
             let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -64,7 +86,7 @@ impl StubServer {
         };
         let (listener, address) = bound.await.map_err(|error| BindError { name, port, error })?;
         let shared = Arc::new(Shared {
-            journal: Journal::of(&order),
+            state: State::of(&order, kept.map(|kept| kept.0)),
             order,
             facts,
             disturbance: Disturbance::with(Seed::new(seed)),
@@ -87,24 +109,69 @@ impl StubServer {
         &self.shared.order.name
     }
 
-    /// Calls so far, on one route or on all, those that no route matched included. `None`: there is no such route.
-    pub fn calls(&self, route: Option<&str>) -> Option<u64> {
-        self.shared.journal.calls(route)
+    /// What the next run goes on with, if the plan says so.
+    pub fn kept(&self) -> Option<Kept> {
+        (self.shared.order.keep == Keep::Mesh).then(|| Kept(Arc::clone(&self.shared.state.journal)))
     }
 
-    /// Forgets every call: counts and the replies of routes start anew. A disturbance goes on.
-    pub fn begin_anew(&self) {
-        self.shared.journal.clear();
+    /// Calls so far, on one route or on all, those that no route matched included. `None`: there never was such a route.
+    pub fn calls(&self, route: Option<&str>) -> Option<u64> {
+        self.shared.state.journal.calls(route)
+    }
+
+    /// Whether these routes were called in this order, other calls in between or not.
+    pub fn in_order(&self, routes: &[String]) -> Result<(), OutOfOrder> {
+        self.shared.state.journal.in_order(routes)
+    }
+
+    /// A test begins: unless the stub is kept for longer, it forgets every call and its routes are the plan's. A disturbance
+    /// goes on.
+    pub fn begin_test(&self) {
+        let untold = self.shared.state.begin_test();
+        self.tell_untold(untold);
+    }
+
+    /// Forgets every call, or answers with other routes from now on.
+    pub fn change(&self, change: &StubChange) -> Result<(), TooManyRoutes> {
+        match change {
+            StubChange::Purge => {
+                let untold = self.shared.state.purge();
+                self.tell_untold(untold);
+                Ok(())
+            }
+            StubChange::Replace(routes) => self.shared.state.replace(routes),
+        }
+    }
+
+    /// Calls that were only counted are told as a number, so that what is told says that it is not all.
+    fn tell_untold(&self, calls: u64) {
+        if calls == 0 {
+            return;
+        }
+        let stub = self.name().to_owned();
+        if let Err(error) = self.shared.facts.try_send(Fact::StubCallsUntold { stub, calls }) {
+            tracing::warn!(stub = self.name(), calls, %error, "calls that were only counted could not be told");
+        }
     }
 
     /// Tells whenever a call came.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.journal.changes()
+        self.shared.state.journal.changes()
     }
 
     /// The last calls, the oldest first, for people.
     pub fn last_calls(&self) -> Vec<String> {
-        self.shared.journal.last()
+        self.shared.state.journal.last(limits::STUB_CALLS_SHOWN)
+    }
+
+    /// Whether it answers.
+    pub async fn is_healthy(&self) -> bool {
+        self.look().probe(limits::STUB_PROBE).await
+    }
+
+    /// What can be told of it without holding it.
+    pub fn look(&self) -> Look {
+        Look { shared: Arc::clone(&self.shared), address: self.address }
     }
 
     /// Disturbs every reply from now on. The same shape again goes on as it was, as when a lease is renewed.
@@ -119,33 +186,57 @@ impl StubServer {
         let mut probes = 0;
         if disturbance.measured().is_none_or(|measured| measured.calls() == 0) && !fault::is_nothing(&shape) {
             let longest = if shape.is_black_hole() { limits::STUB_HELD_PROBE } else { fault::longest(&shape) };
-            self.probe(longest).await;
+            self.look().probe(longest).await;
             probes = 1;
         }
         let measured: Measured = disturbance.end()?;
-        let healed = self.probe(limits::STUB_PROBE).await;
+        let healed = self.look().probe(limits::STUB_PROBE).await;
         Some(measured.report(fault, &shape, fault::Seen { probes, healed }))
-    }
-
-    /// One call to ourselves through everything that other calls go through. Whether it was answered in time.
-    async fn probe(&self, within: Duration) -> bool {
-        let action = Action::Http(HttpAction {
-            target: Target { label: format!("stub {}", self.name()), address: self.address.to_string() },
-            method: "GET".to_owned(),
-            path: Template::text(server::PROBE_PATH),
-            headers: vec![(server::PROBE_HEADER.to_owned(), Template::text(&self.shared.probe))],
-            body: Body::Empty,
-        });
-        let began = Instant::now();
-        let answer = perform(&action, &Value::Null, within).await;
-        tracing::debug!(stub = self.name(), took = ?began.elapsed(), error = ?answer.error, "probed");
-        answer.error.is_none()
     }
 
     /// Closes the port and every connection, and waits until they are closed.
     pub async fn close(self) {
+        let untold = self.shared.state.journal.tell_again();
+        self.tell_untold(untold);
         drop(self.stop);
         self.tasks.wait().await;
+    }
+}
+
+/// A view of a stub; it does not keep the port open.
+#[derive(Debug)]
+pub struct Look {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+}
+
+impl Look {
+    /// All of it, for those who look in.
+    pub async fn report(&self) -> StubReport {
+        let journal = &self.shared.state.journal;
+        let table = self.shared.state.table();
+        let calls = |id: &str| (id.to_owned(), journal.calls(Some(id)).unwrap_or_default());
+        StubReport {
+            name: self.shared.order.name.clone(),
+            address: self.address.to_string(),
+            keep: self.shared.order.keep,
+            healthy: self.probe(limits::STUB_PROBE).await,
+            routes: table.routes().iter().take(limits::STUB_ROUTES_SHOWN).map(|route| calls(&route.id)).collect(),
+            unmatched: journal.unmatched(),
+            last: journal.last(limits::STUB_CALLS_SHOWN),
+        }
+    }
+
+    /// One call to the stub through everything that other calls go through. Whether it was answered in time.
+    async fn probe(&self, within: Duration) -> bool {
+        let began = Instant::now();
+        let (address, secret) = (self.address, &self.shared.probe);
+        let answered = match self.shared.order.protocol {
+            Protocol::Http => http::probe(address, secret, within).await,
+            Protocol::Tcp => raw::probe(address, secret, within).await,
+        };
+        tracing::debug!(stub = self.shared.order.name, took = ?began.elapsed(), answered, "probed");
+        answered
     }
 }
 

@@ -67,6 +67,11 @@ pub enum Fact {
     Gap {
         lost: u64,
     },
+    /// A stub was called so many times more than its journal holds; those calls were counted and not told one by one.
+    StubCallsUntold {
+        stub: String,
+        calls: u64,
+    },
 }
 
 /// What came of a step.

@@ -25,6 +25,7 @@ pub mod rpc;
 pub mod seed;
 pub mod shaper;
 pub mod signal;
+pub mod stub;
 pub mod trust;
 pub mod verdict;
 pub mod version;

@@ -11,6 +11,9 @@ use crate::expr::{Template, ValueTemplate};
 use crate::id::{Digest, Name, PeerId, RunId, Term};
 use crate::matcher::Matcher;
 use crate::shaper::Shape;
+pub use crate::stub::{
+    Ends, Keep, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, Takes, Unmatched,
+};
 
 /// In whose name an order is given. Agents refuse another plan and a lower term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,57 +61,6 @@ pub struct Initialized {
     pub stubs: BTreeMap<String, String>,
     /// `service.port` to the `host:port` of the tunnel's listener.
     pub tunnels: BTreeMap<String, String>,
-}
-
-/// A pretend upstream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StubOrder {
-    pub name: String,
-    /// 0: any free port.
-    pub port: u16,
-    /// Whether a call that no route matches fails the test; it is answered 404 either way.
-    pub unmatched: Unmatched,
-    pub routes: Vec<StubRoute>,
-}
-
-/// What a call that no route matches means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unmatched {
-    Fail,
-    Allow,
-}
-
-/// A route of a stub: the first whose conditions all hold answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StubRoute {
-    pub id: String,
-    pub method: Option<String>,
-    /// A glob over the path: `*` within a segment or over several, never a regular expression.
-    pub path: Option<String>,
-    /// Conditions over `query.NAME`, `headers.NAME` (lower case), `json` and `body`.
-    pub when: Vec<(RequestPart, Matcher)>,
-    /// Replies in turn; the last one stays.
-    pub replies: Vec<StubReply>,
-}
-
-/// A part of a request that a condition looks at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RequestPart {
-    Query(String),
-    Header(String),
-    Json,
-    Body,
-}
-
-/// One reply; expressions see `request` (method path query headers json body) and `call` (number).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StubReply {
-    pub status: u16,
-    pub headers: Vec<(String, Template)>,
-    pub body: Body,
-    pub delay_ms: u64,
-    /// How many calls it answers before the next takes over; the last reply answers all others.
-    pub times: u64,
 }
 
 /// What is sent.
@@ -187,10 +139,15 @@ pub enum Action {
     ExpectLog {
         log: String,
     },
-    /// The checks' field: `calls`. Without a route, calls of the whole stub.
+    /// The checks' fields: `calls`, `order`, `health`. Without a route, calls of the whole stub.
     ExpectStub {
         stub: String,
         route: Option<String>,
+    },
+    /// What a stub remembers, or what it answers, becomes another.
+    ChangeStub {
+        stub: String,
+        change: StubChange,
     },
 }
 

@@ -8,6 +8,7 @@ use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
 use crate::order::{Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder};
+use crate::stub::StubReport;
 use crate::version::Version;
 
 /// What every agent does for an orchestrator, and what it tells consoles. No call is long: `start` returns when the step is
@@ -42,6 +43,8 @@ pub trait Agent {
     async fn begin_bench(order: BenchOrder) -> Result<(), Refusal>;
     /// What the caller's bench has measured so far.
     async fn bench() -> Result<BenchReport, Refusal>;
+    /// The stubs that it plays: their calls, and whether they answer.
+    async fn stubs() -> Result<Vec<StubReport>, Refusal>;
 }
 
 /// Why an agent did not take an order.

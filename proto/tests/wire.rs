@@ -221,12 +221,15 @@ fn actions() -> Vec<(&'static str, Action)> {
         cwd: Some("sub".to_owned()),
     };
     let data = DataSource::Generate { count: 10_000, json: body() };
+    let replaced = StubChange::Replace(vec![StubRoute::http("charge", (None, None), Vec::new())]);
     vec![
         ("http", Action::Http(http)),
         ("tcp", Action::Tcp(TcpAction { target: target(), send: template() })),
         ("exec", Action::Exec(exec)),
         ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
         ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
+        ("change-stub", Action::ChangeStub { stub: "payments".to_owned(), change: StubChange::Purge }),
+        ("replace-stub", Action::ChangeStub { stub: "payments".to_owned(), change: replaced }),
         ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
     ]
 }
@@ -284,35 +287,43 @@ fn texts() -> BTreeMap<String, String> {
 }
 
 fn initialize() -> Initialize {
-    let reply = StubReply {
-        status: 201,
-        headers: vec![("x".to_owned(), template())],
-        body: Body::Text(template()),
-        delay_ms: 5,
-        times: 2,
-    };
-    let route = StubRoute {
-        id: "charge".to_owned(),
-        method: Some("POST".to_owned()),
-        path: Some("/v1/*".to_owned()),
-        when: vec![
-            (RequestPart::Query("q".to_owned()), Matcher::Exists(true)),
-            (RequestPart::Header("h".to_owned()), Matcher::Exists(true)),
-            (RequestPart::Json, Matcher::Exists(true)),
-            (RequestPart::Body, Matcher::Exists(true)),
-        ],
-        replies: vec![reply],
+    let http = Says::Http { status: 201, headers: vec![("x".to_owned(), template())], body: Body::Text(template()) };
+    let reply =
+        |ends, says| StubReply { times: 2, delay_ms: 5, slow: Some(Slow { over_ms: 1_000, pieces: 5 }), ends, says };
+    let replies = vec![
+        reply(Ends::Stays, http),
+        reply(Ends::Closed, Says::Text(template())),
+        reply(Ends::Reset, Says::Bytes(vec![1])),
+        StubReply { slow: None, ..reply(Ends::ResetInBody, Says::Bytes(Vec::new())) },
+    ];
+    let takes = [
+        Takes::Request { method: Some("POST".to_owned()), path: Some("/v1/*".to_owned()) },
+        Takes::Line,
+        Takes::Bytes(vec![0, 1]),
+        Takes::Connection,
+    ];
+    let when = [
+        RequestPart::Query("q".to_owned()),
+        RequestPart::Header("h".to_owned()),
+        RequestPart::Json,
+        RequestPart::Body,
+        RequestPart::TlsName,
+        RequestPart::Line,
+    ];
+    let when: Vec<_> = when.into_iter().map(|part| (part, Matcher::Exists(true))).collect();
+    let route = |takes| StubRoute { id: "charge".to_owned(), takes, when: when.clone(), replies: replies.clone() };
+    let stub = StubOrder::http("payments", takes.map(route).to_vec());
+    let raw = StubOrder {
+        protocol: Protocol::Tcp,
+        unmatched: Unmatched::Answer(404),
+        keep: Keep::Run,
+        ..StubOrder::http("raw", Vec::new())
     };
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),
         service: ServicePlace { ports: texts(), logs: texts() },
-        stubs: vec![StubOrder {
-            name: "payments".to_owned(),
-            port: 0,
-            unmatched: Unmatched::Fail,
-            routes: vec![route],
-        }],
+        stubs: vec![stub, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
         tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
         seed: 42,
     }
@@ -353,6 +364,7 @@ fn facts() -> Vec<Fact> {
         Fact::FaultEnded(report()),
         Fact::LinkBytes { sent: bytes(), received: bytes() },
         Fact::Gap { lost: 3 },
+        Fact::StubCallsUntold { stub: text(), calls: 7 },
     ];
     ended.chain(others).collect()
 }
@@ -437,6 +449,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
 #[test]
 fn refusals_and_status_survive_both_codecs() {
     use meshproof_proto::rpc::{About, Refusal, Status};
+    use meshproof_proto::stub::StubReport;
     let text = || "it".to_owned();
     let mut golden = Golden::default();
     for refusal in [
@@ -462,6 +475,16 @@ fn refusals_and_status_survive_both_codecs() {
     };
     golden.value("status", &status);
     let (version, protocol) = (text(), Version { major: 1, minor: 1 });
+    let stub = StubReport {
+        name: "payments".to_owned(),
+        address: "127.0.0.1:1".to_owned(),
+        keep: Keep::Run,
+        healthy: true,
+        routes: vec![("charge".to_owned(), 3)],
+        unmatched: 1,
+        last: vec!["POST /".to_owned()],
+    };
+    golden.value("stub-report", &stub);
     let about = About { name: name("shop"), up_ms: 5, version, protocol, run: Some(RunId("r-1".to_owned())) };
     golden.value("about", &about);
 }

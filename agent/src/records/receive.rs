@@ -67,7 +67,8 @@ impl<'o> Applier<'o> {
             | Action::Exec(_)
             | Action::Stream(_)
             | Action::ExpectLog { .. }
-            | Action::ExpectStub { .. } => Self::Call(apply),
+            | Action::ExpectStub { .. }
+            | Action::ChangeStub { .. } => Self::Call(apply),
         }
     }
 

@@ -30,6 +30,7 @@ impl Call {
             Self::About(_) => look("about"),
             Self::BeginBench(..) => measure("begin_bench"),
             Self::Bench(_) => measure("bench"),
+            Self::Stubs(_) => look("stubs"),
         }
     }
 }
@@ -65,7 +66,7 @@ fn action(action: &Action) -> [Capability; 1] {
         Action::Exec(_) => [Capability::Exec],
         Action::Stream(_) => [Capability::Stream],
         Action::ExpectLog { .. } => [Capability::Logs],
-        Action::ExpectStub { .. } => [Capability::Stub],
+        Action::ExpectStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],
     }
 }
 

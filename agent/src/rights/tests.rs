@@ -11,7 +11,7 @@ use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds}
 use meshproof_proto::order::{
     Action, Authority, Body, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Initialize,
     ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction,
-    TunnelOrder, Unmatched,
+    TunnelOrder,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::shaper::Shape;
@@ -49,7 +49,7 @@ fn rows() -> Vec<Row> {
     let begin_fault = |target| AgentRequest::BeginFault { order: Box::new(fault(target)) };
     let traffic = FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both };
     let stubs = |order: &mut Initialize| {
-        order.stubs.push(StubOrder { name: "pay".into(), port: 0, unmatched: Unmatched::Fail, routes: Vec::new() });
+        order.stubs.push(StubOrder::http("pay", Vec::new()));
     };
     let tunnels = |order: &mut Initialize| order.tunnels.push(TunnelOrder { to: name("ledger"), port: "tcp".into() });
     let logs = |order: &mut Initialize| drop(order.service.logs.insert("stdout".into(), "/var/log/shop".into()));
@@ -75,6 +75,7 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Status {}, LOOK, &[]),
         (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
+        (AgentRequest::Stubs {}, LOOK, &[]),
         (AgentRequest::About {}, LOOK, &[]),
         (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
@@ -102,6 +103,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::About {} => client.about(now).await?.map(drop),
         AgentRequest::BeginBench { order } => client.begin_bench(now, order).await?,
         AgentRequest::Bench {} => client.bench(now).await?.map(drop),
+        AgentRequest::Stubs {} => client.stubs(now).await?.map(drop),
     })
 }
 
@@ -221,6 +223,7 @@ fn refuse(call: Call) {
         Call::Links(answer) => drop(answer.send(Err(reached()))),
         Call::About(answer) => drop(answer.send(Err(reached()))),
         Call::Bench(answer) => drop(answer.send(Err(reached()))),
+        Call::Stubs(answer) => drop(answer.send(Err(reached()))),
     }
 }
 

@@ -7,13 +7,29 @@ use meshproof_mesh::rtc::PathKind;
 use meshproof_proto::limits::LINK_REASON_CHARS;
 use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::rpc::About;
+use meshproof_proto::stub::StubReport;
 use meshproof_proto::version::PROTOCOL;
 
 use super::Session;
+use super::orders::reply;
+use super::run::Run;
+use crate::service::Answer;
 
 impl Session {
     pub(super) fn link_reports(&self) -> Vec<LinkReport> {
         self.mesh.links().into_iter().filter_map(report).collect()
+    }
+
+    /// Answered from a task of its own: a stub that is held does not hold the session.
+    pub(super) fn stub_reports(&mut self, answer: Answer<Vec<StubReport>>) {
+        let stubs = self.run.as_ref().map(Run::stubs).unwrap_or_default();
+        self.echoes.spawn(async move {
+            let mut reports = Vec::new();
+            for stub in stubs {
+                reports.push(stub.report().await);
+            }
+            reply(answer, Ok(reports));
+        });
     }
 
     pub(super) fn about(&self) -> About {

@@ -40,6 +40,7 @@ impl Session {
             Call::About(answer) => reply(answer, Ok(self.about())),
             Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
             Call::Bench(answer) => reply(answer, self.bench_report(caller)),
+            Call::Stubs(answer) => self.stub_reports(answer),
         }
     }
 
@@ -55,7 +56,7 @@ impl Session {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
         let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| tunnel.to.clone()).collect();
-        let mut run = setup::run(&self.mesh, caller, order).await?;
+        let mut run = setup::run(&self.mesh, caller, order, &mut self.kept_stubs).await?;
         for (how, peer) in self.links.known() {
             run.linked(how, peer);
         }

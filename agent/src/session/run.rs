@@ -26,7 +26,7 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::service::Answer;
 use crate::steps::Beside;
-use crate::stub::StubServer;
+use crate::stub::{Look, StubServer};
 use crate::tunnel::Tunnels;
 
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl Run {
             return Err(Refusal::Failed(format!("{} tests began here; no more are taken", work.tests.len())));
         }
         work.tests.insert(test);
-        work.beside.stubs.values().for_each(StubServer::begin_anew);
+        work.beside.stubs.values().for_each(StubServer::begin_test);
         Ok(())
     }
 
@@ -293,6 +293,14 @@ impl Run {
         if gone {
             // The next connection brings a new one.
             self.pump = None;
+        }
+    }
+
+    /// What can be told of the stubs it plays.
+    pub(super) fn stubs(&self) -> Vec<Look> {
+        match &self.stage {
+            Stage::Working(work) => work.beside.stubs.values().map(StubServer::look).collect(),
+            Stage::Closing { .. } | Stage::Closed(_) => Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::closing::LinkBytes;
 use super::faults::Faults;
+use super::kept::KeptStubs;
 use super::pump::Pump;
 use super::run::{Run, Stage, Work};
 use super::steps::Steps;
@@ -23,7 +24,12 @@ use crate::stub::StubServer;
 use crate::tunnel::Tunnels;
 
 /// Binds everything that the run needs here. On an error nothing stays bound.
-pub(super) async fn run(mesh: &Mesh, orchestrator: PeerId, order: Initialize) -> Result<Run, Refusal> {
+pub(super) async fn run(
+    mesh: &Mesh,
+    orchestrator: PeerId,
+    order: Initialize,
+    kept: &mut KeptStubs,
+) -> Result<Run, Refusal> {
     let Initialize { authority, roster, service, stubs, tunnels: tunnel_orders, seed } = order;
     let (tell, facts) = mpsc::channel(limits::FACTS);
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
@@ -32,7 +38,7 @@ pub(super) async fn run(mesh: &Mesh, orchestrator: PeerId, order: Initialize) ->
         let (name, address) = listen(&tunnels, order).await?;
         initialized.tunnels.insert(name, address);
     }
-    let stubs = bind(stubs, &tell, seed).await?;
+    let stubs = bind(stubs, (&tell, seed), kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let beside = Beside { logs: LogStore::open(&service.logs), stubs };
     let work = Work {
@@ -71,13 +77,15 @@ async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Res
 
 async fn bind(
     orders: Vec<StubOrder>,
-    facts: &mpsc::Sender<Fact>,
-    seed: u64,
+    (facts, seed): (&mpsc::Sender<Fact>, u64),
+    kept: &mut KeptStubs,
 ) -> Result<BTreeMap<String, StubServer>, Refusal> {
     let mut stubs = BTreeMap::new();
     for order in orders {
-        let stub = StubServer::bind(order, facts.clone(), seed).await;
+        let before = kept.of(&order)?;
+        let stub = StubServer::bind_with(order, (facts.clone(), seed), before).await;
         let stub = stub.map_err(|error| Refusal::Failed(error.to_string()))?;
+        kept.keep(&stub);
         stubs.insert(stub.name().to_owned(), stub);
     }
     Ok(stubs)

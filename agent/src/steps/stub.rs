@@ -1,13 +1,19 @@
-//! Steps that expect a number of calls of a stub.
+//! Steps about stubs: what is expected of their calls, and changes of what they answer.
 
-use meshproof_proto::order::StepOrder;
+use meshproof_proto::event::{Evidence, Outcome};
+use meshproof_proto::matcher::{Actual, Matcher, Mismatch};
+use meshproof_proto::order::{Check, StepOrder, StubChange};
+use serde_json::Value;
 
 use super::{Attempt, Clock, Repeat, changed};
 use crate::checks;
 use crate::evidence::evidence;
-use crate::stub::StubServer;
+use crate::stub::{OutOfOrder, StubServer};
 
-/// Judges the number of calls, and again whenever one comes.
+/// What can be expected of a stub.
+const FIELDS: &[&str] = &["calls", "order", "health"];
+
+/// Judges the calls, and again whenever one comes.
 pub(super) async fn run(
     order: &StepOrder,
     clock: &Clock,
@@ -16,7 +22,7 @@ pub(super) async fn run(
     let Some(stub) = stub else {
         return (Attempt::impossible("there is no such stub here"), 1);
     };
-    if let Some(check) = order.checks.iter().find(|check| check.field != "calls") {
+    if let Some(check) = order.checks.iter().find(|check| !FIELDS.contains(&check.field.as_str())) {
         return (Attempt::impossible(format!("a stub has no `{}` to check", check.field)), 1);
     }
     if !order.saves.is_empty() {
@@ -27,7 +33,7 @@ pub(super) async fn run(
     loop {
         tries += 1;
         changes.borrow_and_update();
-        let attempt = attempt(order, stub, route);
+        let attempt = attempt(order, stub, route).await;
         if attempt.repeat == Repeat::Useless || clock.left().is_none() {
             return (attempt, tries);
         }
@@ -35,14 +41,70 @@ pub(super) async fn run(
     }
 }
 
-fn attempt(order: &StepOrder, stub: &StubServer, route: Option<&str>) -> Attempt {
+async fn attempt(order: &StepOrder, stub: &StubServer, route: Option<&str>) -> Attempt {
     let Some(calls) = stub.calls(route) else {
         let route = route.unwrap_or_default();
         return Attempt::impossible(format!("stub `{}` has no route `{route}`", stub.name()));
     };
-    let checks = (0..).zip(&order.checks);
-    let failures = checks.filter_map(|(index, check)| checks::number(index, check, calls)).collect();
+    let mut failures = Vec::new();
+    for (index, check) in (0..).zip(&order.checks) {
+        let failure = match check.field.as_str() {
+            "order" => match in_order(stub, check) {
+                Ok(failure) => failure.map(|why| checks::failure(index, why)),
+                Err(unsupported) => return Attempt::impossible(unsupported),
+            },
+            "health" => health(stub, check).await.map(|why| checks::failure(index, why)),
+            _ => checks::number(index, check, calls),
+        };
+        failures.extend(failure);
+    }
+    Attempt::of(checks::failed_or_ok(failures), vec![last_calls(stub)])
+}
+
+fn last_calls(stub: &StubServer) -> Evidence {
     let last = stub.last_calls();
     let text = if last.is_empty() { "no calls".to_owned() } else { last.join("\n") };
-    Attempt::of(checks::failed_or_ok(failures), vec![evidence(format!("last calls of stub {}", stub.name()), &text)])
+    evidence(format!("last calls of stub {}", stub.name()), &text)
+}
+
+/// Whether the routes were called in the order of the check; `Err`: that cannot be known.
+fn in_order(stub: &StubServer, check: &Check) -> Result<Option<Mismatch>, String> {
+    let wanted = match &check.matcher {
+        Matcher::Equals(list) => list.value(&Value::Null).map_err(|unset| unset.to_string())?,
+        _ => return Err("an order of calls is a list of routes".to_owned()),
+    };
+    let wanted: Vec<String> = serde_json::from_value(wanted).map_err(|error| error.to_string())?;
+    let actual = match stub.in_order(&wanted) {
+        Ok(()) => return Ok(None),
+        Err(OutOfOrder::Missing { came: 0, next }) => format!("no call of {next}"),
+        Err(OutOfOrder::Missing { came, next }) => {
+            format!("{}, and then no call of {next}", wanted[..came].join(", "))
+        }
+        Err(OutOfOrder::Forgotten { held, all }) => {
+            return Err(format!(
+                "unsupported: the order of {all} calls, of which the stub remembers the last {held}; its `journal` \
+                 says how many"
+            ));
+        }
+    };
+    Ok(Some(Mismatch { at: String::new(), expected: wanted.join(", "), actual }))
+}
+
+async fn health(stub: &StubServer, check: &Check) -> Option<Mismatch> {
+    let word = if stub.is_healthy().await { "ok" } else { "silent" };
+    check.matcher.check(&Actual::Text(word.to_owned()), &Value::Null).err()
+}
+
+/// Purges the stub, or gives it other routes.
+pub(super) fn change(order: &StepOrder, stub: Option<&StubServer>, change: &StubChange) -> Attempt {
+    let Some(stub) = stub else {
+        return Attempt::impossible("there is no such stub here");
+    };
+    if !order.checks.is_empty() || !order.saves.is_empty() {
+        return Attempt::impossible("a change of a stub brings nothing back");
+    }
+    match stub.change(change) {
+        Ok(()) => Attempt::of(Outcome::Ok, Vec::new()),
+        Err(error) => Attempt::impossible(error.to_string()),
+    }
 }

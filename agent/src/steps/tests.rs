@@ -6,7 +6,7 @@ use meshproof_proto::id::{Digest, RunId, Term};
 use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
 use meshproof_proto::order::{
     Authority, Body, Check, ExecAction, HttpAction, RecordStreamId, Save, StepKey, StreamAction, StubOrder, StubReply,
-    StubRoute, Target, Unmatched,
+    StubRoute, Target,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -57,24 +57,10 @@ impl World {
         let dir = tempfile::tempdir().expect("a folder");
         let logs = ["audit", "stdout"].map(|log| (log.to_owned(), path(&dir, log)));
         let (facts, told) = mpsc::channel(64);
-        let reply = |status, times| StubReply {
-            status,
-            headers: Vec::new(),
-            body: Body::Json(ValueTemplate::Map(vec![(
-                "number".to_owned(),
-                ValueTemplate::Text(Template::parse("${{ call.number }}").expect("a template")),
-            )])),
-            delay_ms: 0,
-            times,
-        };
-        let route = StubRoute {
-            id: "charge".to_owned(),
-            method: None,
-            path: None,
-            when: Vec::new(),
-            replies: vec![reply(503, 2), reply(200, 1)],
-        };
-        let stub = StubOrder { name: "pay".to_owned(), port: 0, unmatched: Unmatched::Fail, routes: vec![route] };
+        let number = ValueTemplate::Text(Template::parse("${{ call.number }}").expect("a template"));
+        let body = || Body::Json(ValueTemplate::Map(vec![("number".to_owned(), number.clone())]));
+        let replies = vec![StubReply { times: 2, ..StubReply::http(503, body()) }, StubReply::http(200, body())];
+        let stub = StubOrder::http("pay", vec![StubRoute::http("charge", (None, None), replies)]);
         let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
         let beside = Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs };

@@ -1,56 +1,141 @@
-//! Replies made from templates.
+//! Replies made from templates. One without expressions is made once.
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use meshproof_proto::order::{Body, StubReply};
+use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::order::{Body, Ends, Says, Slow, StubReply};
 use serde_json::{Value, json};
 
-pub(super) type Reply = Response<Full<Bytes>>;
+use super::body::ReplyBody;
 
-/// The reply with everything put in; `Err` says what is missing.
-pub(super) fn rendered(reply: &StubReply, scope: &Value) -> Result<Reply, String> {
-    let (body, kind) = match &reply.body {
+pub(super) type Reply = Response<ReplyBody>;
+
+/// A reply of a route.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    says: Says,
+    /// How it is said; `None`: at once, and the connection stays.
+    pub(super) manner: Option<Manner>,
+    /// What to say when no expression is in it.
+    ready: Option<Result<Said, String>>,
+}
+
+/// How a reply is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) delay: Duration,
+    pub(super) slow: Option<Slow>,
+    pub(super) ends: Ends,
+}
+
+/// A reply with everything put in.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Prepared {
+    pub(super) fn of(order: &StubReply) -> Self {
+        let ready = is_fixed(&order.says).then(|| rendered(&order.says, &Value::Null));
+        let StubReply { delay_ms, slow, ends, .. } = *order;
+        let plain = delay_ms == 0 && slow.is_none() && ends == Ends::Stays;
+        let manner = (!plain).then_some(Manner { delay: Duration::from_millis(delay_ms), slow, ends });
+        Self { says: order.says.clone(), manner, ready }
+    }
+
+    /// The reply; `Err` says what is missing. The scope is made only when it is needed.
+    pub(super) fn said(&self, scope: impl FnOnce() -> Value) -> Result<Said, String> {
+        self.ready.clone().unwrap_or_else(|| rendered(&self.says, &scope()))
+    }
+}
+
+fn is_fixed(says: &Says) -> bool {
+    match says {
+        Says::Http { headers, body, .. } => {
+            let of_body = match body {
+                Body::Empty => true,
+                Body::Text(text) => text.exprs().next().is_none(),
+                Body::Json(json) => json.exprs().is_empty(),
+            };
+            of_body && headers.iter().all(|(_, value)| value.exprs().next().is_none())
+        }
+        Says::Text(text) => text.exprs().next().is_none(),
+        Says::Bytes(_) => true,
+    }
+}
+
+fn rendered(says: &Says, scope: &Value) -> Result<Said, String> {
+    match says {
+        Says::Http { status, headers, body } => http(*status, headers, body, scope),
+        Says::Text(template) => Ok(plain(text(template, scope)?)),
+        Says::Bytes(bytes) => Ok(plain(bytes.clone())),
+    }
+}
+
+fn http(status: u16, headers: &[(String, Template)], body: &Body, scope: &Value) -> Result<Said, String> {
+    let (body, kind) = match body {
         Body::Empty => (String::new(), None),
-        Body::Text(text) => (text.render(scope).map_err(|unset| unset.to_string())?, Some("text/plain; charset=utf-8")),
-        Body::Json(json) => (json.value(scope).map_err(|unset| unset.to_string())?.to_string(), Some(JSON)),
+        Body::Text(template) => (text(template, scope)?, Some("text/plain; charset=utf-8")),
+        Body::Json(json) => (value(json, scope)?.to_string(), Some(JSON)),
     };
-    let status = StatusCode::from_u16(reply.status).map_err(|_| format!("{} is not a status", reply.status))?;
-    let mut made = of(status, body, kind);
-    for (name, template) in &reply.headers {
-        let text = template.render(scope).map_err(|unset| unset.to_string())?;
+    let status = StatusCode::from_u16(status).map_err(|_| format!("{status} is not a status"))?;
+    let mut made = Said { status, ..plain(body) };
+    if let Some(kind) = kind {
+        made.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    for (name, template) in headers {
+        let text = text(template, scope)?;
         let name: HeaderName = name.parse().map_err(|_| format!("`{name}` cannot name a header"))?;
         if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
             return Err(format!("unsupported: a `{name}` of one's own"));
         }
         let value = HeaderValue::from_str(&text).map_err(|_| format!("`{text}` cannot be the value of a header"))?;
         if name == header::CONTENT_TYPE {
-            made.headers_mut().insert(name, value);
+            made.headers.insert(name, value);
         } else {
-            made.headers_mut().append(name, value);
+            made.headers.append(name, value);
         }
     }
     Ok(made)
 }
 
+fn text(template: &Template, scope: &Value) -> Result<String, String> {
+    template.render(scope).map_err(|unset| unset.to_string())
+}
+
+fn value(json: &ValueTemplate, scope: &Value) -> Result<Value, String> {
+    json.value(scope).map_err(|unset| unset.to_string())
+}
+
+fn plain(body: impl Into<Bytes>) -> Said {
+    Said { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() }
+}
+
 const JSON: &str = "application/json";
 
-fn of(status: StatusCode, body: String, kind: Option<&'static str>) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
-    *reply.status_mut() = status;
-    if let Some(kind) = kind {
-        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+impl Said {
+    /// What the stub itself has to say.
+    pub(super) fn problem(status: StatusCode, problem: &Value) -> Self {
+        let mut said = Self { status, ..plain(json!({ "meshproof": problem }).to_string()) };
+        said.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        said
     }
-    reply
-}
 
-/// Nothing but a status.
-pub(super) fn bare(status: StatusCode) -> Reply {
-    of(status, String::new(), None)
-}
+    /// Nothing but a status.
+    pub(super) fn bare(status: StatusCode) -> Self {
+        Self { status, ..plain(Bytes::new()) }
+    }
 
-/// What the stub itself has to say.
-pub(super) fn problem(status: StatusCode, problem: &Value) -> Reply {
-    of(status, json!({ "meshproof": problem }).to_string(), Some(JSON))
+    /// The response, its body sent in the way that `body` makes of it.
+    pub(super) fn response(self, body: impl FnOnce(Bytes) -> ReplyBody) -> Reply {
+        let mut reply = Response::new(body(self.body));
+        *reply.status_mut() = self.status;
+        *reply.headers_mut() = self.headers;
+        reply
+    }
 }

@@ -1,7 +1,9 @@
 //! A call as conditions and templates see it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
+use bytes::Bytes;
 use hyper::http::request::Parts;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::RequestPart;
@@ -9,70 +11,85 @@ use serde_json::{Map, Value, json};
 
 use crate::evidence::cut;
 
-/// A call with its body.
-#[derive(Clone, Debug)]
+/// A call with its body. What conditions and templates look at is made when they do.
+#[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) method: String,
-    /// Without the query.
-    pub(super) path: String,
-    query: Vec<(String, String)>,
-    /// Names in lower case; several values joined.
-    headers: Map<String, Value>,
-    body: String,
-    json: Option<Value>,
-    target: String,
+    parts: Parts,
+    body: Bytes,
+    tls_name: Option<String>,
+    json: OnceCell<Actual>,
 }
 
 impl Asked {
-    pub(super) fn of(parts: &Parts, body: &[u8]) -> Self {
-        let mut headers = Map::new();
-        for name in parts.headers.keys() {
-            let values = parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-            headers.insert(name.as_str().to_owned(), values.collect::<Vec<_>>().join(", ").into());
-        }
-        let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-        Self {
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(pairs).unwrap_or_default(),
-            headers,
-            json: serde_json::from_slice(body).ok(),
-            body: String::from_utf8_lossy(body).into_owned(),
-            target,
-        }
+    pub(super) fn of(parts: Parts, body: Bytes, tls_name: Option<String>) -> Self {
+        Self { parts, body, tls_name, json: OnceCell::new() }
+    }
+
+    pub(super) fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    /// Without the query.
+    pub(super) fn path(&self) -> &str {
+        self.parts.uri.path()
     }
 
     /// The part that a condition looks at.
-    pub(super) fn part(&self, part: &RequestPart) -> Actual {
+    pub(super) fn part(&self, part: &RequestPart) -> Cow<'_, Actual> {
+        let text = |found: Option<String>| Cow::Owned(found.map_or(Actual::Missing, Actual::Text));
         match part {
             RequestPart::Query(name) => {
-                let found = self.query.iter().find(|(key, _)| key == name);
-                found.map_or(Actual::Missing, |(_, value)| Actual::Text(value.clone()))
+                text(self.query().into_iter().find(|(key, _)| key == name).map(|(_, value)| value))
             }
-            RequestPart::Header(name) => match self.headers.get(&name.to_ascii_lowercase()) {
-                Some(Value::String(value)) => Actual::Text(value.clone()),
-                _ => Actual::Missing,
-            },
-            RequestPart::Json => match &self.json {
-                Some(value) => Actual::Json(value.clone()),
-                None if self.body.is_empty() => Actual::Missing,
-                None => Actual::Text(self.body.clone()),
-            },
-            RequestPart::Body => Actual::Text(self.body.clone()),
+            RequestPart::Header(name) => text(self.header(name)),
+            RequestPart::Json => Cow::Borrowed(self.json.get_or_init(|| match serde_json::from_slice(&self.body) {
+                Ok(value) => Actual::Json(value),
+                Err(_) if self.body.is_empty() => Actual::Missing,
+                Err(_) => Actual::Text(self.text().into_owned()),
+            })),
+            RequestPart::Body => text(Some(self.text().into_owned())),
+            RequestPart::TlsName => text(self.tls_name.clone()),
+            RequestPart::Line => text(None),
         }
+    }
+
+    fn query(&self) -> Vec<(String, String)> {
+        self.parts.uri.query().map(pairs).unwrap_or_default()
+    }
+
+    /// Several values joined.
+    fn header(&self, name: &str) -> Option<String> {
+        let values = self.parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let values: Vec<_> = values.collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
     }
 
     /// What a reply's templates see, in the call with this number.
     pub(super) fn scope(&self, number: u64) -> Value {
         let mut query = Map::new();
-        for (name, value) in &self.query {
-            query.entry(name.clone()).or_insert_with(|| value.as_str().into());
+        for (name, value) in self.query() {
+            query.entry(name).or_insert_with(|| value.into());
         }
-        let mut request = json!({
-            "method": self.method, "path": self.path, "query": query, "headers": self.headers, "body": self.body,
+        let headers = self.parts.headers.keys().map(|name| {
+            let value = self.header(name.as_str()).unwrap_or_default();
+            (name.as_str().to_owned(), Value::from(value))
         });
-        if let Some(json) = &self.json {
+        let mut request = json!({
+            "method": self.method(),
+            "path": self.path(),
+            "query": query,
+            "headers": headers.collect::<Map<_, _>>(),
+            "body": self.text(),
+        });
+        if let Actual::Json(json) = self.part(&RequestPart::Json).as_ref() {
             request["json"] = json.clone();
+        }
+        if let Some(name) = &self.tls_name {
+            request["tls-name"] = name.as_str().into();
         }
         json!({"call": {"number": number}, "request": request})
     }
@@ -80,8 +97,23 @@ impl Asked {
     /// One line for people.
     pub(super) fn shown(&self) -> String {
         const LONGEST: usize = 400;
-        let line = format!("{} {} {}", self.method, self.target, self.body.trim());
-        cut(line.trim_end(), LONGEST)
+        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        // Of a large body only its beginning is looked at, four bytes a character being the most.
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(4 * LONGEST)]);
+        let line = format!("{} {target} {}", self.method(), body.trim());
+        if line.len() <= LONGEST { line.trim_end().to_owned() } else { cut(line.trim_end(), LONGEST) }
+    }
+}
+
+/// The part of a request in words.
+pub(super) fn part_name(part: &RequestPart) -> String {
+    match part {
+        RequestPart::Query(name) => format!("query `{name}`"),
+        RequestPart::Header(name) => format!("header `{name}`"),
+        RequestPart::Json => "json".to_owned(),
+        RequestPart::Body => "body".to_owned(),
+        RequestPart::TlsName => "tls-name".to_owned(),
+        RequestPart::Line => "line".to_owned(),
     }
 }
 
@@ -121,18 +153,18 @@ mod tests {
 
     fn asked(uri: &str, body: &str) -> Asked {
         let request = hyper::Request::post(uri).header("X-Id", "1").header("x-id", "2").body(()).expect("a request");
-        Asked::of(&request.into_parts().0, body.as_bytes())
+        Asked::of(request.into_parts().0, Bytes::copy_from_slice(body.as_bytes()), None)
     }
 
     #[test]
     fn conditions_see_the_query_decoded_and_header_names_in_any_case() {
         let asked = asked("/a?q=a%20b+c&q=2&odd=%zz&e", "");
-        let query = |name: &str| asked.part(&RequestPart::Query(name.to_owned()));
+        let query = |name: &str| asked.part(&RequestPart::Query(name.to_owned())).into_owned();
         assert_eq!(query("q"), Actual::Text("a b c".to_owned()));
         assert_eq!(query("odd"), Actual::Text("%zz".to_owned()));
         assert_eq!((query("e"), query("no")), (Actual::Text(String::new()), Actual::Missing));
-        assert_eq!(asked.part(&RequestPart::Header("X-ID".to_owned())), Actual::Text("1, 2".to_owned()));
-        assert_eq!(asked.part(&RequestPart::Json), Actual::Missing);
+        assert_eq!(asked.part(&RequestPart::Header("X-ID".to_owned())).into_owned(), Actual::Text("1, 2".to_owned()));
+        assert_eq!(asked.part(&RequestPart::Json).into_owned(), Actual::Missing);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 use std::time::Duration;
 
 use meshproof_proto::event::StubCall;
-use meshproof_proto::expr::ValueTemplate;
+use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{RequestPart, StubReply, StubRoute, Unmatched};
-use serde_json::json;
+use meshproof_proto::order::{
+    Action, Body, Ends, HttpAction, RequestPart, Says, Slow, StubReply, StubRoute, Takes, Target,
+};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::action::{Answer, Came};
+use crate::action::{Answer, Came, perform};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -18,7 +20,7 @@ fn value(value: Value) -> ValueTemplate {
 }
 
 fn reply(status: u16, times: u64, body: Body) -> StubReply {
-    StubReply { status, headers: Vec::new(), body, delay_ms: 0, times }
+    StubReply { times, ..StubReply::http(status, body) }
 }
 
 /// The provider of the sample plan.
@@ -29,21 +31,14 @@ fn payments() -> StubOrder {
         ("id".to_owned(), ValueTemplate::Text(id)),
         ("card".to_owned(), ValueTemplate::Text(Template::parse("${{ request.json.card }}").expect("a template"))),
     ]);
+    let replies = vec![reply(503, 2, Body::Empty), reply(201, 1, Body::Json(body))];
     let charge = StubRoute {
-        id: "charge".to_owned(),
-        method: Some("POST".to_owned()),
-        path: Some("/v1/charges".to_owned()),
         when: vec![(RequestPart::Json, card)],
-        replies: vec![reply(503, 2, Body::Empty), reply(201, 1, Body::Json(body))],
+        ..StubRoute::http("charge", (Some("POST"), Some("/v1/charges")), replies)
     };
-    let odd = StubRoute {
-        id: "odd".to_owned(),
-        method: None,
-        path: Some("/odd/*".to_owned()),
-        when: Vec::new(),
-        replies: vec![reply(200, 1, Body::Text(Template::parse("${{ request.json.no }}").expect("a template")))],
-    };
-    StubOrder { name: "payments".to_owned(), port: 0, unmatched: Unmatched::Fail, routes: vec![charge, odd] }
+    let broken = Body::Text(Template::parse("${{ request.json.no }}").expect("a template"));
+    let odd = StubRoute::http("odd", (None, Some("/odd/*")), vec![reply(200, 1, broken)]);
+    StubOrder::http("payments", vec![charge, odd])
 }
 
 async fn stub() -> (StubServer, mpsc::Receiver<Fact>) {
@@ -111,7 +106,7 @@ async fn a_stub_that_begins_anew_remembers_no_call_and_stays_disturbed() {
     assert_eq!(status(&call(&stub, "/nowhere", card()).await), 404);
     let shape = Shape { latency_us: 1_000, ..Shape::default() };
     stub.begin_fault(shape).expect("supported");
-    stub.begin_anew();
+    stub.begin_test();
     assert_eq!((stub.calls(Some("charge")), stub.calls(None), stub.last_calls().len()), (Some(0), Some(0), 0));
     assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
     assert_eq!((stub.calls(Some("charge")), stub.calls(None)), (Some(1), Some(1)));
@@ -219,4 +214,206 @@ async fn closing_frees_the_port_and_ends_open_connections() {
     let _ = tokio::time::timeout(LONG, open.read_to_end(&mut rest)).await.expect("closed");
     assert!(TcpStream::connect(address).await.is_err());
     std::net::TcpListener::bind(address).expect("the port is free");
+}
+
+/// A stub with one route for everything.
+async fn single(replies: Vec<StubReply>, journal: u64) -> (StubServer, mpsc::Receiver<Fact>) {
+    let order = StubOrder::http("one", vec![StubRoute::http("it", (None, None), replies)]);
+    let (facts, told) = mpsc::channel(64);
+    (StubServer::bind(StubOrder { journal, ..order }, facts, 7).await.expect("binds"), told)
+}
+
+fn text(text: &str) -> Body {
+    Body::Text(Template::text(text))
+}
+
+/// All that the stub says to a request on a connection of its own, and how it ended.
+async fn raw_answer(stub: &StubServer) -> (String, std::io::Result<()>) {
+    let mut stream = TcpStream::connect(stub.address()).await.expect("connects");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("writes");
+    let mut seen = Vec::new();
+    let ended = stream.read_to_end(&mut seen).await.map(drop);
+    (String::from_utf8(seen).expect("text"), ended)
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reset_before_the_reply_and_in_the_middle_of_its_body() {
+    let ends = |ends| StubReply { ends, ..StubReply::http(200, text("0123456789")) };
+    let (stub, mut told) = single(vec![ends(Ends::Reset), ends(Ends::ResetInBody), ends(Ends::Closed)], 10).await;
+    let (seen, ended) = raw_answer(&stub).await;
+    assert_eq!((seen.as_str(), ended.map_err(|error| error.kind())), ("", Err(std::io::ErrorKind::ConnectionReset)));
+    let (seen, ended) = raw_answer(&stub).await;
+    assert!(seen.contains("content-length: 10") && seen.ends_with("\r\n\r\n01234"), "{seen}");
+    assert_eq!(ended.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    let (seen, ended) = raw_answer(&stub).await;
+    assert!(seen.contains("connection: close") && seen.ends_with("0123456789") && ended.is_ok(), "{seen}");
+    for status in [0, 200, 200] {
+        assert_eq!(fact(&mut told).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_takes_its_time_and_comes_whole() {
+    let slow = Some(Slow { over_ms: 200, pieces: 5 });
+    let (stub, _told) = single(vec![StubReply { slow, ..StubReply::http(200, text("0123456789")) }], 10).await;
+    let began = Instant::now();
+    let (seen, ended) = raw_answer(&stub).await;
+    assert!(seen.ends_with("\r\n\r\n0123456789") && ended.is_ok(), "{seen}");
+    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_the_journal_has_no_room_for_is_counted_and_told_as_a_number() {
+    let (stub, mut told) = single(vec![StubReply::http(200, text("x"))], 2).await;
+    for _ in 0..5 {
+        assert_eq!(status(&call(&stub, "/", json!({})).await), 200);
+    }
+    assert_eq!((stub.calls(Some("it")), stub.last_calls().len()), (Some(5), 2));
+    for number in [1, 2] {
+        assert_eq!(fact(&mut told).await.number, number);
+    }
+    stub.begin_test();
+    assert_eq!(told.recv().await, Some(Fact::StubCallsUntold { stub: "one".to_owned(), calls: 3 }));
+    assert_eq!(status(&call(&stub, "/", json!({})).await), 200);
+    assert_eq!(fact(&mut told).await.number, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_fails_the_test_is_told_also_when_the_journal_is_full() {
+    let order = StubOrder { journal: 0, ..StubOrder::http("one", Vec::new()) };
+    let (facts, mut told) = mpsc::channel(64);
+    let stub = StubServer::bind(order, facts, 7).await.expect("binds");
+    assert_eq!(status(&call(&stub, "/", json!({})).await), 404);
+    assert!(fact(&mut told).await.unexpected);
+}
+
+#[tokio::test]
+async fn purging_forgets_and_new_routes_answer_from_their_first_reply() {
+    let (stub, _told) = stub().await;
+    let card = || json!({"card": "4242"});
+    let other = vec![StubReply { times: 1, ..StubReply::http(202, Body::Empty) }, StubReply::http(200, Body::Empty)];
+    let routes = vec![StubRoute::http("charge", (None, None), other)];
+    for expected in [503, 503, 201] {
+        assert_eq!(status(&call(&stub, "/v1/charges", card()).await), expected);
+    }
+    stub.change(&StubChange::Replace(routes)).expect("few routes");
+    for expected in [202, 200] {
+        assert_eq!(status(&call(&stub, "/elsewhere", card()).await), expected);
+    }
+    assert_eq!(stub.calls(Some("charge")), Some(5), "calls of the old routes stay counted");
+    stub.change(&StubChange::Purge).expect("always possible");
+    assert_eq!((stub.calls(Some("charge")), stub.calls(None)), (Some(0), Some(0)));
+    assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503, "the plan's routes are back");
+    let report = stub.look().report().await;
+    assert_eq!((report.healthy, report.unmatched, report.last.len()), (true, 0, 1));
+    assert_eq!(report.routes, [("charge".to_owned(), 1), ("odd".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn a_kept_stub_goes_on_where_it_was_in_the_next_test_and_the_next_run() {
+    let order = |keep| StubOrder { keep, ..payments() };
+    let (facts, _told) = mpsc::channel(64);
+    let first = StubServer::bind(order(Keep::Mesh), facts.clone(), 7).await.expect("binds");
+    let card = || json!({"card": "4242"});
+    assert_eq!(status(&call(&first, "/v1/charges", card()).await), 503);
+    first.begin_test();
+    assert_eq!(status(&call(&first, "/v1/charges", card()).await), 503);
+    let kept = first.kept();
+    first.close().await;
+    let second = StubServer::bind_with(order(Keep::Mesh), (facts.clone(), 7), kept).await.expect("binds");
+    assert_eq!(second.calls(Some("charge")), Some(2));
+    assert_eq!(status(&call(&second, "/v1/charges", card()).await), 201);
+    let run = StubServer::bind(order(Keep::Run), facts, 7).await.expect("binds");
+    assert!(run.kept().is_none());
+}
+
+#[tokio::test]
+async fn a_stub_that_is_held_is_not_healthy() {
+    let (stub, _told) = stub().await;
+    assert!(stub.is_healthy().await);
+    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }).expect("supported");
+    assert!(!stub.is_healthy().await);
+    stub.end_fault("hole").await.expect("was active");
+    assert!(stub.is_healthy().await);
+}
+
+/// A raw stub: a banner, a line with a sequence, exact bytes, a reset.
+async fn raw_stub() -> (StubServer, mpsc::Receiver<Fact>) {
+    let says = |says| StubReply { says, ..StubReply::http(200, Body::Empty) };
+    let send = |text: &str| says(Says::Text(Template::parse(text).expect("a template")));
+    let route = |id: &str, takes: Takes, replies| {
+        let when = match &takes {
+            Takes::Line => vec![(RequestPart::Line, Matcher::Regex(format!("^{}", id.to_uppercase())))],
+            _ => Vec::new(),
+        };
+        StubRoute { id: id.to_owned(), takes, when, replies }
+    };
+    let bye = StubReply { ends: Ends::Closed, ..send("221 bye\r\n") };
+    let routes = vec![
+        route("banner", Takes::Connection, vec![send("220 ready\r\n")]),
+        route("get", Takes::Line, vec![send("miss ${{ request.line }}\n"), send("hit ${{ call.number }}\n")]),
+        route("binary", Takes::Bytes(vec![0, 1, 2, 3]), vec![says(Says::Bytes(vec![9, 8]))]),
+        route("drop", Takes::Line, vec![StubReply { ends: Ends::Reset, ..send("") }]),
+        route("quit", Takes::Line, vec![bye]),
+    ];
+    let order = StubOrder { protocol: Protocol::Tcp, ..StubOrder::http("raw", routes) };
+    let (facts, told) = mpsc::channel(64);
+    (StubServer::bind(order, facts, 7).await.expect("binds"), told)
+}
+
+/// Sends the pieces one by one, then reads until the stub ends the connection.
+async fn conversation(stub: &StubServer, pieces: &[&[u8]]) -> (Vec<u8>, std::io::Result<()>) {
+    let mut stream = TcpStream::connect(stub.address()).await.expect("connects");
+    stream.set_nodelay(true).expect("a socket");
+    for piece in pieces {
+        stream.write_all(piece).await.expect("writes");
+        tokio::task::yield_now().await;
+    }
+    let mut seen = Vec::new();
+    let ended = stream.read_to_end(&mut seen).await.map(drop);
+    (seen, ended)
+}
+
+#[tokio::test]
+async fn a_raw_stub_takes_lines_and_bytes_and_greets() {
+    let (stub, mut told) = raw_stub().await;
+    let said: &[&[u8]] = &[b"GET a\r\nGE", b"T b\n", &[0, 1], &[2, 3], b"QUIT\n"];
+    let (seen, ended) = conversation(&stub, said).await;
+    assert_eq!(seen, b"220 ready\r\nmiss GET a\nhit 2\n\x09\x08221 bye\r\n", "{}", seen.escape_ascii());
+    assert!(ended.is_ok());
+    for (route, request) in [
+        ("banner", "a connection"),
+        ("get", "GET a"),
+        ("get", "GET b"),
+        ("binary", "4 bytes: \\x00\\x01\\x02\\x03"),
+        ("quit", "QUIT"),
+    ] {
+        let call = fact(&mut told).await;
+        assert_eq!((call.route.as_deref(), call.request.as_str()), (Some(route), request));
+    }
+    let order = ["banner", "get", "binary", "quit"].map(str::to_owned);
+    assert_eq!(stub.in_order(&order), Ok(()));
+}
+
+#[tokio::test]
+async fn a_raw_stub_resets_and_ends_what_it_does_not_know() {
+    let (stub, mut told) = raw_stub().await;
+    let (_, ended) = conversation(&stub, &[b"DROP\n"]).await;
+    assert_eq!(ended.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    let (_, ended) = conversation(&stub, &[b"HELO\n"]).await;
+    assert!(ended.is_err(), "a call nobody expected is not answered");
+    let routes: Vec<_> = [fact(&mut told).await, fact(&mut told).await, fact(&mut told).await, fact(&mut told).await]
+        .map(|call| (call.route, call.unexpected))
+        .into();
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(routes, [(named("banner"), false), (named("drop"), false), (named("banner"), false), (None, true)]);
+}
+
+#[tokio::test]
+async fn a_raw_stub_is_disturbed_and_probed_like_any_other() {
+    let (stub, _told) = raw_stub().await;
+    stub.begin_fault(Shape { latency_us: 20_000, ..Shape::default() }).expect("supported");
+    let report = stub.end_fault("slow").await.expect("was active");
+    assert!(report.effective && report.healed, "{report:?}");
+    assert!(stub.is_healthy().await);
 }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Fact, Outcome};
 use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::id::RunId;
 use meshproof_proto::identity::Capability;
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{
-    Action, Body, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, ReceiveOrder,
-    RecordStreamId, StepKey, StepOrder, StreamAction, Target, TcpAction,
+    Action, Authority, Body, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Keep,
+    ReceiveOrder, RecordStreamId, StepKey, StepOrder, StreamAction, StubOrder, StubReply, StubRoute, Target, TcpAction,
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::shaper::Shape;
@@ -256,6 +257,34 @@ async fn a_test_begins_once_and_with_stubs_that_nobody_has_called() {
             assert_eq!(begin().await.expect("answered"), Ok(()));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_asks_sees_the_calls_of_a_stub_and_those_of_the_run_before_if_they_are_kept() {
+    let world = World::new().await;
+    world.agent("shop", &Capability::ALL);
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    let shop = mesh.client("shop");
+    let reply = StubReply::http(200, Body::Empty);
+    let stub = |keep| StubOrder {
+        keep,
+        ..StubOrder::http("pay", vec![StubRoute::http("it", (None, None), vec![reply.clone()])])
+    };
+    let mut seen = Vec::new();
+    for (run, keep) in [("r-1", Keep::Mesh), ("r-2", Keep::Mesh), ("r-3", Keep::Run)] {
+        let authority = Authority { run: RunId(run.to_owned()), ..authority() };
+        let address = mesh.initialize_run_with_stub("shop", authority.clone(), stub(keep)).await;
+        let mut stream = TcpStream::connect(&address).await.expect("listens");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: pay\r\nConnection: close\r\n\r\n").await.expect("written");
+        stream.read_to_end(&mut Vec::new()).await.expect("answered");
+        let reports = mesh.during(shop.stubs(context::current())).await.expect("answered").expect("anybody may look");
+        let [report] = &reports[..] else { panic!("one stub: {reports:?}") };
+        assert!(report.healthy && report.address == address, "{report:?}");
+        seen.push((report.routes.clone(), report.last.len()));
+        mesh.during(shop.finish(context::current(), authority)).await.expect("answered").expect("taken");
+    }
+    let calls = |calls: u64, last: usize| (vec![("it".to_owned(), calls)], last);
+    assert_eq!(seen, [calls(1, 1), calls(2, 2), calls(1, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -149,9 +149,15 @@ impl Orchestrator {
 
     /// Sets up the run at an agent with a stub that has no routes; gives its address.
     pub async fn initialize_with_stub(&self, agent: &str, stub: &str) -> String {
-        let order = StubOrder { name: stub.to_owned(), port: 0, unmatched: Unmatched::Allow, routes: Vec::new() };
-        let initialized = self.set_up(agent, Initialize { stubs: vec![order], ..self.setting() }).await;
-        initialized.stubs[stub].clone()
+        let order = StubOrder { unmatched: Unmatched::Answer(404), ..StubOrder::http(stub, Vec::new()) };
+        self.initialize_run_with_stub(agent, authority(), order).await
+    }
+
+    /// Sets up this run at an agent with this stub; gives its address.
+    pub async fn initialize_run_with_stub(&self, agent: &str, authority: Authority, order: StubOrder) -> String {
+        let stub = order.name.clone();
+        let setting = Initialize { authority, stubs: vec![order], ..self.setting() };
+        self.set_up(agent, setting).await.stubs[&stub].clone()
     }
 
     fn setting(&self) -> Initialize {

@@ -18,6 +18,7 @@ pub enum Code {
     NotYet,
     EmptyPlan,
     LanguageVersion,
+    Unsupported,
     BareNumber,
     Unit,
     OutOfRange,
@@ -130,6 +131,14 @@ const TABLE: &[Entry] = &[
         112,
         "an unknown version of the plan language",
         "A plan begins with `meshproof: 1`, the version of the language it is written in.",
+    ),
+    Entry(
+        Code::Unsupported,
+        113,
+        "unsupported",
+        "A stub or a step cannot do this in the way that the real thing does, so it is refused. Something like it, done \
+         approximately, would make a test pass that proves nothing: request collapsing in a stub, for example, which answers \
+         every call by itself.",
     ),
     Entry(
         Code::BareNumber,

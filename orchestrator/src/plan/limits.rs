@@ -34,6 +34,12 @@ pub const MAX_NAME_CHARS: usize = 63;
 pub const MAX_PATTERN_CHARS: usize = 512;
 /// Bytes of a step that are searched for the place of one of its expressions: the search is repeated for each of them.
 pub const MAX_SEARCHED_BYTES: usize = 16 * 1024;
+/// Calls that a stub may be told to remember: half a kilobyte each.
+pub const MAX_STUB_JOURNAL: u64 = 10_000;
+/// Pieces of a slow body that does not say: enough to be slow all the way, few enough to be seen in a trace.
+pub const DEFAULT_PIECES: u32 = 10;
+/// Pieces of a slow body: each is a write of its own.
+pub const MAX_PIECES: u32 = 100_000;
 /// How long a test may take that does not say: a hung test must end while somebody still waits for it.
 pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long one attempt of a step may take that does not say; the plan language names this default.

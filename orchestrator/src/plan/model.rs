@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{RequestPart, Unmatched};
+use meshproof_proto::order::{Ends, Keep, Protocol, RequestPart, Takes, Unmatched};
+use meshproof_proto::stub::DEFAULT_JOURNAL;
 
 use super::read::Given;
 use super::source::{Span, Spanned};
@@ -152,8 +153,28 @@ pub struct Stub {
     pub name: Word,
     pub at: Word,
     pub port: Option<u16>,
+    pub protocol: Protocol,
     pub unmatched: Spanned<Unmatched>,
+    pub keep: Keep,
+    /// Calls that are remembered.
+    pub journal: u64,
     pub routes: Vec<Route>,
+}
+
+impl Stub {
+    /// A stub of which only the name is known.
+    pub(super) fn named(name: Word) -> Self {
+        Self {
+            at: Spanned::new(String::new(), name.span),
+            port: None,
+            protocol: Protocol::Http,
+            unmatched: Spanned::new(Unmatched::Fail, name.span),
+            keep: Keep::Test,
+            journal: DEFAULT_JOURNAL,
+            routes: Vec::new(),
+            name,
+        }
+    }
 }
 
 /// A route of a stub.
@@ -161,8 +182,7 @@ pub struct Stub {
 pub struct Route {
     pub span: Span,
     pub id: Word,
-    pub method: Option<String>,
-    pub path: Option<Word>,
+    pub takes: Takes,
     pub when: Vec<(RequestPart, Matcher)>,
     pub replies: Vec<Reply>,
 }
@@ -171,11 +191,28 @@ pub struct Route {
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub span: Span,
-    pub status: u16,
-    pub headers: Vec<(String, Template)>,
-    pub body: Content,
+    pub says: ReplySays,
     pub delay: Option<Time>,
+    /// How long its body takes, and in how many pieces.
+    pub slow: Option<(Time, u32)>,
+    pub ends: Ends,
     pub times: u64,
+}
+
+/// What a reply says.
+#[derive(Debug, Clone)]
+pub enum ReplySays {
+    Http { status: u16, headers: Vec<(String, Template)>, body: Content },
+    Text(Template),
+    Bytes(Vec<u8>),
+}
+
+/// A change of a stub while the run goes on.
+#[derive(Debug, Clone)]
+pub struct StubUse {
+    pub stub: Word,
+    /// `None`: purge.
+    pub routes: Option<Vec<Route>>,
 }
 
 /// What is sent, in a request or a reply.
@@ -278,6 +315,7 @@ pub enum Verb {
     Heal(Heal),
     Collect(Vec<Spanned<Artefact>>),
     Say(Spanned<Template>),
+    Stub(StubUse),
 }
 
 /// One HTTP exchange.
@@ -324,8 +362,8 @@ pub enum Data {
 pub enum World {
     /// `service.log`
     Log(Word),
-    /// `stub` or `stub.route`
-    Stub(Word),
+    /// `stub` or `stub.route`, and the routes that were called in this order.
+    Stub(Word, Vec<Word>),
     Value(Spanned<ValueTemplate>),
 }
 

@@ -1,6 +1,8 @@
 //! Steps to orders for agents: the values that only the run knows are put in, and what is missing is named. What stays an
 //! expression is what only the agent knows.
 
+mod stubs;
+
 use std::collections::BTreeMap;
 
 use meshproof_proto::event::CheckFailure;
@@ -95,17 +97,7 @@ impl Stub {
     #[must_use]
     pub fn resolved(&self, scope: &Value) -> StubOrder {
         let mut order = self.order.clone();
-        for route in &mut order.routes {
-            for (_, matcher) in &mut route.when {
-                *matcher = resolved_matcher(matcher, scope);
-            }
-            for reply in &mut route.replies {
-                for (_, value) in &mut reply.headers {
-                    *value = value.resolve(scope);
-                }
-                reply.body = resolved_body(&reply.body, scope);
-            }
-        }
+        order.routes = self.order.routes.iter().map(|route| stubs::resolved(route, scope)).collect();
         order
     }
 }
@@ -160,6 +152,9 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             Action::Stream(StreamAction { stream: stream.stream, to: stream.to.clone(), data })
         }
         Action::ExpectLog { .. } | Action::ExpectStub { .. } => action.clone(),
+        Action::ChangeStub { stub, change } => {
+            Action::ChangeStub { stub: stub.clone(), change: stubs::changed(change, scope) }
+        }
     }
 }
 
@@ -206,6 +201,7 @@ fn complete(action: &Action) -> Result<(), Missing> {
             json.exprs().into_iter().cloned().collect()
         }
         Action::ExpectLog { .. } | Action::ExpectStub { .. } => Vec::new(),
+        Action::ChangeStub { change, .. } => stubs::looks(change),
     };
     first_unknown(&looks)
 }

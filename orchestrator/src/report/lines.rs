@@ -168,6 +168,10 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
         Fact::LinkBytes { sent, received } => {
             Some(worded(style, Tone::Faint, "carried", &carried(from, sent, received)?))
         }
+        Fact::StubCallsUntold { stub, calls } => {
+            let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
+            Some(worded(style, Tone::Faint, "stub", &text))
+        }
         Fact::LinkOffered { .. }
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }

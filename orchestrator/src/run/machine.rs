@@ -192,7 +192,8 @@ impl Run {
             | Fact::LinkSuspect { .. }
             | Fact::StepStarted { .. }
             | Fact::FaultBegan { .. }
-            | Fact::LinkBytes { .. } => {}
+            | Fact::LinkBytes { .. }
+            | Fact::StubCallsUntold { .. } => {}
         }
     }
 

@@ -19,6 +19,7 @@ mod session;
 mod sniff;
 mod sockets;
 mod stopping;
+mod stubs;
 mod together;
 mod wire;
 mod workspace;

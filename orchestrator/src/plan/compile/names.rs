@@ -7,7 +7,7 @@ use meshproof_proto::id::Name;
 use super::super::code::Code;
 use super::super::compiled::Endpoint;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Document, Fault, FaultUse, Service, Step, Stub, Verb, Word};
+use super::super::model::{Document, Fault, FaultUse, Service, Step, Stub, StubUse, Verb, Word};
 use super::super::read::Reading;
 use super::super::source::Span;
 
@@ -19,6 +19,7 @@ pub(super) struct Names<'d> {
     faults: BTreeMap<&'d str, Option<&'d Fault>>,
     /// Ids of steps that begin a fault written in place.
     fault_steps: Vec<&'d str>,
+    stub_uses: Vec<&'d StubUse>,
 }
 
 impl<'d> Names<'d> {
@@ -30,7 +31,8 @@ impl<'d> Names<'d> {
             services: document.services.iter().map(|service| (service.name.value.as_str(), service)).collect(),
             stubs: document.stubs.iter().map(|stub| (stub.name.value.as_str(), stub)).collect(),
             faults: document.faults.iter().map(|(name, fault)| (name.value.as_str(), fault.as_ref())).collect(),
-            fault_steps: steps.filter_map(inline_fault).collect(),
+            fault_steps: steps.clone().filter_map(inline_fault).collect(),
+            stub_uses: steps.filter_map(stub_use).collect(),
         };
         names.no_circle(document);
         names
@@ -58,6 +60,15 @@ impl<'d> Names<'d> {
             self.unknown(Noun::Stub, word, self.stubs.keys().copied());
             None
         })
+    }
+
+    /// The ids of all routes that the stub ever has, those that steps give it included.
+    pub(super) fn routes(&self, stub: &'d Stub) -> Vec<&'d str> {
+        let given = self.stub_uses.iter().filter(|used| used.stub.value == stub.name.value);
+        let given = given.filter_map(|used| used.routes.as_ref()).flatten();
+        let mut ids: Vec<&str> = stub.routes.iter().chain(given).map(|route| route.id.value.as_str()).collect();
+        ids.dedup();
+        ids
     }
 
     /// A fault by name. `None` after a report, here or where it is written.
@@ -180,6 +191,13 @@ impl Noun {
     }
 }
 
+fn stub_use(step: &Step) -> Option<&StubUse> {
+    match &step.verb.value {
+        Verb::Stub(used) => Some(used),
+        _ => None,
+    }
+}
+
 fn inline_fault(step: &Step) -> Option<&str> {
     match &step.verb.value {
         Verb::Fault(FaultUse::Inline(_)) => step.id.as_ref().map(|id| id.value.as_str()),
@@ -191,6 +209,7 @@ fn inline_fault(step: &Step) -> Option<&str> {
         | Verb::Expect(_)
         | Verb::Heal(_)
         | Verb::Collect(_)
-        | Verb::Say(_) => None,
+        | Verb::Say(_)
+        | Verb::Stub(_) => None,
     }
 }

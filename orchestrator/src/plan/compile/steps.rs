@@ -59,6 +59,10 @@ impl Compiler<'_> {
                 Some(Does::Ask(Box::new(self.ask(step, work, scope))))
             }
             Verb::Expect(world) => self.world(step, world, scope),
+            Verb::Stub(used) => {
+                let work = self.stub_work(used, scope)?;
+                Some(Does::Ask(Box::new(self.ask(step, work, scope))))
+            }
             Verb::Fault(used) => {
                 let lasts = step.lasts.as_ref().and_then(|lasts| self.settled.duration(lasts));
                 let prove = step

@@ -1,9 +1,12 @@
 //! Stubs.
 
-use meshproof_proto::order::{Body, StubOrder, StubReply, StubRoute};
+use meshproof_proto::order::{Body, Ends, Protocol, Says, Slow, StubChange, StubOrder, StubReply, StubRoute};
 
+use super::super::code::Code;
 use super::super::compiled::Stub;
-use super::super::model::{self, Content};
+use super::super::diagnostic::{Diagnostic, quote};
+use super::super::model::{self, Content, ReplySays, StubUse, Word};
+use super::super::parse::speaks;
 use super::super::source::Span;
 use super::Compiler;
 use super::lookups::{Addresses, Scope};
@@ -20,10 +23,33 @@ impl<'d> Compiler<'d> {
             order: StubOrder {
                 name: stub.name.value.clone(),
                 port: stub.port.unwrap_or(0),
+                protocol: stub.protocol.clone(),
                 unmatched: stub.unmatched.value,
+                keep: stub.keep,
+                journal: stub.journal,
                 routes,
             },
         })
+    }
+
+    /// A change of a stub, and the stub. Its routes may look up everything that the run knows by now.
+    pub(super) fn stub_change(&mut self, used: &StubUse, scope: &Scope<'_>) -> Option<(&'d model::Stub, StubChange)> {
+        let stub = self.names.stub(&used.stub)?;
+        let Some(routes) = &used.routes else { return Some((stub, StubChange::Purge)) };
+        if let Some(first) = routes.first()
+            && speaks(routes) != stub.protocol
+        {
+            let word = |protocol: &Protocol| match protocol {
+                Protocol::Http => "http",
+                Protocol::Tcp => "tcp",
+            };
+            let message = format!("the stub {} speaks {}", quote(&stub.name.value), word(&stub.protocol));
+            let problem = Diagnostic::new(Code::Choice, first.span, message).label(stub.name.span, "this stub");
+            self.cx.report(problem.expected(format!("routes for {}", word(&stub.protocol))));
+            return None;
+        }
+        let routes = routes.iter().map(|route| self.route(route, scope)).collect();
+        Some((stub, StubChange::Replace(routes)))
     }
 
     fn route(&mut self, route: &model::Route, scope: &Scope<'_>) -> StubRoute {
@@ -32,26 +58,52 @@ impl<'d> Compiler<'d> {
         }
         let scope = Scope { agent: &["call", "request"], ..scope.clone() };
         let replies = route.replies.iter().map(|reply| self.reply(reply, &scope)).collect();
-        StubRoute {
-            id: route.id.value.clone(),
-            method: route.method.clone(),
-            path: route.path.as_ref().map(|path| path.value.clone()),
-            when: route.when.clone(),
-            replies,
-        }
+        StubRoute { id: route.id.value.clone(), takes: route.takes.clone(), when: route.when.clone(), replies }
     }
 
     fn reply(&mut self, reply: &model::Reply, scope: &Scope<'_>) -> StubReply {
-        for (_, value) in &reply.headers {
-            self.look_text(value, reply.span, scope);
-        }
+        let says = self.says(reply, scope);
         let delay = reply.delay.as_ref().and_then(|delay| self.settled.duration(delay)).unwrap_or_default();
-        StubReply {
-            status: reply.status,
-            headers: reply.headers.clone(),
-            body: self.body(&reply.body, reply.span, scope),
-            delay_ms: super::steps::millis(delay),
-            times: reply.times,
+        let slow = reply.slow.as_ref().and_then(|(over, pieces)| {
+            let over_ms = super::steps::millis(self.settled.duration(over)?);
+            Some(Slow { over_ms, pieces: *pieces })
+        });
+        let is_empty = match &says {
+            Says::Http { body, .. } => *body == Body::Empty,
+            Says::Text(_) => false,
+            Says::Bytes(bytes) => bytes.is_empty(),
+        };
+        if is_empty && (slow.is_some() || reply.ends == Ends::ResetInBody) {
+            let message = "unsupported: a slow or broken body where there is no body";
+            self.cx.report(Diagnostic::new(Code::Unsupported, reply.span, message));
+        }
+        StubReply { says, delay_ms: super::steps::millis(delay), slow, ends: reply.ends, times: reply.times }
+    }
+
+    fn says(&mut self, reply: &model::Reply, scope: &Scope<'_>) -> Says {
+        match &reply.says {
+            ReplySays::Http { status, headers, body } => {
+                for (_, value) in headers {
+                    self.look_text(value, reply.span, scope);
+                }
+                let body = self.body(body, reply.span, scope);
+                Says::Http { status: *status, headers: headers.clone(), body }
+            }
+            ReplySays::Text(text) => {
+                self.look_text(text, reply.span, scope);
+                Says::Text(text.clone())
+            }
+            ReplySays::Bytes(bytes) => Says::Bytes(bytes.clone()),
+        }
+    }
+
+    /// Whether routes with these ids are ever in this stub; one that is not is reported.
+    pub(super) fn routes_exist(&self, stub: &model::Stub, wanted: &[Word]) {
+        let known = self.names.routes(stub);
+        for word in wanted.iter().filter(|word| !known.contains(&word.value.as_str())) {
+            let message = format!("the stub {} has no route {}", quote(&stub.name.value), quote(&word.value));
+            let problem = Diagnostic::new(Code::UnknownRoute, word.span, message);
+            self.cx.report(problem.did_you_mean(&word.value, known.iter().copied()));
         }
     }
 

@@ -32,7 +32,7 @@ impl Compiler<'_> {
             Verb::Tcp(_) => self.call(step, to, scope),
             Verb::Exec(_) => self.program(step, to, scope),
             Verb::Stream(stream) => self.stream(step, stream, scope),
-            Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => None,
+            Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
         }
     }
 
@@ -134,9 +134,13 @@ impl Compiler<'_> {
                     cwd: exec.cwd.as_ref().map(|cwd| cwd.value.clone()),
                 }))
             }
-            Verb::Stream(_) | Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => {
-                None
-            }
+            Verb::Stream(_)
+            | Verb::Expect(_)
+            | Verb::Fault(_)
+            | Verb::Heal(_)
+            | Verb::Collect(_)
+            | Verb::Say(_)
+            | Verb::Stub(_) => None,
         }
     }
 
@@ -144,7 +148,7 @@ impl Compiler<'_> {
     pub(super) fn world(&mut self, step: &Step, world: &World, scope: &Scope<'_>) -> Option<Does> {
         let work = match world {
             World::Log(log) => self.log(log),
-            World::Stub(stub) => self.stub_calls(stub),
+            World::Stub(stub, order) => self.stub_calls(stub, order),
             World::Value(value) => {
                 self.look_value(&value.value, value.span, scope);
                 step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
@@ -172,15 +176,17 @@ impl Compiler<'_> {
         Some(Work { at: super::name(service_name)?, target: None, action, apply: None })
     }
 
-    fn stub_calls(&self, word: &Word) -> Option<Work> {
+    fn stub_calls(&self, word: &Word, order: &[Word]) -> Option<Work> {
         let (name, route) = match word.value.split_once('.') {
             Some((name, route)) => (name, Some(route)),
             None => (word.value.as_str(), None),
         };
         let stub = self.names.stub(&Word::new(name.to_owned(), word.span))?;
-        let routes = || stub.routes.iter().map(|route| route.id.value.as_str());
+        self.routes_exist(stub, order);
+        let known = self.names.routes(stub);
+        let routes = || known.iter().copied();
         if let Some(route) = route
-            && !routes().any(|known| known == route)
+            && !known.contains(&route)
         {
             let message = format!("the stub `{name}` has no route {}", quote(route));
             let full: Vec<String> = routes().map(|route| format!("{name}.{route}")).collect();
@@ -191,6 +197,13 @@ impl Compiler<'_> {
         }
         let at = self.names.service_name(&stub.at)?;
         let action = Action::ExpectStub { stub: name.to_owned(), route: route.map(str::to_owned) };
+        Some(Work { at, target: None, action, apply: None })
+    }
+
+    pub(super) fn stub_work(&mut self, used: &model::StubUse, scope: &Scope<'_>) -> Option<Work> {
+        let (stub, change) = self.stub_change(used, scope)?;
+        let at = self.names.service_name(&stub.at)?;
+        let action = Action::ChangeStub { stub: stub.name.value.clone(), change };
         Some(Work { at, target: None, action, apply: None })
     }
 
@@ -212,7 +225,8 @@ fn port_of(verb: &Verb) -> Option<&'static str> {
         | Verb::Fault(_)
         | Verb::Heal(_)
         | Verb::Collect(_)
-        | Verb::Say(_) => None,
+        | Verb::Say(_)
+        | Verb::Stub(_) => None,
     }
 }
 
@@ -228,7 +242,7 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(plain).collect::<Vec<_>>().join(" ")),
         Verb::Stream(_) => to("stream".to_owned()),
         Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),
-        Verb::Expect(World::Stub(stub)) => format!("expect stub {}", stub.value),
+        Verb::Expect(World::Stub(stub, _)) => format!("expect stub {}", stub.value),
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),
         Verb::Fault(FaultUse::Inline(_)) => "fault".to_owned(),
@@ -237,6 +251,10 @@ pub(super) fn title(step: &Step) -> String {
             format!("heal {}", names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" "))
         }
         Verb::Collect(_) => "collect".to_owned(),
+        Verb::Stub(used) => {
+            let change = if used.routes.is_some() { "new routes" } else { "purge" };
+            format!("stub {} {change}", used.stub.value)
+        }
         Verb::Say(text) => format!("say {}", plain(&text.value)),
     }
 }

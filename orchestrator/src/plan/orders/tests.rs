@@ -1,4 +1,5 @@
 use meshproof_proto::id::{Digest, RunId, Term};
+use meshproof_proto::order::Says;
 use serde_json::json;
 
 use super::*;
@@ -93,7 +94,7 @@ fn a_stub_keeps_only_what_its_agent_knows() {
     let route = &order.routes[0];
     let body = Actual::Json(json!({"card": "4242"}));
     assert_eq!(route.when[0].1.check(&body, &Value::Null), Ok(()));
-    let Body::Json(json) = &route.replies[1].body else { panic!("{route:?}") };
+    let Says::Http { body: Body::Json(json), .. } = &route.replies[1].says else { panic!("{route:?}") };
     assert_eq!(json.value(&json!({"call": {"number": 3}})), Ok(json!({"id": "ch_3", "paid": true})));
 }
 

@@ -1,5 +1,7 @@
 //! `expect`: beside a verb it checks what came back, alone it checks the world.
 
+use meshproof_proto::expr::{Template, ValueTemplate};
+
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{Check, Verb, World};
@@ -66,7 +68,7 @@ fn outcome(verb: &Verb) -> Option<Outcome> {
         Verb::Tcp(_) => Some(Outcome { what: "the answer to tcp", fields: TCP }),
         Verb::Exec(_) => Some(Outcome { what: "the result of exec", fields: EXEC }),
         Verb::Stream(_) => Some(Outcome { what: "the result of stream", fields: STREAM }),
-        Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => None,
+        Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
     }
 }
 
@@ -183,7 +185,10 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         log(node, cx).map(World::Log)
     } else if let Some(node) = fields.take("stub") {
         checks.extend(keyed(&mut fields, "calls", |node, cx| matchers::matcher(node, Subject::Number, cx)));
-        read::text(node, cx).map(World::Stub)
+        checks.extend(keyed(&mut fields, "health", health));
+        let stub = read::text(node, cx);
+        let order = order(&mut fields, stub.as_ref(), &mut checks);
+        stub.map(|stub| World::Stub(stub, order))
     } else if let Some(node) = fields.take("value") {
         checks.extend(keyed(&mut fields, "is", |node, cx| matchers::matcher(node, Subject::Json, cx)));
         read::value_template(node, cx).map(World::Value)
@@ -201,6 +206,30 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         );
     }
     Some((world?, checks))
+}
+
+/// Whether a stub answers.
+fn health(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
+    read::choice(node, &[("ok", ()), ("silent", ())], cx)?;
+    matchers::matcher(node, Subject::Text, cx)
+}
+
+/// `order: [authorise, capture]`: the routes of a stub that were called one after the other.
+fn order(fields: &mut Fields<'_>, stub: Option<&Spanned<String>>, checks: &mut Vec<Check>) -> Vec<Spanned<String>> {
+    let cx = fields.reading();
+    let Some((key, node)) = fields.entry("order") else { return Vec::new() };
+    if let Some(stub) = stub.filter(|stub| stub.value.contains('.')) {
+        let problem = Diagnostic::new(Code::Check, stub.span, "one route has no order");
+        cx.report(problem.expected("the stub alone, and its routes in `order`"));
+    }
+    let routes = read::each(node, cx, read::name).unwrap_or_default();
+    if routes.is_empty() {
+        cx.report(Diagnostic::new(Code::Empty, node.span, "there is no order here").expected("ids of routes"));
+    }
+    let list = routes.iter().map(|route| ValueTemplate::Text(Template::text(&route.value))).collect();
+    let matcher = meshproof_proto::matcher::Matcher::Equals(ValueTemplate::List(list));
+    checks.push(Check { span: key.span.to(node.span), field: key.name.clone(), matcher, paths: Vec::new() });
+    routes
 }
 
 fn keyed<'n>(

@@ -14,6 +14,7 @@ mod verbs;
 
 pub use document::document;
 pub(super) use params::fits;
+pub use stubs::speaks;
 
 use meshproof_proto::expr::Template;
 

@@ -25,7 +25,7 @@ pub(super) const MODIFIERS: &[&str] = &[
     "prove",
 ];
 
-const VERBS: &[&str] = &["http", "tcp", "exec", "stream", "expect", "fault", "heal", "collect", "say"];
+const VERBS: &[&str] = &["http", "tcp", "exec", "stream", "expect", "fault", "heal", "stub", "collect", "say"];
 
 const VERBS_LATER: &[&str] = &[
     "grpc",
@@ -39,7 +39,6 @@ const VERBS_LATER: &[&str] = &[
     "freeze",
     "thaw",
     "restart",
-    "stub",
     "parallel",
     "repeat",
     "pause",
@@ -65,7 +64,7 @@ pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step>
     let step = step(node, cx)?;
     match &step.verb.value {
         Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
-        Verb::Stream(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) => {
+        Verb::Stream(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => {
             let problem = Diagnostic::new(Code::Choice, step.verb.span, "this cannot say whether a service is ready");
             cx.report(problem.expected("`http`, `tcp`, `exec` or `expect`"));
             None
@@ -225,6 +224,7 @@ fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
         Verb::Heal(_) => ("heal", false),
         Verb::Collect(_) => ("collect", false),
         Verb::Say(_) => ("say", false),
+        Verb::Stub(_) => ("stub", false),
     };
     let refuse = |modifier: &str, span: Option<Span>| {
         if let Some(span) = span {

@@ -1,149 +1,116 @@
 //! `stubs`: pretend upstreams.
 
-use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{RequestPart, Unmatched};
+mod replies;
+mod routes;
+
+use meshproof_proto::order::{Keep, Protocol, Unmatched};
 
 use super::super::code::Code;
-use super::super::diagnostic::Diagnostic;
-use super::super::model::{Content, Reply, Route, Stub, Word};
+use super::super::diagnostic::{Diagnostic, one_of};
+use super::super::limits::MAX_STUB_JOURNAL;
+use super::super::model::{Route, Stub, StubUse, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::matchers::{self, Subject};
+use super::named;
 use super::services::port_number;
-use super::{named, verbs};
-
-/// Methods of HTTP as stubs and steps name them.
-const METHODS: &[(&str, &str)] = &[
-    ("GET", "GET"),
-    ("HEAD", "HEAD"),
-    ("POST", "POST"),
-    ("PUT", "PUT"),
-    ("PATCH", "PATCH"),
-    ("DELETE", "DELETE"),
-    ("OPTIONS", "OPTIONS"),
-];
 
 pub(super) fn stubs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Stub>> {
-    Some(named(node, "stubs", cx).into_iter().filter_map(|(name, node)| stub(name, node, cx)).collect())
+    Some(named(node, "stubs", cx).into_iter().map(|(name, node)| stub(name, node, cx)).collect())
 }
 
-fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Stub> {
-    let Some(mut fields) = Fields::open(node, "a stub", cx) else {
-        let (at, unmatched) = (Spanned::new(String::new(), name.span), Spanned::new(Unmatched::Fail, name.span));
-        return Some(Stub { name, at, port: None, unmatched, routes: Vec::new() });
-    };
-    let at = fields.required("at", read::name);
-    fields.optional("protocol", protocol);
-    let port = fields.optional("port", |node, cx| match node.as_text() {
+fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
+    // Without a good `at` the stub is still known by name; the empty service is reported once, here.
+    let mut stub = Stub::named(name);
+    let Some(mut fields) = Fields::open(node, "a stub", cx) else { return stub };
+    stub.at = fields.required("at", read::name).unwrap_or(stub.at);
+    stub.protocol = fields.optional("protocol", protocol).unwrap_or(Protocol::Http);
+    stub.port = fields.optional("port", |node, cx| match node.as_text() {
         Some("dynamic") => None,
         Some(_) | None => port_number(node, cx),
     });
-    let words = [("fail", Unmatched::Fail), ("allow", Unmatched::Allow)];
-    let unmatched = fields.optional("unmatched", |node, cx| read::choice(node, &words, cx));
-    let routes = fields.required("routes", routes).unwrap_or_default();
-    fields.later(&["keep", "journal", "tls", "upstreams"]);
-    let unmatched = unmatched.unwrap_or_else(|| Spanned::new(Unmatched::Fail, name.span));
+    let protocol = stub.protocol.clone();
+    let found = fields.optional("unmatched", |node, cx| unmatched(node, &protocol, cx));
+    stub.unmatched = found.unwrap_or(stub.unmatched);
+    let words = [("test", Keep::Test), ("run", Keep::Run), ("mesh", Keep::Mesh)];
+    let keep = fields.optional("keep", |node, cx| read::choice(node, &words, cx));
+    stub.keep = keep.map_or(Keep::Test, |keep| keep.value);
+    let journal = fields.optional("journal", |node, cx| read::integer(node, 0..=MAX_STUB_JOURNAL, cx));
+    stub.journal = journal.map_or(stub.journal, |journal| journal.value);
+    stub.routes = fields.required("routes", |node, cx| routes::routes(node, &protocol, cx)).unwrap_or_default();
+    fields.later(&["tls", "upstreams"]);
+    unsupported(&mut fields);
     fields.finish();
-    // Without a good `at` the stub is still known by name; the empty service is reported once, here.
-    let at = at.unwrap_or_else(|| Spanned::new(String::new(), name.span));
-    Some(Stub { name, at, port, unmatched, routes })
+    stub
 }
 
-fn protocol(node: &Node, cx: &Reading<'_>) -> Option<()> {
-    let found = read::choice(node, &[("http", true), ("grpc", false), ("tcp", false)], cx)?;
-    if !found.value {
-        cx.report(read::not_yet(node.span, "a stub of this protocol"));
-    }
-    Some(())
-}
+/// What other tools have and a stub does not: refused by name, so that nobody takes a stub for a cache or a database.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("collapse", "request collapsing: a stub answers every call by itself, so it cannot show that calls were joined"),
+    ("cache", "caching in a stub: every call is answered by its route"),
+    ("record", "recording: a stub answers what the plan says and asks nobody"),
+    ("forward", "passing calls on from a route: a stub asks nobody"),
+];
 
-fn routes<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Route>> {
-    let items = read::list(node, cx)?;
-    let routes: Vec<Route> = items.iter().enumerate().filter_map(|(at, item)| route(at, item, cx)).collect();
-    for (at, route) in routes.iter().enumerate() {
-        if let Some(first) = routes[..at].iter().find(|other| other.id.value == route.id.value) {
-            let message = format!("two routes have the id `{}`", route.id.value);
-            cx.report(Diagnostic::new(Code::DuplicateName, route.id.span, message).label(first.id.span, "first here"));
+fn unsupported(fields: &mut Fields<'_>) {
+    for (name, why) in UNSUPPORTED {
+        if let Some((key, _)) = fields.entry_quietly(name) {
+            let problem = Diagnostic::new(Code::Unsupported, key.span, format!("unsupported: {why}"));
+            fields.reading().report(problem);
         }
     }
-    Some(routes)
 }
 
-fn route<'n>(at: usize, node: &'n Node, cx: &'n Reading<'n>) -> Option<Route> {
-    let mut fields = Fields::open(node, "a route", cx)?;
-    let id = fields.optional("id", read::name);
-    let when = fields.optional("when", when).unwrap_or_default();
-    let replies = fields.required("reply", replies).unwrap_or_default();
-    let id = id.unwrap_or_else(|| Spanned::new(format!("route-{}", at + 1), fields.span()));
-    fields.finish();
-    Some(Route { span: node.span, id, method: when.method, path: when.path, when: when.parts, replies })
-}
-
-#[derive(Default)]
-struct When {
-    method: Option<String>,
-    path: Option<Word>,
-    parts: Vec<(RequestPart, Matcher)>,
-}
-
-fn when<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
-    let mut fields = Fields::open(node, "when", cx)?;
-    let method = fields.optional("method", |node, cx| read::choice(node, METHODS, cx));
-    let path = fields.optional("path", glob);
-    let mut parts = Vec::new();
-    let each = |node: &'n Node, part: fn(String) -> RequestPart| {
-        let entries = read::map(node, "names, each with what it must be", cx).unwrap_or_default();
-        let read = move |(key, node): &'n (super::super::tree::Key, Node)| {
-            Some((part(key.name.clone()), matchers::matcher(node, Subject::Text, cx)?))
-        };
-        entries.iter().filter_map(read).collect::<Vec<_>>()
-    };
-    parts.extend(fields.take("query").map(|node| each(node, RequestPart::Query)).unwrap_or_default());
-    let header = |name: String| RequestPart::Header(name.to_ascii_lowercase());
-    parts.extend(fields.take("headers").map(|node| each(node, header)).unwrap_or_default());
-    let json = fields.optional("json", |node, cx| matchers::matcher(node, Subject::Json, cx));
-    parts.extend(json.map(|matcher| (RequestPart::Json, matcher)));
-    let body = fields.optional("body", |node, cx| matchers::matcher(node, Subject::Text, cx));
-    parts.extend(body.map(|matcher| (RequestPart::Body, matcher)));
-    fields.later(&["tls-name"]);
-    fields.finish();
-    Some(When { method: method.map(|method| method.value.to_owned()), path, parts })
-}
-
-/// A path with `*`. It begins with a slash; `/re/` is a path here and no regular expression.
-fn glob(node: &Node, cx: &Reading<'_>) -> Option<Word> {
-    let found = read::some_text(node, cx)?;
-    if found.value.starts_with(['/', '*']) {
-        return Some(found);
-    }
-    let problem = Diagnostic::new(Code::Path, node.span, "a path begins with `/`");
-    cx.report(problem.expected("a path, in which `*` stands for anything"));
-    None
-}
-
-/// One reply, or several in turn.
-fn replies<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Reply>> {
-    match &node.kind {
-        Kind::List(items) if items.is_empty() => {
-            cx.report(Diagnostic::new(Code::Empty, node.span, "there is no reply here").expected("a reply"));
+fn protocol(node: &Node, cx: &Reading<'_>) -> Option<Protocol> {
+    let words = [("http", Some(false)), ("tcp", Some(true)), ("grpc", None)];
+    match read::choice(node, &words, cx)?.value {
+        Some(false) => Some(Protocol::Http),
+        Some(true) => Some(Protocol::Tcp),
+        None => {
+            cx.report(read::not_yet(node.span, "a stub of this protocol"));
             None
         }
-        Kind::List(items) => Some(items.iter().filter_map(|item| reply(item, cx)).collect()),
-        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![reply(node, cx)?]),
     }
 }
 
-fn reply<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Reply> {
-    let mut fields = Fields::open(node, "a reply", cx)?;
-    let status = fields.optional("status", |node, cx| read::integer(node, 100..=599, cx));
-    let headers = fields.optional("headers", verbs::headers).unwrap_or_default();
-    let body: Content = verbs::content(&mut fields);
-    let delay = fields.optional("delay", read::duration);
-    let times = fields.optional("times", |node, cx| read::integer(node, 1..=1_000_000, cx));
-    fields.later(&["reset"]);
-    let span = fields.whole();
-    fields.finish();
-    let status = status.and_then(|status| u16::try_from(status.value).ok()).unwrap_or(200);
-    Some(Reply { span, status, headers, body, delay, times: times.map_or(1, |times| times.value) })
+/// `fail`, or what such a call is answered with.
+fn unmatched(node: &Node, protocol: &Protocol, cx: &Reading<'_>) -> Option<Spanned<Unmatched>> {
+    const ALLOWED: Unmatched = Unmatched::Answer(404);
+    if *protocol == Protocol::Http && matches!(node.kind, Kind::Number(_)) {
+        let status = read::integer(node, 200..=599, cx)?;
+        let status = u16::try_from(status.value).ok()?;
+        return Some(Spanned::new(Unmatched::Answer(status), node.span));
+    }
+    read::choice(node, &[("fail", Unmatched::Fail), ("allow", ALLOWED)], cx)
+}
+
+/// `stub: { payments: purge }` or `stub: { payments: { routes: […] } }`.
+pub(super) fn stub_use<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<StubUse> {
+    let entries = read::map(node, "a stub's name with `purge` or its new `routes`", cx)?;
+    let [(key, value)] = entries else {
+        let message = "this changes one stub";
+        cx.report(Diagnostic::new(Code::Choice, node.span, message).expected("`{ STUB: purge }`"));
+        return None;
+    };
+    let stub = super::word(key);
+    match &value.kind {
+        Kind::Text(text) if text.value == "purge" => Some(StubUse { stub, routes: None }),
+        Kind::Map(_) => {
+            let mut fields = Fields::open(value, "a change of a stub", cx)?;
+            let routes = fields.required("routes", routes::routes_of_any);
+            fields.finish();
+            Some(StubUse { stub, routes: Some(routes?) })
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
+            read::wrong_type(value, &one_of(["purge", "routes"]), cx);
+            None
+        }
+    }
+}
+
+/// Routes with the protocol that they are written for.
+pub fn speaks(routes: &[Route]) -> Protocol {
+    use meshproof_proto::order::Takes;
+    let raw = |route: &Route| !matches!(route.takes, Takes::Request { .. });
+    if routes.iter().any(raw) { Protocol::Tcp } else { Protocol::Http }
 }

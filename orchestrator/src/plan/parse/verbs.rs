@@ -9,7 +9,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::steps::MODIFIERS;
-use super::{argv, environment, faults, inner_path};
+use super::{argv, environment, faults, inner_path, stubs};
 
 const METHODS: &[(&str, &str)] = &[
     ("get", "GET"),
@@ -31,6 +31,7 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
         "fault" => faults::fault_use(node, cx).map(Verb::Fault),
         "heal" => faults::heal(node, cx).map(Verb::Heal),
         "collect" => collect(node, cx).map(Verb::Collect),
+        "stub" => stubs::stub_use(node, cx).map(Verb::Stub),
         "say" => read::template(node, cx).map(Verb::Say),
         _ => None,
     }

@@ -61,6 +61,13 @@ impl<'n> Fields<'n> {
         Some((&self.entries[at].0, &self.entries[at].1))
     }
 
+    /// Like `entry`, for a key that is not offered when another is misspelled.
+    pub fn entry_quietly(&mut self, name: &str) -> Option<(&'n Key, &'n Node)> {
+        let at = self.entries.iter().position(|(key, _)| key.name == name)?;
+        self.taken[at] = true;
+        Some((&self.entries[at].0, &self.entries[at].1))
+    }
+
     /// The value of a key, as it stands.
     pub fn take(&mut self, name: &'static str) -> Option<&'n Node> {
         self.entry(name).map(|(_, node)| node)

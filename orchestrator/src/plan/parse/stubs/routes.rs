@@ -1,0 +1,153 @@
+//! Routes of a stub: what each takes.
+
+use meshproof_proto::matcher::Matcher;
+use meshproof_proto::order::{Protocol, RequestPart, Takes};
+
+use super::super::super::code::Code;
+use super::super::super::diagnostic::{Diagnostic, quote};
+use super::super::super::model::{Route, Word};
+use super::super::super::read::{self, Fields, Reading};
+use super::super::super::source::Spanned;
+use super::super::super::tree::{Key, Kind, Node};
+use super::super::matchers::{self, Subject};
+use super::replies;
+
+/// Methods of HTTP as stubs and steps name them.
+const METHODS: &[(&str, &str)] = &[
+    ("GET", "GET"),
+    ("HEAD", "HEAD"),
+    ("POST", "POST"),
+    ("PUT", "PUT"),
+    ("PATCH", "PATCH"),
+    ("DELETE", "DELETE"),
+    ("OPTIONS", "OPTIONS"),
+];
+
+/// The routes of a stub that speaks this.
+pub(super) fn routes<'n>(node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option<Vec<Route>> {
+    let items = read::list(node, cx)?;
+    let read = items.iter().enumerate().filter_map(|(at, item)| route(at, item, protocol, cx));
+    let routes: Vec<Route> = read.collect();
+    for (at, route) in routes.iter().enumerate() {
+        if let Some(first) = routes[..at].iter().find(|other| other.id.value == route.id.value) {
+            let message = format!("two routes have the id `{}`", route.id.value);
+            cx.report(Diagnostic::new(Code::DuplicateName, route.id.span, message).label(first.id.span, "first here"));
+        }
+    }
+    Some(routes)
+}
+
+/// Routes of a stub that is named elsewhere: how they are written says what they speak.
+pub(super) fn routes_of_any<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Route>> {
+    let key = |node: &'n Node, name: &str| match &node.kind {
+        Kind::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => None,
+    };
+    let is_raw = |route: &'n Node| {
+        let when = key(route, "when");
+        when.is_some_and(|when| ["line", "bytes", "connect"].iter().any(|name| key(when, name).is_some()))
+    };
+    let protocol = if node.items().unwrap_or_default().iter().any(is_raw) { Protocol::Tcp } else { Protocol::Http };
+    routes(node, &protocol, cx)
+}
+
+fn route<'n>(at: usize, node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option<Route> {
+    let mut fields = Fields::open(node, "a route", cx)?;
+    let id = fields.optional("id", read::name);
+    let when = match protocol {
+        Protocol::Http => Some(fields.optional("when", request).unwrap_or_else(anything)),
+        Protocol::Tcp => fields.required("when", message),
+    };
+    let replies = fields.required("reply", |node, cx| replies::replies(node, protocol, cx)).unwrap_or_default();
+    let id = id.unwrap_or_else(|| Spanned::new(format!("route-{}", at + 1), fields.span()));
+    super::unsupported(&mut fields);
+    fields.finish();
+    let When { takes, parts } = when.unwrap_or_else(anything);
+    Some(Route { span: node.span, id, takes, when: parts, replies })
+}
+
+struct When {
+    takes: Takes,
+    parts: Vec<(RequestPart, Matcher)>,
+}
+
+fn anything() -> When {
+    When { takes: Takes::Request { method: None, path: None }, parts: Vec::new() }
+}
+
+/// What a request must be.
+fn request<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
+    let mut fields = Fields::open(node, "when", cx)?;
+    let method = fields.optional("method", |node, cx| read::choice(node, METHODS, cx));
+    let path = fields.optional("path", glob);
+    let mut parts = Vec::new();
+    let each = |node: &'n Node, part: fn(String) -> RequestPart| {
+        let entries = read::map(node, "names, each with what it must be", cx).unwrap_or_default();
+        let read = move |(key, node): &'n (Key, Node)| {
+            Some((part(key.name.clone()), matchers::matcher(node, Subject::Text, cx)?))
+        };
+        entries.iter().filter_map(read).collect::<Vec<_>>()
+    };
+    parts.extend(fields.take("query").map(|node| each(node, RequestPart::Query)).unwrap_or_default());
+    let header = |name: String| RequestPart::Header(name.to_ascii_lowercase());
+    parts.extend(fields.take("headers").map(|node| each(node, header)).unwrap_or_default());
+    let json = fields.optional("json", |node, cx| matchers::matcher(node, Subject::Json, cx));
+    parts.extend(json.map(|matcher| (RequestPart::Json, matcher)));
+    let body = fields.optional("body", |node, cx| matchers::matcher(node, Subject::Text, cx));
+    parts.extend(body.map(|matcher| (RequestPart::Body, matcher)));
+    fields.later(&["tls-name"]);
+    fields.finish();
+    let method = method.map(|method| method.value.to_owned());
+    Some(When { takes: Takes::Request { method, path: path.map(|path| path.value) }, parts })
+}
+
+/// What must come on a raw connection: exactly one of three things.
+fn message<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
+    let mut fields = Fields::open(node, "when", cx)?;
+    let span = fields.span();
+    let given = ["line", "bytes", "connect"].into_iter().filter(|name| fields.has(name)).count();
+    let line = fields.optional("line", |node, cx| matchers::matcher(node, Subject::Text, cx));
+    let bytes = fields.optional("bytes", hex);
+    let connect = fields.optional("connect", |node, cx| read::choice(node, &[("true", ())], cx));
+    fields.finish();
+    if given != 1 {
+        let message = "a route of a raw connection takes exactly one kind of message";
+        cx.report(Diagnostic::new(Code::Choice, span, message).expected("one of `line`, `bytes` and `connect`"));
+        return None;
+    }
+    let takes = |takes| When { takes, parts: Vec::new() };
+    let line = line.map(|matcher| When { takes: Takes::Line, parts: vec![(RequestPart::Line, matcher)] });
+    line.or(bytes.map(|bytes| takes(Takes::Bytes(bytes)))).or(connect.map(|_| takes(Takes::Connection)))
+}
+
+/// Bytes as hex digits, blanks between them or not: `00 01 ff`.
+pub(super) fn hex(node: &Node, cx: &Reading<'_>) -> Option<Vec<u8>> {
+    let found = read::some_text(node, cx)?;
+    let digits: String = found.value.chars().filter(|found| !found.is_whitespace()).collect();
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+        }
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
+    if bytes.is_none() {
+        let message = format!("{} is not hexadecimal", quote(&found.value));
+        let problem = Diagnostic::new(Code::WrongType, node.span, message);
+        cx.report(problem.expected("pairs of hex digits, as in quotes \"00 01 ff\""));
+    }
+    bytes
+}
+
+/// A path with `*`. It begins with a slash; `/re/` is a path here and no regular expression.
+fn glob(node: &Node, cx: &Reading<'_>) -> Option<Word> {
+    let found = read::some_text(node, cx)?;
+    if found.value.starts_with(['/', '*']) {
+        return Some(found);
+    }
+    let problem = Diagnostic::new(Code::Path, node.span, "a path begins with `/`");
+    cx.report(problem.expected("a path, in which `*` stands for anything"));
+    None
+}

@@ -1,0 +1,187 @@
+//! Pretend upstreams: what an agent is told to play.
+//!
+//! A stub answers only what its routes say. What it cannot do is refused when the plan is checked, as `unsupported: …`; it
+//! never does something like it instead.
+
+use serde::{Deserialize, Serialize};
+
+use crate::expr::Template;
+use crate::matcher::Matcher;
+use crate::order::Body;
+
+/// A pretend upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubOrder {
+    pub name: String,
+    /// 0: any free port.
+    pub port: u16,
+    pub protocol: Protocol,
+    pub unmatched: Unmatched,
+    pub keep: Keep,
+    /// Calls that are remembered and told one by one; those beyond it are counted.
+    pub journal: u64,
+    pub routes: Vec<StubRoute>,
+}
+
+impl StubOrder {
+    /// An HTTP stub with these routes, and what plans leave out.
+    pub fn http(name: impl Into<String>, routes: Vec<StubRoute>) -> Self {
+        let (port, protocol, unmatched, keep) = (0, Protocol::Http, Unmatched::Fail, Keep::Test);
+        Self { name: name.into(), port, protocol, unmatched, keep, journal: DEFAULT_JOURNAL, routes }
+    }
+}
+
+/// Calls that a stub remembers when the plan does not say: more than a test reads, and half a megabyte at most.
+pub const DEFAULT_JOURNAL: u64 = 1000;
+
+/// What a stub speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    Http,
+    Tcp,
+}
+
+/// What a call that no route matches means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unmatched {
+    /// It is answered 404, and fails the test.
+    Fail,
+    /// It is answered with this status, and that is fine.
+    Answer(u16),
+}
+
+/// How long a stub remembers its calls, and with them where each route is in its replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    #[default]
+    Test,
+    Run,
+    /// For as long as its agent lives.
+    Mesh,
+}
+
+/// A route of a stub: the first whose conditions all hold answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubRoute {
+    pub id: String,
+    pub takes: Takes,
+    pub when: Vec<(RequestPart, Matcher)>,
+    /// Replies in turn; the last one stays.
+    pub replies: Vec<StubReply>,
+}
+
+impl StubRoute {
+    /// A route for requests with this method and path, or any.
+    pub fn http(id: impl Into<String>, (method, path): (Option<&str>, Option<&str>), replies: Vec<StubReply>) -> Self {
+        let takes = Takes::Request { method: method.map(str::to_owned), path: path.map(str::to_owned) };
+        Self { id: id.into(), takes, when: Vec::new(), replies }
+    }
+}
+
+/// What a route is for, before its conditions are looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Takes {
+    /// A request. The path is a glob: `*` stands for anything, `/` included.
+    Request { method: Option<String>, path: Option<String> },
+    /// A line of a raw connection.
+    Line,
+    /// Exactly these bytes, next on a raw connection.
+    Bytes(Vec<u8>),
+    /// A raw connection that was just made.
+    Connection,
+}
+
+/// A part of a request that a condition looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestPart {
+    Query(String),
+    /// The name in lower case.
+    Header(String),
+    Json,
+    Body,
+    /// The server name that the client asked for when it began TLS.
+    TlsName,
+    /// A line of a raw connection, without its end.
+    Line,
+}
+
+/// One reply; expressions see `request` (method path query headers json body, or line) and `call` (number).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubReply {
+    /// How many calls it answers before the next takes over; the last reply answers all others.
+    pub times: u64,
+    /// Before the first byte.
+    pub delay_ms: u64,
+    pub slow: Option<Slow>,
+    pub ends: Ends,
+    pub says: Says,
+}
+
+impl StubReply {
+    /// A reply at once, to one call and to all that follow if it is the last.
+    pub fn http(status: u16, body: Body) -> Self {
+        let says = Says::Http { status, headers: Vec::new(), body };
+        Self { times: 1, delay_ms: 0, slow: None, ends: Ends::Stays, says }
+    }
+}
+
+/// A body that takes its time: pieces of equal size, evenly spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slow {
+    /// From the first piece to the last.
+    pub over_ms: u64,
+    pub pieces: u32,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ends {
+    /// It stays, as the protocol has it.
+    #[default]
+    Stays,
+    /// It is closed after the reply.
+    Closed,
+    /// It is reset instead of a reply.
+    Reset,
+    /// It is reset after half of the body.
+    ResetInBody,
+}
+
+/// What a reply says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Says {
+    Http {
+        status: u16,
+        headers: Vec<(String, Template)>,
+        body: Body,
+    },
+    /// Sent as it is, on a raw connection.
+    Text(Template),
+    Bytes(Vec<u8>),
+}
+
+/// A change of a stub while the run goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StubChange {
+    /// Every call is forgotten and the plan's routes are back, as at the beginning.
+    Purge,
+    /// Other routes from now on. Calls that were counted stay counted, replies begin with the first.
+    Replace(Vec<StubRoute>),
+}
+
+/// A stub as its agent sees it, for those who look in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StubReport {
+    pub name: String,
+    /// `host:port`
+    pub address: String,
+    pub keep: Keep,
+    /// Whether it answered a probe just now.
+    pub healthy: bool,
+    /// Calls of each route, in the order of the plan.
+    pub routes: Vec<(String, u64)>,
+    /// Calls that no route matched.
+    pub unmatched: u64,
+    /// The last calls, the oldest first, a line each.
+    pub last: Vec<String>,
+}
