@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Identity, Key, TrustError, UnixSeconds};
@@ -96,4 +96,12 @@ pub(crate) fn random() -> [u8; 32] {
 
 pub(crate) fn now_unix() -> UnixSeconds {
     UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Never, where nothing is due.
+pub(crate) async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
 }

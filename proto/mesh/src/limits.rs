@@ -30,3 +30,7 @@ pub(crate) const STREAMS_LOOKED_AT: usize = 64;
 
 /// The shortest span that bytes a second are measured over: a shorter one says more about the moment than about the link.
 pub(crate) const PACE_SPAN: Duration = Duration::from_millis(250);
+
+/// After a signaling server came back its peers are back within this, or have left: the silence in which they notice that it was
+/// away (6 s), their longest wait before they try again (2 s), and a moment to register.
+pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(10);

@@ -98,7 +98,7 @@ impl Mesh {
                 stop: stop.clone(),
             };
             context.tasks.spawn(client.run());
-            servers.push(Server { url, out, up: false });
+            servers.push(Server { url, out, missed: BTreeSet::new(), settles: None });
         }
         let tables = Arc::new(Tables::default());
         let node = Node {

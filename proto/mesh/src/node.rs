@@ -3,14 +3,16 @@
 mod carrying;
 mod ending;
 mod news;
+mod roster;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use dashmap::DashMap;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Chain, Identity};
+use meshproof_proto::identity::Identity;
 use meshproof_proto::rendezvous::{ToPeer, ToServer};
 use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::trust::Trust;
@@ -18,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::MeshEvent;
-use crate::context::Context;
+use crate::context::{Context, until};
 use crate::link::{Command, Link, LinkTask, Surroundings, ToNode};
 use crate::reach::Reach;
 use crate::signaling::{FromServer, News};
@@ -43,7 +45,10 @@ pub(crate) struct Tables {
 pub(crate) struct Server {
     pub url: String,
     pub out: mpsc::Sender<ToServer>,
-    pub up: bool,
+    /// Peers that it listed before it was away and has not listed again.
+    pub missed: BTreeSet<PeerId>,
+    /// When those who are missed by then have left; set when it is back.
+    pub settles: Option<Instant>,
 }
 
 pub(crate) struct Node {
@@ -64,6 +69,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) async fn run(mut self) {
         loop {
+            let settles = self.servers.iter().filter_map(|server| server.settles).min();
             tokio::select! {
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Connect { peer, kind }) => self.connect(peer, kind).await,
@@ -71,6 +77,7 @@ impl Node {
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
                 Some(message) = self.links.recv() => self.link_says(message).await,
+                () = until(settles) => self.settle().await,
                 Ok(()) = self.trust.changed() => self.learned().await,
                 Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged).await,
             }
@@ -134,16 +141,13 @@ impl Node {
     async fn news(&mut self, index: usize, news: News) {
         let url = self.servers[index].url.clone();
         match news {
-            News::Up => {
-                self.servers[index].up = true;
-                self.tell(MeshEvent::SignalingUp { url }).await;
-            }
+            News::Up => self.tell(MeshEvent::SignalingUp { url }).await,
             News::Down { reason } => {
-                self.unlist_all(index).await;
+                self.away(index);
                 self.tell(MeshEvent::SignalingDown { url, reason }).await;
             }
             News::Refused { reason } => {
-                self.unlist_all(index).await;
+                self.away(index);
                 self.tell(MeshEvent::SignalingRefused { url, reason }).await;
             }
             News::Message(message) => self.message(index, message).await,
@@ -153,17 +157,11 @@ impl Node {
     async fn message(&mut self, index: usize, message: ToPeer) {
         match message {
             ToPeer::Welcome { peers } => {
-                let gone = self.welcome(index, peers).await;
-                for peer in gone {
-                    self.gone(peer).await;
-                }
+                self.welcome(index, &peers).await;
                 self.tell_links(|| Command::SignalingBack).await;
             }
             ToPeer::Joined { chain } => self.listed(index, &chain).await,
-            ToPeer::Left { peer } => {
-                self.tables.reach.unlisted(peer, index);
-                self.gone(peer).await;
-            }
+            ToPeer::Left { peer } => self.left(index, peer).await,
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
             ToPeer::News(news) => self.context.learn(&news),
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
@@ -171,46 +169,6 @@ impl Node {
                 tracing::warn!("a signaling server sent something out of order");
             }
         }
-    }
-
-    /// Takes a server's roster; gives the peers that it no longer lists.
-    async fn welcome(&mut self, index: usize, peers: Vec<Chain>) -> BTreeSet<PeerId> {
-        let mut gone = self.tables.reach.away(index);
-        for chain in peers {
-            self.listed(index, &chain).await;
-        }
-        gone.retain(|peer| !self.tables.reach.lists(index, peer));
-        gone
-    }
-
-    async fn listed(&mut self, index: usize, chain: &Chain) {
-        match self.context.check(chain) {
-            Ok(identity) if identity.peer == self.context.me => {}
-            Ok(identity) => {
-                self.tables.reach.listed(identity.peer, index);
-                if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
-                    self.tell(MeshEvent::PeerJoined(identity.clone())).await;
-                    self.consider_namesakes(&identity).await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "signaling listed a peer whose chain does not hold"),
-        }
-    }
-
-    /// A server that is away says nothing about who left: its peers stay known while a link to them works.
-    async fn unlist_all(&mut self, index: usize) {
-        self.servers[index].up = false;
-        self.tables.reach.away(index);
-    }
-
-    async fn gone(&mut self, peer: PeerId) {
-        if self.tables.reach.is_listed(&peer) {
-            return;
-        }
-        if let Some((_, identity)) = self.tables.roster.remove(&peer) {
-            self.tell(MeshEvent::PeerLeft(identity)).await;
-        }
-        self.consider(peer).await;
     }
 
     async fn tell(&self, event: MeshEvent) {

@@ -18,6 +18,7 @@ use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
 use crate::api::MeshEvent;
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
+use crate::context::until;
 use crate::streams::{Mux, Way};
 
 /// Owns one link.
@@ -245,12 +246,5 @@ impl LinkTask {
     pub(super) async fn tell_user(&self, event: MeshEvent) {
         // whoever joined may be gone already while its links still close
         let _ = self.around.events.send(event).await;
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -20,8 +20,8 @@ impl Node {
             return;
         }
         let replaced = self.tables.roster.iter().any(|other| *other.key() != peer && other.name.as_str() == name);
-        let told = self.servers.iter().any(|server| server.up);
-        let why = match (replaced, told, state) {
+        let left = !self.tables.roster.contains_key(&peer);
+        let why = match (replaced, left, state) {
             (true, _, _) => "a new instance took its place",
             (false, true, "lost" | "idle" | "connecting") => "the peer left",
             (false, _, _) => return,

@@ -1,0 +1,77 @@
+//! Who is in the mesh, as several servers tell it, each for those that registered with it.
+//!
+//! A server that is away says nothing about who left, and one that is back lists at first only who found it before us. So what
+//! it listed before is believed until everybody had the time to come back; whoever is missing then has left.
+
+use std::time::Instant;
+
+use meshproof_proto::id::PeerId;
+use meshproof_proto::identity::Chain;
+
+use super::Node;
+use crate::api::MeshEvent;
+use crate::limits::BACK_WITHIN;
+
+impl Node {
+    /// A server is away, with its list.
+    pub(super) fn away(&mut self, index: usize) {
+        let listed = self.tables.reach.away(index);
+        let server = &mut self.servers[index];
+        server.missed.extend(listed);
+        server.settles = None;
+    }
+
+    /// A server is there, for the first time or again.
+    pub(super) async fn welcome(&mut self, index: usize, peers: &[Chain]) {
+        for chain in peers {
+            self.listed(index, chain).await;
+        }
+        let server = &mut self.servers[index];
+        server.settles = (!server.missed.is_empty()).then(|| Instant::now() + BACK_WITHIN);
+    }
+
+    pub(super) async fn listed(&mut self, index: usize, chain: &Chain) {
+        match self.context.check(chain) {
+            Ok(identity) if identity.peer == self.context.me => {}
+            Ok(identity) => {
+                self.servers[index].missed.remove(&identity.peer);
+                self.tables.reach.listed(identity.peer, index);
+                if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
+                    self.tell(MeshEvent::PeerJoined(identity.clone())).await;
+                    self.consider_namesakes(&identity).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "signaling listed a peer whose chain does not hold"),
+        }
+    }
+
+    pub(super) async fn left(&mut self, index: usize, peer: PeerId) {
+        self.tables.reach.unlisted(peer, index);
+        self.gone(peer).await;
+    }
+
+    /// The time to come back is over for peers of servers that are back.
+    pub(super) async fn settle(&mut self) {
+        let now = Instant::now();
+        let mut gone = Vec::new();
+        for server in &mut self.servers {
+            if server.settles.take_if(|settles| *settles <= now).is_some() {
+                gone.extend(std::mem::take(&mut server.missed));
+            }
+        }
+        for peer in gone {
+            self.gone(peer).await;
+        }
+    }
+
+    /// The peer is not in the mesh any more, unless another server lists it.
+    async fn gone(&mut self, peer: PeerId) {
+        if self.tables.reach.is_listed(&peer) {
+            return;
+        }
+        if let Some((_, identity)) = self.tables.roster.remove(&peer) {
+            self.tell(MeshEvent::PeerLeft(identity)).await;
+        }
+        self.consider(peer).await;
+    }
+}
