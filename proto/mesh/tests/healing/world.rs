@@ -24,6 +24,11 @@ pub struct World {
     pub network: Network,
 }
 
+/// Where a signaling server of that host is.
+pub fn url_on(host: Host) -> String {
+    format!("ws://{}:{PORT}/mesh", netns::address(host))
+}
+
 impl World {
     /// A network for these hosts and signaling; nobody is there yet.
     pub fn new(hosts: &[Host]) -> Result<Self, String> {
@@ -50,13 +55,18 @@ impl World {
     }
 
     pub fn url(&self) -> String {
-        format!("ws://{}:{PORT}/mesh", netns::address(SIGNALING))
+        url_on(SIGNALING)
     }
 
     pub fn start_signaling(&mut self) -> Result<(), String> {
-        let listen = format!("{}:{PORT}", netns::address(SIGNALING));
-        self.signaling = Some(self.at(SIGNALING.0, "signaling", &Part::Signaling { listen })?);
+        self.signaling = Some(self.signaling_on(SIGNALING)?);
         Ok(())
+    }
+
+    /// A signaling server on another host; it is where [`url_on`] says.
+    pub fn signaling_on(&self, host: Host) -> Result<Process, String> {
+        let listen = format!("{}:{PORT}", netns::address(host));
+        self.at(host.0, "signaling", &Part::Signaling { listen })
     }
 
     /// The signaling server, while there is one.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::cut::{self, Cut, Ways};
-use super::{A, B, C, lasts};
+use super::{A, B, C, lasts, linked};
 use crate::audit::{Calls, Talk};
 use crate::board::{Board, DETECTED, HEALED, REGISTERED};
-use crate::wire::{Event, Moment};
-use crate::world::World;
+use crate::netns::Host;
+use crate::wire::{Event, Moment, Path};
+use crate::world::{World, url_on};
 
 /// How long signaling is away before it is started again.
 pub const AWAY: Duration = Duration::from_secs(3);
@@ -57,6 +58,37 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
         let figures = cut::once(&mut world, &mut calls, cut).await?;
         // the old connection coming back would prove nothing about signals
         world.up(("a", "b"), began).await?;
+        board.note(scenario, DETECTED, figures.detected);
+        board.note(scenario, HEALED, figures.healed);
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// Both are registered with two servers, and the one by which their signals went is gone.
+pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<(), String> {
+    const SECOND: Host = ("second", 2);
+    let mut world = World::new(&[A, B, SECOND])?;
+    let second = world.signaling_on(SECOND)?;
+    second.when(second.started, "that it listens", |event| (*event == Event::Started).then_some(())).await?;
+    world.start_signaling()?;
+    for (name, _) in [A, B] {
+        world.ways_of(name).signaling.push(url_on(SECOND));
+        world.start(name)?;
+    }
+    world.connect("a", "b")?;
+    world.up(("a", "b"), world.peer_ref("b").started).await?;
+    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let killed = Moment::now();
+    world.kill_signaling();
+    all_say(&world, killed, "that signaling is down", down).await?;
+    let mut calls = Calls::default();
+    for _ in 0..board.rounds {
+        calls.begin(&mut world, "a", "b").await?;
+        calls.begin(&mut world, "b", "a").await?;
+        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
+        let figures = cut::once(&mut world, &mut calls, cut).await?;
+        linked(&world, Path::Relayed, began).await?;
         board.note(scenario, DETECTED, figures.detected);
         board.note(scenario, HEALED, figures.healed);
     }
