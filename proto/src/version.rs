@@ -40,6 +40,11 @@ impl Version {
         self >= Self { major: 1, minor: 1 }
     }
 
+    /// Whether a peer of this version can be reached over a signaling server's relay.
+    pub fn has_relay(self) -> bool {
+        self >= Self { major: 1, minor: 1 }
+    }
+
     /// Whether a peer of this version reads several control frames from one message.
     pub fn packs_frames(self) -> bool {
         self >= Self { major: 1, minor: 1 }

@@ -26,7 +26,9 @@ impl LinkTask {
         }
         let Wanted { generation, route, offer } = wanted;
         if route == Route::Relayed && offer.is_none() {
-            track.relay = self.around.tables.reach.through(&self.peer.peer);
+            let spoken = self.speaks.unwrap_or(self.around.context.protocol);
+            let through = || self.around.tables.reach.through(&self.peer.peer);
+            track.relay = spoken.has_relay().then(through).flatten();
         }
         let Some(carriage) = self.carriage((kind, generation), route) else {
             let reason = "no signaling server can relay to the peer".to_owned();

@@ -44,8 +44,13 @@ fn begun_call(bytes: Vec<u8>) -> Bytes {
 
 /// A tarpc request as tarpc writes it: variant, deadline, trace, number, and the service's own request.
 pub fn request(deadline: Duration, method: u32) -> Bytes {
-    let trace = (0_u128, 0_u64, 0_u8);
-    let bytes = Codec::Bincode.encode(&(0_u32, deadline, trace, 7_u64, (method, b"hi".to_vec()))).expect("small");
+    numbered_request(7, deadline, method)
+}
+
+/// One of several that are in flight.
+pub fn numbered_request(number: u64, deadline: Duration, method: u32) -> Bytes {
+    let trace = ([0_u8; 16], 0_u64, 0_u8);
+    let bytes = Codec::Bincode.encode(&(0_u32, deadline, trace, number, (method, b"hi".to_vec()))).expect("small");
     call(bytes)
 }
 

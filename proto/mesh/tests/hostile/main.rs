@@ -14,6 +14,7 @@ mod control;
 mod floods;
 mod frames;
 mod hello;
+mod older;
 mod peer;
 mod scene;
 mod signals;

@@ -15,7 +15,7 @@ use meshproof_proto::id::{Digest, Generation, PeerId};
 use meshproof_proto::identity::{Chain, Key, UnixSeconds};
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
-use meshproof_proto::version::PROTOCOL;
+use meshproof_proto::version::{PROTOCOL, Version};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -35,6 +35,8 @@ pub struct Hostile {
     pub key: Key,
     pub chain: Chain,
     pub victim: PeerId,
+    /// What it says that it speaks.
+    pub protocol: Version,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     offered: Generation,
 }
@@ -73,7 +75,8 @@ impl Hostile {
         let key = keys.find(fits).expect("one key of a few is on either side");
         let chain = world.token(who, 66).claim(&name(who), key.public());
         let (socket, _) = tokio_tungstenite::connect_async(&world.url).await.expect("the server is there");
-        let mut hostile = Self { name: who.to_owned(), key, chain, victim, socket, offered: Generation(0) };
+        let mut hostile =
+            Self { name: who.to_owned(), key, chain, victim, protocol: PROTOCOL, socket, offered: Generation(0) };
         let Some(ToPeer::Challenge { nonce, .. }) = hostile.receive().await else { panic!("a challenge comes first") };
         let register = ToServer::Register {
             protocol: PROTOCOL,
@@ -180,7 +183,7 @@ impl Hostile {
 
     /// The hello that an honest peer would send.
     pub fn hello(&self) -> Hello {
-        Hello { protocol: PROTOCOL, chain: self.chain.clone(), nonce: [7; 32] }
+        Hello { protocol: self.protocol, chain: self.chain.clone(), nonce: [7; 32] }
     }
 
     /// A connection with its hello done, honestly.

@@ -91,6 +91,8 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
         linked(&world, Path::Relayed, began).await?;
         board.note(scenario, DETECTED, figures.detected);
         board.note(scenario, HEALED, figures.healed);
+        // a relayed link would not notice the next cut
+        linked(&world, Path::Direct, began).await?;
     }
     calls.check(&world).await?;
     talk.finish(&world).await
