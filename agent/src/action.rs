@@ -28,9 +28,13 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, withi
         Action::Http(http) => http::perform(http, scope, within).await,
         Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, within).await,
         Action::Exec(exec) => exec::perform(exec, scope, within).await,
-        Action::Stream(_) | Action::ExpectLog { .. } | Action::ExpectStub { .. } | Action::ChangeStub { .. } => {
-            Answer::impossible("this is not a call to a service")
-        }
+        Action::Stream(_)
+        | Action::ExpectLog { .. }
+        | Action::ExpectStub { .. }
+        | Action::ChangeStub { .. }
+        | Action::WatchLog { .. }
+        | Action::WatchStub { .. }
+        | Action::Settle { .. } => Answer::impossible("this is not a call to a service"),
     }
 }
 

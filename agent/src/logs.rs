@@ -68,6 +68,11 @@ impl LogStore {
         lock(&self.kept).since(log, mark)
     }
 
+    /// The last so many lines of each log.
+    pub fn last(&self, lines: usize) -> Vec<LogLine> {
+        lock(&self.kept).last(lines)
+    }
+
     /// Tells whenever lines came.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changes.clone()

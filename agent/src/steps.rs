@@ -5,7 +5,11 @@
 
 mod calls;
 mod log;
+mod settle;
 mod stub;
+mod watch;
+
+pub use watch::{Watched, is_watch, watch_step};
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -55,6 +59,16 @@ impl Attempt {
         Self { outcome, saved: BTreeMap::new(), evidence, repeat }
     }
 
+    fn result(self, clock: &Clock, tries: u32) -> StepResult {
+        StepResult {
+            outcome: self.outcome,
+            duration_ms: clock.began.elapsed().as_secs_f64() * 1e3,
+            tries,
+            saved: self.saved,
+            evidence: self.evidence,
+        }
+    }
+
     fn impossible(message: impl Into<String>) -> Self {
         Self::of(Outcome::Error { message: message.into() }, Vec::new())
     }
@@ -70,15 +84,13 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }
         Action::ChangeStub { stub, change } => (stub::change(order, beside.stubs.get(stub), change), 1),
+        Action::Settle { quiet_ms } => settle::run(&clock, beside, Duration::from_millis(*quiet_ms)).await,
+        Action::WatchLog { .. } | Action::WatchStub { .. } => {
+            (Attempt::impossible("a watch is not a step that ends by itself"), 1)
+        }
         Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),
     };
-    StepResult {
-        outcome: attempt.outcome,
-        duration_ms: clock.began.elapsed().as_secs_f64() * 1e3,
-        tries,
-        saved: attempt.saved,
-        evidence: attempt.evidence,
-    }
+    attempt.result(&clock, tries)
 }
 
 /// The times of a step.

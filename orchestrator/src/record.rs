@@ -194,6 +194,14 @@ pub enum Section {
     Ready,
     Steps,
     After,
+    /// Watched during the whole test.
+    Always,
+    /// Before the first step.
+    Steady,
+    /// The same after the healing.
+    SteadyAfter,
+    /// The wait for quiet at the end.
+    Settle,
 }
 
 /// How a step ended, for people and for the verdict.

@@ -21,10 +21,12 @@ mod faults;
 mod limits;
 mod machine;
 mod scope;
+mod settling;
 mod startup;
 mod stepping;
 mod tally;
 mod testing;
+mod watching;
 
 pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Problem, Setting, Setup, StreamOrders};
 pub use machine::Run;

@@ -149,7 +149,24 @@ pub enum Action {
         stub: String,
         change: StubChange,
     },
+    /// As `ExpectLog` with a check of `count`, and looked at until it is broken or the step is cancelled. Lines from before the
+    /// step do not count. `*` is every log of the service.
+    WatchLog {
+        log: String,
+    },
+    /// As `ExpectStub`, and looked at until it is broken or the step is cancelled.
+    WatchStub {
+        stub: String,
+        route: Option<String>,
+    },
+    /// Wait until the service has logged nothing and no stub here was called for so long. Saves [`ACTIVITY`].
+    Settle {
+        quiet_ms: u64,
+    },
 }
+
+/// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.
+pub const ACTIVITY: &str = "activity";
 
 /// One HTTP exchange. Fields: `status headers json body size duration error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -231,6 +231,9 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("change-stub", Action::ChangeStub { stub: "payments".to_owned(), change: StubChange::Purge }),
         ("replace-stub", Action::ChangeStub { stub: "payments".to_owned(), change: replaced }),
         ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
+        ("watch-log", Action::WatchLog { log: "*".to_owned() }),
+        ("watch-stub", Action::WatchStub { stub: "payments".to_owned(), route: None }),
+        ("settle", Action::Settle { quiet_ms: 1_000 }),
     ]
 }
 

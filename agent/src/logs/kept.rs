@@ -9,6 +9,13 @@ use crate::limits;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark(BTreeMap<String, u64>);
 
+impl Mark {
+    /// Lines of all logs up to here.
+    pub(crate) fn lines(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -111,6 +118,16 @@ impl Kept {
             since.next.0.insert(name.clone(), next);
         }
         Some(since)
+    }
+
+    /// The last so many lines of each log.
+    pub(super) fn last(&self, lines: usize) -> Vec<LogLine> {
+        let of = |log: &Lines| {
+            let from = log.kept.len().saturating_sub(lines);
+            let line = |text: &Arc<str>| LogLine { log: Arc::clone(&log.name), text: Arc::clone(text) };
+            log.kept.range(from..).map(line).collect::<Vec<_>>()
+        };
+        self.logs.values().flat_map(of).collect()
     }
 }
 

@@ -68,7 +68,10 @@ impl<'o> Applier<'o> {
             | Action::Stream(_)
             | Action::ExpectLog { .. }
             | Action::ExpectStub { .. }
-            | Action::ChangeStub { .. } => Self::Call(apply),
+            | Action::ChangeStub { .. }
+            | Action::WatchLog { .. }
+            | Action::WatchStub { .. }
+            | Action::Settle { .. } => Self::Call(apply),
         }
     }
 

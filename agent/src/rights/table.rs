@@ -65,8 +65,8 @@ fn action(action: &Action) -> [Capability; 1] {
         Action::Tcp(_) => [Capability::Tcp],
         Action::Exec(_) => [Capability::Exec],
         Action::Stream(_) => [Capability::Stream],
-        Action::ExpectLog { .. } => [Capability::Logs],
-        Action::ExpectStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],
+        Action::ExpectLog { .. } | Action::WatchLog { .. } | Action::Settle { .. } => [Capability::Logs],
+        Action::ExpectStub { .. } | Action::WatchStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],
     }
 }
 

@@ -12,7 +12,8 @@ use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
 };
 use meshproof_proto::rpc::Refusal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::closing::{self, LinkBytes};
@@ -25,7 +26,7 @@ use super::streams;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::service::Answer;
-use crate::steps::Beside;
+use crate::steps::{Beside, Watched, is_watch, watch_step};
 use crate::stub::{Look, StubServer};
 use crate::tunnel::Tunnels;
 
@@ -148,9 +149,15 @@ impl Run {
     /// Starts a step; at most once for each key.
     pub(super) fn start(&mut self, order: StepOrder) -> Result<(), Refusal> {
         let has_room = self.outbox.has_room();
+        let tell = self.tell.clone();
         let work = self.working()?;
         let key = order.key.clone();
         let (beside, tunnels) = (&work.beside, &work.tunnels);
+        if is_watch(&order.action) {
+            // It is started once it sees everything, and says so itself.
+            let watch = (order, Arc::clone(beside), tell);
+            return work.steps.watch(&key, |stop| watching(watch, stop)).map(drop);
+        }
         let started = work.steps.start(&key, || {
             if !has_room {
                 let message = "the orchestrator has not acknowledged so many events that no step is taken";
@@ -321,6 +328,22 @@ impl Run {
             Stage::Closing { .. } | Stage::Closed(_) => Vec::new(),
         }
     }
+}
+
+/// A watch that tells when it has begun.
+async fn watching(
+    (order, beside, tell): (StepOrder, Arc<Beside>, mpsc::Sender<Fact>),
+    stop: CancellationToken,
+) -> StepResult {
+    let (begun, has_begun) = oneshot::channel();
+    let key = order.key.clone();
+    let told = async {
+        if has_begun.await.is_ok() {
+            // Nobody listens only when the run is over.
+            let _ = tell.send(Fact::StepStarted { key }).await;
+        }
+    };
+    tokio::join!(watch_step(&order, &beside, Watched { begun, stop }), told).0
 }
 
 impl Stage {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
+use futures::FutureExt as _;
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::order::StepKey;
 use meshproof_proto::rpc::Refusal;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 
@@ -17,6 +19,8 @@ pub(super) struct Steps {
     begun: HashMap<Id, (StepKey, Instant)>,
     /// `None`: it ended.
     started: BTreeMap<StepKey, Option<AbortHandle>>,
+    /// Of those that end when they are told to, and say then what they saw.
+    watches: BTreeMap<StepKey, CancellationToken>,
 }
 
 /// Whether a step begins now.
@@ -50,8 +54,29 @@ impl Steps {
         Ok(Started::Now)
     }
 
-    /// Gives a step up; its end is told as that of any other.
+    /// Starts a step that goes on until it is cancelled.
+    pub(super) fn watch<Watch>(
+        &mut self,
+        key: &StepKey,
+        work: impl FnOnce(CancellationToken) -> Watch,
+    ) -> Result<Started, Refusal>
+    where
+        Watch: Future<Output = StepResult> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let started = self.start(key, || Ok(work(stop.clone()).boxed()))?;
+        if started == Started::Now {
+            self.watches.insert(key.clone(), stop);
+        }
+        Ok(started)
+    }
+
+    /// Gives a step up; its end is told as that of any other. A watch has a last look.
     pub(super) fn cancel(&self, key: &StepKey) -> Result<(), Refusal> {
+        if let Some(watch) = self.watches.get(key) {
+            watch.cancel();
+            return Ok(());
+        }
         match self.started.get(key) {
             Some(Some(running)) => running.abort(),
             Some(None) => {}
@@ -73,6 +98,7 @@ impl Steps {
             let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
             if let Some((key, began)) = self.begun.remove(&id) {
                 self.started.insert(key.clone(), None);
+                self.watches.remove(&key);
                 return (key, ended.map_or_else(|error| broken(&error, began), |(_, result)| result));
             }
         }
@@ -105,8 +131,6 @@ mod tests {
     use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-
-    use futures::FutureExt as _;
 
     use super::*;
 

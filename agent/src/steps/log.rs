@@ -25,16 +25,8 @@ const ON_LINES: [&str; 3] = ["line", "contains", "matches"];
 
 /// Looks at the lines since the run's start, and again whenever there are new ones.
 pub(super) async fn run(order: &StepOrder, clock: &Clock, (logs, log): (&LogStore, &str)) -> (Attempt, u32) {
-    let odd = order.checks.iter().find(|check| check.field != "count" && !ON_LINES.contains(&check.field.as_str()));
-    if let Some(check) = odd {
-        return (Attempt::impossible(format!("a log has no `{}` to check", check.field)), 1);
-    }
-    if !order.saves.is_empty() {
-        return (Attempt::impossible("there is nothing to save of a log"), 1);
-    }
-    if !logs.names().iter().any(|name| name == log || log == "*") {
-        let known = logs.names().join(", ");
-        return (Attempt::impossible(format!("there is no log `{log}` here; there are: {known}")), 1);
+    if let Some(impossible) = impossible(order, logs, log) {
+        return (impossible, 1);
     }
     let mut changes = logs.changes();
     let mut count = Count::of(order, log);
@@ -52,6 +44,22 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, (logs, log): (&LogStor
         }
         changed(&mut changes, clock).await;
     }
+}
+
+/// What such a step asks for and no log can give.
+pub(super) fn impossible(order: &StepOrder, logs: &LogStore, log: &str) -> Option<Attempt> {
+    let odd = order.checks.iter().find(|check| check.field != "count" && !ON_LINES.contains(&check.field.as_str()));
+    if let Some(check) = odd {
+        return Some(Attempt::impossible(format!("a log has no `{}` to check", check.field)));
+    }
+    if !order.saves.is_empty() {
+        return Some(Attempt::impossible("there is nothing to save of a log"));
+    }
+    if !logs.names().iter().any(|name| name == log || log == "*") {
+        let known = logs.names().join(", ");
+        return Some(Attempt::impossible(format!("there is no log `{log}` here; there are: {known}")));
+    }
+    None
 }
 
 /// How far the reading came.
@@ -103,7 +111,7 @@ impl<'a> OnLine<'a> {
 }
 
 /// Lines looked at so far. Each is looked at once, so that waiting costs what is new.
-struct Count<'a> {
+pub(super) struct Count<'a> {
     log: &'a str,
     checks: &'a [Check],
     ready: Vec<OnLine<'a>>,
@@ -114,9 +122,16 @@ struct Count<'a> {
     each: Vec<bool>,
     lost: u64,
     last: VecDeque<LogLine>,
+    /// The last of the lines that satisfy every check on lines.
+    found: VecDeque<LogLine>,
 }
 
 impl<'a> Count<'a> {
+    /// Counts from this place on.
+    pub(super) fn from(order: &'a StepOrder, log: &'a str, mark: Mark) -> Self {
+        Self { next: mark, ..Self::of(order, log) }
+    }
+
     fn of(order: &'a StepOrder, log: &'a str) -> Self {
         Self {
             log,
@@ -128,6 +143,7 @@ impl<'a> Count<'a> {
             each: vec![false; order.checks.len()],
             lost: 0,
             last: VecDeque::new(),
+            found: VecDeque::new(),
         }
     }
 
@@ -157,7 +173,7 @@ impl<'a> Count<'a> {
     }
 
     /// Looks at everything that is kept now; what comes faster than that waits.
-    async fn look_at_kept(&mut self, logs: &LogStore) {
+    pub(super) async fn look_at_kept(&mut self, logs: &LogStore) {
         for _ in 0..=limits::LOG_LINES / limits::LOG_LINES_AT_ONCE {
             let Some(since) = logs.lines_since(self.log, &self.next) else { return };
             let more = since.more;
@@ -180,15 +196,15 @@ impl<'a> Count<'a> {
         self.lost += since.lost;
         self.next = since.next;
         for line in since.lines {
-            self.look(&line);
-            if self.last.len() == limits::EVIDENCE_LINES {
-                self.last.pop_front();
+            if self.look(&line) {
+                remember(&mut self.found, line.clone());
             }
-            self.last.push_back(line);
+            remember(&mut self.last, line);
         }
     }
 
-    fn look(&mut self, line: &LogLine) {
+    /// Counts a line; whether it satisfies every check on lines.
+    fn look(&mut self, line: &LogLine) -> bool {
         self.looked += 1;
         let mut all = true;
         for (check, seen) in self.ready.iter().zip(&mut self.each) {
@@ -198,6 +214,7 @@ impl<'a> Count<'a> {
             }
         }
         self.satisfying += u64::from(all);
+        all
     }
 
     /// The checks on the number of lines, each with its index.
@@ -205,7 +222,7 @@ impl<'a> Count<'a> {
         (0..).zip(self.checks).filter(|(_, check)| check.field == "count")
     }
 
-    fn attempt(&self) -> Attempt {
+    pub(super) fn attempt(&self) -> Attempt {
         if self.lost > 0 && (self.counts().next().is_some() || self.satisfying == 0) {
             return self.undecided();
         }
@@ -258,10 +275,29 @@ impl<'a> Count<'a> {
     }
 
     fn evidence(&self) -> Vec<Evidence> {
-        const LONGEST: usize = 300;
-        let shown = |line: &LogLine| format!("{}: {}\n", line.log, cut(&line.text, LONGEST));
-        let lines: String = self.last.iter().map(shown).collect();
         let title = format!("log {}, last {} of {} lines", self.log, self.last.len(), self.looked);
-        vec![evidence(title, if lines.is_empty() { "(empty)" } else { &lines })]
+        let last = evidence(title, &shown(&self.last));
+        // A number is wrong because of the lines that make it, wherever they stand.
+        if self.counts().next().is_none() || self.found.is_empty() {
+            return vec![last];
+        }
+        let title = format!("log {}, last {} of {} such lines", self.log, self.found.len(), self.satisfying);
+        let found = evidence(title, &shown(&self.found));
+        if self.found == self.last { vec![found] } else { vec![found, last] }
     }
+}
+
+/// Keeps a line as evidence, and the last of them only.
+fn remember(lines: &mut VecDeque<LogLine>, line: LogLine) {
+    if lines.len() == limits::EVIDENCE_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}
+
+fn shown(lines: &VecDeque<LogLine>) -> String {
+    const LONGEST: usize = 300;
+    let shown = |line: &LogLine| format!("{}: {}\n", line.log, cut(&line.text, LONGEST));
+    let text: String = lines.iter().map(shown).collect();
+    if text.is_empty() { "(empty)".to_owned() } else { text }
 }

@@ -19,15 +19,10 @@ pub(super) async fn run(
     clock: &Clock,
     (stub, route): (Option<&StubServer>, Option<&str>),
 ) -> (Attempt, u32) {
-    let Some(stub) = stub else {
-        return (Attempt::impossible("there is no such stub here"), 1);
+    let stub = match possible(order, stub) {
+        Ok(stub) => stub,
+        Err(impossible) => return (impossible, 1),
     };
-    if let Some(check) = order.checks.iter().find(|check| !FIELDS.contains(&check.field.as_str())) {
-        return (Attempt::impossible(format!("a stub has no `{}` to check", check.field)), 1);
-    }
-    if !order.saves.is_empty() {
-        return (Attempt::impossible("there is nothing to save of a stub"), 1);
-    }
     let mut changes = stub.changes();
     let mut tries = 0;
     loop {
@@ -41,7 +36,21 @@ pub(super) async fn run(
     }
 }
 
-async fn attempt(order: &StepOrder, stub: &StubServer, route: Option<&str>) -> Attempt {
+/// The stub, if it can give what the step asks for.
+pub(super) fn possible<'s>(order: &StepOrder, stub: Option<&'s StubServer>) -> Result<&'s StubServer, Attempt> {
+    let Some(stub) = stub else {
+        return Err(Attempt::impossible("there is no such stub here"));
+    };
+    if let Some(check) = order.checks.iter().find(|check| !FIELDS.contains(&check.field.as_str())) {
+        return Err(Attempt::impossible(format!("a stub has no `{}` to check", check.field)));
+    }
+    if !order.saves.is_empty() {
+        return Err(Attempt::impossible("there is nothing to save of a stub"));
+    }
+    Ok(stub)
+}
+
+pub(super) async fn attempt(order: &StepOrder, stub: &StubServer, route: Option<&str>) -> Attempt {
     let Some(calls) = stub.calls(route) else {
         let route = route.unwrap_or_default();
         return Attempt::impossible(format!("stub `{}` has no route `{route}`", stub.name()));

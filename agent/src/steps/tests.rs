@@ -10,6 +10,7 @@ use meshproof_proto::order::{
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::action::perform;
@@ -196,7 +197,7 @@ async fn lines_written_before_count_without_waiting() {
     let both = [posted.clone(), ("matches", Matcher::Regex("2$".to_owned())), ("count", equals(json!(2)))];
     let result = world.run(&order(log("audit"), &both)).await;
     assert_eq!(failed_checks(&result), [2]);
-    assert!(result.evidence[0].text.contains("audit: voided 2"), "{result:?}");
+    assert!(result.evidence.iter().any(|evidence| evidence.text.contains("audit: voided 2")), "{result:?}");
     let none = [("matches", Matcher::Regex("panicked".to_owned())), ("count", equals(json!(0)))];
     assert_eq!(world.run(&order(log("*"), &none)).await.outcome, Outcome::Ok);
 }
@@ -291,4 +292,78 @@ async fn what_an_agent_cannot_do_beside_its_service_is_an_error() {
         let order = StepOrder { eventually_ms: Some(LONG_MS), ..order(action, &[("calls", equals(json!(1)))]) };
         assert!(matches!(world.run(&order).await.outcome, Outcome::Error { .. }));
     }
+}
+
+fn watch(log: &str) -> Action {
+    Action::WatchLog { log: log.to_owned() }
+}
+
+impl World {
+    /// A watch that has begun; `stop` ends it.
+    async fn watching<'w>(
+        &'w self,
+        order: &'w StepOrder,
+    ) -> (impl Future<Output = StepResult> + 'w, CancellationToken) {
+        let (begun, mut has_begun) = tokio::sync::oneshot::channel();
+        let stop = CancellationToken::new();
+        let mut watch = Box::pin(watch_step(order, &self.beside, Watched { begun, stop: stop.clone() }));
+        tokio::select! {
+            result = &mut watch => panic!("it ended before it began: {result:?}"),
+            begun = &mut has_begun => begun.expect("it tells"),
+        }
+        (watch, stop)
+    }
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_the_first_line_that_must_not_come_and_shows_it() {
+    let world = World::new().await;
+    world.write("stdout", "panicked before the test\n");
+    let order = order(watch("*"), &[("contains", contains("panicked")), ("count", equals(json!(0)))]);
+    let (watch, _stop) = world.watching(&order).await;
+    world.write("stdout", "fine\n");
+    world.write("audit", "panicked at 7\nand so on\n");
+    let result = watch.await;
+    assert_eq!(failed_checks(&result), [1]);
+    assert!(result.evidence[0].text.starts_with("audit: panicked at 7"), "{result:?}");
+    assert!(!result.evidence[0].text.contains("before the test"), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_watch_that_is_stopped_has_a_last_look_at_everything_that_was_written_before() {
+    let world = World::new().await;
+    let order = order(watch("stdout"), &[("contains", contains("panicked")), ("count", equals(json!(0)))]);
+    let (watch, stop) = world.watching(&order).await;
+    world.write("stdout", "panicked\n");
+    stop.cancel();
+    assert_eq!(failed_checks(&watch.await), [1]);
+    let (watch, stop) = world.watching(&order).await;
+    stop.cancel();
+    assert_eq!(watch.await.outcome, Outcome::Ok, "what came before belongs to whoever watched then");
+}
+
+#[tokio::test]
+async fn a_watched_stub_may_be_called_so_often_and_not_once_more() {
+    let world = World::new().await;
+    let action = Action::WatchStub { stub: "pay".to_owned(), route: None };
+    let order = order(action, &[("calls", Matcher::Compare(Comparison::LessOrEqual, Quantity::Number(1.0)))]);
+    let (watch, _stop) = world.watching(&order).await;
+    world.call().await;
+    world.call().await;
+    assert_eq!(failed_checks(&watch.await), [0]);
+}
+
+#[tokio::test]
+async fn settling_takes_as_long_as_something_happens_and_counts_it() {
+    let world = World::new().await;
+    world.write("stdout", "a\nb\n");
+    let quiet = order(Action::Settle { quiet_ms: 150 }, &[]);
+    world.call().await;
+    let result = world.run(&quiet).await;
+    assert_eq!((result.outcome, result.saved["activity"].as_str()), (Outcome::Ok, "3"));
+    assert!(result.duration_ms >= 150.0);
+    let at_once = world.run(&order(Action::Settle { quiet_ms: 0 }, &[])).await;
+    assert_eq!(at_once.saved["activity"], "3");
+    let never = StepOrder { within_ms: 20, ..quiet };
+    assert!(matches!(world.run(&never).await.outcome, Outcome::CallFailed { .. }));
 }

@@ -131,6 +131,22 @@ pub struct Test {
     pub steps: Vec<Step>,
     /// Always run.
     pub after: Vec<Step>,
+    /// Watched from before the first step to the end, each at one agent.
+    pub always: Vec<Step>,
+    /// Before the first step.
+    pub steady: Vec<Step>,
+    /// The same steps once more, after the healing.
+    pub steady_after: Vec<Step>,
+    /// Last of all.
+    pub settle: Option<Step>,
+}
+
+impl Test {
+    /// Every step that must have ended before the test can pass.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let asked = self.steps.iter().chain(&self.after);
+        asked.chain(&self.always).chain(&self.steady).chain(&self.steady_after).chain(&self.settle)
+    }
 }
 
 /// One verb and its modifiers.
@@ -172,6 +188,16 @@ pub enum Does {
     Heal(Heal),
     Collect(Vec<Artefact>),
     Say(Template),
+    /// Every agent waits until nothing happens beside it.
+    Settle(Settle),
+}
+
+/// How long nothing must happen.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    pub quiet: Duration,
+    /// Every service: what one does can move any other.
+    pub agents: Vec<Name>,
 }
 
 /// Work for an agent.

@@ -44,6 +44,8 @@ pub const MAX_PIECES: u32 = 100_000;
 pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long one attempt of a step may take that does not say; the plan language names this default.
 pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
+/// How long a test waits for quiet that does not say: as long as one attempt of a step.
+pub const DEFAULT_SETTLE: Duration = DEFAULT_WITHIN;
 /// How long a service may take until it is ready: interpreters and virtual machines start slowly on a busy machine.
 pub const DEFAULT_READY: Duration = Duration::from_secs(30);
 /// How long a service has between being asked to end and being ended: what container runtimes grant.

@@ -259,6 +259,20 @@ pub struct Test {
     pub complete: bool,
     pub steps: Vec<Step>,
     pub after: Vec<Step>,
+    /// Each an `expect` of a log or a stub.
+    pub always: Vec<Step>,
+    /// Each a step that asks a service, or an `expect`.
+    pub steady: Vec<Step>,
+    pub settle: Option<Settle>,
+}
+
+/// How long nothing must happen before a test is over.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// Key and value.
+    pub span: Span,
+    pub quiet: Time,
+    pub within: Option<Time>,
 }
 
 /// One verb and its modifiers.
@@ -360,7 +374,7 @@ pub enum Data {
 /// What an `expect` that stands alone looks at.
 #[derive(Debug, Clone)]
 pub enum World {
-    /// `service.log`
+    /// `service.log`, `service` for all of its logs, `*` for those of all services.
     Log(Word),
     /// `stub` or `stub.route`, and the routes that were called in this order.
     Stub(Word, Vec<Word>),

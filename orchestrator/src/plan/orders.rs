@@ -151,7 +151,11 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             let data = DataSource::Generate { count: *count, json: json.resolve(scope) };
             Action::Stream(StreamAction { stream: stream.stream, to: stream.to.clone(), data })
         }
-        Action::ExpectLog { .. } | Action::ExpectStub { .. } => action.clone(),
+        Action::ExpectLog { .. }
+        | Action::ExpectStub { .. }
+        | Action::WatchLog { .. }
+        | Action::WatchStub { .. }
+        | Action::Settle { .. } => action.clone(),
         Action::ChangeStub { stub, change } => {
             Action::ChangeStub { stub: stub.clone(), change: stubs::changed(change, scope) }
         }
@@ -200,7 +204,11 @@ fn complete(action: &Action) -> Result<(), Missing> {
             let DataSource::Generate { json, .. } = &stream.data;
             json.exprs().into_iter().cloned().collect()
         }
-        Action::ExpectLog { .. } | Action::ExpectStub { .. } => Vec::new(),
+        Action::ExpectLog { .. }
+        | Action::ExpectStub { .. }
+        | Action::WatchLog { .. }
+        | Action::WatchStub { .. }
+        | Action::Settle { .. } => Vec::new(),
         Action::ChangeStub { change, .. } => stubs::looks(change),
     };
     first_unknown(&looks)

@@ -238,6 +238,10 @@ fn place(step: &StepInfo) -> String {
         Section::Ready => "ready".to_owned(),
         Section::Steps => format!("{test} {of}"),
         Section::After => format!("{test} after {of}"),
+        Section::Always => format!("{test} always {of}"),
+        Section::Steady => format!("{test} steady {of}"),
+        Section::SteadyAfter => format!("{test} steady again {of}"),
+        Section::Settle => format!("{test} settle"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Failures: what is held against whom, and where the plan says that it must be otherwise.
 
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
+use meshproof_proto::id::Name;
 use meshproof_proto::verdict::Verdict;
 
 use super::machine::{Phase, Run};
@@ -105,6 +106,32 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What is watched is broken: that is held against the step that brought it about.
+    pub(super) fn fail_watch(&mut self, watch: &StepInfo, cause: Option<StepInfo>, judged: Judged) {
+        if watch.optional {
+            return;
+        }
+        for blame in judged.blames {
+            let when = if cause.is_some() { "broken after this step" } else { "broken before the first step" };
+            let title = format!("what must always hold is {when}: {}", blame.title);
+            let step = cause.clone().or_else(|| Some(watch.clone()));
+            self.fail(judged.verdict, Blame { step, title, ..blame });
+        }
+    }
+}
+
+impl Judged {
+    /// Names the agent, where the step itself does not.
+    pub(super) fn of_agent(&mut self, agent: &Name) {
+        let named = |text: &str| format!("`{agent}` was {text}");
+        self.why = self.why.as_deref().map(named);
+        for blame in &mut self.blames {
+            blame.title = named(&blame.title);
+        }
+    }
+}
+
 impl Blame {
     /// In one line, for the step's own.
     fn line(&self) -> String {
@@ -120,7 +147,7 @@ fn checks(step: &Step) -> &[Check] {
     match &step.does {
         Does::Ask(ask) => &ask.checks,
         Does::Value { checks, .. } => checks,
-        Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => &[],
+        Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) => &[],
     }
 }
 

@@ -22,7 +22,7 @@ use crate::record::{Ending, Happening};
 fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
     match &spot.step(plan).does {
         Does::Fault(step) => Some(step),
-        Does::Ask(_) | Does::Value { .. } | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => None,
+        Does::Ask(_) | Does::Value { .. } | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) => None,
     }
 }
 
@@ -92,7 +92,7 @@ impl Run {
     /// Ends the `fault` step that still waits for this fault, badly.
     fn end_fault_step(&mut self, serial: u64, title: &str) {
         let Phase::Testing(testing) = &mut self.phase else { return };
-        if let Some(running) = testing.running.take_if(|running| running.wait == Wait::Active(serial)) {
+        if let Some(running) = testing.take_running(|running| running.wait == Wait::Active(serial)) {
             self.end_badly(&running, Verdict::Error, title);
         }
     }
@@ -183,14 +183,19 @@ impl Run {
         self.fail(Verdict::Error, Blame { actual: over.refusal.clone(), ..blame });
     }
 
-    /// One of the faults that a `heal` step waits for is over.
+    /// One of the faults that `heal` steps wait for is over.
     fn end_heal_step(&mut self, serial: u64, ending: Ending) {
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let Some(Wait::Over(serials)) = testing.running.as_mut().map(|running| &mut running.wait) else { return };
-        if !serials.remove(&serial) || (ending == Ending::Pass && !serials.is_empty()) {
-            return;
-        }
-        if let Some(running) = testing.running.take() {
+        let mut done = Vec::new();
+        testing.running.retain_mut(|running| {
+            let Wait::Over(serials) = &mut running.wait else { return true };
+            let goes_on = !serials.remove(&serial) || (ending == Ending::Pass && !serials.is_empty());
+            if !goes_on {
+                done.push(running.clone());
+            }
+            goes_on
+        });
+        for running in done {
             let why = (ending != Ending::Pass).then(|| "not confirmed as healed".to_owned());
             self.end_step(&running, ending, why);
         }

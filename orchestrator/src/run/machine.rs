@@ -183,6 +183,7 @@ impl Run {
     fn fact(&mut self, agent: &Name, fact: Fact) {
         match fact {
             Fact::StepEnded { key, result } => self.step_reported(agent, &key, result),
+            Fact::StepStarted { key } => self.step_started(agent, &key),
             Fact::StubCalled(call) => self.stub_called(agent, &call),
             Fact::FaultEnded(report) => self.faults.reported(agent, report),
             Fact::Gap { lost } => self.gap(agent, lost),
@@ -190,7 +191,6 @@ impl Run {
             Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::LinkSuspect { .. }
-            | Fact::StepStarted { .. }
             | Fact::FaultBegan { .. }
             | Fact::LinkBytes { .. }
             | Fact::StubCallsUntold { .. } => {}

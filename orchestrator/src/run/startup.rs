@@ -208,7 +208,7 @@ impl Run {
         self.record(Happening::ServiceEnded { service: service.clone(), how: how.to_owned() });
         let at = self.index_of(service).map(|index| self.plan.services[index].span);
         let title = format!("service `{service}` ended by itself: {how}");
-        self.fail(Verdict::Fail, Blame { evidence, ..Blame::new(at, &title) });
+        self.fail(Verdict::Fail, Blame { evidence, step: self.cause(service), ..Blame::new(at, &title) });
         self.stop(&title);
     }
 

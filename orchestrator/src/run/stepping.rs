@@ -14,7 +14,9 @@ use super::blame::{Blame, Judged};
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::scope::text as text_of;
+use super::settling::{self, Settling};
 use super::tally::{self, Counts};
+use super::watching::Watch;
 use crate::plan::Plan;
 use crate::plan::compiled::{Ask, Does, Step};
 use crate::plan::orders::{Missing, Occasion, judge};
@@ -26,6 +28,10 @@ pub(super) enum Spot {
     Ready(usize),
     Steps(usize, usize),
     After(usize, usize),
+    Always(usize, usize),
+    Steady(usize, usize),
+    SteadyAfter(usize, usize),
+    Settle(usize),
 }
 
 /// A step that has begun.
@@ -51,16 +57,27 @@ pub(super) enum Wait {
     /// These faults are over.
     Over(BTreeSet<u64>),
     Collected,
+    /// What it looks at breaks, or it is told to end.
+    Watch(Watch),
+    Quiet(Settling),
     /// It was told to end, and what is held against its test is said already.
     Cancelled,
 }
 
 /// How a step ended, in full.
-struct End {
-    ending: Ending,
-    why: Option<String>,
-    duration_ms: f64,
-    tries: u32,
+pub(super) struct End {
+    pub(super) ending: Ending,
+    pub(super) why: Option<String>,
+    pub(super) duration_ms: f64,
+    pub(super) tries: u32,
+}
+
+impl End {
+    /// As the orchestrator's own clock has it.
+    pub(super) fn of(running: &Running, now: Instant) -> Self {
+        let duration_ms = now.saturating_duration_since(running.began).as_secs_f64() * 1000.0;
+        Self { ending: Ending::Pass, why: None, duration_ms, tries: 1 }
+    }
 }
 
 /// What came of beginning a step.
@@ -78,6 +95,10 @@ impl Spot {
             }
             Self::Steps(test, step) => &plan.tests[test].steps[step],
             Self::After(test, step) => &plan.tests[test].after[step],
+            Self::Always(test, step) => &plan.tests[test].always[step],
+            Self::Steady(test, step) => &plan.tests[test].steady[step],
+            Self::SteadyAfter(test, step) => &plan.tests[test].steady_after[step],
+            Self::Settle(test) => plan.tests[test].settle.as_ref().expect("only tests that settle have such a spot"),
         }
     }
 
@@ -86,6 +107,10 @@ impl Spot {
             Self::Ready(_) => Section::Ready,
             Self::Steps(..) => Section::Steps,
             Self::After(..) => Section::After,
+            Self::Always(..) => Section::Always,
+            Self::Steady(..) => Section::Steady,
+            Self::SteadyAfter(..) => Section::SteadyAfter,
+            Self::Settle(_) => Section::Settle,
         }
     }
 }
@@ -126,6 +151,7 @@ impl Run {
                 let said = text_of(text, &scope).map(|text| self.record(Happening::Said { text }));
                 self.known_at_once(running, said.map(|()| Outcome::Ok))
             }
+            Does::Settle(settle) => self.begin_settle(settle, running),
             Does::Fault(fault) => self.begin_fault(fault, running),
             Does::Heal(heal) => self.begin_heal(heal, running),
             Does::Collect(artefacts) => {
@@ -141,6 +167,7 @@ impl Run {
             Ok(output) => {
                 let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
                 self.push(output);
+                self.step_ordered(ask, &running.info);
                 Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
             }
             Err(unset) => self.known_at_once(running, Err(unset)),
@@ -206,11 +233,10 @@ impl Run {
 
     /// Writes down how a step ended. What is held against the test was said before.
     pub(super) fn end_step(&mut self, running: &Running, ending: Ending, why: Option<String>) -> Ending {
-        let duration_ms = self.now.saturating_duration_since(running.began).as_secs_f64() * 1000.0;
-        self.write_end(running, End { ending, why, duration_ms, tries: 1 })
+        self.write_end(running, End { ending, why, ..End::of(running, self.now) })
     }
 
-    fn write_end(&mut self, running: &Running, end: End) -> Ending {
+    pub(super) fn write_end(&mut self, running: &Running, end: End) -> Ending {
         let End { ending, why, duration_ms, tries } = end;
         let counts = if running.info.optional { Counts::No } else { Counts::Yes };
         self.tally.ended(&running.info.key, ending, counts);
@@ -228,6 +254,13 @@ impl Run {
 
     /// An agent says what came of a step. Of steps that are over nothing is heard any more.
     pub(super) fn step_reported(&mut self, agent: &Name, key: &StepKey, result: StepResult) {
+        if settling::is_part(key) {
+            return self.settle_reported(agent, key, &result);
+        }
+        if let Some(watch) = self.take_watch(|watch| watch.info.key == *key && watch.info.agent.as_ref() == Some(agent))
+        {
+            return self.watch_reported(&watch, &result);
+        }
         let Some(running) = self.take_running(key, |running| {
             running.wait == Wait::Cancelled
                 || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
@@ -265,6 +298,13 @@ impl Run {
     }
 
     pub(super) fn step_refused(&mut self, key: &StepKey, reason: &str) {
+        if settling::is_part(key) {
+            return self.settle_refused(key, reason);
+        }
+        if let Some(watch) = self.take_watch(|watch| watch.info.key == *key) {
+            self.end_badly(&watch, Verdict::Error, &format!("the agent does not watch: {reason}"));
+            return;
+        }
         let Some(running) =
             self.take_running(key, |running| matches!(running.wait, Wait::Result { .. } | Wait::Cancelled))
         else {
@@ -292,24 +332,29 @@ impl Run {
         self.after_step(&running, ending);
     }
 
-    /// Tells the step of a test's `steps` to end. Those of `after` are left alone: they have to run.
+    /// Tells the steps of a test to end. Those of `after` are left alone: they have to run.
     pub(super) fn cancel_step(&mut self, why: &str) {
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let Some(running) = &mut testing.running else { return };
-        if running.info.section != Section::Steps || running.wait == Wait::Cancelled {
-            return;
-        }
-        if let Wait::Result { agent, .. } = &running.wait
-            && !self.lost.contains_key(agent)
-        {
-            let (agent, key) = (agent.clone(), running.info.key.clone());
-            running.wait = Wait::Cancelled;
-            running.until = self.now + CANCEL_GRACE;
-            self.push(Output::Cancel { agent, key });
-        } else if let Some(running) = testing.running.take() {
-            // Nobody has to be told, so nothing has to be waited for.
-            let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
-            self.after_step(&running, ending);
+        let (cancelled, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut testing.running)
+            .into_iter()
+            .partition(|running| running.info.section != Section::After && running.wait != Wait::Cancelled);
+        testing.running = kept;
+        for mut running in cancelled {
+            if let Wait::Result { agent, .. } = &running.wait
+                && !self.lost.contains_key(agent)
+            {
+                let (agent, key) = (agent.clone(), running.info.key.clone());
+                running.wait = Wait::Cancelled;
+                running.until = self.now + CANCEL_GRACE;
+                self.push(Output::Cancel { agent, key });
+                if let Phase::Testing(testing) = &mut self.phase {
+                    testing.running.push(running);
+                }
+            } else {
+                // Nobody has to be told, so nothing has to be waited for.
+                let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
+                self.after_step(&running, ending);
+            }
         }
     }
 
@@ -334,6 +379,9 @@ impl Run {
             Wait::Collected => {
                 self.end_badly(running, Verdict::Error, &format!("nothing collected after {waited:.0?}"))
             }
+            Wait::Watch(_) | Wait::Quiet(_) => {
+                self.end_badly(running, Verdict::Error, &format!("no word about it after {waited:.0?}"))
+            }
         }
     }
 
@@ -349,6 +397,11 @@ impl Run {
             Spot::Ready(_) => ("", 1, 1),
             Spot::Steps(test, at) => (plan.tests[test].id.as_str(), at + 1, plan.tests[test].steps.len()),
             Spot::After(test, at) => (plan.tests[test].id.as_str(), at + 1, plan.tests[test].after.len()),
+            Spot::Always(test, at) => (plan.tests[test].id.as_str(), at + 1, plan.tests[test].always.len()),
+            Spot::Steady(test, at) | Spot::SteadyAfter(test, at) => {
+                (plan.tests[test].id.as_str(), at + 1, plan.tests[test].steady.len())
+            }
+            Spot::Settle(test) => (plan.tests[test].id.as_str(), 1, 1),
         };
         StepInfo {
             key: tally::key(test, &step.key),
@@ -359,7 +412,12 @@ impl Run {
             title: step.title.clone(),
             agent: match &step.does {
                 Does::Ask(ask) => Some(ask.at.clone()),
-                Does::Value { .. } | Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) => None,
+                Does::Value { .. }
+                | Does::Fault(_)
+                | Does::Heal(_)
+                | Does::Collect(_)
+                | Does::Say(_)
+                | Does::Settle(_) => None,
             },
             line: self.source.position(step.verb.start).line,
             optional: step.optional,

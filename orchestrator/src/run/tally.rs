@@ -59,9 +59,10 @@ impl Worst {
 impl Tally {
     pub(super) fn new(plan: &Plan) -> Self {
         let ready = plan.services.iter().filter_map(|service| service.ready.as_ref()).map(|step| key("", &step.key));
-        let steps = plan.tests.iter().flat_map(|test| {
-            test.steps.iter().chain(&test.after).map(|step| key(&test.id, &step.key)).collect::<Vec<_>>()
-        });
+        let steps = plan
+            .tests
+            .iter()
+            .flat_map(|test| test.all_steps().map(|step| key(&test.id, &step.key)).collect::<Vec<_>>());
         Self {
             steps: ready.chain(steps).map(|key| (key, None)).collect(),
             tests: plan.tests.iter().map(|test| (test.id.clone(), TestTally::default())).collect(),

@@ -1,4 +1,5 @@
-//! Tests, one after the other: stubs that start anew, steps until one fails, `after` in any case, then the healing and judging of faults.
+//! Tests, one after the other: stubs that start anew, watches, the steady state, steps until one fails, `after` in any case, the
+//! healing and judging of faults, the steady state again, and the wait for quiet.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use super::blame::Blame;
 use super::limits::BEGIN_DEADLINE;
 use super::machine::{Phase, Run};
 use super::stepping::{Begun, Running, Spot, Wait};
+use super::watching::{Causes, Watch};
+use crate::plan::compiled::Test;
 use crate::record::{Ending, Happening};
 
 /// A test that is going on.
@@ -25,11 +28,17 @@ pub(super) struct Testing {
     /// The test's own timeout; `after` has the bounds of its steps.
     until: Instant,
     stage: Stage,
-    pub(super) running: Option<Box<Running>>,
+    /// Steps that have begun and not ended: one, or several side by side.
+    pub(super) running: Vec<Box<Running>>,
+    /// What is looked at all the time.
+    pub(super) watches: Vec<Box<Running>>,
+    /// What was asked of whom last.
+    pub(super) causes: Causes,
     /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
     completed: bool,
 }
 
+/// Where a test is. `usize` is the next one's index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     /// Agents have not said yet that their stubs start anew.
@@ -37,27 +46,122 @@ enum Stage {
         waiting: BTreeSet<Name>,
         until: Instant,
     },
-    /// The next one's index.
+    /// Until everything that is to be watched is watched.
+    Watching,
+    Steady(usize),
     Steps(usize),
     After(usize),
     /// Until no fault is left.
     Healing,
+    SteadyAfter(usize),
+    Settling,
+    /// Until every watch has had its last look.
+    LastLook,
+}
+
+/// What a test needs to know to go on.
+#[derive(Clone, Copy)]
+struct Circumstances {
+    /// Nothing more is asked of the services, but `after`.
+    ended_early: bool,
+    no_faults: bool,
+}
+
+/// What a test does next.
+enum Next {
+    /// Something has to happen first.
+    Nothing,
+    /// It is at another stage now.
+    Stage,
+    Watch,
+    Step(Spot),
+    Heal,
+    EndWatches,
+    Leave,
 }
 
 impl Testing {
     fn new(index: usize, now: Instant, (timeout, stubs_at): (Duration, BTreeSet<Name>)) -> Self {
         let stage = Stage::Opening { waiting: stubs_at, until: now + BEGIN_DEADLINE };
-        Self { index, began: now, until: now + timeout, stage, running: None, completed: false }
+        Self {
+            index,
+            began: now,
+            until: now + timeout,
+            stage,
+            running: Vec::new(),
+            watches: Vec::new(),
+            causes: Causes::default(),
+            completed: false,
+        }
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
-        let cancelled = self.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
-        let test = (matches!(self.stage, Stage::Steps(_)) && !cancelled).then_some(self.until);
+        let test = self.has_timeout().then_some(self.until);
         let opening = match &self.stage {
             Stage::Opening { until, .. } => Some(*until),
-            Stage::Steps(_) | Stage::After(_) | Stage::Healing => None,
+            _ => None,
         };
-        self.running.iter().map(|running| running.until).chain(test).chain(opening).min()
+        let watches = self.watches.iter().filter(|watch| watch.wait != Wait::Watch(Watch::Looking));
+        self.running.iter().chain(watches).map(|running| running.until).chain(test).chain(opening).min()
+    }
+
+    /// Whether the test's own timeout counts now.
+    fn has_timeout(&self) -> bool {
+        let cancelled = self.running.iter().any(|running| running.wait == Wait::Cancelled);
+        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_)) && !cancelled
+    }
+
+    /// Goes to the next stage, or says what the one it is at has to do.
+    fn next(&mut self, test: &Test, now: Circumstances) -> Next {
+        if !self.running.is_empty() {
+            return Next::Nothing;
+        }
+        let index = self.index;
+        let go_on = !now.ended_early;
+        let (next, stage) = match self.stage {
+            Stage::Opening { ref waiting, .. } if !waiting.is_empty() && go_on => return Next::Nothing,
+            Stage::Opening { .. } if go_on => (Next::Watch, Stage::Watching),
+            Stage::Opening { .. } => (Next::Stage, Stage::After(0)),
+            Stage::Watching if go_on && self.watches.iter().any(|watch| watch.wait != Wait::Watch(Watch::Looking)) => {
+                return Next::Nothing;
+            }
+            Stage::Watching => (Next::Stage, Stage::Steady(0)),
+            Stage::Steady(next) if go_on && next < test.steady.len() => {
+                (Next::Step(Spot::Steady(index, next)), Stage::Steady(next + 1))
+            }
+            Stage::Steady(_) => (Next::Stage, Stage::Steps(0)),
+            Stage::Steps(next) if go_on && next < test.steps.len() => {
+                (Next::Step(Spot::Steps(index, next)), Stage::Steps(next + 1))
+            }
+            Stage::Steps(_) => {
+                self.completed = go_on;
+                (Next::Stage, Stage::After(0))
+            }
+            Stage::After(next) if next < test.after.len() => {
+                (Next::Step(Spot::After(index, next)), Stage::After(next + 1))
+            }
+            Stage::After(_) => (Next::Heal, Stage::Healing),
+            Stage::Healing if now.no_faults => (Next::Stage, Stage::SteadyAfter(0)),
+            Stage::Healing => return Next::Nothing,
+            Stage::SteadyAfter(next) if go_on && next < test.steady_after.len() => {
+                (Next::Step(Spot::SteadyAfter(index, next)), Stage::SteadyAfter(next + 1))
+            }
+            Stage::SteadyAfter(_) if go_on && test.settle.is_some() => {
+                (Next::Step(Spot::Settle(index)), Stage::Settling)
+            }
+            Stage::SteadyAfter(_) | Stage::Settling => (Next::EndWatches, Stage::LastLook),
+            Stage::LastLook if self.watches.is_empty() => return Next::Leave,
+            Stage::LastLook => return Next::Nothing,
+        };
+        self.stage = stage;
+        next
+    }
+}
+
+impl Testing {
+    pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
+        let at = self.running.iter().position(|running| fits(running))?;
+        Some(self.running.remove(at))
     }
 }
 
@@ -80,53 +184,33 @@ impl Run {
 
     /// Does the next thing of the test, if none is going on; whether something was done.
     pub(super) fn advance_test(&mut self) -> bool {
+        let plan = Arc::clone(&self.plan);
         let Phase::Testing(testing) = &mut self.phase else { return false };
-        if testing.running.is_some() {
-            return false;
-        }
-        let test = &self.plan.tests[testing.index];
+        let test = &plan.tests[testing.index];
         let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
-        let spot = match testing.stage {
-            Stage::Opening { ref waiting, .. } => {
-                let has_begun = waiting.is_empty() || ended_early;
-                if has_begun {
-                    testing.stage = Stage::Steps(0);
-                }
-                return has_begun;
-            }
-            Stage::Steps(next) => {
-                if ended_early || next >= test.steps.len() {
-                    testing.completed = !ended_early;
-                    testing.stage = Stage::After(0);
-                    return true;
-                }
-                testing.stage = Stage::Steps(next + 1);
-                Spot::Steps(testing.index, next)
-            }
-            Stage::After(next) if next < test.after.len() => {
-                testing.stage = Stage::After(next + 1);
-                Spot::After(testing.index, next)
-            }
-            Stage::After(_) => {
-                testing.stage = Stage::Healing;
-                self.heal_faults(|_, _| true);
-                return true;
-            }
-            Stage::Healing => return self.leave_test(),
-        };
-        if let Begun::Waiting(running) = self.begin_step(spot)
-            && let Phase::Testing(testing) = &mut self.phase
-        {
-            testing.running = Some(running);
+        let now = Circumstances { ended_early, no_faults: self.faults.all_over() };
+        match testing.next(test, now) {
+            Next::Nothing => return false,
+            Next::Stage => {}
+            Next::Watch => self.begin_watches(),
+            Next::Step(spot) => self.begin_in_test(spot),
+            Next::Heal => drop(self.heal_faults(|_, _| true)),
+            Next::EndWatches => self.end_watches(),
+            Next::Leave => self.leave_test(),
         }
         true
     }
 
-    fn leave_test(&mut self) -> bool {
-        let Phase::Testing(testing) = &self.phase else { return false };
-        if !self.faults.all_over() {
-            return false;
+    fn begin_in_test(&mut self, spot: Spot) {
+        if let Begun::Waiting(running) = self.begin_step(spot)
+            && let Phase::Testing(testing) = &mut self.phase
+        {
+            testing.running.push(running);
         }
+    }
+
+    fn leave_test(&mut self) {
+        let Phase::Testing(testing) = &self.phase else { return };
         let (index, began, completed) = (testing.index, testing.began, testing.completed);
         if completed {
             self.judge_faults();
@@ -137,14 +221,13 @@ impl Run {
         let duration_ms = self.now.saturating_duration_since(began).as_secs_f64() * 1000.0;
         self.record(Happening::TestEnded { test, verdict, duration_ms });
         self.begin_test(index + 1);
-        true
     }
 
     /// Takes the running step with this key out, if it waits for that.
     pub(super) fn take_running(&mut self, key: &StepKey, waits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
         let fits = |running: &Running| running.info.key == *key && waits(running);
         match &mut self.phase {
-            Phase::Testing(testing) => testing.running.take_if(|running| fits(running)),
+            Phase::Testing(testing) => testing.take_running(fits),
             Phase::Starting(starting) => starting.take_running(fits),
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
         }
@@ -176,7 +259,7 @@ impl Run {
         let is_it = self.plan.tests[testing.index].id == test;
         match &mut testing.stage {
             Stage::Opening { waiting, .. } if is_it => Some(waiting),
-            Stage::Opening { .. } | Stage::Steps(_) | Stage::After(_) | Stage::Healing => None,
+            _ => None,
         }
     }
 
@@ -199,14 +282,14 @@ impl Run {
 
     pub(super) fn testing_timeout(&mut self) {
         self.opening_timeout();
+        self.watches_timeout();
         let Phase::Testing(testing) = &mut self.phase else { return };
-        if let Some(running) = testing.running.take_if(|running| running.until <= self.now) {
+        if let Some(running) = testing.take_running(|running| running.until <= self.now) {
             let ending = self.step_overdue(&running);
             self.after_step(&running, ending);
             return;
         }
-        let cancelled = testing.running.as_ref().is_some_and(|running| running.wait == Wait::Cancelled);
-        if matches!(testing.stage, Stage::Steps(_)) && !cancelled && testing.until <= self.now {
+        if testing.has_timeout() && testing.until <= self.now {
             self.test_overdue();
         }
     }
@@ -216,7 +299,7 @@ impl Run {
         let Phase::Testing(testing) = &self.phase else { return };
         let test = &plan.tests[testing.index];
         let title = format!("the test's timeout of {:?} has passed", test.timeout);
-        let running = testing.running.as_ref();
+        let running = testing.running.first();
         let at = running.map_or(test.span, |running| running.spot.step(&plan).verb);
         let step = running.map(|running| running.info.clone());
         self.fail(Verdict::Fail, Blame { step, ..Blame::new(Some(at), title) });
@@ -232,7 +315,7 @@ impl Run {
         let stub = plan.stubs.iter().find(|stub| stub.order.name == call.stub && stub.at == *agent);
         let title = format!("the stub `{}` got a call that no route matches", call.stub);
         let evidence = Evidence { title: "request".to_owned(), text: call.request.clone() };
-        let blame = Blame::new(stub.map(|stub| stub.unmatched), title);
+        let blame = Blame { step: self.cause(agent), ..Blame::new(stub.map(|stub| stub.unmatched), title) };
         self.fail(Verdict::Fail, Blame { evidence: vec![evidence], ..blame });
         self.cancel_step("the test has failed");
     }
@@ -251,6 +334,7 @@ impl Run {
         self.record(Happening::AgentLost { name: agent.clone(), reason: reason.clone() });
         self.lost.insert(agent.clone(), reason.clone());
         self.faults.agent_lost(&agent);
+        self.watches_lost(&agent);
         let title = format!("agent `{agent}` was lost: {reason}");
         match self.take_running_of(&agent) {
             Some(running) => {
@@ -272,7 +356,7 @@ impl Run {
 
     fn take_running_of(&mut self, agent: &Name) -> Option<Box<Running>> {
         match &mut self.phase {
-            Phase::Testing(testing) => testing.running.take_if(|running| running.waits_for(agent)),
+            Phase::Testing(testing) => testing.take_running(|running| running.waits_for(agent)),
             Phase::Starting(starting) => starting.take_running(|running| running.waits_for(agent)),
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
         }

@@ -4,4 +4,5 @@ mod faults;
 mod losses;
 mod ordinary;
 mod property;
+mod watched;
 pub(crate) mod world;

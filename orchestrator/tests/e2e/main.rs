@@ -21,5 +21,6 @@ mod sockets;
 mod stopping;
 mod stubs;
 mod together;
+mod waiting;
 mod wire;
 mod workspace;

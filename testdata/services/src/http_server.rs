@@ -25,11 +25,13 @@ pub struct Request {
 pub struct Response {
     pub status: u16,
     pub body: Value,
+    /// Only so many bytes of the body are sent before the connection is closed.
+    pub cut: Option<usize>,
 }
 
 impl Response {
     pub fn new(status: u16, body: Value) -> Self {
-        Self { status, body }
+        Self { status, body, cut: None }
     }
 
     /// A refusal: `{"error": …}`.
@@ -58,7 +60,7 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Response) -> io:
             Next::Gone => return Ok(()),
         };
         write(&mut stream, &response, after)?;
-        if after == After::Close {
+        if after == After::Close || response.cut.is_some() {
             return Ok(());
         }
     }
@@ -157,8 +159,9 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Response> {
 fn write(stream: &mut TcpStream, response: &Response, after: After) -> io::Result<()> {
     let body = response.body.to_string();
     let connection = if after == After::Close { "connection: close\r\n" } else { "" };
+    let sent = response.cut.map_or(body.as_str(), |cut| &body[..body.floor_char_boundary(cut)]);
     let message = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{connection}\r\n{body}",
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{connection}\r\n{sent}",
         response.status,
         reason(response.status),
         body.len(),

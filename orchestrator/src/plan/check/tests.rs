@@ -258,11 +258,7 @@ fn each_mistake_is_found_where_it_stands() {
         ),
         ("heal: [slow]", "heal: [solw]", "MP0305 [solw] there is no fault `solw`"),
         ("collect: logs", "collect: log", "MP0204 [log] `log` is not one of the choices"),
-        (
-            "    after: [",
-            "    always: []\n    after: [",
-            "MP0110 [always] `always` is not supported by this version yet",
-        ),
+        ("    after: [", "    tags: [slow]\n    after: [", "MP0110 [tags] `tags` is not supported by this version yet"),
         (
             "    after: [",
             "  - { id: first, steps: [{ say: x }] }\n  - id: second\n    steps: [",

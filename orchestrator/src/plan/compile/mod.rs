@@ -9,6 +9,7 @@ mod settle;
 mod steps;
 mod stubs;
 mod verbs;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,10 +83,20 @@ impl Compiler<'_> {
             let place = |at: usize| steps::Place { test: &test.id.value, key: format!("{prefix}{at}"), beside: None };
             numbered.filter_map(|(at, step)| self.step(step, &place(at), &mut scope)).collect::<Vec<_>>()
         };
+        let steady = part(&test.steady, "steady.");
         let steps = part(&test.steps, "");
         let after = part(&test.after, "after.");
-        let timeout = timeout.unwrap_or(DEFAULT_TEST_TIMEOUT);
-        Test { id: test.id.value.clone(), span: test.id.span, timeout, steps, after }
+        Test {
+            id: test.id.value.clone(),
+            span: test.id.span,
+            timeout: timeout.unwrap_or(DEFAULT_TEST_TIMEOUT),
+            steps,
+            after,
+            always: self.always(test),
+            steady_after: watched::once_more(&steady),
+            steady,
+            settle: test.settle.as_ref().and_then(|settle| self.settle(settle)),
+        }
     }
 }
 

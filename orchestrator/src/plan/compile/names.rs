@@ -50,6 +50,11 @@ impl<'d> Names<'d> {
         })
     }
 
+    /// The names of all services that have a good one.
+    pub(super) fn services(&self) -> impl Iterator<Item = Name> {
+        self.services.keys().filter_map(|name| super::name(name))
+    }
+
     /// The name of a service; an unknown one is reported.
     pub(super) fn service_name(&self, word: &Word) -> Option<Name> {
         self.service(word).and_then(|service| super::name(&service.name.value))

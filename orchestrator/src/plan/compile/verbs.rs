@@ -10,6 +10,7 @@ use super::super::code::Code;
 use super::super::compiled::{Apply, Does, Endpoint, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World};
+use super::super::read;
 use super::super::source::{Span, Spanned};
 use super::Compiler;
 use super::lookups::Scope;
@@ -147,6 +148,11 @@ impl Compiler<'_> {
     /// An `expect` that stands alone.
     pub(super) fn world(&mut self, step: &Step, world: &World, scope: &Scope<'_>) -> Option<Does> {
         let work = match world {
+            World::Log(log) if log.value == "*" => {
+                let problem = read::not_yet(log.span, "to expect something of all logs at once in a step");
+                self.cx.report(problem.help("name one, or write it under the test's `always`"));
+                None
+            }
             World::Log(log) => self.log(log),
             World::Stub(stub, order) => self.stub_calls(stub, order),
             World::Value(value) => {
@@ -159,13 +165,14 @@ impl Compiler<'_> {
         Some(Does::Ask(Box::new(self.ask(step, work, scope))))
     }
 
-    fn log(&self, log: &Word) -> Option<Work> {
-        let (service_name, name) = log.value.split_once('.')?;
+    /// `service.log`, or `service` for all of its logs.
+    pub(super) fn log(&self, log: &Word) -> Option<Work> {
+        let (service_name, name) = log.value.split_once('.').unwrap_or((&log.value, "*"));
         let service = self.names.service_at(service_name, log.span)?;
         let own = service.logs.iter().map(|log| log.name.value.as_str());
         let known: Vec<String> =
             ["stdout", "stderr"].into_iter().chain(own).map(|log| format!("{service_name}.{log}")).collect();
-        if !known.contains(&log.value) {
+        if name != "*" && !known.contains(&log.value) {
             let message = format!("`{service_name}` has no log {}", quote(name));
             let known = known.iter().map(String::as_str);
             let problem = Diagnostic::new(Code::UnknownLog, log.span, message).expected(one_of(known.clone()));
@@ -176,7 +183,7 @@ impl Compiler<'_> {
         Some(Work { at: super::name(service_name)?, target: None, action, apply: None })
     }
 
-    fn stub_calls(&self, word: &Word, order: &[Word]) -> Option<Work> {
+    pub(super) fn stub_calls(&self, word: &Word, order: &[Word]) -> Option<Work> {
         let (name, route) = match word.value.split_once('.') {
             Some((name, route)) => (name, Some(route)),
             None => (word.value.as_str(), None),

@@ -182,7 +182,7 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         checks.extend(keyed(&mut fields, "contains", contains));
         checks.extend(keyed(&mut fields, "matches", matchers::matches));
         checks.extend(keyed(&mut fields, "count", |node, cx| matchers::matcher(node, Subject::Number, cx)));
-        log(node, cx).map(World::Log)
+        read::some_text(node, cx).map(World::Log)
     } else if let Some(node) = fields.take("stub") {
         checks.extend(keyed(&mut fields, "calls", |node, cx| matchers::matcher(node, Subject::Number, cx)));
         checks.extend(keyed(&mut fields, "health", health));
@@ -241,16 +241,4 @@ fn keyed<'n>(
     let (key, node) = fields.entry(name)?;
     let matcher = reader(node, cx)?;
     Some(Check { span: key.span.to(node.span), field: name.to_owned(), matcher, paths: paths(node) })
-}
-
-/// `service.log`. Whole services and all logs at once belong to `always`.
-fn log(node: &Node, cx: &Reading<'_>) -> Option<Spanned<String>> {
-    let found = read::some_text(node, cx)?;
-    if found.value == "*" || !found.value.contains('.') {
-        cx.report(
-            read::not_yet(node.span, "to expect something of several logs at once").help("name one: `ledger.stdout`"),
-        );
-        return None;
-    }
-    Some(found)
 }

@@ -11,6 +11,7 @@ mod steps;
 mod stubs;
 mod suites;
 mod verbs;
+mod watched;
 
 pub use document::document;
 pub(super) use params::fits;

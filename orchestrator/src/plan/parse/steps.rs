@@ -72,7 +72,7 @@ pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step>
     }
 }
 
-fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
+pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let mut fields = Fields::open(node, "a step", cx)?;
     let span = fields.whole();
     let id = fields.optional("id", read::name);
@@ -131,7 +131,7 @@ fn expectation<'n>(key: &'n Key, node: &'n Node, cx: &'n Reading<'n>) -> Option<
 }
 
 /// A duration that is more than nothing: a wait without time cannot hold.
-fn some_time(node: &Node, cx: &Reading<'_>) -> Option<super::super::model::Time> {
+pub(super) fn some_time(node: &Node, cx: &Reading<'_>) -> Option<super::super::model::Time> {
     let found = read::duration(node, cx)?;
     if found.value == read::Given::Value(std::time::Duration::ZERO) {
         cx.report(
@@ -212,20 +212,18 @@ fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
     reserved
 }
 
+/// Whether a verb asks a service something and brings back an answer.
+pub(super) fn asks(verb: &Verb) -> bool {
+    match verb {
+        Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Stream(_) => true,
+        Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => false,
+    }
+}
+
 /// Modifiers that this verb would ignore are mistakes.
 fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
-    let (name, asks) = match &step.verb.value {
-        Verb::Http(_) => ("http", true),
-        Verb::Tcp(_) => ("tcp", true),
-        Verb::Exec(_) => ("exec", true),
-        Verb::Stream(_) => ("stream", true),
-        Verb::Expect(_) => ("expect", false),
-        Verb::Fault(_) => ("fault", false),
-        Verb::Heal(_) => ("heal", false),
-        Verb::Collect(_) => ("collect", false),
-        Verb::Say(_) => ("say", false),
-        Verb::Stub(_) => ("stub", false),
-    };
+    let asks = asks(&step.verb.value);
+    let name = name_of(&step.verb.value);
     let refuse = |modifier: &str, span: Option<Span>| {
         if let Some(span) = span {
             cx.report(Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`")));
@@ -244,5 +242,20 @@ fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
     if !is_fault {
         refuse("for", step.lasts.as_ref().map(|time| time.span));
         refuse("prove", step.prove.as_ref().map(|share| share.span));
+    }
+}
+
+fn name_of(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Http(_) => "http",
+        Verb::Tcp(_) => "tcp",
+        Verb::Exec(_) => "exec",
+        Verb::Stream(_) => "stream",
+        Verb::Expect(_) => "expect",
+        Verb::Fault(_) => "fault",
+        Verb::Heal(_) => "heal",
+        Verb::Collect(_) => "collect",
+        Verb::Say(_) => "say",
+        Verb::Stub(_) => "stub",
     }
 }

@@ -5,9 +5,9 @@ use super::super::diagnostic::Diagnostic;
 use super::super::model::{Step, Test, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::tree::{Kind, Node};
-use super::steps;
+use super::{steps, watched};
 
-const LATER: &[&str] = &["always", "steady", "settle", "pass-when", "repeat", "tags"];
+const LATER: &[&str] = &["pass-when", "repeat", "tags"];
 
 pub(super) fn tests<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Test>> {
     let tests = read::each(node, cx, test)?;
@@ -23,16 +23,19 @@ fn test<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Test> {
     let span = fields.whole();
     let id = fields.required("id", read::name);
     let timeout = fields.optional("timeout", read::duration);
-    let written = ["steps", "after"].map(|key| node.get(key).and_then(Node::items).map_or(0, <[Node]>::len));
+    let written = ["steps", "after", "steady"].map(|key| node.get(key).and_then(Node::items).map_or(0, <[Node]>::len));
     let steps = fields.required("steps", steps::steps).unwrap_or_default();
     let after = fields.optional("after", steps::steps).unwrap_or_default();
-    let complete = written == [steps.len(), after.len()];
+    let always = fields.optional("always", watched::always).unwrap_or_default();
+    let steady = fields.optional("steady", watched::steady).unwrap_or_default();
+    let settle = fields.entry("settle").and_then(|(key, node)| watched::settle(key, node, cx));
+    let complete = written == [steps.len(), after.len(), steady.len()];
     fields.later(LATER);
     fields.finish();
     let ids = |steps: &'_ [Step]| steps.iter().filter_map(|step| step.id.clone()).collect::<Vec<Word>>();
-    let ids: Vec<Word> = ids(&steps).into_iter().chain(ids(&after)).collect();
+    let ids: Vec<Word> = [&steps, &after, &always, &steady].into_iter().flat_map(|steps| ids(steps)).collect();
     unique(ids.iter(), "steps", cx);
-    Some(Test { span, id: id?, timeout, complete, steps, after })
+    Some(Test { span, id: id?, timeout, complete, steps, after, always, steady, settle })
 }
 
 /// Results are filed under ids.

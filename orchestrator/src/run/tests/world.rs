@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Evidence, Fact, Outcome, StepResult};
 use meshproof_proto::id::{Digest, Name, RunId, Term};
-use meshproof_proto::order::{Authority, FaultReport, StepKey};
+use meshproof_proto::order::{ACTIVITY, Action, Authority, FaultReport, StepKey, StepOrder};
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use crate::plan::compiled::Tunnel;
@@ -80,6 +80,8 @@ pub(crate) struct World {
     pub(crate) finished: Option<(Verdict, Exit)>,
     /// What agents saw of steps that are not ok.
     pub(crate) evidence: Vec<Evidence>,
+    /// What agents count in each round of settling.
+    pub(crate) activity: BTreeMap<u32, u64>,
 }
 
 impl World {
@@ -107,6 +109,7 @@ impl World {
             silent: |_| false,
             finished: None,
             evidence: Vec::new(),
+            activity: BTreeMap::new(),
         }
     }
 
@@ -167,7 +170,8 @@ impl World {
         match output {
             Output::Launch(launch) => vec![Input::ServiceStarted { service: launch.service.clone() }],
             Output::BeginTest { agent, test } => vec![Input::TestBegun { agent: agent.clone(), test: test.clone() }],
-            Output::Order { agent, order } => vec![self.ended(agent, &order.key, order.saves.first())],
+            Output::Order { agent, order } => self.ordered(agent, order),
+            Output::Cancel { agent, key } if key.step.starts_with("always.") => vec![self.ended(agent, key, None)],
             Output::Stream(orders) => vec![self.ended(&orders.sender, &orders.order.key, None)],
             Output::BeginFault { agent, serial, order } => {
                 vec![Input::FaultActive { agent: agent.clone(), fault: order.fault.clone(), serial: *serial }]
@@ -185,6 +189,24 @@ impl World {
             Output::Record(_) | Output::Cancel { .. } | Output::RenewFault { .. } | Output::Finished { .. } => {
                 Vec::new()
             }
+        }
+    }
+
+    fn ordered(&self, agent: &Name, order: &StepOrder) -> Vec<Input> {
+        let started = Input::Fact { agent: agent.clone(), fact: Fact::StepStarted { key: order.key.clone() } };
+        match &order.action {
+            Action::WatchLog { .. } | Action::WatchStub { .. } => vec![started],
+            Action::Settle { .. } => {
+                let mut ended = self.ended(agent, &order.key, None);
+                if let Input::Fact { fact: Fact::StepEnded { result, .. }, .. } = &mut ended
+                    && result.outcome == Outcome::Ok
+                {
+                    let counted = self.activity.get(&order.key.attempt).copied().unwrap_or_default();
+                    result.saved.insert(ACTIVITY.to_owned(), counted.to_string());
+                }
+                vec![started, ended]
+            }
+            _ => vec![started, self.ended(agent, &order.key, order.saves.first())],
         }
     }
 
