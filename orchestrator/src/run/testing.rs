@@ -29,9 +29,9 @@ pub(super) struct Testing {
     until: Instant,
     stage: Stage,
     /// Steps that have begun and not ended: one, or several side by side.
-    pub(super) running: Vec<Box<Running>>,
+    pub(super) running: Vec<Running>,
     /// What is looked at all the time.
-    pub(super) watches: Vec<Box<Running>>,
+    pub(super) watches: Vec<Running>,
     /// What was asked of whom last.
     pub(super) causes: Causes,
     /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
@@ -159,8 +159,8 @@ impl Testing {
 }
 
 impl Testing {
-    pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
-        let at = self.running.iter().position(|running| fits(running))?;
+    pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Running> {
+        let at = self.running.iter().position(fits)?;
         Some(self.running.remove(at))
     }
 }
@@ -205,7 +205,7 @@ impl Run {
         if let Begun::Waiting(running) = self.begin_step(spot)
             && let Phase::Testing(testing) = &mut self.phase
         {
-            testing.running.push(running);
+            testing.running.push(*running);
         }
     }
 
@@ -227,7 +227,7 @@ impl Run {
     pub(super) fn take_running(&mut self, key: &StepKey, waits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
         let fits = |running: &Running| running.info.key == *key && waits(running);
         match &mut self.phase {
-            Phase::Testing(testing) => testing.take_running(fits),
+            Phase::Testing(testing) => testing.take_running(fits).map(Box::new),
             Phase::Starting(starting) => starting.take_running(fits),
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
         }
@@ -356,7 +356,7 @@ impl Run {
 
     fn take_running_of(&mut self, agent: &Name) -> Option<Box<Running>> {
         match &mut self.phase {
-            Phase::Testing(testing) => testing.take_running(|running| running.waits_for(agent)),
+            Phase::Testing(testing) => testing.take_running(|running| running.waits_for(agent)).map(Box::new),
             Phase::Starting(starting) => starting.take_running(|running| running.waits_for(agent)),
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
         }

@@ -95,7 +95,7 @@ impl Run {
             let wait = Wait::Watch(Watch::Beginning);
             let watch = Running { wait, until: self.now + BEGIN_DEADLINE, ..*running };
             if let Phase::Testing(testing) = &mut self.phase {
-                testing.watches.push(Box::new(watch));
+                testing.watches.push(watch);
             }
         }
     }
@@ -112,9 +112,9 @@ impl Run {
         outputs.into_iter().for_each(|output| self.push(output));
     }
 
-    pub(super) fn take_watch(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
+    pub(super) fn take_watch(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Running> {
         let Phase::Testing(testing) = &mut self.phase else { return None };
-        let at = testing.watches.iter().position(|watch| fits(watch))?;
+        let at = testing.watches.iter().position(fits)?;
         Some(testing.watches.remove(at))
     }
 
