@@ -18,6 +18,9 @@ pub use transport::{RpcTransport, RpcTransportError};
 
 pub(crate) use pieces::{Assembler, NeverEnding};
 
+#[cfg(test)]
+mod tests;
+
 /// Both directions of RPC over one generation of a link.
 #[derive(Debug)]
 pub struct RpcPort {

@@ -101,6 +101,23 @@ impl Network {
         ip_in(&self.namespace(name), &change)
     }
 
+    /// Has a host's own firewall refuse every datagram that it sends.
+    pub fn forbid_udp(&self, name: &str) -> Result<(), String> {
+        let rules = "add table inet own\nadd chain inet own output { type filter hook output priority 0; policy accept; }\n\
+                     add rule inet own output meta l4proto udp drop\n";
+        nft_in(&self.namespace(name), rules)
+    }
+
+    pub fn permit_udp(&self, name: &str) -> Result<(), String> {
+        nft_in(&self.namespace(name), "delete table inet own\n")
+    }
+
+    /// Sends a datagram from a host, if its kernel lets it.
+    pub fn send_udp(&self, name: &str, to: Host) -> Result<(), String> {
+        let send = format!("echo > /dev/udp/{}/9", address(to));
+        run(Command::new("ip").args(["netns", "exec", &self.namespace(name), "bash", "-c", &send]), "").map(drop)
+    }
+
     /// Leaves a host no route but to these: packets to others are not even sent.
     pub fn route_only(&self, name: &str, to: &[Host]) -> Result<(), String> {
         let routes: String = to.iter().map(|host| format!("route add {} dev eth0\n", address(*host))).collect();

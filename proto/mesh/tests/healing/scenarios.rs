@@ -6,6 +6,7 @@ mod cut;
 mod orders;
 mod processes;
 mod proxy;
+mod refused;
 mod relay;
 mod signaling;
 mod turn;
@@ -25,6 +26,7 @@ const C: Host = ("c", 13);
 #[derive(Debug, Clone, Copy)]
 pub enum Scenario {
     Cut(cut::Cut),
+    Refused,
     Frozen,
     Killed,
     SignalingRestarted,
@@ -48,6 +50,7 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("a link heals that was cut both ways for 12 s", cut(cut::Ways::Both, 12)),
         ("a link heals that was cut one way for 4 s", cut(cut::Ways::Forth, 4)),
         ("a link heals that was cut the other way for 4 s", cut(cut::Ways::Back, 4)),
+        ("a link heals when the kernel refused to send for 4 s", Scenario::Refused),
         ("a link heals when its peer stood still for 5 s", Scenario::Frozen),
         ("a peer that was killed is linked when it is back", Scenario::Killed),
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
@@ -71,6 +74,7 @@ pub fn play(name: &'static str, scenario: Scenario, board: &Board) -> Result<(),
     runtime.block_on(async {
         match scenario {
             Scenario::Cut(cut) => cut::healed(name, cut, board).await,
+            Scenario::Refused => refused::healed(name, board).await,
             Scenario::Frozen => processes::frozen(name, board).await,
             Scenario::Killed => processes::killed(name, board).await,
             Scenario::SignalingRestarted => signaling::restarted(name, board).await,
