@@ -1,7 +1,12 @@
 //! How fast one connection is on this machine: `cargo run --release -p meshproof-mesh --example link_speed`.
 //!
 //! Both ends live in this process, on loopback, so they share its cores. Settings of the engine are argued with these
-//! figures and no others.
+//! figures and no others. At the end, the ways that a connection can take are compared.
+
+#[path = "../../tests/relay/common.rs"]
+#[allow(dead_code, reason = "the relay's tests use more of it")]
+mod common;
+mod ways;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -42,12 +47,13 @@ async fn main() -> Result<(), RtcError> {
     println!("round trip of 64 bytes:     {}", quantiles(&mut round_trips(&mut left, &mut right).await));
     for size in [16 * 1024, 32 * 1024, MAX_MESSAGE_BYTES] {
         for _ in 0..3 {
-            let taken = transfer(&left, &mut right, size).await;
+            let taken = transfer(&left, &mut right, (size, BYTES)).await;
             println!("{:2} KiB messages:            {:.0} MB/s", size / 1024, BYTES as f64 / 1e6 / taken.as_secs_f64());
         }
     }
     tokio::join!(left.close(), right.close());
-    Ok(())
+    println!();
+    ways::compare(&config).await
 }
 
 async fn open(config: &RtcConfig) -> Result<(Connection, Connection), RtcError> {
@@ -74,16 +80,16 @@ async fn round_trips(left: &mut Connection, right: &mut Connection) -> Vec<Durat
     taken
 }
 
-async fn transfer(left: &Connection, right: &mut Connection, size: usize) -> Duration {
+async fn transfer(left: &Connection, right: &mut Connection, (size, bytes): (usize, usize)) -> Duration {
     let sender = left.sender();
     let begin = Instant::now();
     let sending = tokio::spawn(async move {
-        for _ in 0..BYTES.div_ceil(size) {
+        for _ in 0..bytes.div_ceil(size) {
             sender.send(0, Bytes::from(vec![1; size])).await.expect("nobody closed the connection");
         }
     });
     let mut received = 0;
-    while received < BYTES {
+    while received < bytes {
         match right.next_event().await {
             Some(RtcEvent::Message(message)) => received += message.bytes.len(),
             other => panic!("expected a message, got {other:?}"),
