@@ -26,6 +26,7 @@ pub mod seed;
 pub mod shaper;
 pub mod signal;
 pub mod stub;
+pub mod sync;
 pub mod trust;
 pub mod verdict;
 pub mod version;

@@ -143,3 +143,12 @@ pub const ROOTS: usize = 8;
 
 /// Keys that a list of revoked ones names: with a line of roots it fits into one message, twice over.
 pub const REVOKED_KEYS: usize = 400;
+
+/// Sync points of one test: names are written by people, or made by programs that went wrong.
+pub const SYNC_POINTS: usize = 4_096;
+
+/// Values that a topic keeps for those who subscribe later: a few for each of the largest group's members.
+pub const SYNC_VALUES: usize = 16_384;
+
+/// Bytes of one published value: addresses and small documents; data goes through `stream`.
+pub const SYNC_VALUE_BYTES: usize = 64 * 1024;
