@@ -5,6 +5,7 @@
 //! the mesh and the environment; it never decides about steps, and never knows stubs, proxies or processes.
 
 mod build;
+mod conduct;
 mod crew;
 mod driver;
 mod intake;

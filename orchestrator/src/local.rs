@@ -12,6 +12,7 @@ mod hold;
 mod keys;
 mod limits;
 mod opening;
+mod processes;
 mod spec;
 
 pub use collect::Collect;
@@ -19,6 +20,7 @@ pub use environment::{LocalEnvironment, Place, Wishes};
 pub use error::LocalError;
 pub use folders::{Running, running};
 pub use keys::ORCHESTRATOR;
+pub use processes::Processes;
 pub use spec::Spec;
 
 pub use crate::keeper::protocol::{

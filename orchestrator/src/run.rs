@@ -20,15 +20,18 @@ mod disturbing;
 mod faults;
 mod limits;
 mod machine;
+mod processes;
 mod scope;
 mod settling;
+mod side;
 mod startup;
 mod stepping;
+mod syncing;
 mod tally;
 mod testing;
 mod watching;
 
-pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Problem, Setting, Setup, StreamOrders};
+pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup, StreamOrders};
 pub use machine::Run;
 pub use scope::early_scope;
 

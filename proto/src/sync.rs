@@ -138,14 +138,18 @@ impl Sync {
         }
         match &op.what {
             What::Signal { name } => {
-                self.has_room(self.signals.contains_key(name))?;
+                if !self.signals.contains_key(name) {
+                    self.has_room()?;
+                }
                 self.signals.entry(name.clone()).or_default().insert(op.member.clone());
             }
             What::Publish { topic, value } => {
                 if value.len() > limits::SYNC_VALUE_BYTES {
                     return Err(SyncError::TooLarge { bytes: value.len() });
                 }
-                self.has_room(self.topics.contains_key(topic))?;
+                if !self.topics.contains_key(topic) {
+                    self.has_room()?;
+                }
                 let values = self.topics.entry(topic.clone()).or_default();
                 if values.len() >= limits::SYNC_VALUES {
                     return Err(SyncError::TooManyValues { topic: topic.clone() });
@@ -158,8 +162,9 @@ impl Sync {
         Ok(())
     }
 
-    fn has_room(&self, known: bool) -> Result<(), SyncError> {
-        if known || self.signals.len() + self.topics.len() < limits::SYNC_POINTS {
+    /// Whether another sync point is taken.
+    fn has_room(&self) -> Result<(), SyncError> {
+        if self.signals.len() + self.topics.len() < limits::SYNC_POINTS {
             return Ok(());
         }
         Err(SyncError::TooManyPoints)

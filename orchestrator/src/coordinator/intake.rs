@@ -12,7 +12,7 @@ use super::driver::Driver;
 use super::outcome::Broken;
 use super::scribe::Seen;
 use super::witness;
-use crate::local::{Cause, Notice, What};
+use crate::local::{Cause, Exit, Notice, What};
 use crate::record::{Entry, Happening};
 use crate::run::{Input, Run};
 
@@ -121,7 +121,13 @@ impl Driver {
             What::Agent { name } => self.lost(name, &format!("its process ended: {how}"), run),
             What::Service { name, .. } if exited.cause == Cause::Itself => {
                 let evidence = self.last_words(&name);
+                let code = match exited.exit {
+                    Exit::Code(code) => code,
+                    Exit::Signal(number) => 128 + number,
+                };
+                let left = Input::ServiceLeft { service: name.clone(), code };
                 run.handle(Input::ServiceEnded { service: name, how, evidence }, Instant::now());
+                run.handle(left, Instant::now());
             }
             What::Service { .. } => {}
             What::Signaling => self.note(format!("signaling ended: {how}"))?,

@@ -30,6 +30,8 @@ impl Driver {
                 self.answer(&agent, |_| None, |caller| async move { begin(&caller, &order).await.map(|()| None) });
             }
             Output::HealFault { agent, serial, fault } => self.heal_fault(agent, serial, fault),
+            Output::Change { key, service, what } => self.change(key, service, what),
+            Output::Pause { key, text } => self.pause(key, text),
             Output::Collect { key, artefacts } => self.collect(key, &artefacts).await,
             Output::Record(_) | Output::TearDown | Output::Finished { .. } => {}
         }
@@ -188,7 +190,7 @@ async fn begin(caller: &Caller, order: &FaultOrder) -> Result<(), String> {
 }
 
 /// The keeper's order from the run's. A program whose path has a slash is looked for beside the plan.
-fn start_service(launch: Launch, plan_dir: &Path) -> Result<StartService, String> {
+pub(super) fn start_service(launch: Launch, plan_dir: &Path) -> Result<StartService, String> {
     let beside_plan = |mut argv: Vec<String>| {
         if let Some(program) = argv.first_mut().filter(|program| program.contains('/')) {
             *program = plan_dir.join(&*program).to_string_lossy().into_owned();

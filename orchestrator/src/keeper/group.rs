@@ -17,6 +17,8 @@ pub struct Group {
     stop: StopWish,
     life: Life,
     exit: Option<Exit>,
+    /// It is frozen until then.
+    thaw_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ enum Life {
 
 impl Group {
     pub fn new(what: What, leader: i32, stop: StopWish) -> Self {
-        Self { what, leader, stop, life: Life::Running, exit: None }
+        Self { what, leader, stop, life: Life::Running, exit: None, thaw_at: None }
     }
 
     pub fn what(&self) -> &What {
@@ -81,22 +83,35 @@ impl Group {
     pub fn disturb(&mut self, disturbance: Disturbance, now: Instant) -> &'static [Signal] {
         match disturbance {
             Disturbance::Kill => self.kill(now),
-            Disturbance::Freeze if !self.has_ended() => &[Signal::STOP],
-            Disturbance::Thaw if !self.has_ended() => &[Signal::CONT],
-            Disturbance::Freeze | Disturbance::Thaw => &[],
+            Disturbance::Freeze { lease_ms } if !self.has_ended() => {
+                self.thaw_at = Some(now + Duration::from_millis(lease_ms));
+                &[Signal::STOP]
+            }
+            Disturbance::Thaw if !self.has_ended() => self.thaw(),
+            Disturbance::Freeze { .. } | Disturbance::Thaw => &[],
         }
     }
 
     /// When [`Group::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.life {
+        let end = match self.life {
             Life::Running | Life::Ended { .. } => None,
             Life::Asked { kill_at: at } | Life::Killed { give_up_at: at, .. } => Some(at),
-        }
+        };
+        let thaw = self.thaw_at.filter(|_| !self.has_ended());
+        end.into_iter().chain(thaw).min()
     }
 
-    /// Kills one that outlived its grace; gives up on one that outlived SIGKILL.
+    fn thaw(&mut self) -> &'static [Signal] {
+        self.thaw_at = None;
+        &[Signal::CONT]
+    }
+
+    /// Thaws one whose lease is over; kills one that outlived its grace; gives up on one that outlived SIGKILL.
     pub fn handle_timeout(&mut self, now: Instant) -> &'static [Signal] {
+        if self.thaw_at.is_some_and(|at| now >= at) && !self.has_ended() {
+            return self.thaw();
+        }
         match self.life {
             Life::Asked { kill_at } if now >= kill_at => self.killed(Cause::Outlived, now),
             Life::Killed { cause, give_up_at } if now >= give_up_at => {
@@ -206,6 +221,21 @@ mod tests {
         assert!(group.has_ended());
         assert_eq!(group.ending().verdict, EndVerdict::Wrong);
         assert_eq!(group.ending().to_string(), "service shop is still there after SIGKILL");
+    }
+
+    #[test]
+    fn one_that_is_frozen_goes_on_when_its_lease_is_over_or_before_when_told() {
+        let now = Instant::now();
+        let mut group = group();
+        let lease = Duration::from_millis(500);
+        assert_eq!(group.disturb(Disturbance::Freeze { lease_ms: 500 }, now), [Signal::STOP]);
+        assert_eq!((group.poll_timeout(), group.handle_timeout(now)), (Some(now + lease), &[][..]));
+        group.disturb(Disturbance::Freeze { lease_ms: 500 }, now + lease / 2);
+        assert_eq!(group.handle_timeout(now + lease), [], "its lease was renewed");
+        assert_eq!(group.handle_timeout(now + lease * 2), [Signal::CONT]);
+        assert_eq!(group.poll_timeout(), None);
+        group.disturb(Disturbance::Freeze { lease_ms: 500 }, now);
+        assert_eq!((group.disturb(Disturbance::Thaw, now), group.poll_timeout()), (&[Signal::CONT][..], None));
     }
 
     #[test]

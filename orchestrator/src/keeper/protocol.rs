@@ -126,7 +126,10 @@ pub enum Target {
 #[serde(rename_all = "kebab-case")]
 pub enum Disturbance {
     Kill,
-    Freeze,
+    /// It goes on after so long, whoever is gone by then; again begins anew.
+    Freeze {
+        lease_ms: u64,
+    },
     Thaw,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::error::LocalError;
 use super::hold::Hold;
 use super::limits::{CALL_DEADLINE, END_SLACK};
 use super::opening::{self, KeeperLog};
+use super::processes::Processes;
 use super::spec::Spec;
 use crate::keeper::protocol::{
     Answer, Disturbance, EndReport, Ending, How, Notice, PortWish, Request, StartService, Stopped, Target, Welcome,
@@ -45,7 +47,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct LocalEnvironment {
     pub(super) hold: Hold,
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) guard: Child,
     pub(super) keeper_log: KeeperLog,
     pub(super) welcome: Welcome,
@@ -146,6 +148,12 @@ impl LocalEnvironment {
             Answer::Signalled => Ok(()),
             _ => Err(LocalError::Confused("signal")),
         }
+    }
+
+    /// A handle for what is done to processes while the run goes on.
+    #[must_use]
+    pub fn processes(&self) -> Processes {
+        Processes::new(Arc::clone(&self.client), self.end_deadline())
     }
 
     /// Ends services, and says how each of their processes did, those included that had ended before.

@@ -26,6 +26,7 @@ use crate::keeper::DIE_WITH_PARENT;
 use crate::keeper::folder::{self, RunFolder, make_private_dir, write_private};
 use crate::keeper::protocol::{Answer, Notice, PROTOCOL, Request, Welcome};
 use crate::keeper::setup::Setup;
+use std::sync::Arc;
 
 /// Makes keys and folder, starts the keeper and waits until it has opened.
 pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice>), LocalError> {
@@ -40,7 +41,7 @@ pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice
             let root = root.public();
             let environment = LocalEnvironment {
                 hold,
-                client,
+                client: Arc::new(client),
                 guard,
                 keeper_log,
                 welcome,

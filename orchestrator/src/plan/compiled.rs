@@ -4,13 +4,15 @@
 //! A value of these types comes only out of `check`, so whoever runs it checks nothing again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, Name};
 use meshproof_proto::order::{Action, FaultTarget, Save, StubOrder};
 use meshproof_proto::shaper::Shape;
-use serde_json::Value;
+use meshproof_proto::sync::Barrier;
+use serde_json::{Map, Value};
 
 use super::model::{Artefact, Check, StopSignal};
 use super::source::{Span, Spanned};
@@ -139,6 +141,8 @@ pub struct Test {
     pub steady_after: Vec<Step>,
     /// Last of all.
     pub settle: Option<Step>,
+    /// Services that a step expects to end by themselves: that they do fails nothing.
+    pub may_end: BTreeSet<Name>,
 }
 
 impl Test {
@@ -171,7 +175,19 @@ pub struct Step {
     pub optional: bool,
     /// May be run again after a crash.
     pub idempotent: bool,
+    /// Steps of one group run branch beside branch.
+    pub group: Option<Group>,
+    /// What else its expressions see: the round of a `repeat`, the values of a `matrix`.
+    pub locals: Arc<Map<String, Value>>,
     pub does: Does,
+}
+
+/// A place among steps that run side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    /// Of its test, from 0.
+    pub number: usize,
+    pub branch: usize,
 }
 
 /// What a step does, by who does it.
@@ -190,6 +206,58 @@ pub enum Does {
     Say(Template),
     /// Every agent waits until nothing happens beside it.
     Settle(Settle),
+    Conduct(Conduct),
+}
+
+/// What the orchestrator does itself.
+#[derive(Debug, Clone)]
+pub enum Conduct {
+    Process(ProcessStep),
+    /// It looks at a service's processes.
+    State {
+        service: Name,
+        checks: Vec<Check>,
+    },
+    Sync(SyncStep),
+    /// Until a person says so.
+    Pause(Template),
+}
+
+/// Something is done to the processes of a service.
+#[derive(Debug, Clone)]
+pub struct ProcessStep {
+    pub service: Name,
+    pub what: ProcessChange,
+}
+
+/// What is done to processes.
+#[derive(Debug, Clone)]
+pub enum ProcessChange {
+    Kill,
+    /// `None`: until thawed, or the test's end.
+    Freeze(Option<Duration>),
+    Thaw,
+    /// What must hold before it counts as back.
+    Restart(Option<Box<Step>>),
+}
+
+/// Something is done to a sync point, or waited for.
+#[derive(Debug, Clone)]
+pub struct SyncStep {
+    /// Who does it: a service, or the test.
+    pub member: String,
+    pub what: SyncChange,
+    pub checks: Vec<Check>,
+    pub saves: Vec<Spanned<Save>>,
+}
+
+/// What is done to a sync point.
+#[derive(Debug, Clone)]
+pub enum SyncChange {
+    Signal(String),
+    Barrier(Barrier),
+    Publish { topic: String, value: ValueTemplate },
+    Subscribe { topic: String, count: usize },
 }
 
 /// How long nothing must happen.

@@ -44,6 +44,12 @@ pub const MAX_PIECES: u32 = 100_000;
 pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long one attempt of a step may take that does not say; the plan language names this default.
 pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
+/// Combinations of a matrix: each runs every test.
+pub const MAX_MATRIX: usize = 256;
+/// Steps of a plan once `repeat` and `matrix` are written out: their results are all expected before the first of them begins.
+pub const MAX_STEPS: usize = 100_000;
+/// How long a person may take until they say that it goes on.
+pub const DEFAULT_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// How long a test waits for quiet that does not say: as long as one attempt of a step.
 pub const DEFAULT_SETTLE: Duration = DEFAULT_WITHIN;
 /// How long a service may take until it is ready: interpreters and virtual machines start slowly on a busy machine.

@@ -7,6 +7,7 @@ use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{Ends, Keep, Protocol, RequestPart, Takes, Unmatched};
 use meshproof_proto::stub::DEFAULT_JOURNAL;
+use meshproof_proto::sync::OnLoss;
 
 use super::read::Given;
 use super::source::{Span, Spanned};
@@ -29,6 +30,8 @@ pub struct Document {
     pub stubs: Vec<Stub>,
     /// `None`: it was reported; its name is known all the same.
     pub faults: Vec<(Word, Option<Fault>)>,
+    /// Every test runs once for each combination of these.
+    pub matrix: Vec<(Word, Vec<serde_json::Value>)>,
     pub tests: Vec<Test>,
 }
 
@@ -329,7 +332,64 @@ pub enum Verb {
     Heal(Heal),
     Collect(Vec<Spanned<Artefact>>),
     Say(Spanned<Template>),
+    Conduct(Conduct),
     Stub(StubUse),
+}
+
+/// What the orchestrator does itself.
+#[derive(Debug, Clone)]
+pub enum Conduct {
+    /// Branches side by side, each a sequence.
+    Parallel(Vec<Vec<Step>>),
+    Repeat(Repeat),
+    /// Until a person says so.
+    Pause(Spanned<Template>),
+    Process(ProcessVerb, Word),
+    Sync(SyncVerb),
+}
+
+/// The same steps so many times.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    pub times: Spanned<Given<u64>>,
+    /// The name under which steps see the number of the round, from 0.
+    pub name: Option<Word>,
+    pub steps: Vec<Step>,
+}
+
+/// What is done to the processes of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessVerb {
+    Kill,
+    Freeze,
+    Thaw,
+    Restart,
+}
+
+/// What is done to a sync point.
+#[derive(Debug, Clone)]
+pub enum SyncVerb {
+    Signal(Word),
+    Barrier(Barrier),
+    Publish { topic: Word, value: Spanned<ValueTemplate> },
+    Subscribe { topic: Word, count: Option<Spanned<Given<u64>>> },
+}
+
+/// Who is waited for.
+#[derive(Debug, Clone)]
+pub struct Barrier {
+    pub name: Word,
+    /// `None`: all services.
+    pub of: Option<Vec<Word>>,
+    pub quorum: Option<Quorum>,
+    pub on_loss: OnLoss,
+}
+
+/// How many are enough.
+#[derive(Debug, Clone)]
+pub enum Quorum {
+    Share(Spanned<Given<Percent>>),
+    Count(Spanned<u64>),
 }
 
 /// One HTTP exchange.
@@ -379,6 +439,8 @@ pub enum World {
     /// `stub` or `stub.route`, and the routes that were called in this order.
     Stub(Word, Vec<Word>),
     Value(Spanned<ValueTemplate>),
+    /// A service's processes.
+    Process(Word),
 }
 
 /// A fault by name, or written in place.

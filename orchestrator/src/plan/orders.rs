@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::event::CheckFailure;
 use meshproof_proto::expr::{Expr, Template, ValueTemplate};
-use meshproof_proto::matcher::{Actual, Matcher};
+use meshproof_proto::matcher::{Actual, Matcher, Mismatch};
 use meshproof_proto::order::{
     self, Action, Authority, Body, DataSource, ExecAction, HttpAction, ReceiveOrder, RecordStreamId, StepKey,
     StepOrder, StreamAction, StubOrder, Target, TcpAction,
@@ -110,6 +110,30 @@ pub fn judge(value: &ValueTemplate, checks: &[Check], scope: &Value) -> Result<V
         let matcher = resolved_matcher(&check.matcher, scope);
         first_unknown(&matcher_looks(&matcher))?;
         if let Err(mismatch) = matcher.check(&actual, scope) {
+            failures.push(CheckFailure { check: u32::try_from(at).unwrap_or(u32::MAX), mismatch });
+        }
+    }
+    Ok(failures)
+}
+
+/// Holds what is known under each field against its checks. A field that is not there holds nothing.
+pub fn judge_fields(
+    checks: &[Check],
+    scope: &Value,
+    field: impl Fn(&str) -> Option<Actual>,
+) -> Result<Vec<CheckFailure>, Missing> {
+    let mut failures = Vec::new();
+    for (at, check) in checks.iter().enumerate() {
+        let matcher = resolved_matcher(&check.matcher, scope);
+        first_unknown(&matcher_looks(&matcher))?;
+        let held = match field(&check.field) {
+            Some(actual) => matcher.check(&actual, scope),
+            None => {
+                let actual = format!("no `{}` yet", check.field);
+                Err(Mismatch { at: String::new(), expected: matcher.describe(scope), actual })
+            }
+        };
+        if let Err(mismatch) = held {
             failures.push(CheckFailure { check: u32::try_from(at).unwrap_or(u32::MAX), mismatch });
         }
     }

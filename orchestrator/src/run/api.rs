@@ -112,6 +112,22 @@ pub enum Input {
         serial: u64,
         reason: String,
     },
+    /// A process of a service left by itself, with its code, or 128 and the signal's number. `ServiceEnded` came just before, so
+    /// that it is told as such by then.
+    ServiceLeft {
+        service: Name,
+        code: i32,
+    },
+    /// What was to be done to processes is done, or not, and why.
+    ProcessesChanged {
+        key: StepKey,
+        result: Result<(), String>,
+    },
+    /// A person said that it goes on; `Err`: there is none.
+    Resumed {
+        key: StepKey,
+        result: Result<(), String>,
+    },
     /// `Err` says what went wrong.
     Collected {
         key: StepKey,
@@ -164,6 +180,10 @@ pub enum Output {
     RenewFault { agent: Name, order: Box<FaultOrder> },
     /// `Agent::heal_fault`; answered by `FaultHealed` or `HealRefused`.
     HealFault { agent: Name, serial: u64, fault: String },
+    /// Answered by `ProcessesChanged`.
+    Change { key: StepKey, service: Name, what: ProcessOrder },
+    /// Wait for a person; answered by `Resumed`.
+    Pause { key: StepKey, text: String },
     /// Keep these; answered by `Collected`.
     Collect { key: StepKey, artefacts: Vec<Artefact> },
     /// End everything that was started: agents finish, services, agents, signaling; answered by `TornDown`.
@@ -185,6 +205,19 @@ pub struct Launch {
     pub files: Vec<(String, LaunchFile)>,
     pub stop_signal: StopSignal,
     pub stop_grace: Duration,
+}
+
+/// What is done to a service's processes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProcessOrder {
+    Kill,
+    /// Again: its lease is renewed.
+    Freeze {
+        lease_ms: u64,
+    },
+    Thaw,
+    /// Ends them and starts them anew.
+    Restart(Box<Launch>),
 }
 
 /// What stands in a file of a service's working directory.

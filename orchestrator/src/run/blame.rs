@@ -6,7 +6,7 @@ use meshproof_proto::verdict::Verdict;
 
 use super::machine::{Phase, Run};
 use crate::plan::Span;
-use crate::plan::compiled::{Does, Step};
+use crate::plan::compiled::{Conduct, Does, ProcessChange, ProcessStep, Step};
 use crate::plan::model::Check;
 use crate::record::{Ending, FailureRecord, Happening, PlanPlace, StepInfo};
 
@@ -143,17 +143,23 @@ impl Blame {
 }
 
 /// The checks as the plan has them, in the order in which agents count them.
-fn checks(step: &Step) -> &[Check] {
+fn checks_of(step: &Step) -> &[Check] {
     match &step.does {
         Does::Ask(ask) => &ask.checks,
         Does::Value { checks, .. } => checks,
+        Does::Conduct(Conduct::State { checks, .. }) => checks,
+        Does::Conduct(Conduct::Sync(sync)) => &sync.checks,
+        Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {
+            checks_of(ready)
+        }
+        Does::Conduct(Conduct::Process(_) | Conduct::Pause(_)) => &[],
         Does::Fault(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) => &[],
     }
 }
 
 /// A check that does not hold, with the place of the JSONPath inside of it that does not.
 fn of_check(step: &Step, failure: &CheckFailure) -> Blame {
-    let check = usize::try_from(failure.check).ok().and_then(|at| checks(step).get(at));
+    let check = usize::try_from(failure.check).ok().and_then(|at| checks_of(step).get(at));
     let Some(check) = check else {
         return Blame::new(Some(step.verb), format!("check {}, which the plan does not have, failed", failure.check));
     };

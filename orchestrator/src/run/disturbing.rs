@@ -22,7 +22,13 @@ use crate::record::{Ending, Happening};
 fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
     match &spot.step(plan).does {
         Does::Fault(step) => Some(step),
-        Does::Ask(_) | Does::Value { .. } | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) => None,
+        Does::Ask(_)
+        | Does::Value { .. }
+        | Does::Heal(_)
+        | Does::Collect(_)
+        | Does::Say(_)
+        | Does::Settle(_)
+        | Does::Conduct(_) => None,
     }
 }
 
@@ -102,6 +108,9 @@ impl Run {
             Heal::All => true,
             Heal::Named(names) => names.contains(&fault.name),
         };
+        if *heal == Heal::All {
+            self.thaw_all();
+        }
         let serials = self.heal_faults(named);
         if serials.is_empty() {
             return Begun::Ended(self.end_step(&running, Ending::Pass, None));

@@ -10,8 +10,10 @@ use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::{Abort, Input, Output, Setup};
 use super::faults::Faults;
+use super::processes::Processes;
 use super::scope::Scope;
 use super::startup::Starting;
+use super::syncing::Syncing;
 use super::tally::Tally;
 use super::testing::Testing;
 use crate::plan::{Plan, Source};
@@ -38,6 +40,8 @@ pub struct Run {
     pub(super) dead: BTreeSet<Name>,
     /// Stubs whose unexpected calls were said already, by test: callers tend to try again.
     pub(super) unexpected: BTreeSet<(Option<String>, String)>,
+    pub(super) processes: Processes,
+    pub(super) sync: Syncing,
     /// Why no further step or test begins.
     pub(super) stopped: Option<String>,
     out: VecDeque<Output>,
@@ -73,6 +77,8 @@ impl Run {
             lost: BTreeMap::new(),
             dead: BTreeSet::new(),
             unexpected: BTreeSet::new(),
+            processes: Processes::default(),
+            sync: Syncing::default(),
             stopped: None,
             out: VecDeque::new(),
             plan,
@@ -110,6 +116,9 @@ impl Run {
             Input::FaultHealed { agent, serial, report } => self.faults.answered(&agent, serial, report),
             // The fault may have ended just before; if its report does not come, its deadline speaks.
             Input::HealRefused { agent, serial, reason } => self.faults.heal_refused(&agent, serial, reason),
+            Input::ServiceLeft { service, code } => self.processes.left(&service, code),
+            Input::ProcessesChanged { key, result } => self.processes_changed(&key, result),
+            Input::Resumed { key, result } => self.resumed(&key, result),
             Input::Collected { key, files } => self.collected(&key, files),
             Input::AgentLost { agent, reason } => self.agent_lost(agent, reason),
             Input::Abort(abort) => self.abort(abort),
@@ -121,6 +130,8 @@ impl Run {
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        self.sync_timeout();
+        self.processes_timeout();
         self.startup_timeout();
         self.testing_timeout();
         self.faults_timeout();
@@ -143,7 +154,9 @@ impl Run {
             Phase::Closing { until } => Some(*until),
         };
         let faults = if matches!(self.phase, Phase::Over) { None } else { self.faults.timeout() };
-        phase.into_iter().chain(faults).min()
+        let beside = [self.sync.timeout(), self.processes.timeout()].into_iter().flatten();
+        let beside = beside.filter(|_| matches!(self.phase, Phase::Testing(_)));
+        phase.into_iter().chain(faults).chain(beside).min()
     }
 
     /// Whether [`Output::Finished`] was given.
@@ -163,6 +176,8 @@ impl Run {
     /// Goes as far as nothing has to be waited for.
     fn advance(&mut self) {
         self.settle_faults();
+        self.settle_states();
+        self.settle_sync();
         while match &self.phase {
             Phase::Waiting => self.leave_waiting(),
             Phase::Starting(_) => self.advance_startup(),
@@ -170,6 +185,8 @@ impl Run {
             Phase::Closing { .. } | Phase::Over => false,
         } {
             self.settle_faults();
+            self.settle_states();
+            self.settle_sync();
         }
     }
 

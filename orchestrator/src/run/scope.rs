@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Launch, LaunchFile, Place, Setting};
 use crate::plan::Plan;
-use crate::plan::compiled::{Endpoint, FileContent, Service, Tunnel};
+use crate::plan::compiled::{Endpoint, FileContent, Service, Step, Tunnel};
 use crate::plan::orders::{Addresses, Missing};
 
 /// Everything that the run knows under a name.
@@ -80,6 +80,15 @@ impl Scope {
         });
         scope.insert("services".to_owned(), Value::Object(services.collect()));
         Value::Object(scope)
+    }
+
+    /// What a step sees, from beside that service: its own round and combination too.
+    pub(super) fn seen_from_step(&self, step: &Step, at: Option<&Name>) -> Value {
+        let mut scope = self.seen_from(at);
+        if let Value::Object(names) = &mut scope {
+            names.extend(step.locals.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        scope
     }
 
     /// What a service is started with.

@@ -205,7 +205,13 @@ impl Run {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Over) || !self.dead.insert(service.clone()) {
             return;
         }
+        self.sync.lose(service.as_str());
         self.record(Happening::ServiceEnded { service: service.clone(), how: how.to_owned() });
+        if let Phase::Testing(testing) = &self.phase
+            && self.plan.tests[testing.index].may_end.contains(service)
+        {
+            return;
+        }
         let at = self.index_of(service).map(|index| self.plan.services[index].span);
         let title = format!("service `{service}` ended by itself: {how}");
         self.fail(Verdict::Fail, Blame { evidence, step: self.cause(service), ..Blame::new(at, &title) });

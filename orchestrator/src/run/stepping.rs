@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{RecordStreamId, StepKey};
+use meshproof_proto::sync::WaiterId;
 use meshproof_proto::verdict::Verdict;
 
 use super::api::{Output, StreamOrders};
@@ -60,6 +61,14 @@ pub(super) enum Wait {
     /// What it looks at breaks, or it is told to end.
     Watch(Watch),
     Quiet(Settling),
+    /// Something is done to processes.
+    Change,
+    /// A service's processes are not as they should be; so many looks so far.
+    State {
+        tries: u32,
+    },
+    Sync(WaiterId),
+    Person,
     /// It was told to end, and what is held against its test is said already.
     Cancelled,
 }
@@ -127,7 +136,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let step = spot.step(&plan);
         let info = self.info(&plan, spot);
-        let scope = self.scope.seen_from(info.agent.as_ref());
+        let scope = self.scope.seen_from_step(step, info.agent.as_ref());
         if !step.is_wanted(&scope) {
             return Begun::Ended(self.skip(&info, "its `when` says no"));
         }
@@ -152,6 +161,7 @@ impl Run {
                 self.known_at_once(running, said.map(|()| Outcome::Ok))
             }
             Does::Settle(settle) => self.begin_settle(settle, running),
+            Does::Conduct(conduct) => self.begin_conduct(step, conduct, (running, &scope)),
             Does::Fault(fault) => self.begin_fault(fault, running),
             Does::Heal(heal) => self.begin_heal(heal, running),
             Does::Collect(artefacts) => {
@@ -174,8 +184,8 @@ impl Run {
         }
     }
 
-    fn orders(&mut self, step: &Step, ask: &Ask, key: &StepKey) -> Result<Output, Missing> {
-        let sender = self.scope.seen_from(Some(&ask.at));
+    pub(super) fn orders(&mut self, step: &Step, ask: &Ask, key: &StepKey) -> Result<Output, Missing> {
+        let sender = self.scope.seen_from_step(step, Some(&ask.at));
         let occasion = Occasion {
             authority: &self.setup.authority,
             test: &key.test,
@@ -188,7 +198,7 @@ impl Run {
         let Some(apply) = &ask.apply else {
             return Ok(Output::Order { agent: ask.at.clone(), order: Box::new(order) });
         };
-        let receiver = self.scope.seen_from(Some(&apply.at));
+        let receiver = self.scope.seen_from_step(step, Some(&apply.at));
         let receive = ask.receive(&Occasion { scope: &receiver, ..occasion })?;
         let receive = receive.expect("a step with `apply` has a receiver's part");
         self.streams += 1;
@@ -198,7 +208,7 @@ impl Run {
 
     /// Ends a step whose outcome nobody has to be asked for. A name that is not set skips an optional step and those of
     /// `after`, and is an error in any other.
-    fn known_at_once(&mut self, running: Running, outcome: Result<Outcome, Missing>) -> Begun {
+    pub(super) fn known_at_once(&mut self, running: Running, outcome: Result<Outcome, Missing>) -> Begun {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(unset) if running.info.optional || running.info.section == Section::After => {
@@ -219,7 +229,7 @@ impl Run {
         Begun::Ended(ending)
     }
 
-    fn skip(&mut self, info: &StepInfo, why: &str) -> Ending {
+    pub(super) fn skip(&mut self, info: &StepInfo, why: &str) -> Ending {
         self.tally.ended(&info.key, Ending::Skipped, Counts::No);
         self.record(Happening::StepEnded {
             step: info.clone(),
@@ -352,6 +362,7 @@ impl Run {
                 }
             } else {
                 // Nobody has to be told, so nothing has to be waited for.
+                self.stop_waiting(&running);
                 let ending = self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
                 self.after_step(&running, ending);
             }
@@ -379,7 +390,12 @@ impl Run {
             Wait::Collected => {
                 self.end_badly(running, Verdict::Error, &format!("nothing collected after {waited:.0?}"))
             }
-            Wait::Watch(_) | Wait::Quiet(_) => {
+            Wait::State { tries } => self.state_overdue(running, *tries),
+            Wait::Person => {
+                self.end_badly(running, Verdict::Error, &format!("nobody said within {waited:.0?} that it goes on"))
+            }
+            Wait::Change => self.end_badly(running, Verdict::Error, &format!("not done after {waited:.0?}")),
+            Wait::Watch(_) | Wait::Quiet(_) | Wait::Sync(_) => {
                 self.end_badly(running, Verdict::Error, &format!("no word about it after {waited:.0?}"))
             }
         }
@@ -417,7 +433,8 @@ impl Run {
                 | Does::Heal(_)
                 | Does::Collect(_)
                 | Does::Say(_)
-                | Does::Settle(_) => None,
+                | Does::Settle(_)
+                | Does::Conduct(_) => None,
             },
             line: self.source.position(step.verb.start).line,
             optional: step.optional,

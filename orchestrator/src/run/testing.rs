@@ -14,7 +14,9 @@ use super::api::Output;
 use super::blame::Blame;
 use super::limits::BEGIN_DEADLINE;
 use super::machine::{Phase, Run};
+use super::side::{Go, Lane, Lanes};
 use super::stepping::{Begun, Running, Spot, Wait};
+use super::syncing::Syncing;
 use super::watching::{Causes, Watch};
 use crate::plan::compiled::Test;
 use crate::record::{Ending, Happening};
@@ -50,6 +52,8 @@ enum Stage {
     Watching,
     Steady(usize),
     Steps(usize),
+    /// Branch beside branch.
+    Side(Lanes),
     After(usize),
     /// Until no fault is left.
     Healing,
@@ -75,6 +79,8 @@ enum Next {
     Stage,
     Watch,
     Step(Spot),
+    /// Side by side with a step that failed.
+    CancelRest,
     Heal,
     EndWatches,
     Leave,
@@ -107,17 +113,30 @@ impl Testing {
 
     /// Whether the test's own timeout counts now.
     fn has_timeout(&self) -> bool {
-        let cancelled = self.running.iter().any(|running| running.wait == Wait::Cancelled);
-        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_)) && !cancelled
+        // A person takes the time they take.
+        let excused = |running: &Running| matches!(running.wait, Wait::Cancelled | Wait::Person);
+        let cancelled = self.running.iter().any(excused);
+        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_) | Stage::Side(_)) && !cancelled
     }
 
     /// Goes to the next stage, or says what the one it is at has to do.
     fn next(&mut self, test: &Test, now: Circumstances) -> Next {
+        let index = self.index;
+        let go_on = !now.ended_early;
+        if let Stage::Side(lanes) = &mut self.stage {
+            return match lanes.next(&self.running, if go_on { Go::On } else { Go::NoFurther }) {
+                Lane::Step(at) => Next::Step(Spot::Steps(index, at)),
+                Lane::Wait => Next::Nothing,
+                Lane::Cancel => Next::CancelRest,
+                Lane::Over(end) => {
+                    self.stage = Stage::Steps(end);
+                    Next::Stage
+                }
+            };
+        }
         if !self.running.is_empty() {
             return Next::Nothing;
         }
-        let index = self.index;
-        let go_on = !now.ended_early;
         let (next, stage) = match self.stage {
             Stage::Opening { ref waiting, .. } if !waiting.is_empty() && go_on => return Next::Nothing,
             Stage::Opening { .. } if go_on => (Next::Watch, Stage::Watching),
@@ -130,6 +149,9 @@ impl Testing {
                 (Next::Step(Spot::Steady(index, next)), Stage::Steady(next + 1))
             }
             Stage::Steady(_) => (Next::Stage, Stage::Steps(0)),
+            Stage::Steps(next) if go_on && test.steps.get(next).is_some_and(|step| step.group.is_some()) => {
+                (Next::Stage, Stage::Side(Lanes::of(&test.steps, next)))
+            }
             Stage::Steps(next) if go_on && next < test.steps.len() => {
                 (Next::Step(Spot::Steps(index, next)), Stage::Steps(next + 1))
             }
@@ -151,7 +173,7 @@ impl Testing {
             }
             Stage::SteadyAfter(_) | Stage::Settling => (Next::EndWatches, Stage::LastLook),
             Stage::LastLook if self.watches.is_empty() => return Next::Leave,
-            Stage::LastLook => return Next::Nothing,
+            Stage::LastLook | Stage::Side(_) => return Next::Nothing,
         };
         self.stage = stage;
         next
@@ -159,6 +181,11 @@ impl Testing {
 }
 
 impl Testing {
+    /// So long was not the test's own time.
+    pub(super) fn excuse(&mut self, paused: Duration) {
+        self.until += paused;
+    }
+
     pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Running> {
         let at = self.running.iter().position(fits)?;
         Some(self.running.remove(at))
@@ -175,6 +202,7 @@ impl Run {
         let (id, timeout) = (test.id.clone(), test.timeout);
         let stubs_at: BTreeSet<Name> = self.plan.stubs.iter().map(|stub| stub.at.clone()).collect();
         self.scope.forget_saved();
+        self.sync = Syncing::default();
         self.phase = Phase::Testing(Box::new(Testing::new(index, self.now, (timeout, stubs_at.clone()))));
         self.record(Happening::TestBegan { test: id.clone() });
         for agent in stubs_at {
@@ -194,7 +222,11 @@ impl Run {
             Next::Stage => {}
             Next::Watch => self.begin_watches(),
             Next::Step(spot) => self.begin_in_test(spot),
-            Next::Heal => drop(self.heal_faults(|_, _| true)),
+            Next::CancelRest => self.cancel_step("a step beside it has failed"),
+            Next::Heal => {
+                self.thaw_all();
+                self.heal_faults(|_, _| true);
+            }
             Next::EndWatches => self.end_watches(),
             Next::Leave => self.leave_test(),
         }
@@ -335,6 +367,7 @@ impl Run {
         self.lost.insert(agent.clone(), reason.clone());
         self.faults.agent_lost(&agent);
         self.watches_lost(&agent);
+        self.sync.lose(agent.as_str());
         let title = format!("agent `{agent}` was lost: {reason}");
         match self.take_running_of(&agent) {
             Some(running) => {

@@ -113,7 +113,10 @@ async fn a_frozen_service_still_ends_when_asked() {
     let scene = Scene::new();
     let (environment, _notices) = scene.start().await;
     environment.start_service(shop("exec sleep 1000")).await.expect("a shell is there");
-    environment.disturb(Target::Service(name("shop")), Disturbance::Freeze).await.expect("it runs");
+    environment
+        .disturb(Target::Service(name("shop")), Disturbance::Freeze { lease_ms: 60_000 })
+        .await
+        .expect("it runs");
     let report = environment.end().await.expect("all is well");
     assert_eq!((report.endings[0].exit, report.endings[0].cause), (Some(TERMINATED), Cause::Asked));
 }

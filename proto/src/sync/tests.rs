@@ -73,7 +73,7 @@ fn a_member_that_is_gone_fails_shrinks_or_is_waited_for() {
 #[test]
 fn a_member_that_came_and_went_has_come() {
     let came = [signal("a", "b"), signal("b", "b")];
-    assert!(matches!(after(&came, &["a"], all(&["a", "b", "c"])), None));
+    assert_eq!(after(&came, &["a"], all(&["a", "b", "c"])), None);
     let last = [came[0].clone(), came[1].clone(), signal("c", "b")];
     let mut sync = Sync::default();
     sync.wait(WaiterId(1), all(&["a", "b", "c"]), (LONG, Instant::now()));

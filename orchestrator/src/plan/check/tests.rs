@@ -156,8 +156,8 @@ fn each_mistake_is_found_where_it_stands() {
         ),
         (
             "services:\n",
-            "matrix: { a: [1] }\nservices:\n",
-            "MP0110 [matrix] `matrix` is not supported by this version yet",
+            "network: { a: [1] }\nservices:\n",
+            "MP0110 [network] `network` is not supported by this version yet",
         ),
         (
             "ports: { tcp: 7070 }",
@@ -253,8 +253,8 @@ fn each_mistake_is_found_where_it_stands() {
         ("say: \"bought ${{ bought }}\"", "id: nothing", "MP0401 [id: nothing] this step does nothing"),
         (
             "say: \"bought ${{ bought }}\"",
-            "kill: shop",
-            "MP0110 [kill] the verb `kill` is not supported by this version yet",
+            "load: shop",
+            "MP0110 [load] the verb `load` is not supported by this version yet",
         ),
         ("heal: [slow]", "heal: [solw]", "MP0305 [solw] there is no fault `solw`"),
         ("collect: logs", "collect: log", "MP0204 [log] `log` is not one of the choices"),

@@ -9,6 +9,7 @@ use super::super::code::Code;
 use super::super::compiled::Fault;
 use super::super::diagnostic::Diagnostic;
 use super::super::model::{self, Disturbed, Document, FaultUse, Verb, Ways, Word};
+use super::super::parse::all_steps;
 use super::super::read;
 use super::super::source::Span;
 use super::Compiler;
@@ -54,7 +55,7 @@ impl Compiler<'_> {
         if !self.cx.is_clean() {
             return;
         }
-        let steps = document.tests.iter().flat_map(|test| test.steps.iter().chain(&test.after));
+        let steps = document.tests.iter().flat_map(|test| all_steps(test.steps.iter().chain(&test.after)));
         let inline = steps.filter_map(|step| match &step.verb.value {
             Verb::Fault(FaultUse::Inline(fault)) => Some(&**fault),
             _ => None,

@@ -27,6 +27,8 @@ pub(super) struct Scope<'d> {
     pub(super) saved: Option<BTreeSet<String>>,
     /// Whether the addresses of services and stubs are known when this is needed.
     pub(super) addresses: Addresses,
+    /// The axes of the matrix, where it counts.
+    pub(super) matrix: Vec<String>,
     /// What only the agent knows: `call`, `request`, `record`, `index`.
     pub(super) agent: &'static [&'static str],
 }
@@ -48,7 +50,7 @@ struct Known<'k> {
     words: &'k [&'k str],
 }
 
-const LATER: &[&str] = &["secrets", "matrix", "tls"];
+const LATER: &[&str] = &["secrets", "tls"];
 
 impl Compiler<'_> {
     pub(super) fn look_text(&mut self, template: &Template, span: Span, scope: &Scope<'_>) {
@@ -90,6 +92,16 @@ impl Compiler<'_> {
             }
             ["services", rest @ ..] => self.address(span, rest, scope),
             ["stubs", rest @ ..] => self.stub_address(span, rest),
+            ["matrix", ..] if scope.matrix.is_empty() => {
+                let message =
+                    "`matrix` is known in tests only, and here is none: services and stubs are the same for all";
+                let problem = Diagnostic::new(Code::UnknownName, span, message);
+                self.cx.report(problem.help("write `matrix:` at the top level, and use it in steps and faults"));
+            }
+            ["matrix", rest @ ..] => {
+                let axes: Vec<&str> = scope.matrix.iter().map(String::as_str).collect();
+                self.among(rest, &Known { span, what: "an axis of the matrix", words: &axes });
+            }
             [root, ..] if LATER.contains(root) => {
                 self.cx.report(read::not_yet(span, &format!("`{root}` in an expression")));
             }

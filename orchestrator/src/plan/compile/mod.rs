@@ -1,7 +1,9 @@
 //! From the model to a plan that can be run: names are resolved, parameters filled in, quantities settled, and every step
 //! gets the agent that acts. Like the reading before, it reports every mistake and goes on.
 
+mod conduct;
 mod faults;
+mod flow;
 mod lookups;
 mod names;
 mod services;
@@ -15,10 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::id::{Digest, Name};
 
-use super::compiled::{Plan, Test, Tunnel};
+use super::compiled::{Plan, Service, Step, Test, Tunnel};
 use super::limits::DEFAULT_TEST_TIMEOUT;
 use super::model::Document;
 use super::read::Reading;
+use flow::Course;
 use lookups::Scope;
 use names::Names;
 use settle::Settled;
@@ -38,21 +41,28 @@ struct Compiler<'d> {
     names: Names<'d>,
     settled: Settled<'d>,
     tunnels: BTreeSet<Tunnel>,
+    /// What must hold before a service counts as ready, for those that can be restarted.
+    ready: BTreeMap<Name, Option<Step>>,
+    /// Steps so far, each round of a `repeat` counted.
+    steps: usize,
 }
 
 /// Compiles a plan. `None` after a report; but a plan may come back beside reports too, and is then not to be run.
 pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option<Plan> {
     let settled = settle::params(document, inputs, cx);
     let names = Names::of(document, cx);
-    let mut compiler = Compiler { cx, names, settled, tunnels: BTreeSet::new() };
+    let mut compiler = Compiler { cx, names, settled, tunnels: BTreeSet::new(), ready: BTreeMap::new(), steps: 0 };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
-    let services = document.services.iter().filter_map(|service| compiler.service(service)).collect();
+    let services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
+    compiler.ready = services.iter().map(|service| (service.name.clone(), service.ready.clone())).collect();
     let stubs = document.stubs.iter().filter_map(|stub| compiler.stub(stub)).collect();
+    let combinations = flow::combinations(document);
+    compiler.settled.set_locals(&combinations[0]);
     for (name, fault) in &document.faults {
         // Compiled once for its mistakes: nobody may use it.
         let _unused = fault.as_ref().and_then(|fault| compiler.fault(&name.value, fault));
     }
-    let tests = document.tests.iter().map(|test| compiler.test(test)).collect();
+    let tests = compiler.tests(document, combinations);
     compiler.traffic_has_paths(document);
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
@@ -71,25 +81,21 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
 }
 
 impl Compiler<'_> {
-    fn test(&mut self, test: &super::model::Test) -> Test {
+    fn test(&mut self, test: &super::model::Test, course: &Course<'_>) -> Test {
         let timeout = test.timeout.as_ref().and_then(|timeout| self.settled.duration(timeout));
-        let mut scope = Scope { saved: Some(BTreeSet::new()), ..Scope::default() };
+        let mut scope = Scope { saved: Some(BTreeSet::new()), matrix: course.axes(), ..Scope::default() };
         if !test.complete {
             // A step that could not be read may have saved anything.
             scope.saved = None;
         }
-        let mut part = |steps: &[super::model::Step], prefix: &str| {
-            let numbered = steps.iter().enumerate();
-            let place = |at: usize| steps::Place { test: &test.id.value, key: format!("{prefix}{at}"), beside: None };
-            numbered.filter_map(|(at, step)| self.step(step, &place(at), &mut scope)).collect::<Vec<_>>()
-        };
-        let steady = part(&test.steady, "steady.");
-        let steps = part(&test.steps, "");
-        let after = part(&test.after, "after.");
+        let steady = self.sequence(&test.steady, &course.at("steady."), &mut scope);
+        let steps = self.sequence(&test.steps, course, &mut scope);
+        let after = self.sequence(&test.after, &course.at("after."), &mut scope);
         Test {
-            id: test.id.value.clone(),
+            id: course.test.to_owned(),
             span: test.id.span,
             timeout: timeout.unwrap_or(DEFAULT_TEST_TIMEOUT),
+            may_end: conduct::expected_ends(&steps),
             steps,
             after,
             always: self.always(test),

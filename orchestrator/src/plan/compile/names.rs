@@ -8,6 +8,7 @@ use super::super::code::Code;
 use super::super::compiled::Endpoint;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{Document, Fault, FaultUse, Service, Step, Stub, StubUse, Verb, Word};
+use super::super::parse::all_steps;
 use super::super::read::Reading;
 use super::super::source::Span;
 
@@ -24,7 +25,7 @@ pub(super) struct Names<'d> {
 
 impl<'d> Names<'d> {
     pub(super) fn of(document: &'d Document, cx: &'d Reading<'d>) -> Self {
-        let steps = document.tests.iter().flat_map(|test| test.steps.iter().chain(&test.after));
+        let steps = document.tests.iter().flat_map(|test| all_steps(test.steps.iter().chain(&test.after)));
         let names = Self {
             cx,
             params: document.params.iter().map(|param| param.name.value.as_str()).collect(),
@@ -215,6 +216,7 @@ fn inline_fault(step: &Step) -> Option<&str> {
         | Verb::Heal(_)
         | Verb::Collect(_)
         | Verb::Say(_)
-        | Verb::Stub(_) => None,
+        | Verb::Stub(_)
+        | Verb::Conduct(_) => None,
     }
 }

@@ -1,5 +1,7 @@
 //! Services.
 
+use std::sync::Arc;
+
 use super::super::compiled::{File, FileContent, Port, Service};
 use super::super::limits::DEFAULT_STOP_GRACE;
 use super::super::model;
@@ -17,7 +19,13 @@ impl<'d> Compiler<'d> {
         for (_, value) in &service.env {
             self.look_text(&value.value, value.span, &scope);
         }
-        let place = Place { test: "", key: format!("ready.{name}"), beside: Some(&service.name) };
+        let place = Place {
+            test: "",
+            key: format!("ready.{name}"),
+            beside: Some(&service.name),
+            group: None,
+            locals: Arc::default(),
+        };
         let ready = service.ready.as_ref().and_then(|step| self.step(step, &place, &mut scope.clone()));
         let files = service.files.iter().map(|file| self.file(file, &scope)).collect();
         let grace = service.stop.grace.as_ref().and_then(|grace| self.settled.duration(grace));

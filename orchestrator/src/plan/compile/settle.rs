@@ -69,6 +69,14 @@ fn value(param: &Param, text: &str) -> Value {
 }
 
 impl Settled<'_> {
+    /// What is known beside `params` and `plan` from now on: the values of a matrix, the round of a repeat.
+    pub(super) fn set_locals(&mut self, locals: &Map<String, Value>) {
+        if let Value::Object(scope) = &mut self.scope {
+            scope.retain(|name, _| matches!(name.as_str(), "params" | "plan"));
+            scope.extend(locals.clone());
+        }
+    }
+
     /// `{name: value}`.
     pub(super) fn params(&self) -> Value {
         self.scope["params"].clone()

@@ -1,11 +1,13 @@
 //! Steps: who acts, on whom, how long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_proto::order::Save;
+use serde_json::{Map, Value};
 
-use super::super::compiled::{Ask, Does, FaultStep, Heal, Step};
-use super::super::limits::{DEFAULT_READY, DEFAULT_WITHIN};
+use super::super::compiled::{Ask, Does, FaultStep, Group, Heal, Step};
+use super::super::limits::{DEFAULT_PAUSE, DEFAULT_READY, DEFAULT_WITHIN};
 use super::super::model::{self, FaultUse, Verb, Word};
 use super::super::source::Spanned;
 use super::Compiler;
@@ -19,6 +21,8 @@ pub(super) struct Place<'p> {
     pub(super) key: String,
     /// The service that the step is about without saying so: of readiness.
     pub(super) beside: Option<&'p Word>,
+    pub(super) group: Option<Group>,
+    pub(super) locals: Arc<Map<String, Value>>,
 }
 
 impl Compiler<'_> {
@@ -30,7 +34,9 @@ impl Compiler<'_> {
         if let Some(saved) = &mut scope.saved {
             saved.extend(step.saves.iter().map(|save| save.name.value.clone()));
         }
-        let within = step.within.as_ref().and_then(|within| self.settled.duration(within)).unwrap_or(DEFAULT_WITHIN);
+        let usual =
+            if let Verb::Conduct(model::Conduct::Pause(_)) = step.verb.value { DEFAULT_PAUSE } else { DEFAULT_WITHIN };
+        let within = step.within.as_ref().and_then(|within| self.settled.duration(within)).unwrap_or(usual);
         let eventually = step
             .eventually
             .as_ref()
@@ -48,6 +54,8 @@ impl Compiler<'_> {
             when: step.when.clone(),
             optional: step.optional,
             idempotent: step.idempotent,
+            group: place.group,
+            locals: Arc::clone(&place.locals),
             does: does?,
         })
     }
@@ -58,6 +66,8 @@ impl Compiler<'_> {
                 let work = self.work(step, place, scope)?;
                 Some(Does::Ask(Box::new(self.ask(step, work, scope))))
             }
+            Verb::Conduct(conduct) => self.conduct(step, conduct, (place, scope)).map(Does::Conduct),
+            Verb::Expect(model::World::Process(service)) => self.state(step, service).map(Does::Conduct),
             Verb::Expect(world) => self.world(step, world, scope),
             Verb::Stub(used) => {
                 let work = self.stub_work(used, scope)?;

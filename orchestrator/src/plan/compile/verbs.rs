@@ -33,7 +33,13 @@ impl Compiler<'_> {
             Verb::Tcp(_) => self.call(step, to, scope),
             Verb::Exec(_) => self.program(step, to, scope),
             Verb::Stream(stream) => self.stream(step, stream, scope),
-            Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
+            Verb::Expect(_)
+            | Verb::Fault(_)
+            | Verb::Heal(_)
+            | Verb::Collect(_)
+            | Verb::Say(_)
+            | Verb::Stub(_)
+            | Verb::Conduct(_) => None,
         }
     }
 
@@ -141,7 +147,8 @@ impl Compiler<'_> {
             | Verb::Heal(_)
             | Verb::Collect(_)
             | Verb::Say(_)
-            | Verb::Stub(_) => None,
+            | Verb::Stub(_)
+            | Verb::Conduct(_) => None,
         }
     }
 
@@ -155,6 +162,8 @@ impl Compiler<'_> {
             }
             World::Log(log) => self.log(log),
             World::Stub(stub, order) => self.stub_calls(stub, order),
+            // Looked at by the orchestrator, elsewhere.
+            World::Process(_) => return None,
             World::Value(value) => {
                 self.look_value(&value.value, value.span, scope);
                 step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
@@ -233,7 +242,8 @@ fn port_of(verb: &Verb) -> Option<&'static str> {
         | Verb::Heal(_)
         | Verb::Collect(_)
         | Verb::Say(_)
-        | Verb::Stub(_) => None,
+        | Verb::Stub(_)
+        | Verb::Conduct(_) => None,
     }
 }
 
@@ -251,6 +261,8 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),
         Verb::Expect(World::Stub(stub, _)) => format!("expect stub {}", stub.value),
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),
+        Verb::Expect(World::Process(service)) => format!("expect process {}", service.value),
+        Verb::Conduct(conduct) => super::conduct::title(conduct),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),
         Verb::Fault(FaultUse::Inline(_)) => "fault".to_owned(),
         Verb::Heal(model::Heal::All) => "heal all".to_owned(),
@@ -267,7 +279,7 @@ pub(super) fn title(step: &Step) -> String {
 }
 
 /// A text with `…` where its expressions stand: what they give is not known yet, and how they are spelled says nothing.
-fn plain(template: &Template) -> String {
+pub(super) fn plain(template: &Template) -> String {
     let parts = template.parts.iter().map(|part| match part {
         Part::Text(text) => text.as_str(),
         Part::Look(_) => "…",

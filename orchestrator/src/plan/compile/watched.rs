@@ -1,5 +1,6 @@
 //! What holds for a whole test, addressed to the agents that look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_proto::id::Name;
@@ -89,6 +90,8 @@ fn plain(
         when: None,
         optional: false,
         idempotent: false,
+        group: None,
+        locals: Arc::default(),
         does,
     }
 }

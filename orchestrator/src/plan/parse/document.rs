@@ -6,13 +6,12 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, environment, faults, params, services, stubs, suites};
+use super::{argv, conduct, environment, faults, params, services, stubs, suites};
 
 /// Keys of the language that this version does not carry out.
 const LATER: &[&str] = &[
     "groups",
     "network",
-    "matrix",
     "topology",
     "repo",
     "commits",
@@ -35,6 +34,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let services = fields.optional("services", services::services).unwrap_or_default();
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
     let faults = fields.optional("faults", faults::faults).unwrap_or_default();
+    let matrix = fields.optional("matrix", conduct::matrix).unwrap_or_default();
     // A plan of commits has a check instead of tests.
     let tests = if fields.has("commits") {
         fields.optional("tests", suites::tests)
@@ -46,7 +46,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
     fields.finish();
-    Some(Document { name, description, params, build, services, stubs, faults, tests })
+    Some(Document { name, description, params, build, services, stubs, faults, matrix, tests })
 }
 
 fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {

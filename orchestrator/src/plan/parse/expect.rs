@@ -4,7 +4,7 @@ use meshproof_proto::expr::{Template, ValueTemplate};
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Check, Verb, World};
+use super::super::model::{Check, Conduct, SyncVerb, Verb, World};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
@@ -55,6 +55,8 @@ const STREAM: &[(&str, How)] = &[
     ("error", How::Match(Subject::Failure)),
 ];
 
+const SUBSCRIBE: &[(&str, How)] = &[("json", How::Match(Subject::Json))];
+
 /// What comes back from a verb.
 struct Outcome {
     what: &'static str,
@@ -69,6 +71,10 @@ fn outcome(verb: &Verb) -> Option<Outcome> {
         Verb::Exec(_) => Some(Outcome { what: "the result of exec", fields: EXEC }),
         Verb::Stream(_) => Some(Outcome { what: "the result of stream", fields: STREAM }),
         Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
+        Verb::Conduct(Conduct::Sync(SyncVerb::Subscribe { .. })) => {
+            Some(Outcome { what: "what subscribe gives", fields: SUBSCRIBE })
+        }
+        Verb::Conduct(_) => None,
     }
 }
 
@@ -162,8 +168,8 @@ fn answers(verb: &Verb, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
     checks
 }
 
-const SUBJECTS: &[&str] = &["log", "stub", "value"];
-const SUBJECTS_LATER: &[&str] = &["metric", "link", "fault", "process"];
+const SUBJECTS: &[&str] = &["log", "stub", "value", "process"];
+const SUBJECTS_LATER: &[&str] = &["metric", "link", "fault"];
 
 /// Reads an `expect` that stands alone.
 pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, Vec<Check>)> {
@@ -192,6 +198,10 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
     } else if let Some(node) = fields.take("value") {
         checks.extend(keyed(&mut fields, "is", |node, cx| matchers::matcher(node, Subject::Json, cx)));
         read::value_template(node, cx).map(World::Value)
+    } else if let Some(node) = fields.take("process") {
+        checks.extend(keyed(&mut fields, "is", state));
+        checks.extend(keyed(&mut fields, "code", |node, cx| matchers::matcher(node, Subject::Number, cx)));
+        read::name(node, cx).map(World::Process)
     } else {
         return None;
     };
@@ -206,6 +216,14 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         );
     }
     Some((world?, checks))
+}
+
+/// How a service's processes are.
+fn state(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        read::choice(node, &[("running", ()), ("frozen", ()), ("ended", ())], cx)?;
+    }
+    matchers::matcher(node, Subject::Text, cx)
 }
 
 /// Whether a stub answers.

@@ -1,6 +1,7 @@
 //! From the tree to the model, one file a noun. Each function lists the keys of its noun; what it cannot read it reports,
 //! and goes on with the rest.
 
+mod conduct;
 mod document;
 mod expect;
 mod faults;
@@ -13,6 +14,7 @@ mod suites;
 mod verbs;
 mod watched;
 
+pub(super) use conduct::all as all_steps;
 pub use document::document;
 pub(super) use params::fits;
 pub use stubs::speaks;

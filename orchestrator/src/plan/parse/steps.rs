@@ -25,12 +25,17 @@ pub(super) const MODIFIERS: &[&str] = &[
     "prove",
 ];
 
-const VERBS: &[&str] = &["http", "tcp", "exec", "stream", "expect", "fault", "heal", "stub", "collect", "say"];
-
-const VERBS_LATER: &[&str] = &[
-    "grpc",
-    "ws",
-    "load",
+const VERBS: &[&str] = &[
+    "http",
+    "tcp",
+    "exec",
+    "stream",
+    "expect",
+    "fault",
+    "heal",
+    "stub",
+    "collect",
+    "say",
     "barrier",
     "signal",
     "publish",
@@ -43,6 +48,8 @@ const VERBS_LATER: &[&str] = &[
     "repeat",
     "pause",
 ];
+
+const VERBS_LATER: &[&str] = &["grpc", "ws", "load"];
 
 /// First names of expressions, which a saved value must not hide.
 const RESERVED: &[&str] = &[
@@ -64,7 +71,13 @@ pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step>
     let step = step(node, cx)?;
     match &step.verb.value {
         Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
-        Verb::Stream(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => {
+        Verb::Stream(_)
+        | Verb::Fault(_)
+        | Verb::Heal(_)
+        | Verb::Collect(_)
+        | Verb::Say(_)
+        | Verb::Stub(_)
+        | Verb::Conduct(_) => {
             let problem = Diagnostic::new(Code::Choice, step.verb.span, "this cannot say whether a service is ready");
             cx.report(problem.expected("`http`, `tcp`, `exec` or `expect`"));
             None
@@ -203,7 +216,7 @@ fn saves<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Save>> {
     Some(entries.iter().filter_map(read).collect())
 }
 
-fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
+pub(super) fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
     let reserved = RESERVED.contains(&name.value.as_str());
     if reserved {
         let message = format!("`{}` means something else in expressions", name.value);
@@ -216,7 +229,13 @@ fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
 pub(super) fn asks(verb: &Verb) -> bool {
     match verb {
         Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Stream(_) => true,
-        Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => false,
+        Verb::Expect(_)
+        | Verb::Fault(_)
+        | Verb::Heal(_)
+        | Verb::Collect(_)
+        | Verb::Say(_)
+        | Verb::Stub(_)
+        | Verb::Conduct(_) => false,
     }
 }
 
@@ -229,20 +248,27 @@ fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
             cx.report(Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`")));
         }
     };
-    let is_fault = matches!(step.verb.value, Verb::Fault(_));
-    let repeats = asks || matches!(step.verb.value, Verb::Expect(_));
-    if !asks {
-        refuse("at", step.at.as_ref().map(|at| at.span));
-        refuse("to", step.to.as_ref().map(|to| to.span));
-        refuse("save", step.saves.first().map(|save| save.name.span));
-    }
-    if !repeats {
-        refuse("eventually", step.eventually.as_ref().map(|time| time.span));
-    }
-    if !is_fault {
-        refuse("for", step.lasts.as_ref().map(|time| time.span));
-        refuse("prove", step.prove.as_ref().map(|share| share.span));
-    }
+    let takes = match &step.verb.value {
+        Verb::Conduct(conduct) => super::conduct::takes(conduct),
+        Verb::Fault(_) => &["for", "prove", "within", "when"],
+        Verb::Expect(_) => &["eventually", "within", "when"],
+        _ if asks => &["at", "to", "save", "eventually", "within", "when"],
+        _ => &["within", "when"],
+    };
+    let stands = [
+        ("at", step.at.as_ref().map(|at| at.span)),
+        ("to", step.to.as_ref().map(|to| to.span)),
+        ("save", step.saves.first().map(|save| save.name.span)),
+        ("eventually", step.eventually.as_ref().map(|time| time.span)),
+        ("for", step.lasts.as_ref().map(|time| time.span)),
+        ("prove", step.prove.as_ref().map(|share| share.span)),
+        ("within", step.within.as_ref().map(|time| time.span)),
+        ("when", step.when.as_ref().map(|when| when.span)),
+    ];
+    stands
+        .into_iter()
+        .filter(|(modifier, _)| !takes.contains(modifier))
+        .for_each(|(modifier, span)| refuse(modifier, span));
 }
 
 fn name_of(verb: &Verb) -> &'static str {
@@ -257,5 +283,6 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Collect(_) => "collect",
         Verb::Say(_) => "say",
         Verb::Stub(_) => "stub",
+        Verb::Conduct(conduct) => super::conduct::name_of(conduct),
     }
 }

@@ -32,7 +32,9 @@ fn test<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Test> {
     let complete = written == [steps.len(), after.len(), steady.len()];
     fields.later(LATER);
     fields.finish();
-    let ids = |steps: &'_ [Step]| steps.iter().filter_map(|step| step.id.clone()).collect::<Vec<Word>>();
+    let ids = |steps: &'_ [Step]| {
+        super::all_steps(steps.iter()).into_iter().filter_map(|step| step.id.clone()).collect::<Vec<Word>>()
+    };
     let ids: Vec<Word> = [&steps, &after, &always, &steady].into_iter().flat_map(|steps| ids(steps)).collect();
     unique(ids.iter(), "steps", cx);
     Some(Test { span, id: id?, timeout, complete, steps, after, always, steady, settle })

@@ -9,7 +9,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::steps::MODIFIERS;
-use super::{argv, environment, faults, inner_path, stubs};
+use super::{argv, conduct, environment, faults, inner_path, stubs};
 
 const METHODS: &[(&str, &str)] = &[
     ("get", "GET"),
@@ -33,12 +33,12 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
         "collect" => collect(node, cx).map(Verb::Collect),
         "stub" => stubs::stub_use(node, cx).map(Verb::Stub),
         "say" => read::template(node, cx).map(Verb::Say),
-        _ => None,
+        other => conduct::conduct(other, node, cx).map(Verb::Conduct),
     }
 }
 
 /// Ends the reading of a verb's keys; a modifier among them is in the wrong place.
-fn finish(fields: Fields<'_>, verb: &str) {
+pub(super) fn finish(fields: Fields<'_>, verb: &str) {
     fields.finish_with(|key, problem| {
         if !MODIFIERS.contains(&key.name.as_str()) {
             return problem;

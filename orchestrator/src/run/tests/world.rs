@@ -184,6 +184,8 @@ impl World {
                     Input::Fact { agent: agent.clone(), fact: event },
                 ]
             }
+            Output::Change { key, .. } => vec![Input::ProcessesChanged { key: key.clone(), result: Ok(()) }],
+            Output::Pause { key, .. } => vec![Input::Resumed { key: key.clone(), result: Ok(()) }],
             Output::Collect { key, .. } => vec![Input::Collected { key: key.clone(), files: Ok(Vec::new()) }],
             Output::TearDown => vec![Input::TornDown { problems: Vec::new() }],
             Output::Record(_) | Output::Cancel { .. } | Output::RenewFault { .. } | Output::Finished { .. } => {

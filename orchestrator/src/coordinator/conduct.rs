@@ -1,0 +1,74 @@
+//! What the run does itself: processes are disturbed, people are waited for. Each beside the loop.
+
+use std::io::IsTerminal as _;
+
+use meshproof_proto::id::Name;
+use meshproof_proto::order::StepKey;
+
+use super::driver::Driver;
+use super::orders::start_service;
+use crate::local::{LocalEnvironment, Processes};
+use crate::report::sanitise;
+use crate::run::{Input, ProcessOrder};
+
+impl Driver {
+    pub(super) fn change(&self, key: StepKey, service: Name, what: ProcessOrder) {
+        let inbox = self.inbox_in.clone();
+        let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) else { return };
+        let plan_dir = self.options.plan_dir.clone();
+        tokio::spawn(async move {
+            let what = match what {
+                ProcessOrder::Restart(launch) => start_service(*launch, &plan_dir).map(Change::Restart),
+                ProcessOrder::Kill => Ok(Change::Kill),
+                ProcessOrder::Freeze { lease_ms } => Ok(Change::Freeze { lease_ms }),
+                ProcessOrder::Thaw => Ok(Change::Thaw),
+            };
+            let result = match what {
+                Ok(what) => change(&processes, service, what).await,
+                Err(reason) => Err(reason),
+            };
+            let _ = inbox.send(Input::ProcessesChanged { key, result }).await;
+        });
+    }
+
+    /// A person presses Enter. Without a terminal at both ends there is none.
+    pub(super) fn pause(&mut self, key: StepKey, text: String) {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            let result = Err(NOBODY.to_owned());
+            self.pending.push_back(Input::Resumed { key, result });
+            return;
+        }
+        let inbox = self.inbox_in.clone();
+        // Reading cannot be given up, so it is a thread of its own that nobody waits for.
+        std::thread::spawn(move || {
+            eprintln!("{} (press Enter to go on)", sanitise::line(&text));
+            let mut line = String::new();
+            let result = match std::io::stdin().read_line(&mut line) {
+                Ok(0) => Err(NOBODY.to_owned()),
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("nothing can be read from the terminal: {error}")),
+            };
+            let _ = inbox.blocking_send(Input::Resumed { key, result });
+        });
+    }
+}
+
+const NOBODY: &str = "nobody is there to say that it goes on";
+
+/// What is done, in the keeper's words.
+enum Change {
+    Kill,
+    Freeze { lease_ms: u64 },
+    Thaw,
+    Restart(crate::local::StartService),
+}
+
+async fn change(processes: &Processes, service: Name, what: Change) -> Result<(), String> {
+    let changed = match what {
+        Change::Kill => processes.kill(service).await,
+        Change::Freeze { lease_ms } => processes.freeze(service, lease_ms).await,
+        Change::Thaw => processes.thaw(service).await,
+        Change::Restart(start) => processes.restart(start).await,
+    };
+    changed.map_err(|error| error.to_string())
+}

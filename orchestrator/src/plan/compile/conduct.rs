@@ -1,0 +1,170 @@
+//! What the orchestrator does itself: processes, sync points, pauses.
+
+use std::collections::BTreeSet;
+
+use meshproof_proto::id::Name;
+use meshproof_proto::order::Save;
+use meshproof_proto::sync::{Barrier, Quorum};
+
+use super::super::code::Code;
+use super::super::compiled::{Conduct, Does, ProcessChange, ProcessStep, Step, SyncChange, SyncStep};
+use super::super::diagnostic::Diagnostic;
+use super::super::model::{self, ProcessVerb, SyncVerb, Word};
+use super::super::source::Spanned;
+use super::Compiler;
+use super::lookups::Scope;
+use super::steps::Place;
+use super::verbs::plain;
+
+impl Compiler<'_> {
+    pub(super) fn conduct(
+        &mut self,
+        step: &model::Step,
+        conduct: &model::Conduct,
+        (place, scope): (&Place<'_>, &Scope<'_>),
+    ) -> Option<Conduct> {
+        match conduct {
+            // Written out before anything is compiled.
+            model::Conduct::Parallel(_) | model::Conduct::Repeat(_) => None,
+            model::Conduct::Pause(text) => {
+                self.look_text(&text.value, text.span, scope);
+                Some(Conduct::Pause(text.value.clone()))
+            }
+            model::Conduct::Process(verb, service) => self.process(step, (*verb, service), place),
+            model::Conduct::Sync(verb) => self.sync(step, verb, (place, scope)),
+        }
+    }
+
+    fn process(&self, step: &model::Step, (verb, word): (ProcessVerb, &Word), place: &Place<'_>) -> Option<Conduct> {
+        let service = self.own_service(word)?;
+        let what = match verb {
+            ProcessVerb::Kill => ProcessChange::Kill,
+            ProcessVerb::Thaw => ProcessChange::Thaw,
+            ProcessVerb::Freeze => ProcessChange::Freeze(match &step.lasts {
+                Some(lasts) => Some(self.settled.duration(lasts)?),
+                None => None,
+            }),
+            ProcessVerb::Restart => {
+                let ready = self.ready.get(&service).cloned().flatten();
+                ProcessChange::Restart(ready.map(|ready| Box::new(Step { key: place.key.clone(), ..ready })))
+            }
+        };
+        Some(Conduct::Process(ProcessStep { service, what }))
+    }
+
+    /// A service that the run starts: only its processes are ours.
+    fn own_service(&self, word: &Word) -> Option<Name> {
+        let service = self.names.service(word)?;
+        if service.processes.is_empty() {
+            let message = format!("`{}` runs already, so its processes are not this run's", word.value);
+            let problem = Diagnostic::new(Code::Choice, word.span, message);
+            self.cx.report(problem.label(service.name.span, "here is no `exec`").expected("a service with `exec`"));
+            return None;
+        }
+        super::name(&service.name.value)
+    }
+
+    /// `expect: { process: … }`
+    pub(super) fn state(&self, step: &model::Step, service: &Word) -> Option<Conduct> {
+        Some(Conduct::State { service: self.own_service(service)?, checks: step.checks.clone() })
+    }
+
+    fn sync(
+        &mut self,
+        step: &model::Step,
+        verb: &SyncVerb,
+        (place, scope): (&Place<'_>, &Scope<'_>),
+    ) -> Option<Conduct> {
+        let member = match &step.at {
+            Some(at) => self.names.service_name(at)?.to_string(),
+            None => format!("test {}", place.test),
+        };
+        for check in &step.checks {
+            self.look_matcher(&check.matcher, check.span, scope);
+        }
+        let what = match verb {
+            SyncVerb::Signal(name) => SyncChange::Signal(name.value.clone()),
+            SyncVerb::Barrier(barrier) => SyncChange::Barrier(self.barrier(barrier)?),
+            SyncVerb::Publish { topic, value } => {
+                self.look_value(&value.value, value.span, scope);
+                SyncChange::Publish { topic: topic.value.clone(), value: value.value.clone() }
+            }
+            SyncVerb::Subscribe { topic, count } => {
+                let count = count.as_ref().map_or(Some(1), |count| self.settled.count(count))?;
+                SyncChange::Subscribe { topic: topic.value.clone(), count: usize::try_from(count).ok()? }
+            }
+        };
+        let save = |save: &model::Save| {
+            let kept = Save { name: save.name.value.clone(), path: save.path.value.clone() };
+            Spanned::new(kept, save.name.span.to(save.path.span))
+        };
+        let saves = step.saves.iter().map(save).collect();
+        Some(Conduct::Sync(SyncStep { member, what, checks: step.checks.clone(), saves }))
+    }
+
+    fn barrier(&self, barrier: &model::Barrier) -> Option<Barrier> {
+        let of: BTreeSet<String> = match &barrier.of {
+            None => self.names.services().map(|name| name.to_string()).collect(),
+            Some(of) => {
+                of.iter().filter_map(|word| self.names.service_name(word)).map(|name| name.to_string()).collect()
+            }
+        };
+        let quorum = match &barrier.quorum {
+            None => Quorum::Share(100.0),
+            Some(model::Quorum::Share(share)) => Quorum::Share(self.settled.percent(share)?.value()),
+            Some(model::Quorum::Count(count)) => {
+                let needed = usize::try_from(count.value).unwrap_or(usize::MAX);
+                if needed > of.len() && !of.is_empty() {
+                    let message = format!("{needed} of {} can never come", of.len());
+                    self.cx.report(Diagnostic::new(Code::OutOfRange, count.span, message));
+                    return None;
+                }
+                Quorum::Count(needed)
+            }
+        };
+        Some(Barrier { name: barrier.name.value.clone(), of, quorum, on_loss: barrier.on_loss })
+    }
+}
+
+/// What it does, in a line.
+pub(super) fn title(conduct: &model::Conduct) -> String {
+    match conduct {
+        model::Conduct::Parallel(_) => "parallel".to_owned(),
+        model::Conduct::Repeat(_) => "repeat".to_owned(),
+        model::Conduct::Pause(text) => format!("pause: {}", plain(&text.value)),
+        model::Conduct::Process(verb, service) => {
+            let verb = match verb {
+                ProcessVerb::Kill => "kill",
+                ProcessVerb::Freeze => "freeze",
+                ProcessVerb::Thaw => "thaw",
+                ProcessVerb::Restart => "restart",
+            };
+            format!("{verb} {}", service.value)
+        }
+        model::Conduct::Sync(SyncVerb::Signal(name)) => format!("signal {}", name.value),
+        model::Conduct::Sync(SyncVerb::Barrier(barrier)) => format!("barrier {}", barrier.name.value),
+        model::Conduct::Sync(SyncVerb::Publish { topic, .. }) => format!("publish to {}", topic.value),
+        model::Conduct::Sync(SyncVerb::Subscribe { topic, .. }) => format!("subscribe to {}", topic.value),
+    }
+}
+
+/// The services whose end some step looks for.
+pub(super) fn expected_ends(steps: &[Step]) -> BTreeSet<Name> {
+    let ends = steps.iter().filter_map(|step| match &step.does {
+        Does::Conduct(Conduct::State { service, checks }) => {
+            checks.iter().any(speaks_of_an_end).then(|| service.clone())
+        }
+        _ => None,
+    });
+    ends.collect()
+}
+
+fn speaks_of_an_end(check: &model::Check) -> bool {
+    use meshproof_proto::expr::ValueTemplate;
+    use meshproof_proto::matcher::Matcher;
+    match (&check.field[..], &check.matcher) {
+        ("code", _) => true,
+        (_, Matcher::Equals(ValueTemplate::Text(text))) => text.to_string() == "ended",
+        _ => false,
+    }
+}

@@ -1,0 +1,278 @@
+//! The processes of services: what is done to them, and how they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshproof_proto::event::{CheckFailure, Outcome, StepResult};
+use meshproof_proto::id::Name;
+use meshproof_proto::limits::FAULT_LEASE;
+use meshproof_proto::matcher::Actual;
+use meshproof_proto::order::StepKey;
+use meshproof_proto::verdict::Verdict;
+use serde_json::Value;
+
+use super::api::{Output, ProcessOrder};
+use super::blame::{Blame, Judged};
+use super::limits::{RENEWALS_PER_LEASE, RESULT_MARGIN};
+use super::machine::{Phase, Run};
+use super::stepping::{Begun, End, Running, Wait};
+use crate::plan::compiled::{Conduct, Does, ProcessChange, ProcessStep, Step};
+use crate::plan::model::Check;
+use crate::plan::orders::{Missing, judge_fields};
+use crate::record::Ending;
+
+/// What is known of services' processes. Those not named run.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    /// Exit codes.
+    ended: BTreeMap<Name, i32>,
+    frozen: BTreeMap<Name, Frozen>,
+}
+
+/// Until when, at the latest.
+#[derive(Clone, Debug)]
+struct Frozen {
+    by: StepKey,
+    until: Lease,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Lease {
+    EndsAt(Instant),
+    /// It lasts until it is thawed, and is renewed at this time.
+    RenewAt(Instant),
+}
+
+impl Processes {
+    /// One of them left.
+    pub(super) fn left(&mut self, service: &Name, code: i32) {
+        self.frozen.remove(service);
+        self.ended.entry(service.clone()).or_insert(code);
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let times = self.frozen.values().map(|frozen| match frozen.until {
+            Lease::EndsAt(at) | Lease::RenewAt(at) => at,
+        });
+        times.min()
+    }
+
+    /// What `expect: { process: … }` sees.
+    fn field(&self, service: &Name, field: &str) -> Option<Actual> {
+        let code = self.ended.get(service);
+        match field {
+            "is" if code.is_some() => Some(Actual::Text("ended".to_owned())),
+            "is" if self.frozen.contains_key(service) => Some(Actual::Text("frozen".to_owned())),
+            "is" => Some(Actual::Text("running".to_owned())),
+            _ => code.map(|code| Actual::Json(Value::from(*code))),
+        }
+    }
+
+    fn failures(&self, service: &Name, checks: &[Check]) -> Vec<CheckFailure> {
+        judge_fields(checks, &Value::Null, |field| self.field(service, field)).unwrap_or_default()
+    }
+}
+
+impl Run {
+    pub(super) fn begin_conduct(
+        &mut self,
+        step: &Step,
+        conduct: &Conduct,
+        (running, scope): (Running, &Value),
+    ) -> Begun {
+        match conduct {
+            Conduct::Process(process) => self.begin_change(process, running),
+            Conduct::State { service, checks } => self.begin_state(step, (service, checks), running),
+            Conduct::Sync(sync) => self.begin_sync(step, sync, (running, scope)),
+            Conduct::Pause(text) => match text.render(scope) {
+                Ok(text) => {
+                    self.push(Output::Pause { key: running.info.key.clone(), text });
+                    Begun::Waiting(Box::new(Running { wait: Wait::Person, ..running }))
+                }
+                Err(unset) => self.known_at_once(running, Err(Missing(unset.0))),
+            },
+        }
+    }
+
+    fn begin_change(&mut self, process: &ProcessStep, running: Running) -> Begun {
+        let what = match &process.what {
+            ProcessChange::Kill => ProcessOrder::Kill,
+            ProcessChange::Freeze(lasts) => ProcessOrder::Freeze { lease_ms: millis(lasts.unwrap_or(FAULT_LEASE)) },
+            ProcessChange::Thaw => ProcessOrder::Thaw,
+            ProcessChange::Restart(_) => {
+                let plan = Arc::clone(&self.plan);
+                let service = plan.services.iter().find(|service| service.name == process.service);
+                match service.map(|service| self.scope.launch(service)) {
+                    Some(Ok(launch)) => ProcessOrder::Restart(Box::new(launch)),
+                    Some(Err(unset)) => return self.known_at_once(running, Err(unset)),
+                    None => return self.known_at_once(running, Err(Missing(process.service.to_string()))),
+                }
+            }
+        };
+        self.push(Output::Change { key: running.info.key.clone(), service: process.service.clone(), what });
+        Begun::Waiting(Box::new(Running { wait: Wait::Change, ..running }))
+    }
+
+    /// It is done, or not.
+    pub(super) fn processes_changed(&mut self, key: &StepKey, result: Result<(), String>) {
+        let plan = Arc::clone(&self.plan);
+        let Some(running) = self.take_running(key, |running| running.wait == Wait::Change) else {
+            // A renewal, or the thawing at a test's end.
+            if let Err(reason) = result {
+                let title = format!("frozen processes are not as they should be: {reason}");
+                self.fail(Verdict::Error, Blame::new(None, title));
+            }
+            return;
+        };
+        let Does::Conduct(Conduct::Process(process)) = &running.spot.step(&plan).does else { return };
+        if let Err(reason) = result {
+            self.end_badly(&running, Verdict::Error, &reason);
+            return;
+        }
+        self.changed(process, &running.info.key);
+        if let ProcessChange::Restart(Some(ready)) = &process.what {
+            return self.wait_until_back(ready, *running);
+        }
+        self.end_step(&running, Ending::Pass, None);
+    }
+
+    fn changed(&mut self, process: &ProcessStep, key: &StepKey) {
+        const KILLED: i32 = 128 + 9;
+        let service = process.service.clone();
+        match process.what {
+            ProcessChange::Kill => {
+                // Should its end not have been told yet.
+                self.processes.left(&service, KILLED);
+                self.sync.lose(service.as_str());
+            }
+            ProcessChange::Freeze(lasts) => {
+                let until = match lasts {
+                    Some(lasts) => Lease::EndsAt(self.now + lasts),
+                    None => Lease::RenewAt(self.now + FAULT_LEASE / RENEWALS_PER_LEASE),
+                };
+                self.processes.frozen.insert(service, Frozen { by: key.clone(), until });
+            }
+            ProcessChange::Thaw => drop(self.processes.frozen.remove(&service)),
+            ProcessChange::Restart(_) => {
+                self.processes.ended.remove(&service);
+                self.processes.frozen.remove(&service);
+                self.dead.remove(&service);
+                self.sync.restore(service.as_str());
+            }
+        }
+    }
+
+    /// The restarted service is asked whether it is ready, as it was when it was started first.
+    fn wait_until_back(&mut self, ready: &Step, running: Running) {
+        let Does::Ask(ask) = &ready.does else {
+            self.end_step(&running, Ending::Pass, None);
+            return;
+        };
+        match self.orders(ready, ask, &running.info.key) {
+            Ok(output) => {
+                self.push(output);
+                let bound = ready.within + ready.eventually.as_ref().map(|time| time.value).unwrap_or_default();
+                let wait = Wait::Result { agent: ask.at.clone(), helper: None };
+                let running = Running { wait, until: self.now + bound + RESULT_MARGIN, ..running };
+                if let Phase::Testing(testing) = &mut self.phase {
+                    testing.running.push(running);
+                }
+            }
+            Err(unset) => drop(self.end_badly(&running, Verdict::Error, &unset.to_string())),
+        }
+    }
+
+    fn begin_state(&mut self, step: &Step, (service, checks): (&Name, &[Check]), running: Running) -> Begun {
+        let failures = self.processes.failures(service, checks);
+        match &step.eventually {
+            Some(eventually) if !failures.is_empty() => {
+                let until = self.now + eventually.value;
+                Begun::Waiting(Box::new(Running { wait: Wait::State { tries: 1 }, until, ..running }))
+            }
+            _ => self.known_at_once(running, Ok(outcome(failures))),
+        }
+    }
+
+    /// Something happened: steps that wait for the state of processes look again.
+    pub(super) fn settle_states(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        let processes = &self.processes;
+        let holds = |running: &Running| match &running.spot.step(&plan).does {
+            Does::Conduct(Conduct::State { service, checks }) => processes.failures(service, checks).is_empty(),
+            _ => false,
+        };
+        let waits = |running: &Running| matches!(running.wait, Wait::State { .. });
+        let done: Vec<Running> = testing.running.extract_if(.., |running| waits(running) && holds(running)).collect();
+        for running in done {
+            let Wait::State { tries } = running.wait else { continue };
+            self.write_end(&running, End { tries: tries + 1, ..End::of(&running, self.now) });
+        }
+    }
+
+    /// The last look.
+    pub(super) fn state_overdue(&mut self, running: &Running, tries: u32) -> Ending {
+        let plan = Arc::clone(&self.plan);
+        let step = running.spot.step(&plan);
+        let Does::Conduct(Conduct::State { service, checks }) = &step.does else { return Ending::Error };
+        let outcome = outcome(self.processes.failures(service, checks));
+        let end = End { tries: tries + 1, ..End::of(running, self.now) };
+        let result = StepResult {
+            outcome,
+            duration_ms: end.duration_ms,
+            tries: end.tries,
+            saved: BTreeMap::new(),
+            evidence: Vec::new(),
+        };
+        let judged = Judged::of(step, &result);
+        let ending = self.write_end(running, End { ending: judged.ending, why: judged.why.clone(), ..end });
+        self.fail_step(&running.info, judged);
+        ending
+    }
+
+    /// Renews leases; notes those that are over.
+    pub(super) fn processes_timeout(&mut self) {
+        let now = self.now;
+        self.processes.frozen.retain(|_, frozen| !matches!(frozen.until, Lease::EndsAt(at) if at <= now));
+        let mut renewed = Vec::new();
+        for (service, frozen) in &mut self.processes.frozen {
+            if let Lease::RenewAt(at) = &mut frozen.until
+                && *at <= now
+            {
+                *at = now + FAULT_LEASE / RENEWALS_PER_LEASE;
+                renewed.push((service.clone(), frozen.by.clone()));
+            }
+        }
+        for (service, key) in renewed {
+            let what = ProcessOrder::Freeze { lease_ms: millis(FAULT_LEASE) };
+            self.push(Output::Change { key, service, what });
+        }
+    }
+
+    /// Nothing stays frozen past its test.
+    pub(super) fn thaw_all(&mut self) {
+        for (service, frozen) in std::mem::take(&mut self.processes.frozen) {
+            self.push(Output::Change { key: frozen.by, service, what: ProcessOrder::Thaw });
+        }
+    }
+
+    pub(super) fn resumed(&mut self, key: &StepKey, result: Result<(), String>) {
+        let Some(running) = self.take_running(key, |running| running.wait == Wait::Person) else { return };
+        if let Phase::Testing(testing) = &mut self.phase {
+            testing.excuse(self.now.saturating_duration_since(running.began));
+        }
+        match result {
+            Ok(()) => self.end_step(&running, Ending::Pass, None),
+            Err(why) => self.skip(&running.info, &why),
+        };
+    }
+}
+
+fn outcome(failures: Vec<CheckFailure>) -> Outcome {
+    if failures.is_empty() { Outcome::Ok } else { Outcome::Failed(failures) }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,166 @@
+//! Sync points in a run: the steps' own signals, barriers and topics. They begin anew with each test.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jsonpath_rust::JsonPath as _;
+use meshproof_proto::event::{Outcome as StepOutcome, StepResult};
+use meshproof_proto::matcher::Actual;
+use meshproof_proto::sync::{Missing as Short, Op, Outcome, Sync, Waiter, WaiterId, What};
+use meshproof_proto::verdict::Verdict;
+use serde_json::Value;
+
+use super::blame::Judged;
+use super::machine::{Phase, Run};
+use super::stepping::{Begun, End, Running, Wait};
+use crate::plan::compiled::{Conduct, Does, Step, SyncChange, SyncStep};
+use crate::plan::orders::{Missing, judge_fields};
+use crate::record::Ending;
+
+/// The sync points of a test, and numbers for what its steps do.
+#[derive(Debug, Default)]
+pub(super) struct Syncing {
+    points: Sync,
+    numbers: u64,
+}
+
+impl Syncing {
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.points.poll_timeout()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn handle(&mut self, member: &str, what: What) -> Result<(), String> {
+        let op = Op { member: member.to_owned(), number: self.number(), what };
+        self.points.handle(op).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn lose(&mut self, member: &str) {
+        self.points.lose(member);
+    }
+
+    pub(super) fn restore(&mut self, member: &str) {
+        self.points.restore(member);
+    }
+}
+
+impl Run {
+    pub(super) fn begin_sync(&mut self, step: &Step, sync: &SyncStep, (running, scope): (Running, &Value)) -> Begun {
+        let member = sync.member.as_str();
+        let waiter = match &sync.what {
+            SyncChange::Signal(name) => {
+                let done = self.sync.handle(member, What::Signal { name: name.clone() });
+                return self.known_at_once(running, Ok(outcome(done)));
+            }
+            SyncChange::Publish { topic, value } => {
+                let value = match value.value(scope) {
+                    Ok(value) => value.to_string(),
+                    Err(unset) => return self.known_at_once(running, Err(Missing(unset.0))),
+                };
+                let done = self.sync.handle(member, What::Publish { topic: topic.clone(), value });
+                return self.known_at_once(running, Ok(outcome(done)));
+            }
+            SyncChange::Barrier(barrier) => {
+                // Who waits at a barrier has come to it.
+                let come = self.sync.handle(member, What::Signal { name: barrier.name.clone() });
+                if let Err(message) = come {
+                    return self.known_at_once(running, Ok(StepOutcome::Error { message }));
+                }
+                Waiter::Barrier(barrier.clone())
+            }
+            SyncChange::Subscribe { topic, count } => Waiter::Topic { topic: topic.clone(), count: *count },
+        };
+        let id = WaiterId(self.sync.number());
+        self.sync.points.wait(id, waiter, (step.within, self.now));
+        Begun::Waiting(Box::new(Running { wait: Wait::Sync(id), ..running }))
+    }
+
+    pub(super) fn sync_timeout(&mut self) {
+        self.sync.points.handle_timeout(self.now);
+    }
+
+    /// Ends the steps whose wait has ended.
+    pub(super) fn settle_sync(&mut self) {
+        while let Some((id, ended)) = self.sync.points.poll_output() {
+            let Phase::Testing(testing) = &mut self.phase else { return };
+            let Some(running) = testing.take_running(|running| running.wait == Wait::Sync(id)) else { continue };
+            match ended {
+                Outcome::Opened { .. } => drop(self.end_step(&running, Ending::Pass, None)),
+                Outcome::Values(values) => self.values_came(&running, &values),
+                Outcome::Lost { gone, needed, left } => {
+                    let gone: Vec<String> = gone.into_iter().collect();
+                    let title = format!("{needed} are needed and {left} are left; gone: {}", gone.join(", "));
+                    self.end_badly(&running, Verdict::Fail, &title);
+                }
+                Outcome::Late { missing } => drop(self.end_badly(&running, Verdict::Fail, &late(&missing))),
+            }
+        }
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn stop_waiting(&mut self, running: &Running) {
+        if let Wait::Sync(id) = running.wait {
+            self.sync.points.give_up(id);
+        }
+    }
+
+    fn values_came(&mut self, running: &Running, values: &[String]) {
+        let plan = Arc::clone(&self.plan);
+        let step = running.spot.step(&plan);
+        let Does::Conduct(Conduct::Sync(sync)) = &step.does else { return };
+        let values: Vec<Value> = values.iter().filter_map(|value| serde_json::from_str(value).ok()).collect();
+        let values = Value::Array(values);
+        let scope = self.scope.seen_from_step(step, None);
+        let outcome = match judge_fields(&sync.checks, &scope, |_| Some(Actual::Json(values.clone()))) {
+            Ok(failures) if failures.is_empty() => self.save_from(sync, &values),
+            Ok(failures) => StepOutcome::Failed(failures),
+            Err(unset) => StepOutcome::Error { message: unset.to_string() },
+        };
+        let end = End::of(running, self.now);
+        let result = StepResult {
+            outcome,
+            duration_ms: end.duration_ms,
+            tries: 1,
+            saved: std::collections::BTreeMap::new(),
+            evidence: Vec::new(),
+        };
+        let judged = Judged::of(step, &result);
+        self.write_end(running, End { ending: judged.ending, why: judged.why.clone(), ..end });
+        self.fail_step(&running.info, judged);
+    }
+
+    fn save_from(&mut self, sync: &SyncStep, values: &Value) -> StepOutcome {
+        for save in &sync.saves {
+            let found = values.query(&save.value.path).ok();
+            match found.and_then(|found| found.first().map(|value| (*value).clone())) {
+                Some(value) => self.scope.save(&save.value.name, value),
+                None => {
+                    let message = format!("`{}` finds nothing to save in {values}", save.value.path);
+                    return StepOutcome::CallFailed { message };
+                }
+            }
+        }
+        StepOutcome::Ok
+    }
+}
+
+fn outcome(done: Result<(), String>) -> StepOutcome {
+    match done {
+        Ok(()) => StepOutcome::Ok,
+        Err(message) => StepOutcome::Error { message },
+    }
+}
+
+fn late(missing: &Short) -> String {
+    match missing {
+        Short::Members { missing, arrived, needed } => {
+            let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+            format!("{arrived} of {needed} have come in time; missing: {}", missing.join(", "))
+        }
+        Short::Values { there, needed } => format!("{there} of {needed} values came in time"),
+    }
+}
