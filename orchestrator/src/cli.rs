@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod init;
 mod links;
 mod membership;
 mod mesh;
@@ -27,6 +28,8 @@ enum Command {
     Run(run::Args),
     /// Say everything that is wrong with a plan; start nothing.
     Check(check::Args),
+    /// Write a small plan that passes, to begin with.
+    Init(init::Args),
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
     Explain { code: String },
     /// Make a mesh of your own, let others in, and take it back.
@@ -60,6 +63,7 @@ fn dispatch(command: Command) -> Exit {
     match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
+        Command::Init(args) => init::run(&args),
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),
         Command::Who(args) => who::run(&args),

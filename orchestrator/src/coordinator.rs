@@ -19,12 +19,14 @@ mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 
 use crate::plan::{Plan, Source};
 use crate::progress::Mode;
+use crate::run::{FirstFailure, Flaky};
 
 /// How to run a plan.
 #[derive(Debug, Clone)]
@@ -36,6 +38,42 @@ pub struct Options {
     pub out: PathBuf,
     pub mode: Mode,
     pub seed: u64,
+    pub flaky: Flaky,
+    pub first_failure: FirstFailure,
+    /// The run ends after so long, counted from its begin.
+    pub deadline: Option<Duration>,
+    /// The meshproof binary, whose subcommands are the other processes of a run; none: this process's own.
+    pub binary: Option<PathBuf>,
+}
+
+impl Options {
+    /// What a run is without further wishes: quiet, in a folder that must still be named.
+    #[must_use]
+    pub fn new(run: RunId, plan_dir: PathBuf) -> Self {
+        Self {
+            run,
+            plan_dir,
+            out: PathBuf::new(),
+            mode: Mode::Quiet,
+            seed: 0,
+            flaky: Flaky::default(),
+            first_failure: FirstFailure::default(),
+            deadline: None,
+            binary: None,
+        }
+    }
+}
+
+/// The id of a new run.
+#[must_use]
+pub fn fresh_id() -> RunId {
+    RunId(format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]))
+}
+
+/// A seed that nobody has chosen.
+#[must_use]
+pub fn fresh_seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0 >> 16
 }
 
 /// Runs a plan on this machine, from its build to the last process's end.

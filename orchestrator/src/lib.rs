@@ -9,6 +9,7 @@ pub mod console;
 pub mod coordinator;
 pub mod journal;
 pub mod keeper;
+pub mod library;
 pub mod local;
 pub mod membership;
 pub mod mesh_file;

@@ -2,6 +2,7 @@
 //! and so from the journal; whatever an agent or a service has said passes [`sanitise`] before it reaches a terminal or a page.
 
 pub mod failure;
+pub mod intent;
 mod junit;
 pub mod lines;
 pub mod sanitise;

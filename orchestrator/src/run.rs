@@ -31,7 +31,10 @@ mod tally;
 mod testing;
 mod watching;
 
-pub use api::{Abort, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup, StreamOrders};
+pub use api::{
+    Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup,
+    StreamOrders,
+};
 pub use machine::Run;
 pub use scope::early_scope;
 

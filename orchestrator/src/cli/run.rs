@@ -2,19 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 
 use super::check;
 use crate::coordinator::{self, Options};
+use crate::plan::Selection;
 use crate::progress::Mode;
+use crate::run::{FirstFailure, Flaky};
 
 /// The arguments of `meshproof run`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 5 mesh or tool failure, 8 deadline,\n\
-    9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM."
+    after_help = "Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
+    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM."
 )]
 pub(super) struct Args {
     /// The plan file.
@@ -31,6 +33,31 @@ pub(super) struct Args {
     /// Seed of jitter and generated data; printed with every run.
     #[arg(long)]
     seed: Option<u64>,
+    /// Only tests with such an id; `*` stands for anything. May be given several times.
+    #[arg(long = "test", value_name = "GLOB")]
+    tests: Vec<String>,
+    /// Only steps with such an id, title or place; `after` runs in any case. May be given several times.
+    #[arg(long = "step", value_name = "GLOB")]
+    steps: Vec<String>,
+    /// Run every test so many times.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    repeat: u32,
+    /// What a test comes to that passes at times and fails at times.
+    #[arg(long, value_enum, default_value_t)]
+    flaky: Flaky,
+    /// End the run after so long, as in `--deadline 10m`.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// Begin no other test after the first that does not pass.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Show what would be started and who would do what; start nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::plan::duration(text).map_err(|error| error.to_string())
 }
 
 /// Runs a plan to its verdict.
@@ -39,6 +66,16 @@ pub(super) fn run(args: Args) -> Exit {
         Ok(read) => read,
         Err(exit) => return exit,
     };
+    let selection =
+        Selection { tests: args.tests.clone(), steps: args.steps.clone(), repeat: args.repeat.try_into().unwrap_or(1) };
+    let Some(plan) = plan.select(&selection) else {
+        eprintln!("meshproof: no test or step of {} is selected", args.plan.display());
+        return Exit::NothingSelected;
+    };
+    if args.dry_run {
+        print!("{}", crate::report::intent::text(&plan));
+        return Exit::Passed;
+    }
     super::log_to_stderr();
     let prepared = options(&args);
     let options = match prepared {
@@ -52,13 +89,21 @@ pub(super) fn run(args: Args) -> Exit {
 }
 
 fn options(args: &Args) -> std::io::Result<Options> {
-    let run = RunId(format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]));
+    let run = coordinator::fresh_id();
     let out = match &args.out {
         Some(out) => std::path::absolute(out)?,
         None => state_dir()?.join("runs").join(&run.0),
     };
-    let seed = args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 16);
-    Ok(Options { run, plan_dir: check::plan_dir(&args.plan)?, out, mode: args.progress, seed })
+    let plan_dir = check::plan_dir(&args.plan)?;
+    Ok(Options {
+        out,
+        mode: args.progress,
+        seed: args.seed.unwrap_or_else(coordinator::fresh_seed),
+        flaky: args.flaky,
+        first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },
+        deadline: args.deadline,
+        ..Options::new(run, plan_dir)
+    })
 }
 
 /// Where runs are kept when nothing else is said: the XDG base directory for state.

@@ -107,6 +107,8 @@ impl Driver {
             authority: self.authority.clone(),
             seed: self.options.seed,
             plan_dir: self.options.plan_dir.to_string_lossy().into_owned(),
+            flaky: self.options.flaky,
+            first_failure: self.options.first_failure,
         };
         let mut run = Run::new(Arc::clone(&self.plan), Arc::clone(&self.source), setup, Instant::now());
         let result = self.live(&mut run).await;
@@ -123,7 +125,7 @@ impl Driver {
     }
 
     async fn live(&mut self, run: &mut Run) -> anyhow::Result<Exit> {
-        let mut signals = Signals::listen()?;
+        let mut signals = Signals::listen(self.options.deadline)?;
         if let Some(exit) = self.perform(run).await? {
             return Ok(exit);
         }
@@ -146,6 +148,8 @@ impl Driver {
                 Wake::Mesh(event) => self.mesh_event(event, run)?,
                 Wake::Notice(Some(notice)) => self.notice(notice, run)?,
                 Wake::Notice(None) => self.keeper_gone(run),
+                // It is ending already.
+                Wake::Signal(Abort::Deadline) if aborted => {}
                 Wake::Signal(abort) if aborted => return Ok(self.leave_at_once(abort)),
                 Wake::Signal(abort) => {
                     aborted = true;
@@ -248,7 +252,8 @@ impl Driver {
         }
         match abort {
             Abort::Terminated => Exit::Terminated,
-            Abort::Interrupted | Abort::Deadline => Exit::Interrupted,
+            Abort::Interrupted => Exit::Interrupted,
+            Abort::Deadline => Exit::Aborted,
         }
     }
 }

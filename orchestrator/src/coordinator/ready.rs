@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
 use super::outcome::Broken;
-use crate::local::{self, LocalEnvironment, Notice, PortWish, Spec, What, Wishes};
+use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes};
 use crate::plan::compiled::{Endpoint, Tunnel};
 use crate::record::Happening;
 use crate::run::{Place, Setting, early_scope};
@@ -36,7 +36,10 @@ impl Driver {
         let began = Instant::now();
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
-        let spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
+        let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
+        if let Some(binary) = &self.options.binary {
+            spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
+        }
         let (environment, notices) = LocalEnvironment::start(spec).await?;
         self.environment = Some(environment);
         self.notices = Some(notices);

@@ -1,6 +1,9 @@
-//! Ctrl-C, SIGTERM, and the terminal that goes away.
+//! Ctrl-C, SIGTERM, the terminal that goes away, and the deadline.
+
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::run::Abort;
 
@@ -9,14 +12,16 @@ pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    deadline: Option<Instant>,
 }
 
 impl Signals {
-    pub(super) fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen(deadline: Option<Duration>) -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            deadline: deadline.map(|deadline| Instant::now() + deadline),
         })
     }
 
@@ -26,6 +31,17 @@ impl Signals {
             _ = self.interrupt.recv() => Abort::Interrupted,
             _ = self.terminate.recv() => Abort::Terminated,
             _ = self.hang_up.recv() => Abort::Terminated,
+            () = passed(self.deadline) => {
+                self.deadline = None;
+                Abort::Deadline
+            }
         }
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

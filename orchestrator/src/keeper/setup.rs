@@ -1,7 +1,7 @@
 //! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId, RunId};
@@ -39,7 +39,14 @@ impl Programs {
     /// # Errors
     /// The path of this binary cannot be told, or is not Unicode.
     pub fn of_this_binary() -> io::Result<Self> {
-        let path = std::env::current_exe()?;
+        Self::of(&std::env::current_exe()?)
+    }
+
+    /// The subcommands of this meshproof binary.
+    ///
+    /// # Errors
+    /// Its path is not Unicode.
+    pub fn of(path: &Path) -> io::Result<Self> {
         let path =
             path.to_str().ok_or_else(|| io::Error::other(format!("the path {} is not Unicode", path.display())))?;
         let subcommand = |name: &str| vec![path.to_owned(), name.to_owned()];

@@ -127,6 +127,8 @@ impl std::fmt::Display for Endpoint {
 #[derive(Debug, Clone)]
 pub struct Test {
     pub id: String,
+    /// Its id before it was repeated: all repetitions have the same.
+    pub of: String,
     /// Its id in the file.
     pub span: Span,
     pub timeout: Duration,

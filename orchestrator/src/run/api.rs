@@ -20,6 +20,29 @@ pub struct Setup {
     pub seed: u64,
     /// The plan's folder, absolute.
     pub plan_dir: String,
+    pub flaky: Flaky,
+    pub first_failure: FirstFailure,
+}
+
+/// What a test comes to whose repetitions do not all come to the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flaky {
+    /// It has passed, and nothing is said.
+    Pass,
+    /// It has passed, and that is said.
+    Warn,
+    /// It has failed.
+    #[default]
+    Fail,
+}
+
+/// What follows from the first test that does not pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstFailure {
+    #[default]
+    GoOn,
+    /// No other test begins.
+    Stop,
 }
 
 /// What is known once every agent is initialized.

@@ -2,7 +2,7 @@
 
 use meshproof_proto::verdict::Verdict;
 
-use super::api::{Output, Problem};
+use super::api::{Flaky, Output, Problem};
 use super::blame::Blame;
 use super::limits::TEARDOWN_DEADLINE;
 use super::machine::{Phase, Run};
@@ -48,7 +48,17 @@ impl Run {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
-        let (verdict, exit) = self.tally.verdict();
+        let policy = self.setup.flaky;
+        if policy != Flaky::Pass {
+            let said: Vec<String> = self
+                .tally
+                .flaky()
+                .iter()
+                .map(|(test, (failed, of))| format!("{test} is flaky: it failed {failed} of {of} times"))
+                .collect();
+            said.into_iter().for_each(|text| self.record(Happening::Noted { text }));
+        }
+        let (verdict, exit) = self.tally.verdict(policy);
         let summary = self.tally.summary(self.now.saturating_duration_since(self.began).as_secs_f64() * 1000.0);
         self.record(Happening::RunEnded { verdict, exit: exit.code(), summary });
         self.push(Output::Finished { verdict, exit });

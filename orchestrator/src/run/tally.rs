@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::{Exit, Verdict};
 
+use super::api::Flaky;
 use crate::plan::Plan;
 use crate::record::{Ending, Summary};
 
@@ -34,10 +35,12 @@ pub(super) enum Counts {
     No,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct TestTally {
     blamed: Worst,
     verdict: Option<Verdict>,
+    /// What it is a repetition of.
+    of: String,
 }
 
 /// The worst that was said.
@@ -65,7 +68,11 @@ impl Tally {
             .flat_map(|test| test.all_steps().map(|step| key(&test.id, &step.key)).collect::<Vec<_>>());
         Self {
             steps: ready.chain(steps).map(|key| (key, None)).collect(),
-            tests: plan.tests.iter().map(|test| (test.id.clone(), TestTally::default())).collect(),
+            tests: plan
+                .tests
+                .iter()
+                .map(|test| (test.id.clone(), TestTally { of: test.of.clone(), ..TestTally::default() }))
+                .collect(),
             ..Self::default()
         }
     }
@@ -119,19 +126,40 @@ impl Tally {
         steps.fold(Verdict::Pass, |worst, (_, ended)| worst.max(verdict_of(ended.as_ref())))
     }
 
+    /// Tests of which some repetitions passed and the others failed, with how many did.
+    pub(super) fn flaky(&self) -> BTreeMap<&str, (usize, usize)> {
+        let mut groups: BTreeMap<&str, Vec<Option<Verdict>>> = BTreeMap::new();
+        for test in self.tests.values() {
+            groups.entry(&test.of).or_default().push(test.verdict);
+        }
+        let count = |verdicts: &[Option<Verdict>], of| verdicts.iter().filter(|verdict| **verdict == Some(of)).count();
+        let flaky = groups.into_iter().filter_map(|(of, verdicts)| {
+            let (passed, failed) = (count(&verdicts, Verdict::Pass), count(&verdicts, Verdict::Fail));
+            (passed > 0 && failed > 0 && passed + failed == verdicts.len()).then_some((of, (failed, verdicts.len())))
+        });
+        flaky.collect()
+    }
+
     /// What the run came to, and the exit code that says so.
-    pub(super) fn verdict(&self) -> (Verdict, Exit) {
-        let tests = self.tests.values().filter_map(|test| test.verdict);
-        let mut worst = tests.chain([self.run.0]).max().unwrap_or(Verdict::Error);
+    pub(super) fn verdict(&self, policy: Flaky) -> (Verdict, Exit) {
+        let flaky = self.flaky();
+        // What a flaky test comes to is said by the policy, and not by its repetitions.
+        let firm = || self.tests.values().filter(|test| !flaky.contains_key(test.of.as_str()));
+        let wavering = match policy {
+            Flaky::Fail if !flaky.is_empty() => Verdict::Fail,
+            Flaky::Fail | Flaky::Warn | Flaky::Pass => Verdict::Pass,
+        };
+        let mut worst = firm().filter_map(|test| test.verdict).chain([self.run.0]).max().unwrap_or(Verdict::Error);
         if worst == Verdict::Pass {
             worst = self.steps_of("");
         }
         if worst == Verdict::Pass && self.tests.values().any(|test| test.verdict.is_none()) {
             worst = Verdict::Unknown;
         }
-        let said = self.tests.values().filter_map(|test| test.verdict).chain([self.run.0, worst]);
-        let exit = Exit::of(said.map(Exit::from).chain(self.exits.iter().copied()));
-        (worst, exit)
+        let said = firm().filter_map(|test| test.verdict).chain([self.run.0, worst]);
+        let forbidden = (wavering == Verdict::Fail).then_some(Exit::Flaky);
+        let exit = Exit::of(said.map(Exit::from).chain(self.exits.iter().copied()).chain(forbidden));
+        (worst.max(wavering), exit)
     }
 
     pub(super) fn summary(&self, duration_ms: f64) -> Summary {

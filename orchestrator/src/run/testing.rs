@@ -10,7 +10,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
 
-use super::api::Output;
+use super::api::{FirstFailure, Output};
 use super::blame::Blame;
 use super::limits::BEGIN_DEADLINE;
 use super::machine::{Phase, Run};
@@ -252,6 +252,9 @@ impl Run {
         let verdict = self.tally.close(&test);
         let duration_ms = self.now.saturating_duration_since(began).as_secs_f64() * 1000.0;
         self.record(Happening::TestEnded { test, verdict, duration_ms });
+        if verdict != Verdict::Pass && self.setup.first_failure == FirstFailure::Stop {
+            self.stop("a test has not passed, and the first failure is the last");
+        }
         self.begin_test(index + 1);
     }
 

@@ -93,6 +93,7 @@ impl Compiler<'_> {
         let after = self.sequence(&test.after, &course.at("after."), &mut scope);
         Test {
             id: course.test.to_owned(),
+            of: course.test.to_owned(),
             span: test.id.span,
             timeout: timeout.unwrap_or(DEFAULT_TEST_TIMEOUT),
             may_end: conduct::expected_ends(&steps),

@@ -12,7 +12,7 @@ use meshproof_proto::verdict::{Exit, Verdict};
 use crate::plan::compiled::Tunnel;
 use crate::plan::{Inputs, Plan, Source, check};
 use crate::record::{Ending, FailureRecord, Happening};
-use crate::run::{Input, Output, Place, Run, Setting, Setup};
+use crate::run::{FirstFailure, Flaky, Input, Output, Place, Run, Setting, Setup};
 
 /// Two services; a stub beside the first, a fault on it and one between both.
 pub(crate) const PLAN: &str = r#"meshproof: 1
@@ -96,7 +96,13 @@ impl World {
     pub(crate) fn of(plan: Arc<Plan>, source: Arc<Source>) -> Self {
         let now = Instant::now();
         let authority = Authority { run: RunId("r1".to_owned()), term: Term(1), plan: Digest::of(b"") };
-        let setup = Setup { authority, seed: 1, plan_dir: "/plans".to_owned() };
+        let setup = Setup {
+            authority,
+            seed: 1,
+            plan_dir: "/plans".to_owned(),
+            flaky: Flaky::Fail,
+            first_failure: FirstFailure::GoOn,
+        };
         let begin = Input::Begin(Box::new(setting(&plan)));
         Self {
             run: Run::new(plan, source, setup, now),

@@ -1,0 +1,123 @@
+//! The command line: what it selects, what it refuses, and with which code it ends.
+
+use std::path::Path;
+
+use crate::journal::Journal;
+use crate::scene::Scene;
+use crate::session::{Ended, Session, Shown};
+
+const FLAKY: &str = "testdata/waiting/flaky.yaml";
+
+/// `meshproof` with these arguments.
+fn meshproof(scene: &Scene, args: &[&str]) -> Ended {
+    let mut command = scene.meshproof();
+    command.args(args);
+    Session::start(command, Shown::Text).end()
+}
+
+/// `meshproof run` of the plan that passes every other time.
+fn run(args: &[&str]) -> (Scene, Ended) {
+    let scene = Scene::new();
+    let mut command = scene.run_command(Path::new(FLAKY), "plain");
+    command.args(args);
+    let ended = Session::start(command, Shown::Text).end();
+    scene.assert_nothing_left();
+    (scene, ended)
+}
+
+#[test]
+fn init_writes_a_plan_that_passes_and_no_file_twice() {
+    let scene = Scene::new();
+    let plan = scene.path().join("first.yaml");
+    let path = plan.to_str().expect("a plain path");
+    meshproof(&scene, &["init", path]).assert_code(0);
+    meshproof(&scene, &["check", path]).assert_code(0);
+    scene.run_plain(&plan).end().assert_code(0);
+    let again = meshproof(&scene, &["init", path]);
+    again.assert_code(2);
+    assert!(again.stderr().contains("cannot write"), "{}", again.all());
+    scene.assert_nothing_left();
+}
+
+#[test]
+fn a_dry_run_says_who_would_do_what_and_starts_nothing() {
+    let (scene, ended) = run(&["--dry-run", "--test", "always-*"]);
+    ended.assert_code(0);
+    assert_eq!(
+        ended.stdout(),
+        "plan flaky\nbuild cargo build --release -p services\nservice moody: an agent, and it\ntest always-good\n  moody: healthy  GET /healthz to moody\n"
+    );
+    assert!(!scene.out().exists(), "a run that never began has no reports");
+    assert_eq!(std::fs::read_dir(scene.path().join("run")).expect("the scene made it").count(), 0);
+}
+
+#[test]
+fn what_selects_nothing_exits_4_and_starts_nothing() {
+    for args in [["--test", "nobody"], ["--step", "nothing"]] {
+        let (scene, ended) = run(&args);
+        ended.assert_code(4);
+        assert!(ended.stderr().contains("no test or step"), "{}", ended.all());
+        assert!(!scene.out().exists());
+    }
+}
+
+#[test]
+fn tests_and_steps_are_selected_by_globs() {
+    let (scene, ended) = run(&["--step", "heal*"]);
+    ended.assert_code(0);
+    assert_eq!(Journal::read(&scene.out()).verdicts().into_iter().collect::<Vec<_>>(), [("always-good", "pass")]);
+}
+
+#[test]
+fn a_test_that_passes_at_times_is_flaky_and_what_that_comes_to_can_be_chosen() {
+    let repeated = ["--test", "every*", "--repeat", "2"];
+    for (flaky, code, said) in [(&[][..], 7, true), (&["--flaky", "warn"], 0, true), (&["--flaky", "pass"], 0, false)] {
+        let (scene, ended) = run(&[&repeated[..], flaky].concat());
+        ended.assert_code(code);
+        let note = "every-other-time is flaky: it failed 1 of 2 times";
+        assert_eq!(ended.all().contains(note), said, "{}", ended.all());
+        let verdicts: Vec<(String, String)> = Journal::read(&scene.out())
+            .verdicts()
+            .into_iter()
+            .map(|(test, verdict)| (test.to_owned(), verdict.to_owned()))
+            .collect();
+        let expected = [("every-other-time#1", "pass"), ("every-other-time#2", "fail")];
+        assert_eq!(verdicts, expected.map(|(test, verdict)| (test.to_owned(), verdict.to_owned())));
+    }
+}
+
+#[test]
+fn a_run_past_its_deadline_ends_what_it_started_and_exits_8() {
+    let (scene, ended) = run(&["--test", "waits", "--deadline", "4s"]);
+    ended.assert_code(8);
+    assert!(ended.all().contains("the run's deadline has passed"), "{}", ended.all());
+    assert_eq!(Journal::read(&scene.out()).only("run-ended")["exit"], 8);
+}
+
+#[test]
+fn after_the_first_failure_no_other_test_begins_if_that_was_asked_for() {
+    let (scene, ended) = run(&["--test", "*o*", "--repeat", "3", "--fail-fast"]);
+    ended.assert_code(1);
+    let journal = Journal::read(&scene.out());
+    let ran: Vec<&str> = journal.verdicts().into_keys().collect();
+    assert_eq!(ran, ["every-other-time#1", "every-other-time#2"]);
+    assert_eq!(journal.all("test-not-run").count(), 4);
+}
+
+#[test]
+fn the_seed_of_a_run_can_be_given_and_is_said() {
+    let (scene, ended) = run(&["--test", "always-good", "--seed", "7"]);
+    ended.assert_code(0);
+    assert_eq!(Journal::read(&scene.out()).only("run-began")["seed"], 7);
+}
+
+#[test]
+fn every_code_of_a_diagnostic_is_explained() {
+    let scene = Scene::new();
+    for code in meshproof::plan::Code::all() {
+        let explained = meshproof(&scene, &["explain", &code.to_string()]);
+        explained.assert_code(0);
+        assert!(explained.stdout().starts_with(&format!("{code}: {}\n\n", code.title())), "{}", explained.all());
+    }
+    meshproof(&scene, &["explain", "MP9999"]).assert_code(2);
+}
