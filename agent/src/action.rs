@@ -5,11 +5,17 @@
 
 mod answer;
 mod connect;
+mod connection;
 mod exec;
+mod grpc;
 mod http;
+mod phases;
 mod tcp;
+mod tls;
+mod ws;
 
-pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, HttpAnswer, Output, TcpAnswer};
+pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, GrpcAnswer, HttpAnswer, Output, TcpAnswer};
+pub use phases::Phases;
 pub use tcp::TcpSession;
 
 use std::time::Duration;
@@ -28,6 +34,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, withi
         Action::Http(http) => http::perform(http, scope, within).await,
         Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, within).await,
         Action::Exec(exec) => exec::perform(exec, scope, within).await,
+        Action::Grpc(grpc) => grpc::perform(grpc, scope, within).await,
+        Action::Ws(ws) => ws::perform(ws, checks, scope, within).await,
         Action::Stream(_)
         | Action::ExpectLog { .. }
         | Action::ExpectStub { .. }

@@ -42,6 +42,11 @@ pub fn unasked_failure(checks: &[Check], answer: &Answer) -> Option<Outcome> {
             .code
             .filter(|code| *code != 0)
             .map(|code| Outcome::CallFailed { message: format!("the program ended with code {code}") }),
+        Came::Grpc(grpc) => grpc
+            .code
+            .as_ref()
+            .filter(|code| *code != "OK")
+            .map(|code| Outcome::CallFailed { message: format!("answered with {code} {}", grpc.message) }),
         Came::Tcp(_) | Came::Nothing => None,
     }
 }

@@ -78,7 +78,9 @@ impl Attempt {
 pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
     let clock = Clock::of(order);
     let (attempt, tries) = match &order.action {
-        Action::Http(_) | Action::Tcp(_) | Action::Exec(_) => calls::run(order, &clock).await,
+        Action::Http(_) | Action::Tcp(_) | Action::Exec(_) | Action::Grpc(_) | Action::Ws(_) => {
+            calls::run(order, &clock).await
+        }
         Action::ExpectLog { log } => log::run(order, &clock, (&beside.logs, log)).await,
         Action::ExpectStub { stub, route } => {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await

@@ -4,10 +4,12 @@
 //! for agents, processes, signals and time. Everything that is said goes through the journal first. What lives here may know
 //! the mesh and the environment; it never decides about steps, and never knows stubs, proxies or processes.
 
+mod authority;
 mod build;
 mod conduct;
 mod crew;
 mod driver;
+mod held;
 mod intake;
 mod orders;
 mod outcome;

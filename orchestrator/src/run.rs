@@ -15,6 +15,7 @@
 
 mod api;
 mod blame;
+mod certificates;
 mod closing;
 mod disturbing;
 mod faults;

@@ -83,7 +83,7 @@ pub struct StepResult {
     pub tries: u32,
     /// Values saved, as JSON texts.
     pub saved: BTreeMap<String, String>,
-    /// What the agent saw: the exchange, log lines. Only of what did not pass.
+    /// What the agent saw: the exchange, log lines; of what passed only what each phase took.
     pub evidence: Vec<Evidence>,
 }
 

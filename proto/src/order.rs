@@ -3,6 +3,12 @@
 //! An order is complete: the orchestrator has put in everything the run knows. What is left as an expression is what only
 //! the agent can know (`call`, `request`, `record`, `index`). Times are durations in milliseconds, never clock times.
 
+mod bounds;
+mod tls;
+
+pub use bounds::Bounds;
+pub use tls::{Held, Identity, Tls, Trust};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -126,6 +132,16 @@ pub struct Target {
     pub label: String,
     /// `host:port`, reachable from the acting agent.
     pub address: String,
+    /// None: the connection is not encrypted.
+    pub tls: Option<Tls>,
+}
+
+impl Target {
+    /// One that is spoken to without TLS.
+    #[must_use]
+    pub fn plain(label: impl Into<String>, address: impl Into<String>) -> Self {
+        Self { label: label.into(), address: address.into(), tls: None }
+    }
 }
 
 /// What a step does.
@@ -163,6 +179,8 @@ pub enum Action {
     Settle {
         quiet_ms: u64,
     },
+    Grpc(GrpcAction),
+    Ws(WsAction),
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.
@@ -186,6 +204,29 @@ pub struct TcpAction {
     pub send: Template,
 }
 
+/// One gRPC call. Fields: `code json duration error`; of a stream of answers `json` is their list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrpcAction {
+    pub target: Target,
+    /// `acme.Stock/Get`
+    pub call: String,
+    pub metadata: Vec<(String, Template)>,
+    /// As the method takes them: one, or a list of them.
+    pub json: ValueTemplate,
+    /// The service's description, each file's name as others import it; none: the server is asked (reflection).
+    pub protos: Vec<Held>,
+}
+
+/// Messages over a WebSocket: send all, then read one or until the other side closes. Fields: `line body duration error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WsAction {
+    pub target: Target,
+    /// Path and query.
+    pub path: Template,
+    pub headers: Vec<(String, Template)>,
+    pub send: Vec<Template>,
+}
+
 /// A program beside the service. Fields: `code stdout stderr json duration error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecAction {
@@ -193,6 +234,7 @@ pub struct ExecAction {
     pub env: Vec<(String, Template)>,
     pub stdin: Option<Template>,
     pub cwd: Option<String>,
+    pub limits: Bounds,
 }
 
 /// Names a stream of records between two agents.

@@ -79,8 +79,15 @@ fn authority() -> Authority {
     Authority { run: RunId("r-1".to_owned()), term: Term(1), plan: Digest([7; 32]) }
 }
 
+fn tls() -> Tls {
+    let held = |name: &str| Held { name: name.to_owned(), text: "PEM".to_owned() };
+    let identity = Identity { cert: held("tls.client.cert"), key: held("tls.client.key") };
+    let trust = Trust::Authorities(held("tls.ca"));
+    Tls { trust, identity: Some(identity), server_name: Some("shop".to_owned()) }
+}
+
 fn target() -> Target {
-    Target { label: "shop.http".to_owned(), address: "127.0.0.1:80".to_owned() }
+    Target { label: "shop.http".to_owned(), address: "127.0.0.1:80".to_owned(), tls: Some(tls()) }
 }
 
 fn key() -> StepKey {
@@ -206,6 +213,12 @@ fn relays(golden: &mut Golden) {
     golden.value("from-relay.refused", &FromRelay::Refused { reason: "no".to_owned() });
 }
 
+fn grpc() -> GrpcAction {
+    let protos = vec![Held { name: "file stock.proto".to_owned(), text: "syntax".to_owned() }];
+    let metadata = vec![("accept".to_owned(), template())];
+    GrpcAction { target: target(), call: "acme.Stock/Get".to_owned(), metadata, json: body(), protos }
+}
+
 fn actions() -> Vec<(&'static str, Action)> {
     let http = HttpAction {
         target: target(),
@@ -219,6 +232,7 @@ fn actions() -> Vec<(&'static str, Action)> {
         env: vec![("A".to_owned(), template())],
         stdin: Some(template()),
         cwd: Some("sub".to_owned()),
+        limits: Bounds { memory_bytes: Some(1), cpu_s: Some(2), descriptors: Some(3) },
     };
     let data = DataSource::Generate { count: 10_000, json: body() };
     let replaced = StubChange::Replace(vec![StubRoute::http("charge", (None, None), Vec::new())]);
@@ -227,6 +241,11 @@ fn actions() -> Vec<(&'static str, Action)> {
         ("tcp", Action::Tcp(TcpAction { target: target(), send: template() })),
         ("exec", Action::Exec(exec)),
         ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
+        ("grpc", Action::Grpc(grpc())),
+        (
+            "ws",
+            Action::Ws(WsAction { target: target(), path: template(), headers: Vec::new(), send: vec![template()] }),
+        ),
         ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
         ("change-stub", Action::ChangeStub { stub: "payments".to_owned(), change: StubChange::Purge }),
         ("replace-stub", Action::ChangeStub { stub: "payments".to_owned(), change: replaced }),

@@ -8,6 +8,7 @@ use meshproof_proto::matcher::Actual;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::phases::Phases;
 use crate::evidence::evidence;
 
 /// What came of a call. It can travel, so that an answer is checked elsewhere than where it came.
@@ -28,6 +29,7 @@ pub enum Came {
     Http(HttpAnswer),
     Tcp(TcpAnswer),
     Exec(ExecAnswer),
+    Grpc(GrpcAnswer),
 }
 
 /// An HTTP answer and the time of each phase.
@@ -38,12 +40,18 @@ pub struct HttpAnswer {
     /// Names in lower case, in the order they came.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Until the connection stood.
-    pub connect: Option<Duration>,
-    /// From then until the answer's head was there.
-    pub wait: Option<Duration>,
-    /// From then until its body was there.
-    pub read: Option<Duration>,
+    pub phases: Phases,
+}
+
+/// What came of a gRPC call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GrpcAnswer {
+    /// As gRPC spells it: `OK`, `NOT_FOUND`. `None` while the call had not ended.
+    pub code: Option<String>,
+    pub message: String,
+    /// The message, or the list of them when the method answers with a stream; JSON.
+    pub json: Option<String>,
+    pub phases: Phases,
 }
 
 /// What came over a TCP connection.
@@ -148,6 +156,7 @@ impl Answer {
             Came::Http(http) => http.field(name),
             Came::Tcp(tcp) => tcp.field(name),
             Came::Exec(exec) => exec.field(name),
+            Came::Grpc(grpc) => grpc.field(name),
         }
     }
 
@@ -158,6 +167,7 @@ impl Answer {
             Came::Http(http) => serde_json::from_slice(&http.body).ok(),
             Came::Tcp(tcp) => serde_json::from_str(&tcp.body).ok(),
             Came::Exec(exec) => serde_json::from_str(&exec.stdout.text).ok(),
+            Came::Grpc(grpc) => serde_json::from_str(grpc.json.as_deref()?).ok(),
         }
     }
 
@@ -166,7 +176,16 @@ impl Answer {
         match (&self.came, field) {
             (Came::Exec(exec), "stdout" | "json") => exec.stdout.lost,
             (Came::Exec(exec), "stderr") => exec.stderr.lost,
-            (Came::Nothing | Came::Http(_) | Came::Tcp(_) | Came::Exec(_), _) => 0,
+            (Came::Nothing | Came::Http(_) | Came::Tcp(_) | Came::Exec(_) | Came::Grpc(_), _) => 0,
+        }
+    }
+
+    /// What is worth reading of a call that came to what the plan expects: what each phase took.
+    pub fn timing(&self) -> Vec<Evidence> {
+        match &self.came {
+            Came::Http(http) => vec![evidence("phases", &http.phases.to_string())],
+            Came::Grpc(grpc) => vec![evidence("phases", &grpc.phases.to_string())],
+            Came::Nothing | Came::Tcp(_) | Came::Exec(_) => Vec::new(),
         }
     }
 
@@ -177,6 +196,7 @@ impl Answer {
             Came::Nothing => {}
             Came::Http(http) => all.push(evidence("response", &http.shown())),
             Came::Tcp(tcp) => all.push(evidence("response", &tcp.body)),
+            Came::Grpc(grpc) => all.push(evidence("response", &grpc.shown())),
             Came::Exec(exec) => {
                 all.push(evidence("stdout", &exec.stdout.text));
                 all.push(evidence("stderr", &exec.stderr.text));
@@ -219,14 +239,23 @@ impl HttpAnswer {
     fn shown(&self) -> String {
         let Some(status) = self.status else { return String::new() };
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-        format!("{status}\n{headers}\n{}\n\n{}", String::from_utf8_lossy(&self.body), self.phases())
+        format!("{status}\n{headers}\n{}\n\n{}", String::from_utf8_lossy(&self.body), self.phases)
+    }
+}
+
+impl GrpcAnswer {
+    fn field(&self, name: &str) -> Option<Actual> {
+        Some(match name {
+            "code" => self.code.as_deref().map_or(Actual::Missing, text),
+            "message" => text(&self.message),
+            "json" => self.json.as_deref().map_or(Actual::Missing, json),
+            _ => return None,
+        })
     }
 
-    /// The phases and what each took, for people.
-    pub(super) fn phases(&self) -> String {
-        let phases = [("connect", self.connect), ("wait", self.wait), ("body", self.read)];
-        let done = phases.iter().filter_map(|(name, took)| took.map(|took| format!("{name} {took:.1?}")));
-        done.collect::<Vec<_>>().join(", ")
+    fn shown(&self) -> String {
+        let Some(code) = &self.code else { return String::new() };
+        format!("{code} {}\n{}\n\n{}", self.message, self.json.as_deref().unwrap_or_default(), self.phases)
     }
 }
 
@@ -245,8 +274,9 @@ impl ExecAnswer {
     fn field(&self, name: &str) -> Option<Actual> {
         Some(match name {
             "code" => self.code.map_or(Actual::Missing, |code| Actual::Json(code.into())),
-            "stdout" => text(&self.stdout.text),
-            "stderr" => text(&self.stderr.text),
+            // Without the last line's end, as shells' `$(…)` gives it: nobody means it when they say what is printed.
+            "stdout" => text(self.stdout.text.trim_end_matches(['\r', '\n'])),
+            "stderr" => text(self.stderr.text.trim_end_matches(['\r', '\n'])),
             "json" => json(&self.stdout.text),
             _ => return None,
         })

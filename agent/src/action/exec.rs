@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::expr::Template;
-use meshproof_proto::order::ExecAction;
+use meshproof_proto::order::{Bounds, ExecAction};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,6 +40,7 @@ struct Program {
     env: Vec<(String, String)>,
     stdin: Option<String>,
     cwd: Option<String>,
+    limits: Bounds,
 }
 
 impl Program {
@@ -51,13 +52,15 @@ impl Program {
             env: action.env.iter().map(pair).collect::<Result<_, _>>()?,
             stdin: action.stdin.as_ref().map(text).transpose()?,
             cwd: action.cwd.clone(),
+            limits: action.limits,
         };
         if program.argv.is_empty() { Err("there is no program to run".to_owned()) } else { Ok(program) }
     }
 
     fn start(&self) -> std::io::Result<Child> {
-        let mut command = Command::new(&self.argv[0]);
-        command.args(&self.argv[1..]).env_clear();
+        let argv = self.limits.around(self.argv.clone());
+        let mut command = Command::new(&argv[0]);
+        command.args(&argv[1..]).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(cwd) = &self.cwd {

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, HttpAnswer};
-use super::connect::{connect, kind_of};
+use super::connect::{connect, kind_of, named};
+use super::phases::Lap;
 use crate::limits;
 
 pub(super) async fn perform(action: &HttpAction, scope: &Value, within: Duration) -> Answer {
@@ -34,15 +35,13 @@ pub(super) async fn perform(action: &HttpAction, scope: &Value, within: Duration
 
 /// Fills `seen` as far as it gets, so that a deadline leaves what was there.
 async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut HttpAnswer) -> Result<(), CallError> {
-    let began = Instant::now();
-    let stream = connect(target).await?;
-    seen.connect = Some(began.elapsed());
+    let stream = connect(target, &[b"http/1.1"], &mut seen.phases).await?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(target, &error))?;
     let talk = async move {
-        let began = Instant::now();
+        let mut lap = Lap::begin();
         let response = sender.send_request(request).await.map_err(|error| broken(target, &error))?;
-        seen.wait = Some(began.elapsed());
+        seen.phases.wait = lap.end();
         take(target, response, seen).await
     };
     tokio::pin!(talk, connection);
@@ -55,7 +54,7 @@ async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut Htt
 }
 
 async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnswer) -> Result<(), CallError> {
-    let began = Instant::now();
+    let mut lap = Lap::begin();
     seen.status = Some(response.status().as_u16());
     seen.headers = response
         .headers()
@@ -73,12 +72,12 @@ async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnsw
         }
         seen.body.extend_from_slice(data);
     }
-    seen.read = Some(began.elapsed());
+    seen.phases.body = lap.end();
     Ok(())
 }
 
-fn broken(target: &Target, error: &hyper::Error) -> CallError {
-    let named = format!("{} ({})", target.label, target.address);
+pub(super) fn broken(target: &Target, error: &hyper::Error) -> CallError {
+    let named = named(target);
     if error.is_incomplete_message() {
         return CallError::new(
             ErrorKind::Reset,
@@ -96,13 +95,14 @@ fn broken(target: &Target, error: &hyper::Error) -> CallError {
 }
 
 fn too_late(target: &Target, seen: &HttpAnswer, within: Duration) -> CallError {
-    let missing = match (seen.connect, seen.wait) {
-        (None, _) => "a connection",
-        (Some(_), None) => "an answer",
-        (Some(_), Some(_)) => "the end of the answer",
+    let missing = match (seen.phases.connect, target.tls.is_some() && seen.phases.tls.is_none(), seen.phases.wait) {
+        (None, _, _) => "a connection",
+        (Some(_), true, _) => "the end of the TLS handshake",
+        (Some(_), false, None) => "an answer",
+        (Some(_), false, Some(_)) => "the end of the answer",
     };
-    let named = format!("{} ({})", target.label, target.address);
-    let phases = seen.phases();
+    let named = named(target);
+    let phases = seen.phases.to_string();
     let so_far = if phases.is_empty() { String::new() } else { format!("; so far: {phases}") };
     CallError::new(ErrorKind::Timeout, format!("{missing} of {named} did not come within {within:?}{so_far}"))
 }

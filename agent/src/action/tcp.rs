@@ -6,11 +6,12 @@ use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Check, Target, TcpAction};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, TcpAnswer};
-use super::connect::{connect, kind_of};
+use super::connect::{connect, kind_of, named};
+use super::connection::Connection;
+use super::phases::Phases;
 use crate::limits;
 
 /// When the answer is complete.
@@ -26,10 +27,14 @@ pub(super) enum Until {
 impl Until {
     /// What has to be read for these checks.
     pub(super) fn of(action: &TcpAction, checks: &[Check]) -> Self {
+        Self::for_checks(checks, action.send.parts.len())
+    }
+
+    pub(super) fn for_checks(checks: &[Check], sends: usize) -> Self {
         let asks = |field: &str| checks.iter().any(|check| check.field == field);
         if asks("body") || asks("json") {
             Self::Close
-        } else if action.send.parts.is_empty() && !asks("line") {
+        } else if sends == 0 && !asks("line") {
             Self::Connected
         } else {
             Self::Line
@@ -45,7 +50,7 @@ pub(super) async fn perform(action: &TcpAction, until: Until, scope: &Value, wit
     let started = Instant::now();
     let mut received = Vec::new();
     let exchange = async {
-        let mut stream = connect(&action.target).await?;
+        let mut stream = connect(&action.target, &[], &mut Phases::default()).await?;
         talk(&mut stream, &sent, until, &mut received).await
     };
     let error = bounded(&action.target, within, exchange).await.err();
@@ -62,7 +67,7 @@ pub struct TcpSession {
 #[derive(Debug)]
 enum State {
     Open {
-        stream: TcpStream,
+        stream: Connection,
         /// Read, but behind the last line.
         rest: Vec<u8>,
     },
@@ -73,7 +78,7 @@ enum State {
 impl TcpSession {
     /// Connects, at most for `within`.
     pub async fn open(target: &Target, within: Duration) -> Result<Self, CallError> {
-        let stream = bounded(target, within, connect(target)).await?;
+        let stream = bounded(target, within, connect(target, &[], &mut Phases::default())).await?;
         Ok(Self { target: target.clone(), state: State::Open { stream, rest: Vec::new() } })
     }
 
@@ -106,14 +111,14 @@ async fn bounded<T>(
     work: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     timeout(within, work).await.unwrap_or_else(|_| {
-        let message = format!("no answer of {} ({}) within {within:?}", target.label, target.address);
+        let message = format!("no answer of {} within {within:?}", named(target));
         Err(CallError::new(ErrorKind::Timeout, message))
     })
 }
 
 /// Sends and reads at the same time: a service may answer before it has read everything.
-async fn talk(stream: &mut TcpStream, sent: &str, until: Until, received: &mut Vec<u8>) -> Result<(), CallError> {
-    let (mut reader, mut writer) = stream.split();
+async fn talk(stream: &mut Connection, sent: &str, until: Until, received: &mut Vec<u8>) -> Result<(), CallError> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let writing = async {
         writer.write_all(sent.as_bytes()).await?;
         if until == Until::Close {

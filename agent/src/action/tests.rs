@@ -1,12 +1,14 @@
 use std::time::Instant;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
-use meshproof_proto::order::{Body, ExecAction, HttpAction, Target, TcpAction};
+use meshproof_proto::order::{Body, Bounds, ExecAction, HttpAction, Target, TcpAction};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+
+mod tls;
 
 /// More than any call here takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -17,7 +19,7 @@ fn template(text: &str) -> Template {
 }
 
 fn target(address: impl ToString) -> Target {
-    Target { label: "shop.http".to_owned(), address: address.to_string() }
+    Target::plain("shop.http", address.to_string())
 }
 
 /// A server for one connection.
@@ -76,7 +78,8 @@ async fn a_request_carries_what_the_order_says_and_its_length() {
     assert_eq!(answer.field("headers.x-id"), Some(meshproof_proto::matcher::Actual::Text("1, 2".to_owned())));
     let Came::Http(came) = answer.came else { panic!("an HTTP answer") };
     assert_eq!(came.status, Some(202));
-    assert!(came.connect.is_some() && came.wait.is_some() && came.read.is_some());
+    let Phases { dns, connect, tls, wait, body } = came.phases;
+    assert!(dns.is_some() && connect.is_some() && wait.is_some() && body.is_some() && tls.is_none());
 }
 
 #[tokio::test]
@@ -218,7 +221,13 @@ async fn a_session_sends_many_over_one_connection_and_ends_with_the_first_error(
 
 fn shell(script: &str) -> ExecAction {
     let argv = ["sh", "-c", script].map(Template::text).to_vec();
-    ExecAction { argv, env: vec![("GIVEN".to_owned(), template("${{ given }}"))], stdin: None, cwd: None }
+    ExecAction {
+        argv,
+        env: vec![("GIVEN".to_owned(), template("${{ given }}"))],
+        stdin: None,
+        cwd: None,
+        limits: Bounds::default(),
+    }
 }
 
 async fn exec(action: ExecAction, within: Duration) -> (ExecAnswer, Option<CallError>) {

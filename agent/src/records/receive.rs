@@ -54,7 +54,7 @@ fn put(buffer: &mut Vec<u8>, index: u64, mut answer: Answer) {
 /// How records reach the service.
 enum Applier<'o> {
     /// One connection for all records, as long as it works.
-    Tcp { action: &'o TcpAction, session: Option<TcpSession> },
+    Tcp { action: &'o TcpAction, session: Option<Box<TcpSession>> },
     /// A call for each.
     Call(&'o Action),
 }
@@ -71,7 +71,9 @@ impl<'o> Applier<'o> {
             | Action::ChangeStub { .. }
             | Action::WatchLog { .. }
             | Action::WatchStub { .. }
-            | Action::Settle { .. } => Self::Call(apply),
+            | Action::Settle { .. }
+            | Action::Grpc(_)
+            | Action::Ws(_) => Self::Call(apply),
         }
     }
 
@@ -87,7 +89,7 @@ impl<'o> Applier<'o> {
                 let mut open = match session.take() {
                     Some(open) => open,
                     None => match TcpSession::open(&action.target, limits::APPLY_WITHIN).await {
-                        Ok(open) => open,
+                        Ok(open) => Box::new(open),
                         Err(error) => return unsent(error),
                     },
                 };

@@ -43,7 +43,7 @@ async fn converse(mut stream: BufReader<TcpStream>, fails: fn(u64) -> bool) {
 
 fn apply(address: String) -> Action {
     Action::Tcp(TcpAction {
-        target: Target { label: "ledger.tcp".to_owned(), address },
+        target: Target::plain("ledger.tcp", address),
         send: Template::parse("POST ${{ record.id }}\n").expect("parses"),
     })
 }

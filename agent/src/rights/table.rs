@@ -64,6 +64,8 @@ fn action(action: &Action) -> [Capability; 1] {
         Action::Http(_) => [Capability::Http],
         Action::Tcp(_) => [Capability::Tcp],
         Action::Exec(_) => [Capability::Exec],
+        Action::Grpc(_) => [Capability::Grpc],
+        Action::Ws(_) => [Capability::Ws],
         Action::Stream(_) => [Capability::Stream],
         Action::ExpectLog { .. } | Action::WatchLog { .. } | Action::Settle { .. } => [Capability::Logs],
         Action::ExpectStub { .. } | Action::WatchStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],

@@ -9,9 +9,9 @@ use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Http, Logs, Stream, Stub, Tcp, Tunnel};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
 use meshproof_proto::order::{
-    Action, Authority, Body, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Initialize,
-    ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction,
-    TunnelOrder,
+    Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction,
+    Initialize, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target,
+    TcpAction, TunnelOrder,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::shaper::Shape;
@@ -262,7 +262,7 @@ fn fault(target: FaultTarget) -> FaultOrder {
 }
 
 fn target() -> Target {
-    Target { label: "shop".to_owned(), address: "127.0.0.1:1".to_owned() }
+    Target::plain("shop", "127.0.0.1:1")
 }
 
 fn http() -> Action {
@@ -275,7 +275,13 @@ fn tcp() -> Action {
 }
 
 fn exec() -> Action {
-    Action::Exec(ExecAction { argv: vec![Template::text("true")], env: Vec::new(), stdin: None, cwd: None })
+    Action::Exec(ExecAction {
+        argv: vec![Template::text("true")],
+        env: Vec::new(),
+        stdin: None,
+        cwd: None,
+        limits: Bounds::default(),
+    })
 }
 
 fn stream() -> Action {

@@ -48,6 +48,8 @@ fn judged(order: &StepOrder, answer: &Answer) -> Attempt {
             Err(error) => outcome = Outcome::CallFailed { message: error.to_string() },
         }
     }
-    let evidence = if outcome == Outcome::Ok { Vec::new() } else { answer.evidence() };
-    Attempt { saved: found, ..Attempt::of(outcome, evidence) }
+    if outcome == Outcome::Ok {
+        return Attempt { saved: found, evidence: answer.timing(), ..Attempt::of(outcome, Vec::new()) };
+    }
+    Attempt { saved: found, ..Attempt::of(outcome, answer.evidence()) }
 }

@@ -5,8 +5,8 @@ use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, RunId, Term};
 use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
 use meshproof_proto::order::{
-    Authority, Body, Check, ExecAction, HttpAction, RecordStreamId, Save, StepKey, StreamAction, StubOrder, StubReply,
-    StubRoute, Target,
+    Authority, Body, Bounds, Check, ExecAction, HttpAction, RecordStreamId, Save, StepKey, StreamAction, StubOrder,
+    StubReply, StubRoute, Target,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -75,7 +75,7 @@ impl World {
 
     fn http(&self) -> Action {
         Action::Http(HttpAction {
-            target: Target { label: "pay".to_owned(), address: self.beside.stubs["pay"].address().to_string() },
+            target: Target::plain("pay", self.beside.stubs["pay"].address().to_string()),
             method: "GET".to_owned(),
             path: Template::text("/"),
             headers: Vec::new(),
@@ -113,13 +113,14 @@ fn failed_checks(result: &StepResult) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn a_call_that_holds_saves_and_has_no_evidence() {
+async fn a_call_that_holds_saves_and_tells_only_what_its_phases_took() {
     let world = World::new().await;
     let mut order = order(world.http(), &[("status", equals(json!(503))), ("json", Matcher::Exists(true))]);
     order.saves = vec![Save { name: "n".to_owned(), path: "$.number".to_owned() }];
     let result = world.run(&order).await;
     assert_eq!((result.outcome, result.tries, result.saved["n"].as_str()), (Outcome::Ok, 1, "1"));
-    assert!(result.evidence.is_empty());
+    let [phases] = &result.evidence[..] else { panic!("{:?}", result.evidence) };
+    assert!(phases.title == "phases" && phases.text.contains("connect") && phases.text.contains("wait"), "{phases:?}");
 }
 
 #[tokio::test]
@@ -168,7 +169,7 @@ async fn what_holds_only_just_before_the_time_is_over_passes() {
     // Waits of 20, 40 and 80 ms end at 140 ms; the next one, of 160 ms, would go past the end.
     let script = format!("test $(date +%s%3N) -ge {}", since_1970.as_millis() + 250);
     let argv = ["sh", "-c", &script].map(Template::text).to_vec();
-    let exec = Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None });
+    let exec = Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() });
     let result = world.run(&StepOrder { eventually_ms: Some(270), ..order(exec, &[]) }).await;
     assert_eq!(result.outcome, Outcome::Ok, "{result:?}");
     assert!(result.tries > 1 && result.duration_ms >= 250.0, "{result:?}");
@@ -179,7 +180,7 @@ async fn a_program_is_judged_by_its_code() {
     let world = World::new().await;
     let exec = |code: u32| {
         let argv = ["sh", "-c", &format!("echo out; exit {code}")].map(Template::text).to_vec();
-        Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None })
+        Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() })
     };
     assert_eq!(world.run(&order(exec(0), &[("stdout", contains("out"))])).await.outcome, Outcome::Ok);
     let failed = world.run(&order(exec(1), &[("stdout", contains("out"))])).await;

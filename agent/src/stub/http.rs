@@ -64,7 +64,7 @@ pub(super) async fn answer(shared: Arc<Shared>, reset: Reset, request: Request<I
 /// Calls the stub there. Whether it answered in time.
 pub(super) async fn probe(address: SocketAddr, secret: &str, within: Duration) -> bool {
     let action = Action::Http(HttpAction {
-        target: Target { label: "a stub".to_owned(), address: address.to_string() },
+        target: Target::plain("a stub", address.to_string()),
         method: "GET".to_owned(),
         path: Template::text(PROBE_PATH),
         headers: vec![(PROBE_HEADER.to_owned(), Template::text(secret))],

@@ -52,7 +52,7 @@ async fn call(stub: &StubServer, path: &str, json: Value) -> Answer {
 
 async fn call_within(stub: &StubServer, path: &str, json: Value, within: Duration) -> Answer {
     let action = HttpAction {
-        target: Target { label: "payments".to_owned(), address: stub.address().to_string() },
+        target: Target::plain("payments", stub.address().to_string()),
         method: "POST".to_owned(),
         path: Template::text(path),
         headers: Vec::new(),

@@ -12,8 +12,9 @@ use meshproof_proto::id::RunId;
 use meshproof_proto::identity::Capability;
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{
-    Action, Authority, Body, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction, Keep,
-    ReceiveOrder, RecordStreamId, StepKey, StepOrder, StreamAction, StubOrder, StubReply, StubRoute, Target, TcpAction,
+    Action, Authority, Body, Bounds, Check, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction,
+    Keep, ReceiveOrder, RecordStreamId, StepKey, StepOrder, StreamAction, StubOrder, StubReply, StubRoute, Target,
+    TcpAction,
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::shaper::Shape;
@@ -56,7 +57,7 @@ fn step(key: StepKey, action: Action, checks: Vec<Check>) -> Box<StepOrder> {
 
 fn tcp(address: &str, send: &str) -> Action {
     Action::Tcp(TcpAction {
-        target: Target { label: "ledger.tcp".to_owned(), address: address.to_owned() },
+        target: Target::plain("ledger.tcp", address),
         send: Template::parse(send).expect("parses"),
     })
 }
@@ -231,7 +232,7 @@ async fn a_test_begins_once_and_with_stubs_that_nobody_has_called() {
     let address = mesh.initialize_with_stub("shop", "pay").await;
     let shop = mesh.client("shop");
     let call = |id: &str| {
-        let target = Target { label: "pay".to_owned(), address: address.clone() };
+        let target = Target::plain("pay", address.clone());
         let (method, path) = ("GET".to_owned(), Template::text("/"));
         let call = HttpAction { target, method, path, headers: Vec::new(), body: Body::Empty };
         let answered = Check { field: "status".to_owned(), matcher: Matcher::Exists(true) };
@@ -310,7 +311,13 @@ async fn orders_that_are_not_for_this_agent_or_run_are_refused_with_the_reason()
     let mesh = world.orchestrator(&["shop"]).await;
     let shop = mesh.client("shop");
     let exec = |authority| {
-        let action = ExecAction { argv: vec![Template::text("true")], env: Vec::new(), stdin: None, cwd: None };
+        let action = ExecAction {
+            argv: vec![Template::text("true")],
+            env: Vec::new(),
+            stdin: None,
+            cwd: None,
+            limits: Bounds::default(),
+        };
         Box::new(StepOrder { authority, ..*step(key("1"), Action::Exec(action), Vec::new()) })
     };
     let start = |authority| shop.start(context::current(), exec(authority));

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
+use super::held;
 use super::outcome::Broken;
 use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes};
 use crate::plan::compiled::{Endpoint, Tunnel};
@@ -34,6 +35,7 @@ impl Driver {
             return Err(Broken::because("stopped"));
         }
         let began = Instant::now();
+        let held = held::texts(&self.plan, &self.options.run, &self.options.plan_dir)?;
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
@@ -44,7 +46,7 @@ impl Driver {
         self.environment = Some(environment);
         self.notices = Some(notices);
         tokio::select! {
-            setting = self.form(mesh_name, began) => setting,
+            setting = self.form(mesh_name, began) => setting.map(|setting| Setting { held, ..setting }),
             () = stop.cancelled() => Err(Broken::because("stopped")),
         }
     }

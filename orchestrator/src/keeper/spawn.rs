@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Component, Path};
 use std::process::{Command, Stdio};
@@ -48,13 +49,20 @@ pub fn write_files(folder: &RunFolder, name: &Name, files: &[File]) -> Result<()
         }
         let place = folder.service(name).join(path);
         let parent = place.parent().unwrap_or(&place);
-        make_private_dir(parent).and_then(|()| std::fs::write(&place, content)).map_err(|cause| SpawnError::Write {
+        make_private_dir(parent).and_then(|()| write_private(&place, content)).map_err(|cause| SpawnError::Write {
             what: what.clone(),
             path: path.clone(),
             cause,
         })?;
     }
     Ok(())
+}
+
+/// Keys are among these files.
+fn write_private(place: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(place)?;
+    file.write_all(content)
 }
 
 /// Starts one process of a service, in its folder. Its output goes straight into files, so that it needs nobody alive to

@@ -273,7 +273,7 @@ const TABLE: &[Entry] = &[
         404,
         "it is not said who acts, or on whom",
         "`at` is the agent that acts, `to` the service it is aimed at. With `to` alone, the agent beside that service acts. \
-         http and tcp need `to`, exec needs one of both, stream needs both.",
+         http, tcp, grpc and ws need `to`, exec needs one of both, stream needs both.",
     ),
     Entry(
         Code::FaultTarget,
@@ -292,7 +292,7 @@ const TABLE: &[Entry] = &[
         407,
         "a check that does not fit its verb",
         "Each verb has its own results to check: http has status, headers, json, body, size, duration, error; tcp has line, \
-         body, duration, error; exec has code, stdout, stderr, json, duration; stream has records, each, latency, duration, error.",
+         body, duration, error; exec has code, stdout, stderr, json, duration; grpc has code, message, json, duration, error; ws as tcp; stream has records, each, latency, duration, error.",
     ),
     Entry(
         Code::NoPath,

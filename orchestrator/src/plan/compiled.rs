@@ -34,6 +34,10 @@ pub struct Plan {
     /// Every listener that a service or a step needs on the agent beside another service.
     pub tunnels: BTreeSet<Tunnel>,
     pub tests: Vec<Test>,
+    /// Identities that the run's authority makes; none: the plan needs no authority.
+    pub authority: Option<BTreeSet<String>>,
+    /// Files beside the plan whose texts steps need.
+    pub held_files: Vec<Spanned<String>>,
 }
 
 /// A program to run on the machine of the plan. Its expressions see `plan` and `params`.
@@ -65,6 +69,8 @@ pub struct Service {
     pub logs: BTreeMap<String, String>,
     pub stop_signal: StopSignal,
     pub stop_grace: Duration,
+    /// Identities of the run's authority whose files stand in its working directory.
+    pub identities: BTreeSet<String>,
 }
 
 /// A port of a service.

@@ -81,6 +81,8 @@ pub struct Service {
     pub needs: Vec<Word>,
     pub logs: Vec<Log>,
     pub stop: Stop,
+    /// Whether it gets a certificate of the run's authority.
+    pub tls: bool,
 }
 
 impl Service {
@@ -96,6 +98,7 @@ impl Service {
             needs: Vec::new(),
             logs: Vec::new(),
             stop: Stop::default(),
+            tls: false,
         }
     }
 }
@@ -326,6 +329,8 @@ pub enum Verb {
     Http(Http),
     Tcp(Tcp),
     Exec(Exec),
+    Grpc(Grpc),
+    Ws(Ws),
     Stream(Box<Stream>),
     Expect(World),
     Fault(FaultUse),
@@ -334,6 +339,19 @@ pub enum Verb {
     Say(Spanned<Template>),
     Conduct(Conduct),
     Stub(StubUse),
+}
+
+impl Verb {
+    /// How its call speaks TLS.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Http(http) => http.tls.as_deref(),
+            Self::Tcp(tcp) => tcp.tls.as_deref(),
+            Self::Grpc(grpc) => grpc.tls.as_deref(),
+            Self::Ws(ws) => ws.tls.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// What the orchestrator does itself.
@@ -400,12 +418,63 @@ pub struct Http {
     pub path: Spanned<Template>,
     pub headers: Vec<(String, Template)>,
     pub body: Content,
+    pub tls: Option<Box<Tls>>,
+}
+
+/// How a call speaks TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// A file of authorities; none: the authority of the run.
+    pub ca: Option<Word>,
+    /// Whether anyone is trusted.
+    pub skip: bool,
+    pub own: Option<Own>,
+    pub server_name: Option<Word>,
+}
+
+impl Tls {
+    /// Trusts the authority of the run, and shows no certificate.
+    pub(super) fn of_run() -> Self {
+        Self { ca: None, skip: false, own: None, server_name: None }
+    }
+}
+
+/// Who a call is.
+#[derive(Debug, Clone)]
+pub enum Own {
+    /// An identity of the run's authority.
+    Named(Word),
+    /// Files beside the plan.
+    Files { cert: Word, key: Word },
 }
 
 /// Send, and read an answer.
 #[derive(Debug, Clone)]
 pub struct Tcp {
     pub send: Template,
+    pub tls: Option<Box<Tls>>,
+}
+
+/// One gRPC call.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    /// `acme.Stock/Get`
+    pub call: Word,
+    pub json: ValueTemplate,
+    pub metadata: Vec<(String, Template)>,
+    /// Files beside the plan; none: the server is asked.
+    pub protos: Vec<Word>,
+    pub tls: Option<Box<Tls>>,
+}
+
+/// Messages over a WebSocket.
+#[derive(Debug, Clone)]
+pub struct Ws {
+    /// Path and query.
+    pub path: Spanned<Template>,
+    pub send: Vec<Template>,
+    pub headers: Vec<(String, Template)>,
+    pub tls: Option<Box<Tls>>,
 }
 
 /// A program beside the service.
@@ -415,6 +484,16 @@ pub struct Exec {
     pub env: Vec<(String, Template)>,
     pub stdin: Option<Template>,
     pub cwd: Option<Word>,
+    pub limits: Bounds,
+}
+
+/// What a program may use.
+#[derive(Debug, Clone, Default)]
+pub struct Bounds {
+    pub memory: Option<Spanned<Given<u64>>>,
+    /// Processor time.
+    pub cpu: Option<Time>,
+    pub descriptors: Option<Spanned<Given<u64>>>,
 }
 
 /// Records from agent to agent.

@@ -9,8 +9,8 @@ use meshproof_proto::event::CheckFailure;
 use meshproof_proto::expr::{Expr, Template, ValueTemplate};
 use meshproof_proto::matcher::{Actual, Matcher, Mismatch};
 use meshproof_proto::order::{
-    self, Action, Authority, Body, DataSource, ExecAction, HttpAction, ReceiveOrder, RecordStreamId, StepKey,
-    StepOrder, StreamAction, StubOrder, Target, TcpAction,
+    self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, ReceiveOrder, RecordStreamId,
+    StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction,
 };
 use serde_json::Value;
 
@@ -33,6 +33,8 @@ pub struct Occasion<'r> {
     /// What expressions see, from the acting agent's side.
     pub scope: &'r Value,
     pub addresses: &'r Addresses,
+    /// The texts behind what steps only name: [`order::Held`].
+    pub held: &'r BTreeMap<String, String>,
 }
 
 /// Nothing is known under a name that the order needs; the step is skipped then, aloud.
@@ -64,6 +66,7 @@ impl Ask {
         if let Action::Stream(stream) = &mut action {
             stream.stream = occasion.stream;
         }
+        put_in(&mut action, occasion.held)?;
         complete(&action)?;
         let check = |check: &Check| {
             let matcher = resolved_matcher(&check.matcher, occasion.scope);
@@ -85,7 +88,8 @@ impl Ask {
     pub fn receive(&self, occasion: &Occasion<'_>) -> Result<Option<ReceiveOrder>, Missing> {
         let Some(apply) = &self.apply else { return Ok(None) };
         let address = address(&apply.at, apply.target.as_ref(), occasion)?;
-        let action = resolved(&apply.action, &address, occasion.scope);
+        let mut action = resolved(&apply.action, &address, occasion.scope);
+        put_in(&mut action, occasion.held)?;
         complete(&action)?;
         let authority = occasion.authority.clone();
         Ok(Some(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action }))
@@ -151,7 +155,7 @@ fn address(
 }
 
 fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
-    let target = |target: &Target| Target { label: target.label.clone(), address: address.to_owned() };
+    let target = |target: &Target| Target { address: address.to_owned(), ..target.clone() };
     let texts = |texts: &[(String, Template)]| -> Vec<(String, Template)> {
         texts.iter().map(|(name, text)| (name.clone(), text.resolve(scope))).collect()
     };
@@ -164,11 +168,24 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             body: resolved_body(&http.body, scope),
         }),
         Action::Tcp(tcp) => Action::Tcp(TcpAction { target: target(&tcp.target), send: tcp.send.resolve(scope) }),
+        Action::Grpc(grpc) => Action::Grpc(GrpcAction {
+            target: target(&grpc.target),
+            metadata: texts(&grpc.metadata),
+            json: grpc.json.resolve(scope),
+            ..grpc.clone()
+        }),
+        Action::Ws(ws) => Action::Ws(WsAction {
+            target: target(&ws.target),
+            path: ws.path.resolve(scope),
+            headers: texts(&ws.headers),
+            send: ws.send.iter().map(|text| text.resolve(scope)).collect(),
+        }),
         Action::Exec(exec) => Action::Exec(ExecAction {
             argv: exec.argv.iter().map(|argument| argument.resolve(scope)).collect(),
             env: texts(&exec.env),
             stdin: exec.stdin.as_ref().map(|stdin| stdin.resolve(scope)),
             cwd: exec.cwd.clone(),
+            limits: exec.limits,
         }),
         Action::Stream(stream) => {
             let DataSource::Generate { count, json } = &stream.data;
@@ -184,6 +201,14 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             Action::ChangeStub { stub: stub.clone(), change: stubs::changed(change, scope) }
         }
     }
+}
+
+/// Puts the texts in that the plan only names.
+fn put_in(action: &mut Action, held: &BTreeMap<String, String>) -> Result<(), Missing> {
+    for wanted in action.held_mut() {
+        held.get(&wanted.name).ok_or_else(|| Missing(wanted.name.clone()))?.clone_into(&mut wanted.text);
+    }
+    Ok(())
 }
 
 fn resolved_body(body: &Body, scope: &Value) -> Body {
@@ -220,6 +245,14 @@ fn complete(action: &Action) -> Result<(), Missing> {
             http.path.exprs().chain(headers).cloned().chain(body(&http.body)).collect()
         }
         Action::Tcp(tcp) => tcp.send.exprs().cloned().collect(),
+        Action::Grpc(grpc) => {
+            let metadata = grpc.metadata.iter().flat_map(|(_, value)| value.exprs());
+            metadata.chain(grpc.json.exprs()).cloned().collect()
+        }
+        Action::Ws(ws) => {
+            let texts = ws.send.iter().chain(ws.headers.iter().map(|(_, value)| value)).chain([&ws.path]);
+            texts.flat_map(Template::exprs).cloned().collect()
+        }
         Action::Exec(exec) => {
             let texts = exec.argv.iter().chain(exec.env.iter().map(|(_, value)| value)).chain(&exec.stdin);
             texts.flat_map(Template::exprs).cloned().collect()

@@ -55,6 +55,8 @@ pub struct Setting {
     pub addresses: Addresses,
     /// Stub name to the `host:port` it listens on.
     pub stubs: BTreeMap<String, String>,
+    /// The texts behind what steps and services only name: certificates, keys, files beside the plan.
+    pub held: BTreeMap<String, String>,
 }
 
 /// Where a service is.

@@ -1,23 +1,27 @@
 //! What expressions see in a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::expr::{OWN_VALUE, Template};
 use meshproof_proto::id::Name;
 use serde_json::{Map, Value, json};
 
 use super::api::{Launch, LaunchFile, Place, Setting};
+use super::certificates;
 use crate::plan::Plan;
 use crate::plan::compiled::{Endpoint, FileContent, Service, Step, Tunnel};
 use crate::plan::orders::{Addresses, Missing};
 
 /// Everything that the run knows under a name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     fixed: Map<String, Value>,
     places: BTreeMap<Name, Place>,
     addresses: Addresses,
     saved: BTreeMap<String, Value>,
+    /// Identities of the run's authority; none: there is no authority.
+    identities: Option<BTreeSet<String>>,
+    held: BTreeMap<String, String>,
 }
 
 /// What expressions see before anything is made ready, as those in stubs do: `params` and `plan`.
@@ -32,7 +36,7 @@ impl Scope {
             Value::Object(fixed) => fixed,
             _ => Map::new(),
         };
-        Self { fixed, places: BTreeMap::new(), addresses: Addresses::new(), saved: BTreeMap::new() }
+        Self { fixed, identities: plan.authority.clone(), ..Self::default() }
     }
 
     /// The environment is ready.
@@ -47,6 +51,12 @@ impl Scope {
             }
         }
         self.places = setting.places;
+        self.held = setting.held;
+    }
+
+    /// The texts behind what steps only name.
+    pub(super) fn held(&self) -> &BTreeMap<String, String> {
+        &self.held
     }
 
     pub(super) fn addresses(&self) -> &Addresses {
@@ -79,6 +89,9 @@ impl Scope {
             (service.to_string(), Value::Object(ports.collect()))
         });
         scope.insert("services".to_owned(), Value::Object(services.collect()));
+        if let (Some(names), Some(place)) = (&self.identities, at.and_then(|at| self.places.get(at))) {
+            scope.insert("tls".to_owned(), certificates::paths(names, &place.dir));
+        }
         Value::Object(scope)
     }
 
@@ -99,16 +112,18 @@ impl Scope {
         own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
         own.insert("name".to_owned(), Value::from(service.name.as_str()));
         let mut scope = self.seen_from(Some(&service.name));
+        own.insert("tls".to_owned(), scope["tls"][service.name.as_str()].clone());
         scope["self"] = Value::Object(own);
         let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
         let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
         let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));
+        let certificates = self.identities.as_ref().map(|_| certificates::files(&service.identities, &self.held));
         Ok(Launch {
             service: service.name.clone(),
             dir: place.dir,
             processes: service.processes.iter().map(line).collect::<Result<_, _>>()?,
             env: env.collect::<Result<_, Missing>>()?,
-            files: files.collect::<Result<_, Missing>>()?,
+            files: files.chain(certificates.unwrap_or_default()).collect::<Result<_, Missing>>()?,
             stop_signal: service.stop_signal,
             stop_grace: service.stop_grace,
         })
@@ -159,8 +174,7 @@ mod tests {
             ports: BTreeMap::from([(port.to_owned(), address.to_owned())]),
         };
         let way = Tunnel { at: name("shop"), to: Endpoint { service: name("ledger"), port: "tcp".to_owned() } };
-        let mut scope =
-            Scope { fixed: Map::new(), places: BTreeMap::new(), addresses: Addresses::new(), saved: BTreeMap::new() };
+        let mut scope = Scope::default();
         scope.begin(Setting {
             places: BTreeMap::from([
                 (name("shop"), place("http", "127.0.0.1:1")),
@@ -168,6 +182,7 @@ mod tests {
             ]),
             addresses: BTreeMap::from([(way, "127.0.0.1:3".to_owned())]),
             stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
+            held: BTreeMap::new(),
         });
         let seen = |template: &str, at: &str| {
             text(&Template::parse(template).expect("parses"), &scope.seen_from(Some(&name(at))))

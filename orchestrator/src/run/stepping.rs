@@ -193,6 +193,7 @@ impl Run {
             stream: RecordStreamId(self.streams),
             scope: &sender,
             addresses: self.scope.addresses(),
+            held: self.scope.held(),
         };
         let order = ask.order(step, &occasion)?;
         let Some(apply) = &ask.apply else {

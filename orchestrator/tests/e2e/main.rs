@@ -23,6 +23,7 @@ mod sockets;
 mod stopping;
 mod stubs;
 mod together;
+mod verbs;
 mod waiting;
 mod wire;
 mod workspace;

@@ -242,7 +242,7 @@ fn each_mistake_is_found_where_it_stands() {
             "\"${{ bought * 2 }}\"], stdin",
             "MP0210 [*] `*` is unexpected, a filter (`| json`) or the end (`}}`) was expected; expressions look up and filter, they do not calculate",
         ),
-        ("argv: [cat,", "shell: [cat,", "MP0110 [shell] `shell` is not supported by this version yet"),
+        ("argv: [cat,", "shell: [cat,", "MP0108 [[cat, \"${{ bought }}\"]] a list does not fit here"),
         ("to: ledger, stream", "to: shop, stream", "MP0302 [shop] `shop` has several ports, and none is named `tcp`"),
         ("count: 3,", "count: many,", "MP0108 [many] the text `many` does not fit here"),
         ("log: shop.audit", "log: shop.audti", "MP0306 [shop.audti] `shop` has no log `audti`"),

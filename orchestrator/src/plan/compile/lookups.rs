@@ -50,7 +50,7 @@ struct Known<'k> {
     words: &'k [&'k str],
 }
 
-const LATER: &[&str] = &["secrets", "tls"];
+const LATER: &[&str] = &["secrets"];
 
 impl Compiler<'_> {
     pub(super) fn look_text(&mut self, template: &Template, span: Span, scope: &Scope<'_>) {
@@ -90,6 +90,7 @@ impl Compiler<'_> {
                 let known = ["params", "plan"].into_iter().chain(scope.agent.iter().copied());
                 self.cx.report(Diagnostic::new(Code::UnknownName, span, message).expected(one_of(known)));
             }
+            ["tls", rest @ ..] => self.look_tls(span, rest, scope),
             ["services", rest @ ..] => self.address(span, rest, scope),
             ["stubs", rest @ ..] => self.stub_address(span, rest),
             ["matrix", ..] if scope.matrix.is_empty() => {
@@ -141,7 +142,7 @@ impl Compiler<'_> {
     }
 
     /// `self.dir`, `self.name`, `self.http.port`.
-    fn own(&self, span: Span, rest: &[&str], scope: &Scope<'_>) {
+    fn own(&mut self, span: Span, rest: &[&str], scope: &Scope<'_>) {
         let Some(service) = scope.own else {
             let message = "`self` is the service in which it stands, and here is none";
             self.cx.report(Diagnostic::new(Code::UnknownName, span, message).expected("`services.NAME`"));
@@ -150,9 +151,10 @@ impl Compiler<'_> {
         let ports = service.ports.iter().map(|port| port.name.value.as_str());
         match rest {
             ["dir" | "name"] => {}
+            ["tls", rest @ ..] => self.look_own_tls(span, rest, service),
             [port, part @ ..] if ports.clone().any(|known| known == *port) => self.part(span, part, &["port", "host"]),
             rest => {
-                let known: Vec<&str> = ["dir", "name"].into_iter().chain(ports).collect();
+                let known: Vec<&str> = ["dir", "name", "tls"].into_iter().chain(ports).collect();
                 self.among(rest, &Known { span, what: "of this service", words: &known });
             }
         }

@@ -1,6 +1,7 @@
 //! From the model to a plan that can be run: names are resolved, parameters filled in, quantities settled, and every step
 //! gets the agent that acts. Like the reading before, it reports every mistake and goes on.
 
+mod calls;
 mod conduct;
 mod faults;
 mod flow;
@@ -10,6 +11,7 @@ mod services;
 mod settle;
 mod steps;
 mod stubs;
+mod tls;
 mod verbs;
 mod watched;
 
@@ -19,7 +21,7 @@ use meshproof_proto::id::{Digest, Name};
 
 use super::compiled::{Plan, Service, Step, Test, Tunnel};
 use super::limits::DEFAULT_TEST_TIMEOUT;
-use super::model::Document;
+use super::model::{Document, Word};
 use super::read::Reading;
 use flow::Course;
 use lookups::Scope;
@@ -45,15 +47,31 @@ struct Compiler<'d> {
     ready: BTreeMap<Name, Option<Step>>,
     /// Steps so far, each round of a `repeat` counted.
     steps: usize,
+    /// Identities of the run's authority; none: the plan needs no authority.
+    authority: Option<BTreeSet<String>>,
+    /// Whose files stand in the folder of which service.
+    identities_at: BTreeMap<Name, BTreeSet<String>>,
+    /// Files beside the plan whose texts steps need.
+    held_files: Vec<Word>,
 }
 
 /// Compiles a plan. `None` after a report; but a plan may come back beside reports too, and is then not to be run.
 pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option<Plan> {
     let settled = settle::params(document, inputs, cx);
     let names = Names::of(document, cx);
-    let mut compiler = Compiler { cx, names, settled, tunnels: BTreeSet::new(), ready: BTreeMap::new(), steps: 0 };
+    let mut compiler = Compiler {
+        cx,
+        names,
+        settled,
+        tunnels: BTreeSet::new(),
+        ready: BTreeMap::new(),
+        steps: 0,
+        authority: None,
+        identities_at: BTreeMap::new(),
+        held_files: Vec::new(),
+    };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
-    let services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
+    let mut services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
     compiler.ready = services.iter().map(|service| (service.name.clone(), service.ready.clone())).collect();
     let stubs = document.stubs.iter().filter_map(|stub| compiler.stub(stub)).collect();
     let combinations = flow::combinations(document);
@@ -64,6 +82,9 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
     }
     let tests = compiler.tests(document, combinations);
     compiler.traffic_has_paths(document);
+    for service in &mut services {
+        service.identities = compiler.identities_at.remove(&service.name).unwrap_or_default();
+    }
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
     digested.extend(params.to_string().bytes());
@@ -77,6 +98,8 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         stubs,
         tunnels: compiler.tunnels,
         tests,
+        authority: compiler.authority,
+        held_files: compiler.held_files,
     })
 }
 

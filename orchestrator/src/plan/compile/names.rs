@@ -211,6 +211,8 @@ fn inline_fault(step: &Step) -> Option<&str> {
         | Verb::Http(_)
         | Verb::Tcp(_)
         | Verb::Exec(_)
+        | Verb::Grpc(_)
+        | Verb::Ws(_)
         | Verb::Stream(_)
         | Verb::Expect(_)
         | Verb::Heal(_)

@@ -1,5 +1,6 @@
 //! Services.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::compiled::{File, FileContent, Port, Service};
@@ -12,6 +13,9 @@ use super::steps::Place;
 impl<'d> Compiler<'d> {
     pub(super) fn service(&mut self, service: &'d model::Service) -> Option<Service> {
         let name = super::name(&service.name.value)?;
+        if service.tls {
+            self.identity_at(name.clone(), &service.name.value);
+        }
         let scope = Scope { own: Some(service), at: Some(name.clone()), saved: Some([].into()), ..Scope::default() };
         for argument in service.processes.iter().flatten() {
             self.look_text(&argument.value, argument.span, &scope);
@@ -45,6 +49,8 @@ impl<'d> Compiler<'d> {
             logs: service.logs.iter().map(|log| (log.name.value.clone(), log.file.value.clone())).collect(),
             stop_signal: service.stop.signal,
             stop_grace: grace.unwrap_or(DEFAULT_STOP_GRACE),
+            // Steps may mention others still.
+            identities: BTreeSet::new(),
             name,
         })
     }

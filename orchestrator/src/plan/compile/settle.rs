@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use meshproof_proto::expr::Template;
+use meshproof_proto::order;
 use serde_json::{Map, Value, json};
 
 use super::super::code::Code;
 use super::super::compiled::BuildCommand;
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::model::{Command, Document, Param, ParamKind, Time};
+use super::super::model::{Bounds, Command, Document, Param, ParamKind, Time};
 use super::super::parse::fits;
 use super::super::read::{Given, Reading};
 use super::super::source::{Span, Spanned};
@@ -96,6 +97,20 @@ impl Settled<'_> {
 
     pub(super) fn count(&self, given: &Spanned<Given<u64>>) -> Option<u64> {
         self.value(given, |text| text.parse().map_err(|_| QuantityError::Number))
+    }
+
+    pub(super) fn size(&self, given: &Spanned<Given<u64>>) -> Option<u64> {
+        self.value(given, units::size)
+    }
+
+    /// What a program may use. Processor time is counted in whole seconds.
+    pub(super) fn bounds(&self, bounds: &Bounds) -> order::Bounds {
+        let cpu = bounds.cpu.as_ref().and_then(|cpu| self.duration(cpu));
+        order::Bounds {
+            memory_bytes: bounds.memory.as_ref().and_then(|memory| self.size(memory)),
+            cpu_s: cpu.map(|cpu| cpu.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)),
+            descriptors: bounds.descriptors.as_ref().and_then(|count| self.count(count)),
+        }
     }
 
     fn value<T: Copy>(&self, given: &Spanned<Given<T>>, parse: fn(&str) -> Result<T, QuantityError>) -> Option<T> {

@@ -62,7 +62,7 @@ impl Compiler<'_> {
 
     fn does(&mut self, step: &model::Step, place: &Place<'_>, scope: &Scope<'_>) -> Option<Does> {
         match &step.verb.value {
-            Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Stream(_) => {
+            Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Stream(_) => {
                 let work = self.work(step, place, scope)?;
                 Some(Does::Ask(Box::new(self.ask(step, work, scope))))
             }

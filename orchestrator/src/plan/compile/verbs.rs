@@ -30,7 +30,7 @@ impl Compiler<'_> {
         let to = step.to.as_ref().or(place.beside);
         match &step.verb.value {
             Verb::Http(_) => self.call(step, to, scope),
-            Verb::Tcp(_) => self.call(step, to, scope),
+            Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) => self.call(step, to, scope),
             Verb::Exec(_) => self.program(step, to, scope),
             Verb::Stream(stream) => self.stream(step, stream, scope),
             Verb::Expect(_)
@@ -113,7 +113,8 @@ impl Compiler<'_> {
 
     /// What goes over the wire; its address is filled in by the run.
     fn action(&mut self, verb: &Spanned<Verb>, target: Option<&Endpoint>, scope: &Scope<'_>) -> Option<Action> {
-        let target = Target { label: target.map(Endpoint::to_string).unwrap_or_default(), address: String::new() };
+        let tls = verb.value.tls().map(|tls| self.tls(tls, target));
+        let target = Target { tls, ..Target::plain(target.map(Endpoint::to_string).unwrap_or_default(), "") };
         let span = verb.span;
         match &verb.value {
             Verb::Http(http) => {
@@ -131,6 +132,8 @@ impl Compiler<'_> {
                 self.look_text(&tcp.send, span, scope);
                 Some(Action::Tcp(TcpAction { target, send: tcp.send.clone() }))
             }
+            Verb::Grpc(grpc) => Some(self.grpc(grpc, (target, span), scope)),
+            Verb::Ws(ws) => Some(self.ws(ws, (target, span), scope)),
             Verb::Exec(exec) => {
                 let texts = exec.argv.iter().chain(exec.env.iter().map(|(_, value)| value)).chain(&exec.stdin);
                 texts.for_each(|text| self.look_text(text, span, scope));
@@ -139,6 +142,7 @@ impl Compiler<'_> {
                     env: exec.env.clone(),
                     stdin: exec.stdin.clone(),
                     cwd: exec.cwd.as_ref().map(|cwd| cwd.value.clone()),
+                    limits: self.settled.bounds(&exec.limits),
                 }))
             }
             Verb::Stream(_)
@@ -235,6 +239,8 @@ fn port_of(verb: &Verb) -> Option<&'static str> {
     match verb {
         Verb::Http(_) => Some("http"),
         Verb::Tcp(_) => Some("tcp"),
+        Verb::Grpc(_) => Some("grpc"),
+        Verb::Ws(_) => Some("ws"),
         Verb::Exec(_)
         | Verb::Stream(_)
         | Verb::Expect(_)
@@ -256,6 +262,8 @@ pub(super) fn title(step: &Step) -> String {
     match &step.verb.value {
         Verb::Http(http) => to(format!("{} {}", http.method, plain(&http.path.value))),
         Verb::Tcp(tcp) => to(format!("tcp {}", plain(&tcp.send).trim_end())),
+        Verb::Grpc(grpc) => to(format!("grpc {}", grpc.call.value)),
+        Verb::Ws(ws) => to(format!("ws {}", ws.send.iter().map(plain).collect::<Vec<_>>().join(" "))),
         Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(plain).collect::<Vec<_>>().join(" ")),
         Verb::Stream(_) => to("stream".to_owned()),
         Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),

@@ -45,6 +45,7 @@ fn an_order_is_complete_but_for_what_the_agent_knows() {
         stream: RecordStreamId(7),
         scope: &scope,
         addresses: &addresses,
+        held: &BTreeMap::new(),
     };
     let (step, post) = ask(&plan, 0, 1);
     let order = post.order(step, &occasion).expect("everything is known");
@@ -76,6 +77,7 @@ fn a_step_that_needs_an_unset_name_names_it() {
         stream: RecordStreamId(0),
         scope: &scope,
         addresses: &addresses,
+        held: &BTreeMap::new(),
     };
     for (at, name) in [(3, "order"), (4, "order")] {
         let (step, ask) = ask(&plan, 0, at);

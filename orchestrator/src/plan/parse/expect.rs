@@ -47,6 +47,14 @@ const EXEC: &[(&str, How)] = &[
     ("error", How::Match(Subject::Text)),
 ];
 
+const GRPC: &[(&str, How)] = &[
+    ("code", How::Match(Subject::Text)),
+    ("message", How::Match(Subject::Text)),
+    ("json", How::Match(Subject::Json)),
+    ("duration", How::Match(Subject::Duration)),
+    ("error", How::Match(Subject::Failure)),
+];
+
 const STREAM: &[(&str, How)] = &[
     ("records", How::Match(Subject::Number)),
     ("each", How::Answers),
@@ -69,6 +77,8 @@ fn outcome(verb: &Verb) -> Option<Outcome> {
         Verb::Http(_) => Some(Outcome { what: "the answer to http", fields: HTTP }),
         Verb::Tcp(_) => Some(Outcome { what: "the answer to tcp", fields: TCP }),
         Verb::Exec(_) => Some(Outcome { what: "the result of exec", fields: EXEC }),
+        Verb::Grpc(_) => Some(Outcome { what: "the answer to grpc", fields: GRPC }),
+        Verb::Ws(_) => Some(Outcome { what: "the answer to ws", fields: TCP }),
         Verb::Stream(_) => Some(Outcome { what: "the result of stream", fields: STREAM }),
         Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
         Verb::Conduct(Conduct::Sync(SyncVerb::Subscribe { .. })) => {

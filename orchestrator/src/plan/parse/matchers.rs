@@ -26,7 +26,8 @@ pub(super) enum Subject {
 }
 
 /// Words for how a call can break.
-const FAILURES: &[(&str, ())] = &[("refused", ()), ("reset", ()), ("timeout", ()), ("tls", ()), ("dns", ())];
+const FAILURES: &[(&str, ())] =
+    &[("refused", ()), ("reset", ()), ("timeout", ()), ("tls", ()), ("dns", ()), ("protocol", ()), ("too-large", ())];
 
 const WORDS: &[&str] = &["contains", "matches", "in", "exists", "not"];
 

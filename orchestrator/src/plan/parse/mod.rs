@@ -1,6 +1,8 @@
 //! From the tree to the model, one file a noun. Each function lists the keys of its noun; what it cannot read it reports,
 //! and goes on with the rest.
 
+mod bounds;
+mod calls;
 mod conduct;
 mod document;
 mod expect;
@@ -11,6 +13,7 @@ mod services;
 mod steps;
 mod stubs;
 mod suites;
+mod tls;
 mod verbs;
 mod watched;
 

@@ -10,7 +10,7 @@ use super::{argv, environment, inner_path, named, stays_inside, steps, word};
 
 use meshproof_proto::expr::Template;
 
-const LATER: &[&str] = &["image", "tls", "metrics", "limits", "replicas", "zones", "dials"];
+const LATER: &[&str] = &["image", "metrics", "limits", "replicas", "zones", "dials"];
 
 const SIGNALS: &[(&str, StopSignal)] = &[
     ("TERM", StopSignal::Term),
@@ -41,6 +41,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
     let needs = fields.optional("needs", |node, cx| read::each(node, cx, read::name)).unwrap_or_default();
     let logs = fields.optional("logs", logs).unwrap_or_default();
     let stop = fields.optional("stop", stop).unwrap_or_default();
+    let tls = fields.optional("tls", |node, cx| read::choice(node, &[("run", ())], cx)).is_some();
     fields.later(LATER);
     fields.finish();
     if runs_already {
@@ -49,7 +50,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
             cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
         }
     }
-    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop })
+    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop, tls })
 }
 
 /// One process, or a list of them.

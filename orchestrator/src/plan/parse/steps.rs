@@ -28,6 +28,8 @@ pub(super) const MODIFIERS: &[&str] = &[
 const VERBS: &[&str] = &[
     "http",
     "tcp",
+    "grpc",
+    "ws",
     "exec",
     "stream",
     "expect",
@@ -70,7 +72,7 @@ pub(super) fn steps<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Step>
 pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let step = step(node, cx)?;
     match &step.verb.value {
-        Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
+        Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
         Verb::Stream(_)
         | Verb::Fault(_)
         | Verb::Heal(_)
@@ -79,7 +81,7 @@ pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step>
         | Verb::Stub(_)
         | Verb::Conduct(_) => {
             let problem = Diagnostic::new(Code::Choice, step.verb.span, "this cannot say whether a service is ready");
-            cx.report(problem.expected("`http`, `tcp`, `exec` or `expect`"));
+            cx.report(problem.expected("`http`, `tcp`, `grpc`, `ws`, `exec` or `expect`"));
             None
         }
     }
@@ -105,7 +107,7 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let unknown = unknown_keys(fields);
     let (verb, checks) = match (verb, expect) {
         (Found::Verb(verb), expect) => {
-            let verb = verb?;
+            let verb = *verb?;
             let checks = expect.map(|(key, node)| expect::beside(&verb.value, key, node, cx));
             (verb, checks.unwrap_or_default())
         }
@@ -159,7 +161,7 @@ pub(super) fn some_time(node: &Node, cx: &Reading<'_>) -> Option<super::super::m
 enum Found {
     None,
     /// A verb stands here; empty when it was reported.
-    Verb(Option<Spanned<Verb>>),
+    Verb(Option<Box<Spanned<Verb>>>),
 }
 
 /// The one verb beside the modifiers; `expect` is looked at elsewhere.
@@ -176,7 +178,7 @@ fn the_verb<'n>(fields: &mut Fields<'n>, cx: &'n Reading<'n>) -> Found {
             verbs::verb(name, node, cx).map(|verb| Spanned::new(verb, key.span.to(node.span)))
         };
         if let Found::None = first {
-            first = Found::Verb(read);
+            first = Found::Verb(read.map(Box::new));
         }
     }
     keys.sort_by_key(|key| key.span);
@@ -228,7 +230,7 @@ pub(super) fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
 /// Whether a verb asks a service something and brings back an answer.
 pub(super) fn asks(verb: &Verb) -> bool {
     match verb {
-        Verb::Http(_) | Verb::Tcp(_) | Verb::Exec(_) | Verb::Stream(_) => true,
+        Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Stream(_) => true,
         Verb::Expect(_)
         | Verb::Fault(_)
         | Verb::Heal(_)
@@ -276,6 +278,8 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Http(_) => "http",
         Verb::Tcp(_) => "tcp",
         Verb::Exec(_) => "exec",
+        Verb::Grpc(_) => "grpc",
+        Verb::Ws(_) => "ws",
         Verb::Stream(_) => "stream",
         Verb::Expect(_) => "expect",
         Verb::Fault(_) => "fault",

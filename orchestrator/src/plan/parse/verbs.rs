@@ -9,7 +9,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::steps::MODIFIERS;
-use super::{argv, conduct, environment, faults, inner_path, stubs};
+use super::{argv, bounds, calls, conduct, environment, faults, inner_path, stubs};
 
 const METHODS: &[(&str, &str)] = &[
     ("get", "GET"),
@@ -27,6 +27,8 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
         "http" => http(node, cx).map(Verb::Http),
         "tcp" => tcp(node, cx).map(Verb::Tcp),
         "exec" => exec(node, cx).map(Verb::Exec),
+        "grpc" => calls::grpc(node, cx).map(Verb::Grpc),
+        "ws" => calls::ws(node, cx).map(Verb::Ws),
         "stream" => stream(node, cx).map(|stream| Verb::Stream(Box::new(stream))),
         "fault" => faults::fault_use(node, cx).map(Verb::Fault),
         "heal" => faults::heal(node, cx).map(Verb::Heal),
@@ -59,7 +61,8 @@ fn http<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Http> {
     let query = fields.take("query");
     let headers = fields.optional("headers", headers).unwrap_or_default();
     let body = content(&mut fields);
-    fields.later(&["tls", "form", "multipart", "redirects", "auth"]);
+    let tls = fields.optional("tls", super::tls::tls).map(Box::new);
+    fields.later(&["form", "multipart", "redirects", "auth"]);
     if requests.is_empty() {
         fields.missing("a method with a path, such as `get: /`");
     }
@@ -73,11 +76,11 @@ fn http<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Http> {
     if let Some(query) = query {
         append_query(&mut path.value, query, cx)?;
     }
-    Some(Http { method, path, headers, body })
+    Some(Http { method, path, headers, body, tls })
 }
 
 /// Path and query of a request.
-fn target(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Template>> {
+pub(super) fn target(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Template>> {
     let path = read::template(node, cx)?;
     let wrong = match path.value.parts.first() {
         Some(Part::Look(_)) => None,
@@ -163,25 +166,40 @@ pub(super) fn content(fields: &mut Fields<'_>) -> Content {
 fn tcp<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Tcp> {
     let mut fields = Fields::open(node, "tcp", cx)?;
     let send = fields.optional("send", read::template);
-    fields.later(&["tls"]);
+    let tls = fields.optional("tls", super::tls::tls).map(Box::new);
     finish(fields, "tcp");
-    Some(Tcp { send: send.map(|send| send.value).unwrap_or_default() })
+    Some(Tcp { send: send.map(|send| send.value).unwrap_or_default(), tls })
 }
 
 fn exec<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Exec> {
     let mut fields = Fields::open(node, "exec", cx)?;
-    fields.later(&["shell"]);
-    let argv = if fields.has("shell") { fields.optional("argv", argv) } else { fields.required("argv", argv) };
+    let given = fields.optional("argv", argv).map(|argv| argv.into_iter().map(|argument| argument.value).collect());
+    let shell = fields.optional("shell", read::template).map(|line| shell(line.value));
+    match (fields.entry("argv"), fields.entry("shell")) {
+        (Some((first, _)), Some((second, _))) => {
+            let problem = Diagnostic::new(Code::Choice, second.span, "`argv` and `shell` exclude each other");
+            cx.report(problem.label(first.span, "first here"));
+        }
+        (None, None) => fields.missing("`argv`"),
+        _ => {}
+    }
     let env = fields.optional("env", environment).unwrap_or_default();
     let stdin = fields.optional("stdin", read::template);
     let cwd = fields.optional("cwd", inner_path);
+    let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
     finish(fields, "exec");
     Some(Exec {
-        argv: argv?.into_iter().map(|argument| argument.value).collect(),
+        argv: given.or(shell)?,
         env: env.into_iter().map(|(name, value)| (name.value, value.value)).collect(),
         stdin: stdin.map(|stdin| stdin.value),
         cwd,
+        limits,
     })
+}
+
+/// A line for a shell, as a command line.
+fn shell(line: Template) -> Vec<Template> {
+    vec![Template::text("/bin/sh"), Template::text("-c"), line]
 }
 
 fn stream<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Stream> {
@@ -213,14 +231,13 @@ fn generate<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
 fn apply<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Verb>> {
     let mut fields = Fields::open(node, "apply", cx)?;
     let mut found = Vec::new();
-    for name in ["http", "tcp", "exec"] {
+    for name in ["http", "tcp", "exec", "grpc", "ws"] {
         if let Some((key, node)) = fields.entry(name) {
             found.push((key, verb(name, node, cx).map(|verb| Spanned::new(verb, key.span.to(node.span)))));
         }
     }
-    fields.later(&["grpc", "ws"]);
     match found.as_slice() {
-        [] if fields.rest_is_empty() => fields.missing("a verb: `http`, `tcp` or `exec`"),
+        [] if fields.rest_is_empty() => fields.missing("a verb: `http`, `tcp`, `grpc`, `ws` or `exec`"),
         [] | [_] => {}
         [(first, _), (second, _), ..] => {
             let problem = Diagnostic::new(Code::SeveralVerbs, second.span, "a record is applied with one verb");

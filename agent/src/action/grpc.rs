@@ -1,0 +1,121 @@
+//! One gRPC call: unary, or with streams of messages either way. What the messages are is said by `.proto` files or by the server.
+//!
+//! A stream of requests goes out whole, then the answers are taken until the call's end; a conversation in which one side waits for
+//! the other's next message is a test of its own kind, and programs write those.
+
+mod schema;
+mod status;
+mod wire;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use meshproof_proto::order::GrpcAction;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::answer::{Answer, CallError, Came, ErrorKind, GrpcAnswer};
+use super::connect::{connect, named};
+use super::http::broken;
+use super::phases::Lap;
+use wire::Server;
+
+pub(super) async fn perform(action: &GrpcAction, scope: &Value, within: Duration) -> Answer {
+    let wanted = match Wanted::of(action, scope) {
+        Ok(wanted) => wanted,
+        Err(message) => return Answer::impossible(message),
+    };
+    let sent = format!("{}\nto {}\n\n{}", action.call, named(&action.target), wanted.json);
+    let started = Instant::now();
+    let mut seen = GrpcAnswer::default();
+    let error = match timeout(within, Box::pin(exchange(action, wanted, &mut seen))).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => {
+            let message =
+                format!("the call of {} did not end within {within:?}; so far: {}", named(&action.target), seen.phases);
+            Some(CallError::new(ErrorKind::Timeout, message))
+        }
+    };
+    Answer { sent, came: Came::Grpc(seen), error, took: started.elapsed() }
+}
+
+/// An order with everything put in.
+struct Wanted {
+    service: String,
+    method: String,
+    json: Value,
+    metadata: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Wanted {
+    fn of(action: &GrpcAction, scope: &Value) -> Result<Self, String> {
+        let (service, method) =
+            action.call.trim_start_matches('/').split_once('/').ok_or("a call is `package.Service/Method`")?;
+        let mut metadata = Vec::new();
+        for (name, value) in &action.metadata {
+            let text = value.render(scope).map_err(|unset| unset.to_string())?;
+            let key = name.to_ascii_lowercase().parse().map_err(|_| format!("`{name}` cannot name metadata"))?;
+            let value = HeaderValue::from_str(&text).map_err(|_| format!("the value of `{name}` cannot be sent"))?;
+            metadata.push((key, value));
+        }
+        let json = action.json.value(scope).map_err(|unset| unset.to_string())?;
+        Ok(Self { service: service.to_owned(), method: method.to_owned(), json, metadata })
+    }
+}
+
+/// Fills `seen` as far as it gets.
+async fn exchange(action: &GrpcAction, wanted: Wanted, seen: &mut GrpcAnswer) -> Result<(), CallError> {
+    let target = &action.target;
+    let stream = connect(target, &[b"h2"], &mut seen.phases).await?;
+    let of_tls = stream.broken_by_tls();
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|error| broken(target, &error))?;
+    let talk = talk(Server { target, sender }, action, wanted, seen);
+    tokio::pin!(talk, connection);
+    // The connection is driven here and not in a task of its own: who drops this drops the socket.
+    let done = tokio::select! {
+        biased;
+        done = &mut talk => done,
+        ended = &mut connection => match ended {
+            Ok(()) => talk.await,
+            Err(error) => Err(broken(target, &error)),
+        },
+    };
+    done.map_err(|error| match of_tls.load(Ordering::Relaxed) {
+        true => CallError { kind: ErrorKind::Tls, ..error },
+        false => error,
+    })
+}
+
+async fn talk(
+    mut server: Server<'_>,
+    action: &GrpcAction,
+    wanted: Wanted,
+    seen: &mut GrpcAnswer,
+) -> Result<(), CallError> {
+    let Wanted { service, method: name, json, metadata } = wanted;
+    let method = schema::method(&mut server, &action.protos, (&service, &name)).await?;
+    let order = |message: String| CallError::new(ErrorKind::Order, message);
+    let requests = match json {
+        Value::Array(many) if method.is_client_streaming() => many,
+        Value::Array(_) => return Err(order(format!("`{}` takes one message, and a list was given", action.call))),
+        one => vec![one],
+    };
+    let encoded = requests.iter().map(|json| schema::encoded(method.input(), json));
+    let encoded = encoded.collect::<Result<Vec<_>, _>>().map_err(order)?;
+    let mut lap = Lap::begin();
+    let path = format!("/{service}/{name}");
+    let replied = server.call(&path, metadata, wire::framed(&encoded)).await?;
+    seen.phases.wait = lap.end();
+    seen.code = Some(replied.code.to_owned());
+    seen.message = replied.message;
+    let decoded = replied.messages.iter().map(|bytes| schema::decoded(method.output(), bytes));
+    let decoded: Result<Vec<_>, _> = decoded.collect();
+    let mut decoded = decoded.map_err(|why| CallError::new(ErrorKind::Protocol, why))?;
+    let json = if method.is_server_streaming() { Some(Value::Array(decoded)) } else { decoded.pop() };
+    seen.json = json.map(|json| json.to_string());
+    Ok(())
+}

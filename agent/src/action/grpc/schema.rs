@@ -1,0 +1,145 @@
+//! What a service's methods take and give: from `.proto` files, or from the server itself (reflection).
+
+use data_encoding::BASE64;
+use meshproof_proto::order::Held;
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorProto;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use serde_json::{Value, json};
+
+use super::super::answer::{CallError, ErrorKind};
+use super::wire::{Replied, Server, framed};
+
+/// Both have the same messages; many servers know only the older one.
+const REFLECTIONS: [&str; 2] = ["grpc.reflection.v1", "grpc.reflection.v1alpha"];
+
+const REFLECTION: &str = include_str!("reflection.proto");
+
+/// Descriptions that one service may need; a server that sends more does not describe a service.
+const FILES: usize = 512;
+
+/// The method that a call names.
+pub(super) async fn method(
+    server: &mut Server<'_>,
+    protos: &[Held],
+    (service, name): (&str, &str),
+) -> Result<MethodDescriptor, CallError> {
+    let pool = if protos.is_empty() {
+        reflected(server, service).await?
+    } else {
+        compiled(protos).map_err(|why| CallError::new(ErrorKind::Order, why))?
+    };
+    let unknown = |message: String| CallError::new(ErrorKind::Order, message);
+    let known = || pool.services().map(|service| service.full_name().to_owned()).collect::<Vec<_>>().join(", ");
+    let found = pool.get_service_by_name(service);
+    let found = found.ok_or_else(|| unknown(format!("there is no service `{service}` among {}", known())))?;
+    let method = found.methods().find(|method| method.name() == name);
+    method.ok_or_else(|| {
+        let known: Vec<_> = found.methods().map(|method| method.name().to_owned()).collect();
+        unknown(format!("`{service}` has no method `{name}`; it has {}", known.join(", ")))
+    })
+}
+
+/// The bytes of a message that is given as JSON.
+pub(super) fn encoded(kind: MessageDescriptor, json: &Value) -> Result<Vec<u8>, String> {
+    let name = kind.full_name().to_owned();
+    let message = DynamicMessage::deserialize(kind, json).map_err(|error| format!("{json} is no {name}: {error}"))?;
+    Ok(message.encode_to_vec())
+}
+
+/// A message as JSON: fields that are not set have their defaults, 64-bit numbers stay numbers.
+pub(super) fn decoded(kind: MessageDescriptor, bytes: &[u8]) -> Result<Value, String> {
+    let name = kind.full_name().to_owned();
+    let message = DynamicMessage::decode(kind, bytes).map_err(|error| format!("the answer is no {name}: {error}"))?;
+    let options = SerializeOptions::new().stringify_64_bit_integers(false).skip_default_fields(false);
+    message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
+}
+
+/// Files of an order; one imports another by the end of its path.
+#[derive(Debug)]
+struct Given(Vec<(String, String)>);
+
+impl FileResolver for Given {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        let wanted = |path: &str| path == name || path.ends_with(&format!("/{name}"));
+        match self.0.iter().find(|(path, _)| wanted(path)) {
+            Some((_, text)) => File::from_source(name, text),
+            None => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}
+
+fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
+    let files = protos.iter().map(|held| (held.path().unwrap_or(&held.name).to_owned(), held.text.clone()));
+    let given = Given(files.collect());
+    let names: Vec<String> = given.0.iter().map(|(path, _)| path.clone()).collect();
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(given);
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    for name in &names {
+        compiler.open_file(name).map_err(|error| format!("{name}: {error}"))?;
+    }
+    DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).map_err(|error| error.to_string())
+}
+
+/// Asks the server for the description of a service, and for all that it imports.
+async fn reflected(server: &mut Server<'_>, service: &str) -> Result<DescriptorPool, CallError> {
+    let mut files: Vec<FileDescriptorProto> = Vec::new();
+    let mut wanted = vec![json!({"fileContainingSymbol": service})];
+    while let Some(request) = wanted.pop() {
+        for file in ask(server, &request).await? {
+            if files.len() >= FILES {
+                return Err(CallError::new(ErrorKind::TooLarge, format!("reflection gave more than {FILES} files")));
+            }
+            if files.iter().all(|known| known.name() != file.name()) {
+                files.push(file);
+            }
+        }
+        if wanted.is_empty() {
+            let missing = files.iter().flat_map(|file| &file.dependency);
+            let missing = missing.filter(|name| files.iter().all(|known| known.name() != *name));
+            wanted.extend(missing.take(1).map(|name| json!({"fileByFilename": name})));
+        }
+    }
+    let mut pool = DescriptorPool::new();
+    let added = pool.add_file_descriptor_protos(files);
+    added.map_err(|error| CallError::new(ErrorKind::Protocol, format!("reflection: {error}")))?;
+    Ok(pool)
+}
+
+async fn ask(server: &mut Server<'_>, request: &Value) -> Result<Vec<FileDescriptorProto>, CallError> {
+    let own = DescriptorPool::from_file_descriptor_set(protox_of_reflection()).expect("our own description is good");
+    let kind = |name: &str| own.get_message_by_name(name).expect("our own description has it");
+    let body = encoded(kind("meshproof.reflection.Request"), request).expect("our own request fits");
+    let mut replied = Replied::default();
+    for version in REFLECTIONS {
+        let path = format!("/{version}.ServerReflection/ServerReflectionInfo");
+        replied = server.call(&path, Vec::new(), framed(std::slice::from_ref(&body))).await?;
+        if replied.code != "UNIMPLEMENTED" {
+            break;
+        }
+    }
+    let failed = |why: String| CallError::new(ErrorKind::Order, format!("reflection: {why}; or give `proto: FILE`"));
+    if replied.code != "OK" {
+        return Err(failed(format!("{} {}", replied.code, replied.message)));
+    }
+    let Some(answer) = replied.messages.first() else { return Err(failed("no answer".to_owned())) };
+    let answer = decoded(kind("meshproof.reflection.Response"), answer).map_err(failed)?;
+    if let Some(error) = answer["errorResponse"]["errorMessage"].as_str() {
+        return Err(failed(error.to_owned()));
+    }
+    let files = answer["fileDescriptorResponse"]["fileDescriptorProto"].as_array().cloned().unwrap_or_default();
+    let file = |file: &Value| {
+        let bytes = BASE64.decode(file.as_str()?.as_bytes()).ok()?;
+        FileDescriptorProto::decode(bytes.as_slice()).ok()
+    };
+    files.iter().map(|text| file(text).ok_or_else(|| failed("an answer that is no description".to_owned()))).collect()
+}
+
+fn protox_of_reflection() -> prost_reflect::prost_types::FileDescriptorSet {
+    let file = File::from_source("reflection.proto", REFLECTION).expect("our own description is good");
+    prost_reflect::prost_types::FileDescriptorSet { file: vec![file.file_descriptor_proto().clone()] }
+}

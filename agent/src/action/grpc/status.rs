@@ -1,0 +1,59 @@
+//! The codes of gRPC, as its documents spell them.
+
+/// By number.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The word of `grpc-status`; unknown numbers count as UNKNOWN, as the protocol says.
+pub(super) fn word(number: &str) -> &'static str {
+    number.parse::<usize>().ok().and_then(|number| CODES.get(number)).copied().unwrap_or("UNKNOWN")
+}
+
+/// `grpc-message` is percent-encoded.
+pub(super) fn message(encoded: &str) -> String {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, after @ ..] = rest {
+        let decoded = match (first, after) {
+            (b'%', [high, low, ..]) => {
+                let digits = [*high, *low];
+                std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            }
+            _ => None,
+        };
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_words_and_messages_are_decoded_as_far_as_they_are_encoded() {
+        assert_eq!(
+            (word("0"), word("5"), word("16"), word("17"), word("x")),
+            ("OK", "NOT_FOUND", "UNAUTHENTICATED", "UNKNOWN", "UNKNOWN")
+        );
+        assert_eq!(message("no article %C3%A4 %zz 100%"), "no article ä %zz 100%");
+    }
+}

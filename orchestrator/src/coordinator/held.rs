@@ -1,0 +1,37 @@
+//! The texts that steps only name: what the run's authority signs, and files beside the plan.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use meshproof_proto::id::RunId;
+use meshproof_proto::order::Held;
+
+use super::authority;
+use super::outcome::Broken;
+use crate::plan::Plan;
+
+/// A text that goes into orders; descriptions and certificates are far below.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Everything that the plan's steps and services name, before anything starts.
+pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMap<String, String>, Broken> {
+    let mut texts = match &plan.authority {
+        Some(names) => authority::texts(run, names)
+            .map_err(|error| Broken::because(format!("no certificates could be made: {error}")))?,
+        None => BTreeMap::new(),
+    };
+    for file in &plan.held_files {
+        let path = plan_dir.join(&file.value);
+        let problem = |why: String| Broken {
+            at: Some(file.span),
+            ..Broken::because(format!("cannot read {}: {why}", path.display()))
+        };
+        let length = std::fs::metadata(&path).map_err(|error| problem(error.to_string()))?.len();
+        if length > LONGEST {
+            return Err(problem(format!("it has {length} bytes, and at most {LONGEST} are taken")));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
+        texts.insert(Held::file(&file.value).name, text);
+    }
+    Ok(texts)
+}
