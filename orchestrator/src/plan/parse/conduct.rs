@@ -74,7 +74,9 @@ fn parallel<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Vec<Step>>> {
 fn repeat<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Repeat> {
     let mut fields = Fields::open(node, "repeat", cx)?;
     let times = fields.required("times", read::count);
-    let name = fields.optional("as", read::name).filter(|name| !steps::is_reserved(name, cx));
+    let name = fields.optional("as", read::name);
+    // A name that is reported is still one, so that its uses are no further mistakes.
+    let _reported = name.as_ref().is_some_and(|name| steps::is_reserved(name, cx));
     let inner = fields.required("steps", steps::steps);
     verbs::finish(fields, "repeat");
     if let Some(times) = times.as_ref().filter(|times| times.value == Given::Value(0)) {
@@ -171,20 +173,23 @@ fn subscribe<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<SyncVerb> {
 pub(super) fn matrix<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Vec<Value>)>> {
     let axes = named(node, "axes", cx);
     let axis = |(name, node): (Word, &'n Node)| {
-        let values = read::each(node, cx, scalar)?;
+        let mut values = read::each(node, cx, scalar).unwrap_or_default();
         if node.items().is_some_and(<[Node]>::is_empty) {
             let problem = Diagnostic::new(Code::Empty, node.span, "this axis has no values, so no test would run");
             cx.report(problem.expected("at least one value"));
-            return None;
         }
-        Some((name, values))
+        if values.is_empty() {
+            // It was reported. Its name is known all the same, so that its uses are no further mistakes.
+            values.push(Value::Null);
+        }
+        (name, values)
     };
-    let axes: Vec<(Word, Vec<Value>)> = axes.into_iter().filter_map(axis).collect();
+    let mut axes: Vec<(Word, Vec<Value>)> = axes.into_iter().map(axis).collect();
     let combinations = axes.iter().fold(1_usize, |all, (_, values)| all.saturating_mul(values.len()));
     if combinations > MAX_MATRIX {
         let message = format!("{combinations} combinations are more than anybody waits for");
         cx.report(Diagnostic::new(Code::OutOfRange, node.span, message).expected(format!("at most {MAX_MATRIX}")));
-        return None;
+        axes.iter_mut().for_each(|(_, values)| values.truncate(1));
     }
     Some(axes)
 }

@@ -1,0 +1,123 @@
+//! `testdata/wrong`: plans with one mistake each, and what is said about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use meshproof::plan::{self, Checked, Code, Diagnostic, Inputs};
+
+/// One wrong plan.
+#[derive(Debug)]
+struct Wrong {
+    cause: String,
+    text: String,
+    /// `MP0106 3:1`
+    expected: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/wrong")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).expect("a file of testdata")
+}
+
+/// Every paragraph of the file; its head says how it is written.
+fn wrong() -> Vec<Wrong> {
+    let right = read("right.yaml");
+    let file = read("mistakes.txt");
+    file.split("\n\n").skip(1).map(|paragraph| of(paragraph, &right)).collect()
+}
+
+fn of(paragraph: &str, right: &str) -> Wrong {
+    let mut lines = paragraph.trim_matches('\n').lines();
+    let cause = lines.next().expect("a cause").to_owned();
+    let (mut from, mut to, mut expected) = (None, None, None);
+    for line in lines {
+        match line.split_at(2) {
+            ("- ", rest) => from = Some(unescaped(rest)),
+            ("+ ", rest) => to = Some(unescaped(rest)),
+            ("= ", rest) => expected = Some(rest.to_owned()),
+            _ => panic!("{cause}: {line}"),
+        }
+    }
+    let (to, expected) = (to.expect("what stands there"), expected.expect("what is said"));
+    let text = match from {
+        None => to,
+        Some(from) => {
+            assert_eq!(right.matches(&from).count(), 1, "{cause}: {from:?} stands once in right.yaml");
+            right.replace(&from, &to)
+        }
+    };
+    Wrong { cause, text, expected }
+}
+
+/// `\n`, `\t`, `\\` and `\u{202e}`.
+fn unescaped(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out += &rest[..at];
+        let (kind, after) = rest[at + 1..].split_at(1);
+        rest = after;
+        match kind {
+            "n" => out.push('\n'),
+            "t" => out.push('\t'),
+            "\\" => out.push('\\'),
+            "u" => {
+                let (digits, after) = rest[1..].split_once('}').expect("a closing brace");
+                out.extend(u32::from_str_radix(digits, 16).ok().and_then(char::from_u32));
+                rest = after;
+            }
+            other => panic!("what is \\{other} in {text}?"),
+        }
+    }
+    out + rest
+}
+
+/// Everything that is wrong with a text: code, place, message.
+fn problems(text: &str) -> Vec<(Code, String, String)> {
+    let inputs = Inputs { dir: "/plans".to_owned(), ..Inputs::default() };
+    let Checked { source, plan } = plan::check("plan.yaml", text.as_bytes(), &inputs);
+    let place = |found: &Diagnostic| {
+        let position = source.position(found.span.start);
+        (found.code, format!("{} {}:{}", found.code, position.line, position.column), found.message.clone())
+    };
+    plan.map_or_else(|mistakes| mistakes.found.iter().map(place).collect(), |_| Vec::new())
+}
+
+#[test]
+fn the_plan_that_is_changed_is_right_as_it_stands() {
+    assert_eq!(problems(&read("right.yaml")), []);
+}
+
+#[test]
+fn each_wrong_plan_is_refused_for_its_one_mistake_where_it_stands() {
+    let wrong = wrong();
+    assert!(wrong.len() >= 200, "{}", wrong.len());
+    let mut bad = String::new();
+    for Wrong { cause, text, expected } in &wrong {
+        let found: Vec<String> = problems(text).into_iter().map(|(_, place, _)| place).collect();
+        if found != [expected.clone()] {
+            bad += &format!("{cause}: expected {expected}, found {found:?}\n");
+        }
+    }
+    assert!(bad.is_empty(), "{bad}");
+}
+
+#[test]
+fn every_code_is_covered_and_no_two_plans_have_one_cause() {
+    let mut covered = BTreeSet::new();
+    let mut causes: BTreeMap<String, String> = BTreeMap::new();
+    let mut said: BTreeMap<(String, String), String> = BTreeMap::new();
+    for Wrong { cause, text, .. } in wrong() {
+        assert_eq!(causes.insert(cause.clone(), text.clone()), None, "two are named: {cause}");
+        for (code, place, message) in problems(&text) {
+            covered.insert(code);
+            let before = said.insert((place, message.clone()), cause.clone());
+            assert_eq!(before, None, "{cause} is the same mistake at the same place: {message}");
+        }
+    }
+    let missing: Vec<Code> = Code::all().filter(|code| !covered.contains(code)).collect();
+    assert_eq!(missing, [], "write a plan for each into testdata/wrong/mistakes.txt");
+}
