@@ -29,6 +29,9 @@ pub const LOG_LINES: usize = 100_000;
 /// Bytes of log lines that are kept, of all logs together: the agent has to stay small.
 pub const LOG_BYTES: usize = 16 * 1024 * 1024;
 
+/// Messages to a log's endpoint that wait to be written: a few milliseconds of a chatty service.
+pub const ENDPOINT_LINES: usize = 256;
+
 /// One log line; longer ones are cut. Stack traces have many lines, not long ones.
 pub const LOG_LINE_BYTES: usize = 16 * 1024;
 

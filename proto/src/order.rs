@@ -50,6 +50,16 @@ pub struct ServicePlace {
     pub ports: BTreeMap<String, String>,
     /// Log name (`stdout`, `stderr`, `audit`) to the file's path on the agent's machine.
     pub logs: BTreeMap<String, String>,
+    /// Those logs that the service writes to an endpoint of the agent, which writes the file.
+    pub listens: BTreeMap<String, Listen>,
+}
+
+/// What an endpoint for messages of the service speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listen {
+    Udp,
+    Tcp,
+    Http,
 }
 
 /// A listener beside one service whose connections are dialled beside another.
@@ -67,6 +77,8 @@ pub struct Initialized {
     pub stubs: BTreeMap<String, String>,
     /// `service.port` to the `host:port` of the tunnel's listener.
     pub tunnels: BTreeMap<String, String>,
+    /// Log name to the `host:port` of its endpoint.
+    pub endpoints: BTreeMap<String, String>,
 }
 
 /// What is sent.

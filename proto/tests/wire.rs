@@ -292,7 +292,7 @@ fn orders(golden: &mut Golden) {
     let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
     golden.value("receive", &receive);
     golden.value("initialize", &initialize());
-    golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts() });
+    golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });
     for (word, target) in [
         ("stub", FaultTarget::Stub { stub: "payments".to_owned() }),
         ("traffic", FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both }),
@@ -344,7 +344,12 @@ fn initialize() -> Initialize {
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),
-        service: ServicePlace { ports: texts(), logs: texts() },
+        service: ServicePlace {
+            ports: texts(),
+            logs: texts(),
+            listens: [("a".to_owned(), Listen::Udp), ("b".to_owned(), Listen::Tcp), ("c".to_owned(), Listen::Http)]
+                .into(),
+        },
         stubs: vec![stub, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
         tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
         seed: 42,

@@ -88,6 +88,7 @@ pub(super) fn broken(target: &Target, error: &hyper::Error) -> CallError {
     let kind = match socket {
         Some(socket) => kind_of(socket),
         None if error.is_canceled() || error.is_closed() => ErrorKind::Reset,
+        None if error.is_parse_too_large() => ErrorKind::TooLarge,
         None => ErrorKind::Protocol,
     };
     let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));

@@ -242,7 +242,7 @@ fn authority() -> Authority {
 }
 
 fn setting() -> Initialize {
-    let service = ServicePlace { ports: BTreeMap::new(), logs: BTreeMap::new() };
+    let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
     Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1 }
 }

@@ -23,6 +23,7 @@ use super::orders::reply;
 use super::pump::{Pump, Pumped};
 use super::steps::{Started, Steps};
 use super::streams;
+use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::service::Answer;
@@ -64,6 +65,8 @@ pub(super) struct Work {
     pub(super) service: ServicePlace,
     pub(super) seed: u64,
     pub(super) beside: Arc<Beside>,
+    /// Open as long as this is kept.
+    pub(super) _endpoints: Endpoints,
     pub(super) tunnels: Tunnels,
     /// Those that began, so that a repeated order does not begin one again.
     pub(super) tests: BTreeSet<String>,

@@ -16,6 +16,7 @@ use super::kept::KeptStubs;
 use super::pump::Pump;
 use super::run::{Run, Stage, Work};
 use super::steps::Steps;
+use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
 use crate::outbox::Outbox;
@@ -38,6 +39,10 @@ pub(super) async fn run(
         let (name, address) = listen(&tunnels, order).await?;
         initialized.tunnels.insert(name, address);
     }
+    let endpoints = Endpoints::bind(&service).await;
+    let (endpoints, addresses) =
+        endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
+    initialized.endpoints = addresses;
     let stubs = bind(stubs, (&tell, seed), kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let beside = Beside { logs: LogStore::open(&service.logs), stubs };
@@ -45,6 +50,7 @@ pub(super) async fn run(
         service,
         seed,
         beside: Arc::new(beside),
+        _endpoints: endpoints,
         tunnels,
         steps: Steps::default(),
         faults: Faults::default(),

@@ -143,7 +143,7 @@ impl Orchestrator {
     pub async fn initialize(&self, agent: &str, port: Option<&str>, tunnels: &[&str]) -> Initialized {
         let ports = port.map(|address| ("tcp".to_owned(), address.to_owned())).into_iter().collect();
         let tunnels = tunnels.iter().map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned() }).collect();
-        let service = ServicePlace { ports, logs: BTreeMap::new() };
+        let service = ServicePlace { ports, ..ServicePlace::default() };
         self.set_up(agent, Initialize { service, tunnels, ..self.setting() }).await
     }
 
@@ -164,7 +164,7 @@ impl Orchestrator {
         Initialize {
             authority: authority(),
             roster: self.roster(),
-            service: ServicePlace { ports: BTreeMap::new(), logs: BTreeMap::new() },
+            service: ServicePlace::default(),
             stubs: Vec::new(),
             tunnels: Vec::new(),
             seed: 7,

@@ -215,7 +215,7 @@ pub(super) fn start_service(launch: Launch, plan_dir: &Path) -> Result<StartServ
     let grace_ms = u64::try_from(launch.stop_grace.as_millis()).unwrap_or(u64::MAX);
     Ok(StartService {
         name: launch.service,
-        processes: launch.processes.into_iter().map(beside_plan).collect(),
+        processes: launch.processes.into_iter().map(beside_plan).map(|argv| launch.limits.around(argv)).collect(),
         env: launch.env.into_iter().collect(),
         files: launch.files.into_iter().map(file).collect::<Result<_, String>>()?,
         stop: StopWish { signal, grace_ms },

@@ -9,7 +9,7 @@ use meshproof_mesh::rtc::{PathKind, RtcConfig};
 use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Role;
-use meshproof_proto::order::{Initialize, Initialized, TunnelOrder};
+use meshproof_proto::order::{Initialize, Initialized, ServicePlace, TunnelOrder};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::{CallError, Caller};
@@ -190,10 +190,13 @@ impl Driver {
         let stubs = self.plan.stubs.iter().filter(|stub| stub.at == *agent);
         let tunnels = self.plan.tunnels.iter().filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
         let order = |tunnel: &Tunnel| TunnelOrder { to: tunnel.to.service.clone(), port: tunnel.to.port.clone() };
+        let place = places.get(agent).map(|place| place.service.clone()).unwrap_or_default();
+        let service = self.plan.services.iter().find(|service| service.name == *agent);
+        let listens = service.map(|service| service.listens.clone()).unwrap_or_default();
         Initialize {
             authority: self.authority.clone(),
             roster: self.crew.roster(),
-            service: places.get(agent).map(|place| place.service.clone()).unwrap_or_default(),
+            service: ServicePlace { listens, ..place },
             stubs: stubs.map(|stub| stub.resolved(&scope)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,
@@ -234,6 +237,7 @@ fn setting(places: BTreeMap<Name, local::Place>, initialized: BTreeMap<Name, Ini
     }
     for (at, answer) in initialized {
         setting.stubs.extend(answer.stubs);
+        setting.endpoints.insert(at.clone(), answer.endpoints);
         for (to, address) in answer.tunnels {
             let Some((service, port)) = to.split_once('.') else { continue };
             let Ok(service) = service.parse() else { continue };

@@ -123,7 +123,8 @@ impl LocalEnvironment {
         let text = |(log, path): (String, PathBuf)| (log, path.to_string_lossy().into_owned());
         self.named_logs.insert(name.clone(), logs.clone());
         let ports = ports.into_iter().map(|(port, number)| (port, format!("127.0.0.1:{number}"))).collect();
-        Place { service: ServicePlace { ports, logs: logs.into_iter().chain(printed).map(text).collect() }, dir }
+        let logs = logs.into_iter().chain(printed).map(text).collect();
+        Place { service: ServicePlace { ports, logs, ..ServicePlace::default() }, dir }
     }
 
     /// Starts a service's processes, in its folder, with its files. Gives their ids. A relative `argv[0]` with a slash is

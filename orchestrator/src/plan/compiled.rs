@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, Name};
-use meshproof_proto::order::{Action, FaultTarget, Save, StubOrder};
+use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, StubOrder};
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::sync::Barrier;
 use serde_json::{Map, Value};
@@ -69,6 +69,9 @@ pub struct Service {
     pub logs: BTreeMap<String, String>,
     pub stop_signal: StopSignal,
     pub stop_grace: Duration,
+    /// The logs of those that the service writes to an endpoint.
+    pub listens: BTreeMap<String, Listen>,
+    pub limits: Bounds,
     /// Identities of the run's authority whose files stand in its working directory.
     pub identities: BTreeSet<String>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{Ends, Keep, Protocol, RequestPart, Takes, Unmatched};
+use meshproof_proto::order::{Ends, Keep, Listen, Protocol, RequestPart, Takes, Unmatched};
 use meshproof_proto::stub::DEFAULT_JOURNAL;
 use meshproof_proto::sync::OnLoss;
 
@@ -81,6 +81,7 @@ pub struct Service {
     pub needs: Vec<Word>,
     pub logs: Vec<Log>,
     pub stop: Stop,
+    pub limits: Bounds,
     /// Whether it gets a certificate of the run's authority.
     pub tls: bool,
 }
@@ -98,6 +99,7 @@ impl Service {
             needs: Vec::new(),
             logs: Vec::new(),
             stop: Stop::default(),
+            limits: Bounds::default(),
             tls: false,
         }
     }
@@ -133,6 +135,8 @@ pub struct Log {
     pub name: Word,
     /// Relative to the service's working directory.
     pub file: Word,
+    /// The agent writes the file, with what the service sends to an endpoint.
+    pub listen: Option<Listen>,
 }
 
 /// How a service is asked to end.

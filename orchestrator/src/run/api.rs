@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Authority, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder};
+use meshproof_proto::order::{Authority, Bounds, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder};
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use crate::plan::Span;
@@ -57,6 +57,8 @@ pub struct Setting {
     pub stubs: BTreeMap<String, String>,
     /// The texts behind what steps and services only name: certificates, keys, files beside the plan.
     pub held: BTreeMap<String, String>,
+    /// Of each service, log name to the `host:port` of its endpoint.
+    pub endpoints: BTreeMap<Name, BTreeMap<String, String>>,
 }
 
 /// Where a service is.
@@ -230,6 +232,7 @@ pub struct Launch {
     pub files: Vec<(String, LaunchFile)>,
     pub stop_signal: StopSignal,
     pub stop_grace: Duration,
+    pub limits: Bounds,
 }
 
 /// What is done to a service's processes.

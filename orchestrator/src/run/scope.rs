@@ -22,6 +22,7 @@ pub(super) struct Scope {
     /// Identities of the run's authority; none: there is no authority.
     identities: Option<BTreeSet<String>>,
     held: BTreeMap<String, String>,
+    endpoints: BTreeMap<Name, BTreeMap<String, String>>,
 }
 
 /// What expressions see before anything is made ready, as those in stubs do: `params` and `plan`.
@@ -52,6 +53,7 @@ impl Scope {
         }
         self.places = setting.places;
         self.held = setting.held;
+        self.endpoints = setting.endpoints;
     }
 
     /// The texts behind what steps only name.
@@ -114,6 +116,9 @@ impl Scope {
         let mut scope = self.seen_from(Some(&service.name));
         own.insert("tls".to_owned(), scope["tls"][service.name.as_str()].clone());
         scope["self"] = Value::Object(own);
+        let endpoints = self.endpoints.get(&service.name).into_iter().flatten();
+        let endpoints = endpoints.map(|(log, address)| (log.clone(), stub(address)));
+        scope["self"]["logs"] = Value::Object(endpoints.collect());
         let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
         let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
         let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));
@@ -126,6 +131,7 @@ impl Scope {
             files: files.chain(certificates.unwrap_or_default()).collect::<Result<_, Missing>>()?,
             stop_signal: service.stop_signal,
             stop_grace: service.stop_grace,
+            limits: service.limits,
         })
     }
 }
@@ -183,6 +189,7 @@ mod tests {
             addresses: BTreeMap::from([(way, "127.0.0.1:3".to_owned())]),
             stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
             held: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
         });
         let seen = |template: &str, at: &str| {
             text(&Template::parse(template).expect("parses"), &scope.seen_from(Some(&name(at))))

@@ -8,6 +8,7 @@ mod conduct;
 mod crashes;
 mod facts;
 mod failing;
+mod hostile;
 mod journal;
 mod leftovers;
 mod looking;

@@ -5,6 +5,7 @@
 //! behind a time stamp, so that what a run claims can be checked against what the services saw.
 
 pub mod facts;
+pub mod hostile;
 pub mod http_client;
 pub mod http_server;
 pub mod ledger;

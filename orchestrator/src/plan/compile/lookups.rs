@@ -152,9 +152,14 @@ impl Compiler<'_> {
         match rest {
             ["dir" | "name"] => {}
             ["tls", rest @ ..] => self.look_own_tls(span, rest, service),
+            ["logs", rest @ ..] => {
+                let words: Vec<&str> = listening(service).collect();
+                self.among(rest, &Known { span, what: "a log with `listen`", words: &words });
+                self.part(span, rest.get(1..).unwrap_or_default(), &["url", "host", "port", "address"]);
+            }
             [port, part @ ..] if ports.clone().any(|known| known == *port) => self.part(span, part, &["port", "host"]),
             rest => {
-                let known: Vec<&str> = ["dir", "name", "tls"].into_iter().chain(ports).collect();
+                let known: Vec<&str> = ["dir", "name", "tls", "logs"].into_iter().chain(ports).collect();
                 self.among(rest, &Known { span, what: "of this service", words: &known });
             }
         }
@@ -232,6 +237,11 @@ impl Compiler<'_> {
         }
         around
     }
+}
+
+/// Logs that the service writes to an endpoint.
+fn listening(service: &Service) -> impl Iterator<Item = &str> {
+    service.logs.iter().filter(|log| log.listen.is_some()).map(|log| log.name.value.as_str())
 }
 
 fn key(segment: &Segment) -> Option<&str> {

@@ -49,6 +49,8 @@ impl<'d> Compiler<'d> {
             logs: service.logs.iter().map(|log| (log.name.value.clone(), log.file.value.clone())).collect(),
             stop_signal: service.stop.signal,
             stop_grace: grace.unwrap_or(DEFAULT_STOP_GRACE),
+            listens: service.logs.iter().filter_map(|log| Some((log.name.value.clone(), log.listen?))).collect(),
+            limits: self.settled.bounds(&service.limits),
             // Steps may mention others still.
             identities: BTreeSet::new(),
             name,

@@ -1,16 +1,19 @@
 //! `services`: what is under test.
 
 use super::super::code::Code;
-use super::super::diagnostic::Diagnostic;
+use super::super::diagnostic::{Diagnostic, quote};
 use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSignal, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::{argv, environment, inner_path, named, stays_inside, steps, word};
+use super::{argv, bounds, environment, inner_path, named, stays_inside, steps, word};
 
 use meshproof_proto::expr::Template;
+use meshproof_proto::order::Listen;
 
-const LATER: &[&str] = &["image", "metrics", "limits", "replicas", "zones", "dials"];
+const LATER: &[&str] = &["metrics", "replicas", "zones", "dials"];
+
+const LISTENS: &[(&str, Listen)] = &[("udp", Listen::Udp), ("tcp", Listen::Tcp), ("http", Listen::Http)];
 
 const SIGNALS: &[(&str, StopSignal)] = &[
     ("TERM", StopSignal::Term),
@@ -21,7 +24,7 @@ const SIGNALS: &[(&str, StopSignal)] = &[
 ];
 
 /// Names that mean something else where a port's name can stand.
-const RESERVED_PORTS: &[&str] = &["dir", "name", "host", "direct", "tls"];
+const RESERVED_PORTS: &[&str] = &["dir", "name", "host", "direct", "tls", "logs"];
 
 pub(super) fn services<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Service>> {
     Some(named(node, "services", cx).into_iter().filter_map(|(name, node)| service(name, node, cx)).collect())
@@ -33,6 +36,14 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
         return Some(Service::named(name));
     };
     let processes = fields.optional("exec", processes).unwrap_or_default();
+    let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
+    if let Some(image) = fields.optional("image", read::some_text)
+        && !fields.has("exec")
+    {
+        let message = format!("the image {} needs --on docker, podman or kubernetes", quote(&image.value));
+        let problem = Diagnostic::new(Code::NotYet, image.span, message);
+        cx.report(problem.help("this version starts services with `exec`, which may stand beside `image`"));
+    }
     let runs_already = !fields.has("exec") && !fields.has("image");
     let ports = fields.optional("ports", ports).unwrap_or_default();
     let env = fields.optional("env", environment).unwrap_or_default();
@@ -50,7 +61,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
             cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
         }
     }
-    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop, tls })
+    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop, limits, tls })
 }
 
 /// One process, or a list of them.
@@ -125,12 +136,13 @@ fn logs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Log>> {
             cx.report(Diagnostic::new(Code::DuplicateName, name.span, message).expected("another name"));
         }
         let mut fields = Fields::open(node, "a log", cx)?;
-        fields.later(&["listen"]);
+        let listen = fields.optional("listen", |node, cx| read::choice(node, LISTENS, cx)).map(|listen| listen.value);
         let file = if fields.has("listen") { None } else { fields.required("file", inner_path) };
         fields.finish();
         // A log whose file is wrong is still known by its name.
-        let file = file.unwrap_or_else(|| Spanned::new(String::new(), name.span));
-        (!taken).then_some(Log { name, file })
+        let kept = if listen.is_some() { format!("endpoints/{}.log", name.value) } else { String::new() };
+        let file = file.unwrap_or_else(|| Spanned::new(kept, name.span));
+        (!taken).then_some(Log { name, file, listen })
     };
     Some(named(node, "logs", cx).into_iter().filter_map(read).collect())
 }

@@ -289,6 +289,7 @@ fn setting(plan: &Plan) -> Setting {
         addresses: plan.tunnels.iter().enumerate().map(way).collect(),
         stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
         held: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
     }
 }
 
