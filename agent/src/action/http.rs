@@ -1,6 +1,7 @@
 //! One HTTP/1.1 exchange over a connection of its own. Redirects are answers like any other.
 
 use std::error::Error as _;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub(super) async fn perform(action: &HttpAction, scope: &Value, within: Duration
 /// Fills `seen` as far as it gets, so that a deadline leaves what was there.
 async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut HttpAnswer) -> Result<(), CallError> {
     let stream = connect(target, &[b"http/1.1"], &mut seen.phases).await?;
+    let of_tls = stream.broken_by_tls();
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(target, &error))?;
     let talk = async move {
@@ -46,11 +48,16 @@ async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut Htt
     };
     tokio::pin!(talk, connection);
     // The connection is driven here and not in a task of its own: who drops this drops the socket.
-    tokio::select! {
+    let done = tokio::select! {
         biased;
         done = &mut talk => done,
         _ = &mut connection => talk.await,
-    }
+    };
+    // A request that was not sent yet when the refusal came is only told that it was given up.
+    done.map_err(|error| match of_tls.load(Ordering::Relaxed) {
+        true => CallError { kind: ErrorKind::Tls, ..error },
+        false => error,
+    })
 }
 
 async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnswer) -> Result<(), CallError> {

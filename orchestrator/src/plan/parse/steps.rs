@@ -51,7 +51,7 @@ const VERBS: &[&str] = &[
     "pause",
 ];
 
-const VERBS_LATER: &[&str] = &["grpc", "ws", "load"];
+const VERBS_LATER: &[&str] = &["load"];
 
 /// First names of expressions, which a saved value must not hide.
 const RESERVED: &[&str] = &[
