@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
+use meshproof_mesh::tls::Authorities;
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Grant, Token};
@@ -22,7 +23,7 @@ use crate::session::{Allowed, Session};
 /// Act for the service beside this process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas. Default: those that the token names
+    /// Signaling servers, `wss://HOST:PORT/mesh` or `ws://`; several are separated by commas. Default: those that the token names
     #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',')]
     pub signaling: Vec<String>,
     /// This agent's name: that of the service beside it. Default: the one that the token is good for
@@ -54,6 +55,9 @@ pub struct Args {
     /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` count
     #[arg(skip = std::env::var("MESHPROOF_PROXY").ok())]
     pub proxy: Option<String>,
+    /// Certificates (PEM) of the authority that signed the signaling servers', beside those that this machine trusts
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_CA")]
+    pub ca: Option<PathBuf>,
     /// End when the parent process does
     #[arg(long, env = "MESHPROOF_DIE_WITH_PARENT", value_parser = clap::builder::FalseyValueParser::new())]
     pub die_with_parent: bool,
@@ -95,6 +99,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         signaling,
         rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
+        authorities: Authorities::named(args.ca.as_deref())?,
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");

@@ -15,4 +15,4 @@ pub use folder::{Issued, RootFolder};
 pub use invite::{Wish, usual};
 pub use join::{Joining, join, name_for};
 pub use limits::TOKEN_DAYS;
-pub use publish::{Told, publish};
+pub use publish::{Origin, Told, publish};

@@ -25,6 +25,8 @@ pub struct MeshFile {
     pub agents: Vec<Name>,
     /// A console's.
     pub token: Token,
+    /// Certificates of the authority that signed the servers', for `wss`, beside those that this machine trusts.
+    pub ca: Option<PathBuf>,
 }
 
 /// Why a mesh file is none.
@@ -54,6 +56,7 @@ struct Content {
     #[serde(default)]
     agents: Vec<Name>,
     token: String,
+    ca: Option<PathBuf>,
 }
 
 impl MeshFile {
@@ -80,8 +83,8 @@ impl MeshFile {
         if content.signaling.is_empty() {
             return Err(MeshFileError::NoSignaling { path: path() });
         }
-        let Content { run, mesh, root, signaling, agents, .. } = content;
-        Ok(Self { run, mesh, root, signaling, agents, token })
+        let Content { run, mesh, root, signaling, agents, ca, .. } = content;
+        Ok(Self { run, mesh, root, signaling, agents, token, ca })
     }
 
     /// The file's text. Nothing in it needs more than plain quotes: names are letters, digits, `-` and `_`, keys are base32, and
@@ -102,6 +105,9 @@ impl MeshFile {
         let _ = writeln!(text, "root = \"{}\"", self.root);
         let _ = writeln!(text, "signaling = {}", list(self.signaling.clone()));
         let _ = writeln!(text, "agents = {}", list(self.agents.iter().map(Name::to_string).collect()));
+        if let Some(ca) = &self.ca {
+            let _ = writeln!(text, "ca = {:?}", ca.display().to_string());
+        }
         let _ = writeln!(text, "token = \"{}\"", self.token.to_text());
         text
     }
@@ -131,6 +137,7 @@ mod tests {
             signaling: vec!["ws://127.0.0.1:1/mesh".to_owned()],
             agents: names.into(),
             token,
+            ca: Some("/etc/a \"ca\".pem".into()),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{Config, serve};
+use crate::tls::Tls;
 
 /// Introduce the peers of a mesh to each other.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,6 +31,12 @@ pub struct Args {
         required = true
     )]
     pub meshes: Vec<MeshRoot>,
+    /// Speak TLS (`wss`) with this certificate, and those that lead to its authority: PEM
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key: PEM
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Write the URL into this file once connections are accepted; it goes when the server stops
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -62,19 +69,22 @@ impl FromStr for MeshRoot {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. Prints `listening on ws://ADDRESS:PORT/mesh` once connections are accepted, so that a
+/// Serves until SIGTERM or SIGINT. Prints `listening on ws://ADDRESS:PORT/mesh` (or `wss`) once connections are accepted, so that a
 /// parent can read where. Logs go to whatever `tracing` subscriber the caller has installed.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let meshes = distinct(args.meshes)?;
+    let tls =
+        args.tls_cert.zip(args.tls_key).map(|(certificate, key)| Tls::of_files(&certificate, &key)).transpose()?;
     // before the line that makes a parent believe that it may send them
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let url = format!("ws://{}/mesh", listener.local_addr()?);
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}/mesh", listener.local_addr()?);
     let _ready = args.ready_file.map(|path| ReadyFile::write(path, &url)).transpose()?;
     announce(&url).context("cannot say on stdout where the server listens")?;
 
     let shutdown = CancellationToken::new();
-    let serving = serve(listener, Config::new(meshes), shutdown.clone());
+    let serving = serve(listener, Config { tls, ..Config::new(meshes) }, shutdown.clone());
     let stopping = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -13,6 +13,7 @@ pub mod relays;
 pub mod rooms;
 pub mod server;
 mod socket;
+pub mod tls;
 mod vetting;
 
 pub use server::{Config, serve};

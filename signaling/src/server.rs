@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::limits::DATAGRAM_BYTES;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ use crate::relay::{self, Desk};
 use crate::relays::{Patience, Relays};
 use crate::rooms::{ConnId, Nonce, Rooms};
 use crate::socket::{self, Post, Pulse};
+use crate::tls::Tls;
 
 /// What a server serves, and how patient it is.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub silence: Duration,
     /// One end of a relayed connection waits this long for the other.
     pub relay_wait: Duration,
+    /// With it only TLS is spoken.
+    pub tls: Option<Tls>,
 }
 
 impl Config {
@@ -51,6 +55,7 @@ impl Config {
             ping_every: limits::PING_EVERY,
             silence: limits::SILENCE,
             relay_wait: limits::RELAY_WAIT,
+            tls: None,
         }
     }
 }
@@ -62,6 +67,7 @@ struct Server {
     relays: Arc<Semaphore>,
     register_deadline: Duration,
     pulse: Pulse,
+    tls: Option<Tls>,
     tasks: TaskTracker,
     stop: CancellationToken,
     connections: AtomicU64,
@@ -89,6 +95,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         relays: Arc::new(Semaphore::new(limits::RELAYS)),
         register_deadline: config.register_deadline,
         pulse: Pulse { ping_every: config.ping_every, silence: config.silence },
+        tls: config.tls.clone(),
         tasks: TaskTracker::new(),
         stop: stop.clone(),
         connections: AtomicU64::new(0),
@@ -133,20 +140,32 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>) -> io::Error {
 
 /// Until the connection has become a WebSocket, said what it wanted, or used up its time.
 async fn visit_http(stream: TcpStream, visit: Visit) {
-    let Server { register_deadline, stop, .. } = &*Arc::clone(&visit.server);
+    let server = Arc::clone(&visit.server);
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
+    tokio::select! {
+        () = server.stop.cancelled() => {}
+        () = tokio::time::sleep(server.register_deadline) => {}
+        () = async {
+            match &server.tls {
+                None => http(stream, visit).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => http(stream, visit).await,
+                    Err(error) => tracing::debug!(%error, "no TLS"),
+                },
+            }
+        } => {}
+    }
+}
+
+async fn http(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, visit: Visit) {
     let routes = Router::new().route("/mesh", get(mesh)).route("/relay", get(relay)).route("/healthz", get(healthz));
     let routes = routes.with_state(visit);
     let http = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
         .with_upgrades();
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(*register_deadline) => {}
-        ended = http => if let Err(error) = ended {
-            tracing::debug!(%error, "connection ended early");
-        }
+    if let Err(error) = http.await {
+        tracing::debug!(%error, "connection ended early");
     }
 }
 

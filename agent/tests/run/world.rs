@@ -81,6 +81,7 @@ impl World {
             signaling: vec![self.url.clone()],
             rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
             proxies: Default::default(),
+            authorities: Default::default(),
         };
         Mesh::join(config).expect("a good token")
     }

@@ -9,11 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use meshproof_mesh::tls::Authorities;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Role, Token};
 use meshproof_proto::verdict::Exit;
 
-use crate::membership::{Joining, MembershipError, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
+use crate::membership::{Joining, MembershipError, Origin, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
 use words::{capabilities, day, one};
 
 /// What can be done to a mesh by hand.
@@ -67,6 +68,15 @@ struct From {
         default_value = "127.0.0.1"
     )]
     addresses: Vec<IpAddr>,
+    /// Certificates (PEM) of the authority that signed the signaling servers', beside those that this machine trusts.
+    #[arg(long, value_name = "FILE", env = "MESHPROOF_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl From {
+    fn origin(&self) -> Result<Origin, MembershipError> {
+        Ok(Origin { addresses: self.addresses.clone(), authorities: Authorities::named(self.ca.as_deref())? })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -182,7 +192,7 @@ fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), Membershi
     if out.exists() {
         return Err(MembershipError::Exists(out));
     }
-    let joining = Joining { signaling, addresses: from.addresses };
+    let joining = Joining { signaling, from: from.origin()? };
     let token = read_token(&token)?;
     let role = token.granted()?.role;
     let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
@@ -210,7 +220,7 @@ fn again(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
 
 /// Tells whoever can be reached, and says who was.
 fn tell(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
-    let telling = publish(folder, from.addresses.clone());
+    let telling = publish(folder, from.origin()?);
     let Told { signaling, peers, missed } = super::runtime(super::Threads::Two).block_on(telling)?;
     let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
     eprintln!("told signaling {}", list(&signaling));

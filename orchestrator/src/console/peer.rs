@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::tls::{Authorities, BadAuthorities};
 use meshproof_mesh::{JoinError, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::{BadName, Name, PeerId};
 use meshproof_proto::identity::Role;
@@ -52,6 +53,8 @@ enum Signaling {
 pub enum ConsoleError {
     #[error(transparent)]
     Name(#[from] BadName),
+    #[error(transparent)]
+    Authorities(#[from] BadAuthorities),
     #[error("cannot join the mesh: {0}")]
     Join(#[from] JoinError),
     #[error("cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; is the run still going on?")]
@@ -81,6 +84,7 @@ impl Console {
             signaling: file.signaling.clone(),
             rtc: RtcConfig { addresses, ..RtcConfig::default() },
             proxies: Proxies::default(),
+            authorities: Authorities::named(file.ca.as_deref())?,
         };
         let (mesh, events) = Mesh::join(config)?;
         let signaling = Signaling::Away("it did not answer".to_owned());

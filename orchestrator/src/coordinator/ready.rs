@@ -62,6 +62,7 @@ impl Driver {
             signaling: vec![environment.signaling().to_owned()],
             rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
             proxies: Default::default(),
+            authorities: Default::default(),
         };
         let (mesh, events) =
             Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))?;

@@ -87,6 +87,7 @@ impl Setup {
             signaling: vec![signaling.to_owned()],
             agents: self.services.clone(),
             token,
+            ca: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use meshproof_mesh::JoinError;
+use meshproof_mesh::tls::BadAuthorities;
 use meshproof_proto::identity::{Role, TrustError};
 use meshproof_proto::verdict::Exit;
 use thiserror::Error;
@@ -51,6 +52,10 @@ pub enum MembershipError {
         "cannot reach signaling at {urls}: {reason}; start it, or name another with --signaling ws://HOST:PORT/mesh"
     )]
     Unreachable { urls: String, reason: String },
+    #[error(transparent)]
+    Authorities(#[from] BadAuthorities),
+    #[error("cannot say where this is: {0}; name the file with --ca in full")]
+    Here(io::Error),
     #[error("the operating system gives no random bytes: {0}")]
     Random(getrandom::Error),
 }

@@ -1,12 +1,11 @@
 //! From a token to a mesh file: what a person does once.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use meshproof_proto::identity::{Role, Token, glob};
 
 use super::error::MembershipError;
-use super::publish::Visit;
+use super::publish::{Origin, Visit};
 use crate::mesh_file::MeshFile;
 
 /// How to join.
@@ -14,7 +13,7 @@ use crate::mesh_file::MeshFile;
 pub struct Joining {
     /// Default: those that the token names.
     pub signaling: Vec<String>,
-    pub addresses: Vec<IpAddr>,
+    pub from: Origin,
 }
 
 /// Joins for a moment, to see whether the token is good, and gives the mesh file and who is there.
@@ -28,16 +27,17 @@ pub async fn join(token: Token, how: Joining) -> Result<(MeshFile, usize), Membe
     if signaling.is_empty() {
         return Err(MembershipError::NoSignaling);
     }
+    let ca = how.from.authorities.path().map(std::path::absolute).transpose().map_err(MembershipError::Here)?;
     let visit = Visit {
         name: name_for(&grant.names)
             .parse()
             .map_err(|error: meshproof_proto::id::BadName| MembershipError::Name(error.to_string()))?,
         token: token.clone(),
         signaling: signaling.clone(),
-        addresses: how.addresses,
+        from: how.from,
     };
     let found = visit.look().await?;
-    let file = MeshFile { run: None, mesh: grant.mesh, root: token.root, signaling, agents: Vec::new(), token };
+    let file = MeshFile { run: None, mesh: grant.mesh, root: token.root, signaling, agents: Vec::new(), token, ca };
     Ok((file, found))
 }
 

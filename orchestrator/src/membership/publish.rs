@@ -6,6 +6,7 @@ use std::pin::pin;
 
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::tls::Authorities;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Grant, Role, Token, UnixSeconds};
@@ -22,7 +23,16 @@ pub(super) struct Visit {
     pub(super) name: Name,
     pub(super) token: Token,
     pub(super) signaling: Vec<String>,
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) from: Origin,
+}
+
+/// From where a visit is made.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Local addresses that peers can reach.
+    pub addresses: Vec<IpAddr>,
+    /// Who says that signaling servers are theirs, for `wss`.
+    pub authorities: Authorities,
 }
 
 /// Who was told.
@@ -38,7 +48,7 @@ pub struct Told {
 ///
 /// # Errors
 /// No signaling server can be reached, or all refuse.
-pub async fn publish(folder: &RootFolder, addresses: Vec<IpAddr>) -> Result<Told, MembershipError> {
+pub async fn publish(folder: &RootFolder, from: Origin) -> Result<Told, MembershipError> {
     let (mesh, root) = folder.mesh();
     let name = format!("root-{}", PeerId(random()?).short());
     let grant = Grant {
@@ -54,7 +64,7 @@ pub async fn publish(folder: &RootFolder, addresses: Vec<IpAddr>) -> Result<Told
     if signaling.is_empty() {
         return Err(MembershipError::NoSignaling);
     }
-    Visit { name, token: folder.issue(grant)?, signaling, addresses }.tell().await
+    Visit { name, token: folder.issue(grant)?, signaling, from }.tell().await
 }
 
 struct Visitor {
@@ -87,9 +97,10 @@ impl Visit {
     }
 
     fn begin(self) -> Result<Visitor, MembershipError> {
-        let Self { name, token, signaling, addresses } = self;
+        let Self { name, token, signaling, from: Origin { addresses, authorities } } = self;
         let rtc = RtcConfig { addresses, ..RtcConfig::default() };
-        let config = MeshConfig { mesh: token.mesh()?, name, token, signaling, rtc, proxies: Proxies::default() };
+        let config =
+            MeshConfig { mesh: token.mesh()?, name, token, signaling, rtc, proxies: Proxies::default(), authorities };
         let (mesh, events) = Mesh::join(config)?;
         Ok(Visitor { mesh, events, told: Told::default(), away: None, refused: None })
     }

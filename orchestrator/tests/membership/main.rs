@@ -4,4 +4,5 @@ mod joining;
 mod process;
 mod revoking;
 mod rotating;
+mod tls;
 mod town;

@@ -12,24 +12,30 @@ use crate::process::Process;
 
 pub struct Town {
     place: TempDir,
-    pub port: u16,
+    port: u16,
+    scheme: &'static str,
     pub signaling: Option<Process>,
 }
 
 impl Town {
     /// A mesh with a signaling server that knows its root key.
     pub fn new() -> Self {
-        let place = TempDir::with_prefix("mp-").expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let mut town = Self { place, port, signaling: None };
-        let url = town.url();
-        let line = town.done(&["mesh", "new", "dev", "--signaling", &url]);
-        town.start_signaling(line.trim());
+        let (mut town, line) = Self::without_signaling("ws");
+        town.start_signaling(&line);
         town
     }
 
+    /// A mesh whose server is started by the test, and its URL told as `wss`.
+    pub fn without_signaling(scheme: &'static str) -> (Self, String) {
+        let place = TempDir::with_prefix("mp-").expect("a temporary folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let town = Self { place, port, scheme, signaling: None };
+        let line = town.done(&["mesh", "new", "dev", "--signaling", &town.url()]);
+        (town, line.trim().to_owned())
+    }
+
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}/mesh", self.port)
+        format!("{}://127.0.0.1:{}/mesh", self.scheme, self.port)
     }
 
     /// Runs the line that `mesh new` printed.
@@ -53,7 +59,9 @@ impl Town {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
         command.current_dir(self.place.path()).args(arguments);
-        for variable in ["MESHPROOF_LOG", "MESHPROOF_SIGNALING", "MESHPROOF_ROOT", "MESHPROOF_TOKEN_FILE"] {
+        for variable in
+            ["MESHPROOF_LOG", "MESHPROOF_SIGNALING", "MESHPROOF_ROOT", "MESHPROOF_TOKEN_FILE", "MESHPROOF_CA"]
+        {
             command.env_remove(variable);
         }
         command.env("XDG_RUNTIME_DIR", self.place.path());

@@ -5,6 +5,7 @@ use meshproof_proto::identity::Token;
 
 use crate::proxy::Proxies;
 use crate::rtc::RtcConfig;
+use crate::tls::Authorities;
 
 /// How to join a mesh.
 #[derive(Debug, Clone)]
@@ -14,9 +15,11 @@ pub struct MeshConfig {
     /// What this peer calls itself; the token must allow it.
     pub name: Name,
     pub token: Token,
-    /// Signaling servers, `ws://host:port/mesh`; the peer registers with all of them.
+    /// Signaling servers, `wss://host:port/mesh` or `ws://`; the peer registers with all of them.
     pub signaling: Vec<String>,
     pub rtc: RtcConfig,
     /// The way to the signaling servers.
     pub proxies: Proxies,
+    /// Who says that they are theirs, for `wss`.
+    pub authorities: Authorities,
 }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::proxy::Proxies;
 use crate::relay::Caller;
 use crate::rtc::RtcConfig;
+use crate::tls::Authorities;
 
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     pub rtc: RtcConfig,
     pub protocol: Version,
     pub proxies: Proxies,
+    pub authorities: Authorities,
     /// The signaling servers, in the order of the configuration.
     pub servers: Vec<String>,
     /// The addresses of this machine that connections bind.
@@ -43,12 +45,13 @@ impl Context {
 
     /// This peer, to a relay.
     pub(crate) fn caller(&self) -> Caller {
-        let Self { mesh, key, chain, proxies, tasks, .. } = self;
+        let Self { mesh, key, chain, proxies, authorities, tasks, .. } = self;
         Caller {
             mesh: mesh.clone(),
             key: key.clone(),
             chain: chain.clone(),
             proxies: proxies.clone(),
+            authorities: authorities.clone(),
             tasks: tasks.clone(),
         }
     }

@@ -19,6 +19,7 @@ pub mod rpc;
 pub mod rtc;
 mod signaling;
 mod streams;
+pub mod tls;
 mod udp;
 
 pub use api::{LinkChange, LinkInfo, LinkUp, MeshEvent, NoLink};

@@ -77,6 +77,7 @@ impl Mesh {
             rtc: config.rtc,
             protocol,
             proxies: config.proxies,
+            authorities: config.authorities,
             servers: config.signaling.clone(),
             addresses: addresses.clone(),
             tasks: TaskTracker::new(),

@@ -8,12 +8,16 @@ mod rules;
 mod tunnel;
 
 use std::io;
+use std::net::SocketAddr;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest, error::UrlError, protocol::WebSocketConfig};
+use tokio_util::either::Either;
 
+use crate::tls::{Authorities, TlsError};
 pub use address::{BadProxy, ProxyAddress};
 use rules::Rules;
 
@@ -55,23 +59,40 @@ pub(crate) enum ConnectError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("`{0}` is no URL of a signaling server; wss://HOST:PORT/mesh or ws://HOST:PORT/mesh was expected")]
+    Scheme(String),
+    #[error(transparent)]
     Socket(#[from] tungstenite::Error),
+}
+
+/// A WebSocket, over TLS or not.
+pub(crate) type Socket = WebSocketStream<Either<TcpStream, Box<TlsStream<TcpStream>>>>;
+
+/// The address that a socket is bound to.
+pub(crate) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
+    match socket.get_ref() {
+        Either::Left(stream) => stream.local_addr(),
+        Either::Right(stream) => stream.get_ref().0.local_addr(),
+    }
 }
 
 /// A WebSocket to `url`, through a proxy if one is meant for it.
 pub(crate) async fn connect(
     url: &str,
-    proxies: &Proxies,
+    (proxies, authorities): (&Proxies, &Authorities),
     config: WebSocketConfig,
-) -> Result<WebSocketStream<TcpStream>, ConnectError> {
+) -> Result<Socket, ConnectError> {
     let request = url.into_client_request()?;
     let uri = request.uri();
-    if uri.scheme_str() != Some("ws") {
-        return Err(tungstenite::Error::Url(UrlError::UnsupportedUrlScheme).into());
-    }
+    let secure = match uri.scheme_str() {
+        Some("ws") => false,
+        Some("wss") => true,
+        _ => return Err(ConnectError::Scheme(url.to_owned())),
+    };
     let host = uri.host().ok_or(tungstenite::Error::Url(UrlError::NoHostName))?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = uri.port_u16().unwrap_or(80);
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let proxy = match proxies {
         Proxies::Direct => None,
         Proxies::Always(proxy) => Some(proxy.clone()),
@@ -83,6 +104,8 @@ pub(crate) async fn connect(
     };
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
+    let stream =
+        if secure { Either::Right(Box::new(authorities.connect(stream, &host).await?)) } else { Either::Left(stream) };
     let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
     Ok(socket)
 }

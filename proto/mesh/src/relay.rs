@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_util::task::TaskTracker;
 
 use crate::proxy::{Proxies, ProxyError};
+use crate::tls::{Authorities, TlsError};
 
 pub use pipe::{Carrying, PipeEnd, RelayPipe};
 
@@ -27,6 +28,7 @@ pub struct Caller {
     pub key: Key,
     pub chain: Chain,
     pub proxies: Proxies,
+    pub authorities: Authorities,
     /// Owns the task that carries the datagrams; it ends with the pipe.
     pub tasks: TaskTracker,
 }
@@ -59,6 +61,8 @@ pub enum RelayError {
     BadUrl(String),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the relay of {url} could not be reached: {source}")]
     Unreachable { url: String, source: Box<tungstenite::Error> },
     #[error("the signaling server has no relay; upgrade it")]

@@ -9,10 +9,8 @@ use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::version::PROTOCOL;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +53,7 @@ pub(crate) struct Client {
     pub stop: CancellationToken,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = proxy::Socket;
 
 /// Why a socket ended.
 #[derive(Debug, Error)]
@@ -128,7 +126,7 @@ impl Client {
             .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
             .max_message_size(Some(limits::ROSTER_BYTES))
             .max_frame_size(Some(limits::ROSTER_BYTES));
-        let mut socket = proxy::connect(&self.url, &self.context.proxies, config).await?;
+        let mut socket = proxy::connect(&self.url, (&self.context.proxies, &self.context.authorities), config).await?;
         let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
         PROTOCOL.check(protocol)?;
         let news = self.context.trust.borrow().news();
@@ -156,7 +154,7 @@ impl Client {
     async fn serve(&mut self, mut socket: Socket) -> Ended {
         let mut addresses = self.context.addresses.clone();
         // one that is not of those that connections use is not missed when they change
-        let local = socket.get_ref().local_addr().map(|local| local.ip()).ok();
+        let local = proxy::local_addr(&socket).map(|local| local.ip()).ok();
         let local = local.filter(|local| self.context.has_address(*local));
         loop {
             tokio::select! {

@@ -46,8 +46,15 @@ async fn link(from: &mut Peer, to: &str) {
 fn join(world: &World, token: Token) -> Peer {
     let rtc = RtcConfig { addresses: vec!["127.0.0.1".parse().expect("an address")], ..RtcConfig::default() };
     let signaling = vec![world.url.clone()];
-    let config =
-        MeshConfig { mesh: name("dev"), name: name("late"), token, signaling, rtc, proxies: Default::default() };
+    let config = MeshConfig {
+        mesh: name("dev"),
+        name: name("late"),
+        token,
+        signaling,
+        rtc,
+        proxies: Default::default(),
+        authorities: Default::default(),
+    };
     let (mesh, events) = Mesh::join(config).expect("a good token");
     Peer { mesh, events }
 }

@@ -116,6 +116,7 @@ fn join(who: &str, seed: u8, urls: &[&str]) -> Peer {
         signaling: urls.iter().map(|url| (*url).to_owned()).collect(),
         rtc: RtcConfig { addresses: vec!["127.0.0.1".parse().expect("an address")], ..RtcConfig::default() },
         proxies: Default::default(),
+        authorities: Default::default(),
     };
     let (mesh, events) = Mesh::join(config).expect("a good token");
     Peer { mesh, events }

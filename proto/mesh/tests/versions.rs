@@ -97,6 +97,7 @@ fn join(world: &World, who: &str, protocol: Version) -> Peer {
         signaling: vec![world.url.clone()],
         rtc: RtcConfig { addresses: vec!["127.0.0.1".parse().expect("an address")], ..RtcConfig::default() },
         proxies: Default::default(),
+        authorities: Default::default(),
     };
     let (mesh, events) = Mesh::join_speaking(protocol, config).expect("a good token");
     Peer { mesh, events }

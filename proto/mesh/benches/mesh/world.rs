@@ -66,6 +66,7 @@ impl World {
             signaling: vec![self.url.clone()],
             rtc,
             proxies: Default::default(),
+            authorities: Default::default(),
         };
         let (mesh, events) = Mesh::join(config).expect("a good token");
         Peer::sorting(mesh, events)

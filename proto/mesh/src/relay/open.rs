@@ -6,9 +6,7 @@ use futures::{SinkExt, StreamExt};
 use meshproof_proto::limits::{DATAGRAM_BYTES, SIGNAL_BYTES};
 use meshproof_proto::rendezvous::{FromRelay, RELAY_LABEL, ToRelay};
 use meshproof_proto::version::PROTOCOL;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
 use super::{Caller, Carried, RelayError};
@@ -20,7 +18,7 @@ const PAIR_WITHIN: Duration = Duration::from_secs(12);
 /// What the socket collects before it writes: some datagrams of a burst in one system call.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = proxy::Socket;
 
 /// Opens our half and waits for the other.
 pub(super) async fn open(caller: Caller, server_url: String, carried: Carried) -> Result<Socket, RelayError> {
@@ -44,7 +42,9 @@ async fn pair(caller: &Caller, url: &str, carried: Carried) -> Result<Socket, Re
         .max_write_buffer_size(2 * BUFFER_BYTES)
         .max_message_size(Some(SIGNAL_BYTES))
         .max_frame_size(Some(SIGNAL_BYTES));
-    let mut socket = proxy::connect(url, &caller.proxies, config).await.map_err(|error| failed(url, error))?;
+    let mut socket = proxy::connect(url, (&caller.proxies, &caller.authorities), config)
+        .await
+        .map_err(|error| failed(url, error))?;
     let (protocol, nonce) = match receive(&mut socket).await? {
         FromRelay::Challenge { protocol, nonce } => (protocol, nonce),
         FromRelay::Refused { reason } => return Err(RelayError::Refused(reason)),
@@ -72,6 +72,8 @@ async fn pair(caller: &Caller, url: &str, carried: Carried) -> Result<Socket, Re
 fn failed(url: &str, error: proxy::ConnectError) -> RelayError {
     match error {
         proxy::ConnectError::Proxy(error) => RelayError::Proxy(error),
+        proxy::ConnectError::Tls(error) => RelayError::Tls(error),
+        proxy::ConnectError::Scheme(url) => RelayError::BadUrl(url),
         proxy::ConnectError::Socket(tungstenite::Error::Http(response)) => match response.status().as_u16() {
             404 => RelayError::NoRelay,
             503 => RelayError::Full,

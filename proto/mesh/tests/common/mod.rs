@@ -62,6 +62,7 @@ impl World {
             signaling: vec![self.url.clone()],
             rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
             proxies: Default::default(),
+            authorities: Default::default(),
         };
         let (mesh, events) = Mesh::join(config).expect("a good token");
         Peer { mesh, events }

@@ -59,6 +59,7 @@ pub struct Peer {
     pub chain: Chain,
     pub mesh: Name,
     pub proxies: Proxies,
+    pub authorities: meshproof_mesh::tls::Authorities,
     pub tasks: TaskTracker,
 }
 
@@ -75,7 +76,14 @@ impl Peer {
         });
         let name = format!("peer-{seed}").parse().expect("a good name");
         let chain = token.claim(&name, key.public());
-        Self { key, chain, mesh: mesh(), proxies: Proxies::Direct, tasks: TaskTracker::new() }
+        Self {
+            key,
+            chain,
+            mesh: mesh(),
+            proxies: Proxies::Direct,
+            authorities: Default::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 
     pub fn id(&self) -> PeerId {
@@ -89,6 +97,7 @@ impl Peer {
             key: self.key.clone(),
             chain: self.chain.clone(),
             proxies: self.proxies.clone(),
+            authorities: self.authorities.clone(),
             tasks: self.tasks.clone(),
         };
         let carried = Carried { peer, kind: ConnectionKind::Control, generation: Generation(generation) };

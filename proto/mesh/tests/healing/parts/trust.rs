@@ -44,6 +44,7 @@ pub fn config(who: &str, ways: Ways, addresses: Vec<IpAddr>) -> MeshConfig {
         token,
         signaling: ways.signaling,
         rtc: RtcConfig { addresses, ice_servers: ways.turn.into_iter().map(turn).collect(), ..RtcConfig::default() },
+        authorities: Default::default(),
         proxies: ways.proxy.map_or(Proxies::Direct, |proxy| Proxies::Always(proxy.parse().expect("a good address"))),
     }
 }
