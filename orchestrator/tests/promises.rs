@@ -50,6 +50,25 @@ fn every_trap_names_a_test_that_exists_or_says_that_it_is_open() {
 }
 
 #[test]
+fn every_threat_has_an_answer_and_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).expect("docs/security.md");
+    let text = all_sources();
+    let table = page.lines().skip_while(|line| !line.starts_with("| asset |"));
+    let rows: Vec<&str> = table.skip(2).take_while(|line| line.starts_with("| ")).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [asset, attacker, attack, answer, shown] = cells[..] else { panic!("five cells were expected: {row}") };
+        assert!([asset, attacker, attack, answer].iter().all(|cell| !cell.is_empty()), "{row}");
+        let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{attack}: no test");
+        for test in named {
+            assert!(text.contains(&format!("fn {test}(")), "{attack} names `{test}`, and there is no such test");
+        }
+    }
+}
+
+#[test]
 fn every_promise_is_listed_once_and_names_a_test_that_exists_or_says_that_it_is_open() {
     let page = std::fs::read_to_string(root().join("docs/promises.md")).expect("docs/promises.md");
     let text = all_sources();

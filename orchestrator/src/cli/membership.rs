@@ -197,7 +197,7 @@ fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), Membershi
     let role = token.granted()?.role;
     let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
     file.write_new(&out)?;
-    eprintln!("joined mesh {} as {}; {others} others are there", file.mesh, one(role));
+    eprintln!("joined mesh {} as {}; others there: {others}", file.mesh, one(role));
     eprintln!("look at it with");
     print_line(&format!("meshproof who --mesh {}", out.display()));
     Ok(())

@@ -16,3 +16,6 @@ pub const SIGNALING_WITHIN: Duration = Duration::from_secs(5);
 
 /// Links to agents and orchestrators take milliseconds, and a second where they have to be relayed.
 pub const LINKS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who is there comes in one message right behind the welcome; each chain in it takes a fraction of a millisecond to check.
+pub const ROSTER_WITHIN: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::time::Duration;
 
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::RtcConfig;
@@ -11,12 +11,12 @@ use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Grant, Role, Token, UnixSeconds};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::error::MembershipError;
 use super::folder::RootFolder;
 use super::invite::{now, random};
-use super::limits::{LINKS_WITHIN, SIGNALING_WITHIN, TELLER_LIFETIME};
+use super::limits::{LINKS_WITHIN, ROSTER_WITHIN, SIGNALING_WITHIN, TELLER_LIFETIME};
 
 /// Who comes, and where.
 pub(super) struct Visit {
@@ -107,29 +107,31 @@ impl Visit {
 }
 
 impl Visitor {
-    /// Until every signaling server answered, or those that are there did in time.
+    /// Until a signaling server has let us in and said who is there.
     async fn arrive(&mut self) -> Result<(), MembershipError> {
-        let mut late = pin!(sleep(SIGNALING_WITHIN));
-        loop {
-            tokio::select! {
-                event = self.events.recv() => match event {
-                    Some(event) => self.take(event),
-                    None => break,
-                },
-                () = &mut late => break,
-            }
-            if !self.told.signaling.is_empty() || self.refused.is_some() {
-                break;
-            }
+        self.attend(SIGNALING_WITHIN, |visitor| !visitor.told.signaling.is_empty() || visitor.refused.is_some()).await;
+        if !self.told.signaling.is_empty() {
+            self.attend(ROSTER_WITHIN, |_| false).await;
+            return Ok(());
         }
-        match (&self.refused, &self.away) {
-            _ if !self.told.signaling.is_empty() => Ok(()),
-            (Some((url, reason)), _) => Err(MembershipError::Refused { url: url.clone(), reason: reason.clone() }),
-            (None, away) => {
-                let reason = away.clone().unwrap_or_else(|| format!("no answer within {SIGNALING_WITHIN:?}"));
-                Err(MembershipError::Unreachable { urls: "every server that is known".to_owned(), reason })
-            }
+        if let Some((url, reason)) = self.refused.clone() {
+            return Err(MembershipError::Refused { url, reason });
         }
+        let reason = self.away.clone().unwrap_or_else(|| format!("no answer within {SIGNALING_WITHIN:?}"));
+        Err(MembershipError::Unreachable { urls: "every server that is known".to_owned(), reason })
+    }
+
+    /// Takes what happens until it is enough, or for so long.
+    async fn attend(&mut self, span: Duration, enough: impl Fn(&Self) -> bool) {
+        let attending = async {
+            while !enough(self)
+                && let Some(event) = self.events.recv().await
+            {
+                self.take(event);
+            }
+        };
+        // what came until then has to do
+        let _ = timeout(span, attending).await;
     }
 
     /// News go first thing over a link.
@@ -140,15 +142,7 @@ impl Visitor {
         for peer in &wanted {
             self.mesh.connect(peer.peer).await;
         }
-        let linking = async {
-            while !self.told.missed.is_empty()
-                && let Some(event) = self.events.recv().await
-            {
-                self.take(event);
-            }
-        };
-        // who is missed is said
-        let _ = timeout(LINKS_WITHIN, linking).await;
+        self.attend(LINKS_WITHIN, |visitor| visitor.told.missed.is_empty()).await;
     }
 
     fn take(&mut self, event: MeshEvent) {

@@ -11,8 +11,10 @@ fn a_person_joins_a_mesh_by_hand_in_two_commands_and_an_agent_in_one() {
     let _shop = town.agent("shop", &shop);
     let me = town.invite("console-*", "operator-console");
 
-    let next = town.done(&["mesh", "join", &me]);
-    assert_eq!(next, "meshproof who --mesh mesh.toml\n", "the second command");
+    let joined = town.ask(&["mesh", "join", &me]);
+    let said = String::from_utf8_lossy(&joined.stderr).into_owned();
+    assert!(joined.status.success() && said.contains("as an operator console; others there: 1"), "{said}");
+    assert_eq!(joined.stdout, b"meshproof who --mesh mesh.toml\n", "the second command");
     assert_eq!(town.agents("mesh.toml"), ["shop"]);
 
     for file in ["mesh.toml", &me, "mesh-root/root.key"] {

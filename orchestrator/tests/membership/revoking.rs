@@ -26,6 +26,7 @@ fn a_revoked_tokens_sessions_end_within_five_seconds_and_a_restart_does_not_brin
     assert!(line.contains("the link is lost") && ended < ENDED_WITHIN, "{ended:?}: {line}");
     println!("the session ended {ended:?} after `mesh revoke` was called");
     revoking.says("told signaling");
+    revoking.says("told shop");
     assert!(ledger.says("signaling will not have us").contains("meshproof mesh invite"));
     assert_eq!(town.agents(&eyes), ["shop"]);
     assert!(town.done(&["mesh", "tokens"]).lines().any(|line| line.contains("ledger") && line.ends_with("revoked")));
