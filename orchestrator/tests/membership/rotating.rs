@@ -21,6 +21,8 @@ fn a_rotation_needs_no_restart_and_former_root_keys_end_when_they_are_revoked() 
     // and at one that was started with the new one
     town.signaling.take().expect("it runs").kill();
     town.start_signaling(rotated.trim());
+    // what joins the two root keys comes with it
+    shop.says("signaling is there");
     let new = town.invite("ledger", "agent");
     let _ledger = town.agent("ledger", &new);
     for file in [&before, &after] {
