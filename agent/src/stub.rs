@@ -7,7 +7,6 @@ mod body;
 mod calls;
 mod condition;
 mod fault;
-mod glob;
 mod http;
 mod journal;
 mod line;

@@ -3,6 +3,8 @@
 //! The root signs a *grant* for a token's key; the token signs a *claim* for the key that an instance made for itself at
 //! start. Both together are a [`Chain`], checked offline by anyone who knows the root's public key. No secret travels.
 
+mod token;
+
 use std::collections::BTreeSet;
 
 use data_encoding::BASE32_NOPAD;
@@ -10,10 +12,11 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::codec::{Codec, base64_bytes};
+use crate::codec::base64_bytes;
 use crate::id::{Name, PeerId};
-use crate::limits;
-use crate::trust::RootNews;
+use crate::{glob, limits};
+
+pub use token::Token;
 
 /// Seconds since 1970, from a wall clock; only for expiries and display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -268,81 +271,6 @@ fn labelled(label: &'static str, bytes: &[u8]) -> Vec<u8> {
 const GRANT: &str = "grant";
 const CLAIM: &str = "claim";
 
-/// What its holder needs to join a mesh: the token's key and the grant for it. Secret.
-#[derive(Clone, Debug)]
-pub struct Token {
-    pub key: Key,
-    pub grant: Signed,
-    pub root: PeerId,
-    /// What the root has said until then.
-    pub news: RootNews,
-    /// Where the mesh is found: `wss://host:port/mesh`. Known to whoever made the token, or empty.
-    pub signaling: Vec<String>,
-}
-
-impl Token {
-    /// Makes a token: the root signs a grant for a fresh key.
-    pub fn issue(root: &Key, seed: [u8; 32], grant: impl FnOnce(PeerId) -> Grant) -> Self {
-        let key = Key::from_seed(seed);
-        let text = serde_json::to_string(&grant(key.public())).expect("a grant is plain data");
-        let signature = root.sign(GRANT, text.as_bytes());
-        let (news, signaling) = (RootNews::default(), Vec::new());
-        Self { key, grant: Signed { text, signature }, root: root.public(), news, signaling }
-    }
-
-    /// The chain of an instance that calls itself `name`.
-    pub fn claim(&self, name: &Name, instance: PeerId) -> Chain {
-        let claim = Claim { name: name.clone(), instance };
-        let text = serde_json::to_string(&claim).expect("a claim is plain data");
-        let signature = self.key.sign(CLAIM, text.as_bytes());
-        Chain { grant: self.grant.clone(), claim: Signed { text, signature } }
-    }
-
-    /// One line of text: `mpt1-` and base32, `mpt2-` when it says more than key and grant. Whoever reads it can join.
-    pub fn to_text(&self) -> String {
-        let key = (self.key.0.to_bytes(), &self.grant, self.root);
-        let (version, bytes) = if self.news.is_empty() && self.signaling.is_empty() {
-            ("mpt1", Codec::Bincode.encode(&key))
-        } else {
-            ("mpt2", Codec::Bincode.encode(&(key, &self.news, &self.signaling)))
-        };
-        format!("{version}-{}", BASE32_NOPAD.encode(&bytes.expect("a token is small")).to_ascii_lowercase())
-    }
-
-    /// Reads [`Token::to_text`]: alone, in lines that begin with `#`, or as `MESHPROOF_TOKEN=` in an environment file.
-    pub fn from_text(text: &str) -> Result<Self, TrustError> {
-        let unreadable = || TrustError::Unreadable("token");
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let mut tokens = lines.filter_map(|line| {
-            let bare = line.strip_prefix("export ").unwrap_or(line);
-            let bare = bare.strip_prefix("MESHPROOF_TOKEN=").unwrap_or(bare).trim_matches(['"', '\'']);
-            bare.split_once('-').filter(|(version, _)| matches!(*version, "mpt1" | "mpt2"))
-        });
-        let (version, encoded) = tokens.next().ok_or_else(unreadable)?;
-        // which of two?
-        if tokens.next().is_some() {
-            return Err(unreadable());
-        }
-        let bytes = BASE32_NOPAD.decode(encoded.to_ascii_uppercase().as_bytes()).map_err(|_| unreadable())?;
-        let ((seed, grant, root), news, signaling) = match version {
-            "mpt1" => Codec::Bincode.decode(&bytes).map(|key| (key, RootNews::default(), Vec::new())),
-            _ => Codec::Bincode.decode(&bytes),
-        }
-        .map_err(|_| unreadable())?;
-        Ok(Self { key: Key::from_seed(seed), grant, root, news, signaling })
-    }
-
-    /// What the token allows, unverified: for messages and defaults.
-    pub fn granted(&self) -> Result<Grant, TrustError> {
-        read(&self.grant, GRANT)
-    }
-
-    /// The mesh this token is for, unverified: for messages and defaults.
-    pub fn mesh(&self) -> Result<Name, TrustError> {
-        self.granted().map(|grant| grant.mesh)
-    }
-}
-
 impl Chain {
     /// Checks both signatures, the mesh, the name and the expiry.
     pub fn verify(&self, root: &PeerId, mesh: &Name, now: UnixSeconds) -> Result<Identity, TrustError> {
@@ -353,7 +281,7 @@ impl Chain {
         if grant.mesh != *mesh {
             return Err(TrustError::OtherMesh { ours: mesh.clone(), theirs: grant.mesh });
         }
-        if !glob(&grant.names, claim.name.as_str()) {
+        if !glob::matches(&grant.names, claim.name.as_str()) {
             return Err(TrustError::NameNotGranted { pattern: grant.names, name: claim.name });
         }
         if let Some(ago_s) =
@@ -376,113 +304,5 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(signed: &Signed, what: &'stat
     serde_json::from_str(&signed.text).map_err(|_| TrustError::Unreadable(what))
 }
 
-/// `*` matches any run of characters, everything else itself.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut open = false;
-    let mut last = "";
-    for part in parts {
-        open = true;
-        last = part;
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    if open { text.len() >= first.len() + last.len() && text.ends_with(last) } else { rest.is_empty() }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        text.parse().expect("a good name")
-    }
-
-    fn token(root: &Key, pattern: &str) -> Token {
-        Token::issue(root, [2; 32], |token| Grant {
-            mesh: name("dev"),
-            names: pattern.to_owned(),
-            role: Role::Agent,
-            capabilities: Capability::ALL.into(),
-            not_after: UnixSeconds(1_000),
-            token,
-        })
-    }
-
-    #[test]
-    fn a_chain_is_checked_offline_against_the_root() {
-        let root = Key::from_seed([1; 32]);
-        let token = Token::from_text(&token(&root, "shop*").to_text()).expect("its own text");
-        let instance = Key::from_seed([3; 32]).public();
-        let chain = token.claim(&name("shop-1"), instance);
-        let identity = chain.verify(&root.public(), &name("dev"), UnixSeconds(900)).expect("all in order");
-        assert_eq!((identity.peer, identity.role), (instance, Role::Agent));
-
-        let other_root = Key::from_seed([9; 32]).public();
-        assert_eq!(chain.verify(&other_root, &name("dev"), UnixSeconds(900)), Err(TrustError::BadSignature(GRANT)));
-        assert!(matches!(
-            chain.verify(&root.public(), &name("prod"), UnixSeconds(900)),
-            Err(TrustError::OtherMesh { .. })
-        ));
-        assert_eq!(
-            chain.verify(&root.public(), &name("dev"), UnixSeconds(1_121)),
-            Err(TrustError::Expired { ago_s: 1 })
-        );
-        let stranger = token.claim(&name("ledger"), instance);
-        assert!(matches!(
-            stranger.verify(&root.public(), &name("dev"), UnixSeconds(900)),
-            Err(TrustError::NameNotGranted { .. })
-        ));
-    }
-
-    #[test]
-    fn a_token_is_read_alone_in_comments_and_in_an_environment_file_and_keeps_what_it_says() {
-        let root = Key::from_seed([1; 32]);
-        let mut token = token(&root, "shop*");
-        assert!(token.to_text().starts_with("mpt1-"));
-        token.signaling = vec!["wss://mesh.example/mesh".to_owned()];
-        let text = token.to_text();
-        assert!(text.starts_with("mpt2-"));
-        for file in [
-            text.clone(),
-            format!("# of mesh dev\n\n{text}\n"),
-            format!("A=b\nMESHPROOF_TOKEN={text}\n"),
-            format!("export MESHPROOF_TOKEN=\"{text}\"\n"),
-        ] {
-            let back = Token::from_text(&file).expect("a token");
-            assert_eq!((back.to_text(), &back.signaling), (text.clone(), &token.signaling), "{file}");
-        }
-        for file in ["", "# nothing", "mpt9-aa", &format!("{text}\n{text}"), &text[..40]] {
-            assert_eq!(Token::from_text(file).map(|_| ()), Err(TrustError::Unreadable("token")), "{file}");
-        }
-    }
-
-    #[test]
-    fn a_changed_claim_breaks_the_chain() {
-        let root = Key::from_seed([1; 32]);
-        let mut chain = token(&root, "*").claim(&name("shop"), Key::from_seed([3; 32]).public());
-        chain.claim.text = chain.claim.text.replace("shop", "shep");
-        assert_eq!(chain.verify(&root.public(), &name("dev"), UnixSeconds(900)), Err(TrustError::BadSignature(CLAIM)));
-    }
-
-    #[test]
-    fn globs_match_whole_names() {
-        for (pattern, text, expected) in [
-            ("*", "anything", true),
-            ("shop", "shop", true),
-            ("shop", "shop2", false),
-            ("shop*", "shop2", true),
-            ("*-eu", "shop-eu", true),
-            ("*-eu", "shop-eu2", false),
-            ("a*b", "ab", true),
-            ("ab*b", "ab", false),
-            ("a*b*c", "axxbyyc", true),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ pub mod event;
 pub mod expr;
 pub mod flow;
 pub mod frame;
+pub mod glob;
 pub mod hello;
 pub mod id;
 pub mod identity;

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use meshproof_proto::glob;
 use meshproof_proto::order::{StubReply, StubRoute, Takes};
 
 use super::condition::Condition;
-use super::glob;
 use super::reply::Prepared;
 use super::request::Asked;
 

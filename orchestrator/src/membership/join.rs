@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use meshproof_proto::identity::{Role, Token, glob};
+use meshproof_proto::glob;
+use meshproof_proto::identity::{Role, Token};
 
 use super::error::MembershipError;
 use super::publish::{Origin, Visit};
@@ -57,7 +58,7 @@ fn check_role(role: Role) -> Result<(), MembershipError> {
 pub fn name_for(pattern: &str) -> String {
     let unique = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
     let usual = format!("console-{unique}");
-    if glob(pattern, &usual) { usual } else { pattern.replace('*', &unique) }
+    if glob::matches(pattern, &usual) { usual } else { pattern.replace('*', &unique) }
 }
 
 impl MeshFile {
