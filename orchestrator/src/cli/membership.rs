@@ -5,7 +5,7 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -14,6 +14,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Role, Token};
 use meshproof_proto::verdict::Exit;
 
+use super::mesh::LocalAddresses;
 use crate::membership::{Joining, MembershipError, Origin, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
 use words::{capabilities, day, one};
 
@@ -59,15 +60,8 @@ pub(super) struct AtRoot {
 
 #[derive(Debug, Args)]
 struct From {
-    /// Local addresses that peers can reach; several are separated by commas.
-    #[arg(
-        long,
-        value_name = "ADDRESSES",
-        env = "MESHPROOF_ADDRESSES",
-        value_delimiter = ',',
-        default_value = "127.0.0.1"
-    )]
-    addresses: Vec<IpAddr>,
+    #[command(flatten)]
+    local: LocalAddresses,
     /// Certificates (PEM) of the authority that signed the signaling servers', beside those that this machine trusts.
     #[arg(long, value_name = "FILE", env = "MESHPROOF_CA")]
     ca: Option<PathBuf>,
@@ -75,7 +69,7 @@ struct From {
 
 impl From {
     fn origin(&self) -> Result<Origin, MembershipError> {
-        Ok(Origin { addresses: self.addresses.clone(), authorities: Authorities::named(self.ca.as_deref())? })
+        Ok(Origin { addresses: self.local.addresses.clone(), authorities: Authorities::named(self.ca.as_deref())? })
     }
 }
 

@@ -14,7 +14,14 @@ pub(super) struct MeshArgs {
     /// A run that goes on, or a mesh file. Default: the one run that goes on.
     #[arg(long, value_name = "RUN|FILE")]
     mesh: Option<String>,
-    /// Local addresses that agents can reach; several are separated by commas.
+    #[command(flatten)]
+    local: LocalAddresses,
+}
+
+/// Where this process can be reached.
+#[derive(Debug, clap::Args)]
+pub(super) struct LocalAddresses {
+    /// Local addresses that other peers can reach; several are separated by commas.
     #[arg(
         long,
         value_name = "ADDRESSES",
@@ -22,7 +29,7 @@ pub(super) struct MeshArgs {
         value_delimiter = ',',
         default_value = "127.0.0.1"
     )]
-    addresses: Vec<IpAddr>,
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// Said in every help text.
@@ -36,7 +43,7 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
         Ok(file) => file,
         Err(error) => return failed(&error, error.exit()),
     };
-    let addresses = args.addresses.clone();
+    let addresses = args.local.addresses.clone();
     super::runtime(super::Threads::Two).block_on(async {
         let mut console = match Console::join(file, addresses) {
             Ok(console) => console,
