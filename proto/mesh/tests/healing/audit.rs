@@ -83,6 +83,12 @@ impl Calls {
         world.peer(to).when(began, "that a call runs", runs).await.map(drop)
     }
 
+    /// Has two peers call each other; both calls run when this returns.
+    pub async fn begin_both(&mut self, world: &mut World, one: &str, other: &str) -> Result<(), String> {
+        self.begin(world, one, other).await?;
+        self.begin(world, other, one).await
+    }
+
     /// Has one peer call another, whether the call can arrive or not; gives its id.
     pub fn attempt(&mut self, world: &mut World, from: &str, to: &str) -> Result<u64, String> {
         static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -17,8 +17,7 @@ pub async fn replaced(scenario: &'static str, board: &Board) -> Result<(), Strin
     let talk = Talk::begin(&mut world, "a", "b").await?;
     let (mut calls, addresses) = (Calls::default(), [A.1, ELSEWHERE]);
     for round in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let (old, new) = (netns::at(addresses[round % 2]), netns::at(addresses[(round + 1) % 2]));
         let moved = Moment::now();
         world.network.replace("a", old, new)?;

@@ -40,8 +40,7 @@ pub async fn healed(scenario: &'static str, cut: Cut, board: &Board) -> Result<(
     let talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let figures = once(&mut world, &mut calls, cut).await?;
         board.note(scenario, DETECTED, figures.detected);
         board.note(scenario, HEALED, figures.healed);

@@ -15,8 +15,7 @@ pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String>
     let talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let stopped = Moment::now();
         world.peer("b").signal(Signal::STOP)?;
         let suspected = suspects(&world, "a", "b", stopped).await?;

@@ -30,8 +30,7 @@ pub async fn through() -> Result<(), String> {
     linked(&world, Path::Relayed, began).await?;
     let talk = Talk::begin(&mut world, "b", "a").await?;
     let mut calls = Calls::default();
-    calls.begin(&mut world, "a", "b").await?;
-    calls.begin(&mut world, "b", "a").await?;
+    calls.begin_both(&mut world, "a", "b").await?;
     echoes(&mut world, ("a", "b")).await?;
     calls.check(&world).await?;
     talk.finish(&world).await

@@ -15,8 +15,7 @@ pub async fn healed(scenario: &'static str, board: &Board) -> Result<(), String>
     let talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let began = Moment::now();
         world.network.forbid_udp("a")?;
         let refused = world.network.send_udp("a", B).err().unwrap_or_default();

@@ -52,8 +52,7 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     all_say(&world, killed, "that signaling is down", down).await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
         let figures = cut::once(&mut world, &mut calls, cut).await?;
         // the old connection coming back would prove nothing about signals
@@ -84,8 +83,7 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     all_say(&world, killed, "that signaling is down", down).await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
-        calls.begin(&mut world, "a", "b").await?;
-        calls.begin(&mut world, "b", "a").await?;
+        calls.begin_both(&mut world, "a", "b").await?;
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
         let figures = cut::once(&mut world, &mut calls, cut).await?;
         linked(&world, Path::Relayed, began).await?;
