@@ -3,6 +3,7 @@
 //! The root signs a *grant* for a token's key; the token signs a *claim* for the key that an instance made for itself at
 //! start. Both together are a [`Chain`], checked offline by anyone who knows the root's public key. No secret travels.
 
+mod held;
 mod token;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::codec::base64_bytes;
 use crate::id::{Name, PeerId};
 use crate::{glob, limits};
 
+use held::verify_once;
 pub use token::Token;
 
 /// Seconds since 1970, from a wall clock; only for expiries and display.
@@ -274,9 +276,9 @@ const CLAIM: &str = "claim";
 impl Chain {
     /// Checks both signatures, the mesh, the name and the expiry.
     pub fn verify(&self, root: &PeerId, mesh: &Name, now: UnixSeconds) -> Result<Identity, TrustError> {
-        verify(root, GRANT, self.grant.text.as_bytes(), &self.grant.signature)?;
+        verify_once(root, GRANT, self.grant.text.as_bytes(), &self.grant.signature)?;
         let grant: Grant = read(&self.grant, GRANT)?;
-        verify(&grant.token, CLAIM, self.claim.text.as_bytes(), &self.claim.signature)?;
+        verify_once(&grant.token, CLAIM, self.claim.text.as_bytes(), &self.claim.signature)?;
         let claim: Claim = read(&self.claim, CLAIM)?;
         if grant.mesh != *mesh {
             return Err(TrustError::OtherMesh { ours: mesh.clone(), theirs: grant.mesh });
