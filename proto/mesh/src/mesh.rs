@@ -105,6 +105,7 @@ impl Mesh {
         let node = Node {
             context: Arc::clone(&context),
             tables: Arc::clone(&tables),
+            wanted: BTreeSet::new(),
             servers,
             events,
             asks: asks_out,
@@ -134,7 +135,7 @@ impl Mesh {
         roster
     }
 
-    /// Wants a link to a peer of the roster, from now on.
+    /// Wants a link to a peer from now on: at once if it is in the roster, and each time that it comes into it.
     pub async fn connect(&self, peer: PeerId) {
         let _ = self.asks.send(Ask::Connect { peer, kind: ConnectionKind::Control }).await;
     }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use dashmap::DashMap;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
+use meshproof_proto::limits;
 use meshproof_proto::rendezvous::{ToPeer, ToServer};
 use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::trust::Trust;
@@ -54,6 +55,8 @@ pub(crate) struct Server {
 pub(crate) struct Node {
     pub context: Arc<Context>,
     pub tables: Arc<Tables>,
+    /// Peers that shall be linked whenever a server lists them.
+    pub wanted: BTreeSet<PeerId>,
     pub servers: Vec<Server>,
     pub events: mpsc::Sender<MeshEvent>,
     pub asks: mpsc::Receiver<Ask>,
@@ -94,8 +97,19 @@ impl Node {
         }
     }
 
-    async fn connect(&self, peer: PeerId, kind: ConnectionKind) {
+    async fn connect(&mut self, peer: PeerId, kind: ConnectionKind) {
+        if kind == ConnectionKind::Control {
+            self.want(peer);
+        }
         self.command(peer, || Command::Want(kind)).await;
+    }
+
+    /// Remembers the wish for one that is not listed yet, or leaves and comes back.
+    fn want(&mut self, peer: PeerId) {
+        if self.wanted.len() >= limits::PEERS_PER_MESH {
+            self.wanted.retain(|wanted| self.tables.roster.contains_key(wanted));
+        }
+        self.wanted.insert(peer);
     }
 
     /// Tells the link to a peer of the roster something. A link that just ended is made anew.

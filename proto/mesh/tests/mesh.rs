@@ -48,6 +48,18 @@ async fn calls_go_both_ways_over_a_link_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_nobody_lists_yet_is_linked_once_it_is_listed() {
+    let world = World::new().await;
+    let mut a = world.join("a", 2);
+    let mut b = world.join("b", 3);
+    // before either has so much as reached the server
+    a.mesh.connect(b.mesh.me()).await;
+    tokio::join!(a.up(), b.up());
+    a.mesh.leave().await;
+    b.mesh.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_byte_stream_crosses_a_link_and_signaling_is_no_longer_needed() {
     let world = World::new().await;
     let (mut a, mut b, a_up, _b_up) = linked(&world).await;

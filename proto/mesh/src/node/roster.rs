@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Chain;
+use meshproof_proto::signal::ConnectionKind;
 
 use super::Node;
 use crate::api::MeshEvent;
@@ -39,6 +40,9 @@ impl Node {
                 if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
                     self.tell(MeshEvent::PeerJoined(identity.clone())).await;
                     self.consider_namesakes(&identity).await;
+                    if self.wanted.contains(&identity.peer) {
+                        self.connect(identity.peer, ConnectionKind::Control).await;
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "signaling listed a peer whose chain does not hold"),
