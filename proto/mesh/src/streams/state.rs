@@ -104,9 +104,10 @@ impl StreamState {
         data(id, piece)
     }
 
-    /// What was sent before that time and is late.
+    /// What was sent before that time and is late. Only the main way, with its opening before it, may bring data of a stream
+    /// that the peer does not know: on another way they would be taken for those of a stream that is over.
     pub(super) fn next_late(&mut self, id: StreamId, before: Instant) -> Option<BulkFrame> {
-        if self.reset.is_some() {
+        if self.reset.is_some() || self.header.is_some() {
             return None;
         }
         data(id, self.sending.poll_again(before)?)

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{FutureExt, select_all};
 use meshproof_proto::frame::BulkFrame;
@@ -243,4 +244,22 @@ async fn a_stripe_carries_only_what_needs_no_order() {
     assert_eq!(left.try_frame(stripe), None, "small pieces and the end keep their order on the main way");
     assert!(matches!(left.try_frame(MAIN), Some(BulkFrame::Data { .. })));
     assert!(matches!(left.try_frame(MAIN), Some(BulkFrame::Fin { .. })));
+}
+
+#[tokio::test]
+async fn what_is_late_is_not_taken_over_from_a_stream_that_the_peer_may_not_know() {
+    let (left, right) = pair();
+    let stripe = Way { stripe: 3, ..MAIN };
+    left.attach(MAIN);
+    left.attach(stripe);
+    left.note_round_trip(Duration::ZERO);
+    let mut near = left.open(b"header".to_vec()).expect("room for a stream");
+    near.write_all(b"first").await.expect("within the window");
+    let opening = left.try_frame(MAIN).expect("the opening");
+    let data = left.try_frame(MAIN).expect("the data");
+    assert_eq!(left.try_frame(stripe), None, "the main way has the opening still");
+    let _far = right.frame(opening).expect("a new stream");
+    right.attach(MAIN);
+    left.frame(right.try_frame(MAIN).expect("the acknowledgement"));
+    assert_eq!(left.try_frame(stripe), Some(data), "late, and the peer knows the stream");
 }
