@@ -110,7 +110,10 @@ async fn echoes(world: &mut World, (one, other): (&str, &str)) -> Result<Moment,
                 _ => None,
             };
             let (at, echoed) = world.peer(from).when(began, &format!("that a {by:?} came back"), echoed).await?;
-            echoed.map_err(|reason| format!("an echo of {from} failed: {reason}"))?;
+            if let Err(reason) = echoed {
+                let words: Vec<_> = world.peers().map(|peer| peer.last_words(began)).collect();
+                return Err(format!("an echo of {from} failed: {reason}\n{}", words.join("\n")));
+            }
             last = last.max(at);
         }
     }

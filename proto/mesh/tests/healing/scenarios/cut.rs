@@ -7,7 +7,7 @@ use super::{A, B, echoes, lasts, suspects};
 use crate::audit::{Calls, Talk};
 use crate::board::{Board, DETECTED, HEALED};
 use crate::netns;
-use crate::wire::Moment;
+use crate::wire::{Event, Moment, Path};
 use crate::world::World;
 
 /// Which directions, and for how long.
@@ -44,9 +44,23 @@ pub async fn healed(scenario: &'static str, cut: Cut, board: &Board) -> Result<(
         let figures = once(&mut world, &mut calls, cut).await?;
         board.note(scenario, DETECTED, figures.detected);
         board.note(scenario, HEALED, figures.healed);
+        direct_again(&world).await?;
     }
     calls.check(&world).await?;
     talk.finish(&world).await
+}
+
+/// A long cut moves the link to the relay, which the next cut would not touch.
+async fn direct_again(world: &World) -> Result<(), String> {
+    let path = |event: &Event| if let Event::Up { path, .. } = event { Some(*path) } else { None };
+    for peer in world.peers() {
+        let before = Moment::now();
+        if peer.all(peer.started, path).last() == Some(&Path::Relayed) {
+            let direct = |event: &Event| (path(event) == Some(Path::Direct)).then_some(());
+            peer.when(before, "that it is linked directly again", direct).await?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy)]
