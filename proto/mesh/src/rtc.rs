@@ -17,6 +17,7 @@ mod incoming;
 mod relayed;
 mod setup;
 mod socket;
+mod timer;
 mod types;
 mod wire;
 

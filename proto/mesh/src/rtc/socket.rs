@@ -13,6 +13,7 @@ use webrtc::runtime::{
 };
 
 use super::relayed::{PipeEnds, PipeSocket};
+use super::timer::Timers;
 use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
@@ -25,6 +26,7 @@ pub(super) struct TunedRuntime {
     pub(super) wire: Option<Wire>,
     /// Goes to the first socket, in the kernel's place.
     pub(super) pipe: Mutex<Option<PipeEnds>>,
+    pub(super) timers: Timers,
 }
 
 impl Runtime for TunedRuntime {
@@ -60,7 +62,7 @@ impl Runtime for TunedRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        TokioRuntime.sleep(duration)
+        Box::pin(self.timers.sleep(duration))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
