@@ -39,6 +39,11 @@ fn main() {
     if words == [idle::CHILD] {
         return runtime.block_on(async { tokio::spawn(idle::child()).await.expect("the child's task does not panic") });
     }
+    if let [word, url, tcp] = &words[..]
+        && word == rpc::CHILD
+    {
+        return runtime.block_on(async { rpc::child(url, tcp).await });
+    }
     println!("{}", machine::description());
     let mut table = Table::default();
     for (name, section) in SECTIONS {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::measure::soon;
 
 pub use messages::tuned;
-pub use sockets::{quic, tcp, tcp_pair, tls};
+pub use sockets::{quic, tcp, tls};
 pub use stock::stock;
 
 /// So many writes of that many bytes each.

@@ -18,7 +18,8 @@ use crate::measure::soon;
 pub struct World {
     token: Token,
     url: String,
-    _server: DropGuard,
+    /// Unless the server is of another process.
+    _server: Option<DropGuard>,
 }
 
 /// A peer, its events sorted.
@@ -34,6 +35,11 @@ fn name(text: &str) -> Name {
     text.parse().expect("a good name")
 }
 
+/// Of the world's mesh.
+fn root() -> Key {
+    Key::from_seed([1; 32])
+}
+
 /// Everything as by default, on loopback.
 pub fn loopback() -> RtcConfig {
     RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() }
@@ -43,7 +49,16 @@ impl World {
     pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("ws://{}/mesh", listener.local_addr().expect("bound"));
-        let root = Key::from_seed([1; 32]);
+        let root = root();
+        let config = meshproof_signaling::Config::new(vec![(name("bench"), root.public())]);
+        let stop = CancellationToken::new();
+        tokio::spawn(meshproof_signaling::serve(listener, config, stop.clone()));
+        Self { _server: Some(stop.drop_guard()), ..Self::at(&url) }
+    }
+
+    /// The world of another process, by the address of its signaling server.
+    pub fn at(url: &str) -> Self {
+        let root = root();
         let token = Token::issue(&root, [2; 32], |token| Grant {
             mesh: name("bench"),
             names: "*".to_owned(),
@@ -52,10 +67,11 @@ impl World {
             not_after: UnixSeconds(u64::MAX / 2),
             token,
         });
-        let config = meshproof_signaling::Config::new(vec![(name("bench"), root.public())]);
-        let stop = CancellationToken::new();
-        tokio::spawn(meshproof_signaling::serve(listener, config, stop.clone()));
-        Self { token, url, _server: stop.drop_guard() }
+        Self { token, url: url.to_owned(), _server: None }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     pub fn join(&self, who: &str, rtc: RtcConfig) -> Peer {
