@@ -35,19 +35,29 @@ pub struct Incompatible {
 }
 
 impl Version {
-    /// Whether a peer of this version knows forwarded signals, news and stripes.
+    /// Whether a peer of this version knows forwarded signals and stripes.
     pub fn has_stripes(self) -> bool {
-        self >= Self { major: 1, minor: 1 }
+        self.is_from(1)
+    }
+
+    /// Whether a peer, or a signaling server, of this version knows news of the root.
+    pub fn has_news(self) -> bool {
+        self.is_from(1)
     }
 
     /// Whether a peer of this version can be reached over a signaling server's relay.
     pub fn has_relay(self) -> bool {
-        self >= Self { major: 1, minor: 1 }
+        self.is_from(1)
     }
 
     /// Whether a peer of this version reads several control frames from one message.
     pub fn packs_frames(self) -> bool {
-        self >= Self { major: 1, minor: 1 }
+        self.is_from(1)
+    }
+
+    /// Whether this is that minor of the major, or a later one.
+    fn is_from(self, minor: u16) -> bool {
+        self >= Self { minor, ..PROTOCOL }
     }
 
     /// Whether a peer of this version can work with one of `theirs`.

@@ -186,7 +186,7 @@ impl Rooms {
 
     fn register(&mut self, asked: Registration, now: UnixSeconds) -> Result<(), Refusal> {
         let (peer, member) = self.vet(&asked, now)?;
-        let Registration { conn, mesh, chain, .. } = asked;
+        let Registration { conn, mesh, chain, protocol, .. } = asked;
         let room = self.rooms.get_mut(&mesh).expect("vetting found the mesh");
         let former = room.enter(peer, member);
         let (others, peers, news) = (room.conns_without(&peer), room.chains_without(&peer), room.trust.news());
@@ -197,7 +197,7 @@ impl Rooms {
             self.conns.remove(&former.conn);
             self.outputs.push_back(Output::Close { conn: former.conn, reason: CloseReason::Replaced });
         }
-        if !news.is_empty() {
+        if !news.is_empty() && protocol.has_news() {
             // the chains that follow may need it
             self.send(conn, ToPeer::News(news));
         }
@@ -214,7 +214,7 @@ impl Rooms {
         let room = self.rooms.get(mesh);
         let claimed = Claimed { protocol: *protocol, mesh, chain, proof };
         let Vetted { peer, issued, bytes } = claimed.vet(room.map(|room| &room.trust), (REGISTER_LABEL, nonce), now)?;
-        let member = Member { conn: *conn, chain: chain.clone(), issued, bytes: bytes + 1 };
+        let member = Member { conn: *conn, chain: chain.clone(), issued, bytes: bytes + 1, speaks: *protocol };
         if !room.is_some_and(|room| room.has_place(&peer, &member)) {
             return Err(Refusal::Full(mesh.clone()));
         }

@@ -45,11 +45,12 @@ impl Context {
 
     /// This peer, to a relay.
     pub(crate) fn caller(&self) -> Caller {
-        let Self { mesh, key, chain, proxies, authorities, tasks, .. } = self;
+        let Self { mesh, key, chain, protocol, proxies, authorities, tasks, .. } = self;
         Caller {
             mesh: mesh.clone(),
             key: key.clone(),
             chain: chain.clone(),
+            protocol: *protocol,
             proxies: proxies.clone(),
             authorities: authorities.clone(),
             tasks: tasks.clone(),

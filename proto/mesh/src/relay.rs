@@ -12,6 +12,7 @@ mod pump;
 use meshproof_proto::id::{Generation, Name, PeerId};
 use meshproof_proto::identity::{Chain, Key};
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::version::Version;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,7 @@ pub struct Caller {
     pub mesh: Name,
     pub key: Key,
     pub chain: Chain,
+    pub protocol: Version,
     pub proxies: Proxies,
     pub authorities: Authorities,
     /// Owns the task that carries the datagrams; it ends with the pipe.

@@ -6,7 +6,7 @@ use futures::{SinkExt, StreamExt};
 use meshproof_proto::backoff::Backoff;
 use meshproof_proto::limits;
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
-use meshproof_proto::version::PROTOCOL;
+use meshproof_proto::version::Version;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -80,17 +80,24 @@ enum Ended {
     Left,
 }
 
+/// A server that took us in, and what it speaks.
+struct Registered {
+    socket: Socket,
+    welcome: ToPeer,
+    server: Version,
+}
+
 impl Client {
     /// Runs until stopped or refused.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::of_links(self.context.seed());
         loop {
             let ended = match self.register().await {
-                Ok((socket, welcome)) => {
+                Ok(Registered { socket, welcome, server }) => {
                     backoff.reset();
                     self.tell(News::Up).await;
                     self.tell(News::Message(welcome)).await;
-                    self.serve(socket).await
+                    self.serve(socket, server).await
                 }
                 Err(ended) => ended,
             };
@@ -111,7 +118,7 @@ impl Client {
         let _ = self.news.send(FromServer { server: self.server, news }).await;
     }
 
-    async fn register(&self) -> Result<(Socket, ToPeer), Ended> {
+    async fn register(&self) -> Result<Registered, Ended> {
         let registering = timeout(REGISTER_WITHIN, self.introduce());
         tokio::select! {
             result = registering => result.unwrap_or(Err(Ended::Timeout(REGISTER_WITHIN))),
@@ -119,7 +126,7 @@ impl Client {
         }
     }
 
-    async fn introduce(&self) -> Result<(Socket, ToPeer), Ended> {
+    async fn introduce(&self) -> Result<Registered, Ended> {
         let config = WebSocketConfig::default()
             .read_buffer_size(8 * 1024)
             .write_buffer_size(0)
@@ -128,14 +135,14 @@ impl Client {
             .max_frame_size(Some(limits::ROSTER_BYTES));
         let mut socket = proxy::connect(&self.url, (&self.context.proxies, &self.context.authorities), config).await?;
         let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
-        PROTOCOL.check(protocol)?;
+        self.context.protocol.check(protocol)?;
         let news = self.context.trust.borrow().news();
-        if !news.is_empty() {
+        if !news.is_empty() && protocol.has_news() {
             // our chain may need it
             send(&mut socket, &ToServer::News { mesh: self.context.mesh.clone(), news }).await?;
         }
         let register = ToServer::Register {
-            protocol: PROTOCOL,
+            protocol: self.context.protocol,
             mesh: self.context.mesh.clone(),
             chain: Box::new(self.context.chain.clone()),
             proof: self.context.key.sign(REGISTER_LABEL, &nonce),
@@ -144,14 +151,14 @@ impl Client {
         loop {
             match receive(&mut socket).await? {
                 ToPeer::News(news) => self.tell(News::Message(ToPeer::News(news))).await,
-                welcome @ ToPeer::Welcome { .. } => return Ok((socket, welcome)),
+                welcome @ ToPeer::Welcome { .. } => return Ok(Registered { socket, welcome, server: protocol }),
                 ToPeer::Refused { reason } => return Err(Ended::Refused(reason)),
                 _ => return Err(Ended::OutOfOrder),
             }
         }
     }
 
-    async fn serve(&mut self, mut socket: Socket) -> Ended {
+    async fn serve(&mut self, mut socket: Socket, server: Version) -> Ended {
         let mut addresses = self.context.addresses.clone();
         // one that is not of those that connections use is not missed when they change
         let local = proxy::local_addr(&socket).map(|local| local.ip()).ok();
@@ -164,6 +171,9 @@ impl Client {
                     Err(ended) => return ended,
                 },
                 Some(message) = self.outgoing.recv() => {
+                    if matches!(message, ToServer::News { .. }) && !server.has_news() {
+                        continue;
+                    }
                     if let Err(ended) = send(&mut socket, &message).await {
                         return ended;
                     }

@@ -17,7 +17,7 @@ impl Rooms {
         for (conn, error) in revoked {
             self.refuse(conn, &Refusal::Trust(error));
         }
-        let everybody = self.rooms.get(mesh).map(|room| room.conns()).unwrap_or_default();
+        let everybody = self.rooms.get(mesh).map(|room| room.conns_with_news()).unwrap_or_default();
         self.broadcast(everybody.into_iter().filter(|conn| *conn != from).collect(), ToPeer::News(news.clone()));
         self.outputs.push_back(Output::Learned { mesh: mesh.clone(), news });
         Ok(())

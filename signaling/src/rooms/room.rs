@@ -6,6 +6,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Chain, Issued, TrustError};
 use meshproof_proto::limits::PEERS_PER_MESH;
 use meshproof_proto::trust::Trust;
+use meshproof_proto::version::Version;
 
 use super::ConnId;
 use crate::limits;
@@ -22,6 +23,7 @@ pub(super) struct Member {
     pub(super) chain: Chain,
     pub(super) issued: Issued,
     pub(super) bytes: usize,
+    pub(super) speaks: Version,
 }
 
 impl Room {
@@ -69,8 +71,9 @@ impl Room {
         self.without(peer).map(|member| member.conn).collect()
     }
 
-    pub(super) fn conns(&self) -> Vec<ConnId> {
-        self.members.values().map(|member| member.conn).collect()
+    /// Of those who know news of the root.
+    pub(super) fn conns_with_news(&self) -> Vec<ConnId> {
+        self.members.values().filter(|member| member.speaks.has_news()).map(|member| member.conn).collect()
     }
 
     fn without(&self, peer: &PeerId) -> impl Iterator<Item = &Member> {

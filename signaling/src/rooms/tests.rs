@@ -272,7 +272,13 @@ fn who_does_not_register_in_time_is_refused_and_who_did_is_not() {
 
 #[test]
 fn a_room_is_full_at_its_limit_of_peers_but_a_member_may_return() {
-    let member = |conn| Member { conn: ConnId(conn), chain: Peer::new(10, "dev").chain, issued: issued(), bytes: 900 };
+    let member = |conn| Member {
+        conn: ConnId(conn),
+        chain: Peer::new(10, "dev").chain,
+        issued: issued(),
+        speaks: PROTOCOL,
+        bytes: 900,
+    };
     let id = |number: usize| PeerId(std::array::from_fn(|at| number.to_le_bytes().get(at).copied().unwrap_or(0)));
     let mut room = Room::new(Trust::new(name("dev"), id(0)));
     for number in 0..PEERS_PER_MESH {
@@ -293,15 +299,25 @@ fn a_roster_never_outgrows_one_message() {
     let mut room = Room::new(Trust::new(name("dev"), id(0)));
     let share = limits::CHAINS_BYTES / 2 - bytes;
     for number in [1, 2] {
-        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes: share });
+        room.enter(
+            id(number),
+            Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), speaks: PROTOCOL, bytes: share },
+        );
     }
     for number in [3, 4] {
-        assert!(
-            room.has_place(&id(number), &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes })
+        assert!(room.has_place(
+            &id(number),
+            &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), speaks: PROTOCOL, bytes }
+        ));
+        room.enter(
+            id(number),
+            Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), speaks: PROTOCOL, bytes },
         );
-        room.enter(id(number), Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes });
     }
-    assert!(!room.has_place(&id(5), &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), bytes }));
+    assert!(!room.has_place(
+        &id(5),
+        &Member { conn: ConnId(0), chain: chain.clone(), issued: issued(), speaks: PROTOCOL, bytes }
+    ));
 
     let honest = token(ROOT, 200, &"m".repeat(63)).claim(&name(&"n".repeat(63)), id(7));
     assert!(json_bytes(&honest) * PEERS_PER_MESH < limits::CHAINS_BYTES, "{}", json_bytes(&honest));
@@ -332,6 +348,13 @@ fn a_list_that_a_peer_brings_ends_the_registrations_of_what_it_names_and_everybo
     let c = Peer::new(30, "dev");
     let first = scene.join(4, &c).into_iter().next();
     assert_eq!(first, Some(send(4, ToPeer::News(news))));
+    // and whoever would not understand it does not
+    scene.put(5, Input::Connected { nonce: NONCE });
+    let mut register = Peer::new(40, "dev").register(&NONCE);
+    if let ToServer::Register { protocol, .. } = &mut register {
+        protocol.minor = 0;
+    }
+    assert!(matches!(&scene.say(5, register)[0], Output::Send { message: ToPeer::Welcome { .. }, .. }));
     let forged = RootNews { revoked: Some(revoked.seal(&Key::from_seed([9; 32]))), ..RootNews::default() };
     let refused = scene.say(1, say(&forged));
     assert!(matches!(&refused[..], [Output::Send { message: ToPeer::Refused { .. }, .. }, ..]), "{refused:?}");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use meshproof_proto::limits::{DATAGRAM_BYTES, SIGNAL_BYTES};
 use meshproof_proto::rendezvous::{FromRelay, RELAY_LABEL, ToRelay};
-use meshproof_proto::version::PROTOCOL;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
@@ -50,9 +49,9 @@ async fn pair(caller: &Caller, url: &str, carried: Carried) -> Result<Socket, Re
         FromRelay::Refused { reason } => return Err(RelayError::Refused(reason)),
         FromRelay::Paired => return Err(RelayError::OutOfOrder("paired before it asked who we are".to_owned())),
     };
-    PROTOCOL.check(protocol)?;
+    caller.protocol.check(protocol)?;
     let request = ToRelay::Pair {
-        protocol: PROTOCOL,
+        protocol: caller.protocol,
         mesh: caller.mesh.clone(),
         chain: Box::new(caller.chain.clone()),
         proof: caller.key.sign(RELAY_LABEL, &nonce),

@@ -10,6 +10,7 @@ use meshproof_mesh::rtc::{Carriage, ChannelSpec, Connection, IncomingMessage, Re
 use meshproof_proto::id::{Generation, Name, PeerId};
 use meshproof_proto::identity::{Capability, Chain, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::signal::ConnectionKind;
+use meshproof_proto::version::PROTOCOL;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -96,6 +97,7 @@ impl Peer {
             mesh: self.mesh.clone(),
             key: self.key.clone(),
             chain: self.chain.clone(),
+            protocol: PROTOCOL,
             proxies: self.proxies.clone(),
             authorities: self.authorities.clone(),
             tasks: self.tasks.clone(),
