@@ -166,13 +166,13 @@ async fn eventually_has_an_end_and_tells_the_last_whole_try() {
 async fn what_holds_only_just_before_the_time_is_over_passes() {
     let world = World::new().await;
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock after 1970");
-    // Waits of 20, 40 and 80 ms end at 140 ms; the next one, of 160 ms, would go past the end.
-    let script = format!("test $(date +%s%3N) -ge {}", since_1970.as_millis() + 250);
+    // Waits of 20, 40 and so on end at 2260 ms; the next one, of a second, would go past the end. A program may take 400 ms.
+    let script = format!("test $(date +%s%3N) -ge {}", since_1970.as_millis() + 2_600);
     let argv = ["sh", "-c", &script].map(Template::text).to_vec();
     let exec = Action::Exec(ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() });
-    let result = world.run(&StepOrder { eventually_ms: Some(270), ..order(exec, &[]) }).await;
+    let result = world.run(&StepOrder { eventually_ms: Some(3_000), ..order(exec, &[]) }).await;
     assert_eq!(result.outcome, Outcome::Ok, "{result:?}");
-    assert!(result.tries > 1 && result.duration_ms >= 250.0, "{result:?}");
+    assert!(result.tries > 1 && result.duration_ms >= 2_600.0, "{result:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,12 +35,18 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// This binary's own subcommands.
+    /// This binary's own subcommands: of the file that runs, also when a build has put another one in its place, or none.
     ///
     /// # Errors
     /// The path of this binary cannot be told, or is not Unicode.
     pub fn of_this_binary() -> io::Result<Self> {
-        Self::of(&std::env::current_exe()?)
+        // Opens what runs, whatever became of its path, in each process that is started from here.
+        let running = Path::new("/proc/self/exe");
+        let path = std::env::current_exe()?;
+        let file = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+        // By its path people know it in a list of processes.
+        let is_there = file(running).is_some_and(|this| file(&path) == Some(this));
+        Self::of(if is_there { &path } else { running })
     }
 
     /// The subcommands of this meshproof binary.

@@ -13,6 +13,8 @@ pub enum QuantityError {
     Unit(String),
     #[error("it does not begin with a number")]
     Number,
+    #[error("`{0}` does not stand after a greater unit")]
+    Order(String),
     #[error("it is more than {0}")]
     TooMuch(&'static str),
 }
@@ -73,6 +75,7 @@ type Quantity<T> = Result<T, QuantityError>;
 pub fn duration(text: &str) -> Quantity<Duration> {
     let mut rest = text;
     let mut nanos: u128 = 0;
+    let mut greatest = u128::MAX;
     loop {
         let (number, after) = number(rest)?;
         let unit_end = after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len());
@@ -86,6 +89,10 @@ pub fn duration(text: &str) -> Quantity<Duration> {
             "d" => 86_400_000_000_000,
             _ => return Err(bad_unit(unit)),
         };
+        if scale >= greatest {
+            return Err(QuantityError::Order(unit.to_owned()));
+        }
+        greatest = scale;
         nanos = nanos.saturating_add(number.scaled(scale));
         if next.is_empty() {
             break;

@@ -121,3 +121,27 @@ fn every_code_of_a_diagnostic_is_explained() {
     }
     meshproof(&scene, &["explain", "MP9999"]).assert_code(2);
 }
+
+#[test]
+fn a_run_goes_on_with_the_binary_that_was_started_when_its_build_puts_another_in_its_place() {
+    for then in ["true", "echo not a program > meshproof"] {
+        let scene = Scene::new();
+        let (plan, binary) = (scene.path().join("plan.yaml"), scene.path().join("meshproof"));
+        let build = format!("build: {{ argv: [sh, -c, \"rm meshproof; {then}\"] }}\n");
+        let steps = "tests: [{ id: t, steps: [{ at: a, exec: { argv: [\"true\"] } }] }]\n";
+        let services = "services: { a: { exec: { argv: [sleep, \"1000\"] } } }\n";
+        std::fs::write(&plan, format!("meshproof: 1\nplan: rebuilt\n{build}{services}{steps}")).expect("a plan");
+        std::fs::copy(env!("CARGO_BIN_EXE_meshproof"), &binary).expect("a copy of the binary");
+        let usual = scene.run_command(&plan, "plain");
+        let mut command = std::process::Command::new(&binary);
+        command.args(usual.get_args());
+        for (name, value) in usual.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Session::start(command, Shown::Text).end().assert_code(0);
+        scene.assert_nothing_left();
+    }
+}

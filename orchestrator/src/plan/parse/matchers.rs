@@ -11,7 +11,7 @@ use super::super::limits::MAX_PATTERN_CHARS;
 use super::super::read::{self, Reading};
 use super::super::source::Span;
 use super::super::tree::{Key, Kind, Node};
-use super::super::units::{self, QuantityError};
+use super::super::units;
 
 /// What a matcher is held against; says which matchers could ever hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,9 +145,8 @@ fn quantity(text: &str) -> Option<Quantity> {
     if let Ok(number) = text.parse::<f64>() {
         return number.is_finite().then_some(Quantity::Number(number));
     }
-    match units::duration(text) {
-        Ok(duration) => return u64::try_from(duration.as_nanos()).ok().map(Quantity::DurationNs),
-        Err(QuantityError::Bare | QuantityError::Unit(_) | QuantityError::Number | QuantityError::TooMuch(_)) => {}
+    if let Ok(duration) = units::duration(text) {
+        return u64::try_from(duration.as_nanos()).ok().map(Quantity::DurationNs);
     }
     if let Ok(bytes) = units::size(text) {
         return Some(Quantity::Bytes(bytes));

@@ -40,12 +40,9 @@ pub(in super::super) fn fits(kind: ParamKind, value: &Word) -> Result<(), Diagno
     let quantity = |result: Result<(), units::QuantityError>| result.err().map(|error| error.to_string());
     let wrong = match kind {
         ParamKind::String => None,
-        ParamKind::Int => text.parse::<i64>().err().map(|_| "it is not a whole number".to_owned()),
-        ParamKind::Number => text
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite())
-            .map_or(Some("it is not a number".to_owned()), |_| None),
+        // As JSON has them: `007` is a text that somebody may mean as such.
+        ParamKind::Int => serde_json::from_str::<i64>(text).err().map(|_| "it is not a whole number".to_owned()),
+        ParamKind::Number => serde_json::from_str::<f64>(text).err().map(|_| "it is not a number".to_owned()),
         ParamKind::Bool => (!matches!(text, "true" | "false")).then(|| "it is neither `true` nor `false`".to_owned()),
         ParamKind::Duration => quantity(units::duration(text).map(drop)),
         ParamKind::Size => quantity(units::size(text).map(drop)),

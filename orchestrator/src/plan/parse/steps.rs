@@ -209,13 +209,13 @@ fn saves<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Save>> {
     let entries = read::map(node, "names, each with a JSONPath", cx)?;
     let read = |(key, node): &'n (Key, Node)| {
         let name: Word = word(key);
-        let good = read::check_name(&name.value, name.span, cx) && !is_reserved(&name, cx);
-        // A name whose path is wrong is still a name, so that its uses are no second mistake.
+        // A name that is wrong, or whose path is, is still known, so that its uses are no second mistake.
+        let _ = read::check_name(&name.value, name.span, cx) && !is_reserved(&name, cx);
         let path = read::text(node, cx).unwrap_or_else(|| Spanned::new("$".to_owned(), node.span));
         matchers::json_path(&path.value, path.span, cx);
-        good.then_some(Save { name, path })
+        Save { name, path }
     };
-    Some(entries.iter().filter_map(read).collect())
+    Some(entries.iter().map(read).collect())
 }
 
 pub(super) fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {

@@ -134,18 +134,20 @@ fn percent_encoded(text: &str) -> String {
 /// Header fields of a request or a reply.
 pub(super) fn headers<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(String, Template)>> {
     let entries = read::map(node, "names of headers, each with a text", cx)?;
-    let good = |key: &Key| {
-        // The characters of a token after RFC 9110, section 5.6.2.
-        let token = |found: char| found.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(found);
-        let good = !key.name.is_empty() && key.name.chars().all(token);
-        if !good {
-            let message = format!("{} cannot name a header", quote(&key.name));
-            cx.report(Diagnostic::new(Code::Name, key.span, message).expected("letters, digits and `-`"));
-        }
-        good
-    };
-    let entries = entries.iter().filter(|(key, _)| good(key));
+    let entries = entries.iter().filter(|(key, _)| header_name(key, cx).is_some());
     Some(entries.filter_map(|(key, node)| Some((key.name.clone(), read::template(node, cx)?.value))).collect())
+}
+
+/// Whether a header can have this name.
+pub(super) fn header_name(key: &Key, cx: &Reading<'_>) -> Option<()> {
+    // The characters of a token after RFC 9110, section 5.6.2.
+    let token = |found: char| found.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(found);
+    if !key.name.is_empty() && key.name.chars().all(token) {
+        return Some(());
+    }
+    let message = format!("{} cannot name a header", quote(&key.name));
+    cx.report(Diagnostic::new(Code::Name, key.span, message).expected("letters, digits and `-`"));
+    None
 }
 
 /// `json` or `body`, of a request or a reply.

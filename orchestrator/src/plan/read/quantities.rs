@@ -96,6 +96,8 @@ fn quantity_problem(written: &str, error: &QuantityError, unit: &Unit, span: Spa
             };
             Diagnostic::new(Code::Unit, span, message).help(help)
         }
+        QuantityError::Order(_) => Diagnostic::new(Code::Unit, span, format!("in {} {error}", quote(written)))
+            .help("greater units come first, each once, as in 1h30m"),
         QuantityError::TooMuch(most) => {
             Diagnostic::new(Code::OutOfRange, span, format!("{} is out of range", quote(written)))
                 .help(format!("at most {most}"))
