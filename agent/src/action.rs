@@ -42,7 +42,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, withi
         | Action::ChangeStub { .. }
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
-        | Action::Settle { .. } => Answer::impossible("this is not a call to a service"),
+        | Action::Settle { .. }
+        | Action::ExpectMetric { .. } => Answer::impossible("this is not a call to a service"),
     }
 }
 

@@ -13,6 +13,7 @@ mod evidence;
 pub mod lease;
 mod limits;
 pub mod logs;
+pub mod metrics;
 pub mod news;
 pub mod outbox;
 pub mod records;

@@ -190,3 +190,27 @@ pub const BENCH_TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// One of two files of the audit log: some 10,000 refusals, and nothing that fills a small disk.
 pub const AUDIT_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Between two samples of what the service's processes use: what lasts shorter than this hurts nobody, and a look costs some 0.1 ms.
+pub const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// Samples until the groups' members are looked for again, which reads a file of every process of the machine.
+pub const SAMPLES_PER_SEARCH: u64 = 5;
+
+/// Samples until one goes into the journal: enough to see a leak, and no load for it.
+pub const SAMPLES_PER_EVENT: u64 = 10;
+
+/// Samples that percentiles are taken of: the last day of a run, 2 MiB.
+pub const SAMPLES_KEPT: usize = 86_400;
+
+/// Processes of one service: a plan lists them one by one.
+pub const PROCESSES_OBSERVED: usize = 1024;
+
+/// Series of one service's metrics; Prometheus calls fewer than this a lot.
+pub const SERIES: usize = 20_000;
+
+/// A service on this machine tells its metrics in well under this.
+pub const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Series shown beside an expectation that does not hold.
+pub const SERIES_SHOWN: usize = 20;

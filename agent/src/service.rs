@@ -51,6 +51,7 @@ pub(crate) enum Call {
     BeginBench(BenchOrder, Answer<()>),
     Bench(Answer<BenchReport>),
     Stubs(Answer<Vec<StubReport>>),
+    Observe(Authority, Vec<i32>, Answer<()>),
 }
 
 /// The service for one caller.
@@ -142,6 +143,10 @@ impl Agent for AgentServer {
 
     async fn bench(self, _: Context) -> Result<BenchReport, Refusal> {
         self.ask(Call::Bench).await
+    }
+
+    async fn observe(self, _: Context, authority: Authority, processes: Vec<i32>) -> Result<(), Refusal> {
+        self.ask(|answer| Call::Observe(authority, processes, answer)).await
     }
 }
 

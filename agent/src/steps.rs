@@ -5,6 +5,7 @@
 
 mod calls;
 mod log;
+mod metric;
 mod settle;
 mod stub;
 mod watch;
@@ -20,6 +21,7 @@ use meshproof_proto::order::{Action, StepOrder};
 use crate::evidence::within_budget;
 use crate::limits;
 use crate::logs::LogStore;
+use crate::metrics::Metrics;
 use crate::stub::StubServer;
 
 /// What is beside the service in this run.
@@ -28,6 +30,7 @@ pub struct Beside {
     pub logs: LogStore,
     /// By name.
     pub stubs: BTreeMap<String, StubServer>,
+    pub metrics: Metrics,
 }
 
 /// One try at a step.
@@ -85,6 +88,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         Action::ExpectStub { stub, route } => {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }
+        Action::ExpectMetric { metric, labels } => metric::run(order, &clock, (&beside.metrics, metric, labels)).await,
         Action::ChangeStub { stub, change } => (stub::change(order, beside.stubs.get(stub), change), 1),
         Action::Settle { quiet_ms } => settle::run(&clock, beside, Duration::from_millis(*quiet_ms)).await,
         Action::WatchLog { .. } | Action::WatchStub { .. } => {

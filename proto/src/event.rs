@@ -72,6 +72,24 @@ pub enum Fact {
         stub: String,
         calls: u64,
     },
+    /// What the service's processes use, now and again.
+    Sampled(Usage),
+    /// The last sample of the run.
+    Used(Usage),
+}
+
+/// What the processes of a service use together, and used at most in any sample since they were started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub samples: u64,
+    /// Processor time since they were started.
+    pub cpu_ms: u64,
+    /// In memory, shared pages counted for each process.
+    pub memory_bytes: u64,
+    pub memory_most_bytes: u64,
+    /// Open files, sockets and the like.
+    pub descriptors: u64,
+    pub descriptors_most: u64,
 }
 
 /// What came of a step.

@@ -52,6 +52,17 @@ pub struct ServicePlace {
     pub logs: BTreeMap<String, String>,
     /// Those logs that the service writes to an endpoint of the agent, which writes the file.
     pub listens: BTreeMap<String, Listen>,
+    /// Where it tells its metrics, if it does.
+    pub scrape: Option<Scrape>,
+}
+
+/// Metrics that are fetched again and again, in Prometheus' text format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrape {
+    /// The port's name.
+    pub port: String,
+    pub path: String,
+    pub every_ms: u64,
 }
 
 /// What an endpoint for messages of the service speaks.
@@ -193,6 +204,13 @@ pub enum Action {
     },
     Grpc(GrpcAction),
     Ws(WsAction),
+    /// The checks' fields: `is min max p50 p95 p99`.
+    ExpectMetric {
+        /// `cpu`, `memory` and `descriptors` of the service's processes, or one that the service tells.
+        metric: String,
+        /// What the labels of a series must be for it to count.
+        labels: Vec<(String, Matcher)>,
+    },
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.

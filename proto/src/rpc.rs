@@ -45,6 +45,8 @@ pub trait Agent {
     async fn bench() -> Result<BenchReport, Refusal>;
     /// The stubs that it plays: their calls, and whether they answer.
     async fn stubs() -> Result<Vec<StubReport>, Refusal>;
+    /// The service's processes were started, each the leader of a group: what they use is sampled from now on.
+    async fn observe(authority: Authority, processes: Vec<i32>) -> Result<(), Refusal>;
 }
 
 /// Why an agent did not take an order.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
-use meshproof_proto::event::{CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall};
+use meshproof_proto::event::{CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall, Usage};
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
 use meshproof_proto::hello::Hello;
@@ -264,6 +264,10 @@ fn new_actions() -> Vec<(&'static str, Action)> {
         ("watch-log", Action::WatchLog { log: "*".to_owned() }),
         ("watch-stub", Action::WatchStub { stub: "payments".to_owned(), route: None }),
         ("settle", Action::Settle { quiet_ms: 1_000 }),
+        (
+            "expect-metric",
+            Action::ExpectMetric { metric: "up".to_owned(), labels: vec![("job".to_owned(), Matcher::Exists(true))] },
+        ),
     ]
 }
 
@@ -370,6 +374,7 @@ fn initialize() -> Initialize {
             logs: texts(),
             listens: [("a".to_owned(), Listen::Udp), ("b".to_owned(), Listen::Tcp), ("c".to_owned(), Listen::Http)]
                 .into(),
+            scrape: Some(Scrape { port: "http".to_owned(), path: "/metrics".to_owned(), every_ms: 1_000 }),
         },
         stubs: vec![stub, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
         tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
@@ -495,6 +500,16 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     news(&mut golden);
     new_orders(&mut golden);
     event(&mut golden, 15, Fact::StubCallsUntold { stub: "it".to_owned(), calls: 7 });
+    let usage = Usage {
+        samples: 3,
+        cpu_ms: 120,
+        memory_bytes: 4096,
+        memory_most_bytes: 8192,
+        descriptors: 5,
+        descriptors_most: 6,
+    };
+    event(&mut golden, 16, Fact::Sampled(usage));
+    event(&mut golden, 17, Fact::Used(usage));
     golden.is_kept("1.1");
 }
 

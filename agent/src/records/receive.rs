@@ -72,6 +72,7 @@ impl<'o> Applier<'o> {
             | Action::WatchLog { .. }
             | Action::WatchStub { .. }
             | Action::Settle { .. }
+            | Action::ExpectMetric { .. }
             | Action::Grpc(_)
             | Action::Ws(_) => Self::Call(apply),
         }

@@ -31,6 +31,7 @@ impl Call {
             Self::BeginBench(..) => measure("begin_bench"),
             Self::Bench(_) => measure("bench"),
             Self::Stubs(_) => look("stubs"),
+            Self::Observe(..) => command("observe", []),
         }
     }
 }
@@ -55,6 +56,7 @@ fn setting(order: &Initialize) -> BTreeSet<Capability> {
         (!order.tunnels.is_empty(), Capability::Tunnel),
         // they are read from now on
         (!order.service.logs.is_empty(), Capability::Logs),
+        (order.service.scrape.is_some(), Capability::Http),
     ];
     needs.into_iter().filter_map(|(asked, capability)| asked.then_some(capability)).collect()
 }
@@ -67,7 +69,10 @@ fn action(action: &Action) -> [Capability; 1] {
         Action::Grpc(_) => [Capability::Grpc],
         Action::Ws(_) => [Capability::Ws],
         Action::Stream(_) => [Capability::Stream],
-        Action::ExpectLog { .. } | Action::WatchLog { .. } | Action::Settle { .. } => [Capability::Logs],
+        // what a service says of itself, in lines or in numbers
+        Action::ExpectLog { .. } | Action::WatchLog { .. } | Action::Settle { .. } | Action::ExpectMetric { .. } => {
+            [Capability::Logs]
+        }
         Action::ExpectStub { .. } | Action::WatchStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],
     }
 }

@@ -10,8 +10,8 @@ use meshproof_proto::identity::Capability::{Exec, Http, Logs, Stream, Stub, Tcp,
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
 use meshproof_proto::order::{
     Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction,
-    Initialize, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder, Target,
-    TcpAction, TunnelOrder,
+    Initialize, ReceiveOrder, RecordStreamId, Scrape, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder,
+    Target, TcpAction, TunnelOrder,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::shaper::Shape;
@@ -53,18 +53,23 @@ fn rows() -> Vec<Row> {
     };
     let tunnels = |order: &mut Initialize| order.tunnels.push(TunnelOrder { to: name("ledger"), port: "tcp".into() });
     let logs = |order: &mut Initialize| drop(order.service.logs.insert("stdout".into(), "/var/log/shop".into()));
+    let scrape = |order: &mut Initialize| {
+        order.service.scrape = Some(Scrape { port: "http".into(), path: "/metrics".into(), every_ms: 1_000 });
+    };
     let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
     vec![
         (initialize(|_| {}), COMMAND, &[]),
         (initialize(stubs), COMMAND, &[Stub]),
         (initialize(tunnels), COMMAND, &[Tunnel]),
         (initialize(logs), COMMAND, &[Logs]),
+        (initialize(scrape), COMMAND, &[Http]),
         (AgentRequest::BeginTest { authority: authority.clone(), test }, COMMAND, &[]),
         (start(http()), COMMAND, &[Http]),
         (start(tcp()), COMMAND, &[Tcp]),
         (start(exec()), COMMAND, &[Exec]),
         (start(stream()), COMMAND, &[Stream]),
         (start(Action::ExpectLog { log: "stdout".into() }), COMMAND, &[Logs]),
+        (start(Action::ExpectMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
         (start(Action::ExpectStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
         (AgentRequest::Receive { order: Box::new(receive(http())) }, COMMAND, &[Http, Stream]),
         (AgentRequest::Receive { order: Box::new(receive(exec())) }, COMMAND, &[Exec, Stream]),
@@ -73,6 +78,7 @@ fn rows() -> Vec<Row> {
         (begin_fault(traffic), COMMAND, &[Tunnel]),
         (AgentRequest::HealFault { authority: authority.clone(), fault: "f".into() }, COMMAND, &[]),
         (AgentRequest::Status {}, LOOK, &[]),
+        (AgentRequest::Observe { authority: authority.clone(), processes: vec![1] }, COMMAND, &[]),
         (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
@@ -104,6 +110,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::BeginBench { order } => client.begin_bench(now, order).await?,
         AgentRequest::Bench {} => client.bench(now).await?.map(drop),
         AgentRequest::Stubs {} => client.stubs(now).await?.map(drop),
+        AgentRequest::Observe { authority, processes } => client.observe(now, authority, processes).await?,
     })
 }
 
@@ -224,6 +231,7 @@ fn refuse(call: Call) {
         Call::About(answer) => drop(answer.send(Err(reached()))),
         Call::Bench(answer) => drop(answer.send(Err(reached()))),
         Call::Stubs(answer) => drop(answer.send(Err(reached()))),
+        Call::Observe(_, _, answer) => drop(answer.send(Err(reached()))),
     }
 }
 

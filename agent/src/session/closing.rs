@@ -28,6 +28,9 @@ pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Vec<Faul
                 stub.close().await;
             }
             beside.logs.close().await;
+            if let Some(used) = beside.metrics.close() {
+                let _ = facts.send(Fact::Used(used)).await;
+            }
         }
         None => tracing::error!("something still uses the stubs of a run that ended"),
     }

@@ -41,6 +41,9 @@ impl Session {
             Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
             Call::Bench(answer) => reply(answer, self.bench_report(caller)),
             Call::Stubs(answer) => self.stub_reports(answer),
+            Call::Observe(authority, processes, answer) => {
+                reply(answer, self.admitted(caller, &authority).and_then(|run| run.observe(processes)));
+            }
         }
     }
 

@@ -178,6 +178,16 @@ impl Run {
         Ok(())
     }
 
+    /// What these processes use is sampled from now on.
+    pub(super) fn observe(&mut self, processes: Vec<i32>) -> Result<(), Refusal> {
+        let work = self.working()?;
+        if processes.len() > limits::PROCESSES_OBSERVED {
+            return Err(Refusal::Failed(format!("{} processes are more than are observed", processes.len())));
+        }
+        work.beside.metrics.observe(processes);
+        Ok(())
+    }
+
     pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
         self.working()?.steps.cancel(key)
     }

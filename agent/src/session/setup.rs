@@ -19,6 +19,7 @@ use super::steps::Steps;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
+use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::steps::Beside;
 use crate::stub::StubServer;
@@ -45,7 +46,8 @@ pub(super) async fn run(
     initialized.endpoints = addresses;
     let stubs = bind(stubs, (&tell, seed), kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
-    let beside = Beside { logs: LogStore::open(&service.logs), stubs };
+    let metrics = Metrics::open(&service, tell.clone());
+    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics };
     let work = Work {
         service,
         seed,

@@ -5,8 +5,8 @@ use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, RunId, Term};
 use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
 use meshproof_proto::order::{
-    Authority, Body, Bounds, Check, ExecAction, HttpAction, RecordStreamId, Save, StepKey, StreamAction, StubOrder,
-    StubReply, StubRoute, Target,
+    Authority, Body, Bounds, Check, ExecAction, HttpAction, RecordStreamId, Save, ServicePlace, StepKey, StreamAction,
+    StubOrder, StubReply, StubRoute, Target,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -64,7 +64,8 @@ impl World {
         let stub = StubOrder::http("pay", vec![StubRoute::http("charge", (None, None), replies)]);
         let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
-        let beside = Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs };
+        let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0);
+        let beside = Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs, metrics };
         Self { dir, beside, _facts: told }
     }
 

@@ -6,7 +6,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 
 use super::driver::Driver;
-use super::orders::start_service;
+use super::orders::{observe, start_service};
 use crate::local::{LocalEnvironment, Processes};
 use crate::report::sanitise;
 use crate::run::{Input, ProcessOrder};
@@ -16,6 +16,7 @@ impl Driver {
         let inbox = self.inbox_in.clone();
         let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) else { return };
         let plan_dir = self.options.plan_dir.clone();
+        let (agent, authority) = (self.crew.caller(&service), self.authority.clone());
         tokio::spawn(async move {
             let what = match what {
                 ProcessOrder::Restart(launch) => start_service(*launch, &plan_dir).map(Change::Restart),
@@ -23,10 +24,17 @@ impl Driver {
                 ProcessOrder::Freeze { lease_ms } => Ok(Change::Freeze { lease_ms }),
                 ProcessOrder::Thaw => Ok(Change::Thaw),
             };
-            let result = match what {
+            let changed = match what {
                 Ok(what) => change(&processes, service, what).await,
                 Err(reason) => Err(reason),
             };
+            if let (Ok(started), Some(agent)) = (&changed, agent)
+                && !started.is_empty()
+            {
+                // That an agent cannot be asked is told elsewhere.
+                let _ = observe(&agent, &authority, started).await;
+            }
+            let result = changed.map(drop);
             let _ = inbox.send(Input::ProcessesChanged { key, result }).await;
         });
     }
@@ -63,11 +71,13 @@ enum Change {
     Restart(crate::local::StartService),
 }
 
-async fn change(processes: &Processes, service: Name, what: Change) -> Result<(), String> {
+/// Gives the processes that were started.
+async fn change(processes: &Processes, service: Name, what: Change) -> Result<Vec<i32>, String> {
+    let none = |()| Vec::new();
     let changed = match what {
-        Change::Kill => processes.kill(service).await,
-        Change::Freeze { lease_ms } => processes.freeze(service, lease_ms).await,
-        Change::Thaw => processes.thaw(service).await,
+        Change::Kill => processes.kill(service).await.map(none),
+        Change::Freeze { lease_ms } => processes.freeze(service, lease_ms).await.map(none),
+        Change::Thaw => processes.thaw(service).await.map(none),
         Change::Restart(start) => processes.restart(start).await,
     };
     changed.map_err(|error| error.to_string())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{FaultOrder, ReceiveOrder, StepKey, StepOrder};
+use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder};
 
 use super::crew::Caller;
 use super::driver::Driver;
@@ -126,21 +126,30 @@ impl Driver {
         });
     }
 
-    /// The keeper answers at once, so the loop waits for it.
+    /// The keeper answers at once, so the loop waits for it. The service counts as started once its agent knows its processes.
     async fn launch(&mut self, launch: Launch) {
         let service = launch.service.clone();
         let started = match (start_service(launch, &self.options.plan_dir), &self.environment) {
-            (Ok(start), Some(environment)) => {
-                environment.start_service(start).await.map(|_| ()).map_err(|error| error.to_string())
-            }
+            (Ok(start), Some(environment)) => environment.start_service(start).await.map_err(|error| error.to_string()),
             (Ok(_), None) => Err("there is no environment".to_owned()),
             (Err(reason), _) => Err(reason),
         };
-        let input = match started {
-            Ok(()) => Input::ServiceStarted { service },
-            Err(reason) => Input::ServiceNotStarted { service, reason },
-        };
-        self.pending.push_back(input);
+        match started {
+            Ok(processes) => self.observe(service, processes),
+            Err(reason) => self.pending.push_back(Input::ServiceNotStarted { service, reason }),
+        }
+    }
+
+    /// The agent samples what these processes use. That one cannot be asked is told elsewhere.
+    fn observe(&self, service: Name, processes: Vec<i32>) {
+        let authority = self.authority.clone();
+        let started = Input::ServiceStarted { service: service.clone() };
+        let started_all_the_same = started.clone();
+        self.answer(
+            &service,
+            |_| Some(started_all_the_same),
+            |caller| async move { observe(&caller, &authority, &processes).await.map(|()| Some(started)) },
+        );
     }
 
     /// Copies what is there now; the end of the run copies everything once more.
@@ -171,6 +180,15 @@ async fn start(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, Stri
         async move { client.start(context, order).await }
     });
     started.await.map(|()| None).map_err(|error| error.to_string())
+}
+
+/// Tells an agent which processes are those of its service.
+pub(super) async fn observe(caller: &Caller, authority: &Authority, processes: &[i32]) -> Result<(), String> {
+    let told = caller.call(|client, context| {
+        let (authority, processes) = (authority.clone(), processes.to_vec());
+        async move { client.observe(context, authority, processes).await }
+    });
+    told.await.map_err(|error| error.to_string())
 }
 
 async fn receive_at(caller: &Caller, order: ReceiveOrder) -> Result<(), String> {

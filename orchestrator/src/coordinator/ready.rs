@@ -197,7 +197,7 @@ impl Driver {
         Initialize {
             authority: self.authority.clone(),
             roster: self.crew.roster(),
-            service: ServicePlace { listens, ..place },
+            service: ServicePlace { listens, scrape: service.and_then(|service| service.scrape.clone()), ..place },
             stubs: stubs.map(|stub| stub.resolved(&scope)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,

@@ -47,14 +47,14 @@ impl Processes {
         self.signal(service, Disturbance::Thaw).await
     }
 
-    /// Asks them to end, if they run, and starts them anew in the same folder.
+    /// Asks them to end, if they run, and starts them anew in the same folder. Gives their ids.
     ///
     /// # Errors
     /// They did not end, or cannot be started.
-    pub async fn restart(&self, start: StartService) -> Result<(), LocalError> {
+    pub async fn restart(&self, start: StartService) -> Result<Vec<i32>, LocalError> {
         self.stop(start.name.clone(), How::Asking).await?;
         match self.client.call(Request::StartService(start), CALL_DEADLINE).await? {
-            Answer::Started { .. } => Ok(()),
+            Answer::Started { pids } => Ok(pids),
             _ => Err(LocalError::Confused("start a service")),
         }
     }

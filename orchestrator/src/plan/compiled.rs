@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, Name};
-use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, StubOrder};
+use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, Scrape, StubOrder};
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::sync::Barrier;
 use serde_json::{Map, Value};
@@ -72,6 +72,8 @@ pub struct Service {
     /// The logs of those that the service writes to an endpoint.
     pub listens: BTreeMap<String, Listen>,
     pub limits: Bounds,
+    /// Where it tells its metrics.
+    pub scrape: Option<Scrape>,
     /// Identities of the run's authority whose files stand in its working directory.
     pub identities: BTreeSet<String>,
 }

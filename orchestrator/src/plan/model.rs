@@ -86,6 +86,7 @@ pub struct Service {
     pub ready: Option<Step>,
     pub needs: Vec<Word>,
     pub logs: Vec<Log>,
+    pub metrics: Option<Metrics>,
     pub stop: Stop,
     pub limits: Bounds,
     /// Whether it gets a certificate of the run's authority.
@@ -104,6 +105,7 @@ impl Service {
             ready: None,
             needs: Vec::new(),
             logs: Vec::new(),
+            metrics: None,
             stop: Stop::default(),
             limits: Bounds::default(),
             tls: false,
@@ -143,6 +145,16 @@ pub struct Log {
     pub file: Word,
     /// The agent writes the file, with what the service sends to an endpoint.
     pub listen: Option<Listen>,
+}
+
+/// Where a service tells its metrics.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub span: Span,
+    pub path: Word,
+    /// `None`: the port named `metrics`, or the only one.
+    pub port: Option<Word>,
+    pub every: Option<Time>,
 }
 
 /// How a service is asked to end.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meshproof_proto::event::Fact;
+use meshproof_proto::event::{Fact, Usage};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::Verdict;
@@ -152,6 +152,13 @@ fn carried(from: &str, sent: &BTreeMap<Name, u64>, received: &BTreeMap<Name, u64
     (!between.is_empty()).then(|| between.join(", "))
 }
 
+/// `0.1s of processor time, at most 12.3 MiB and 9 descriptors`
+fn used(usage: &Usage) -> String {
+    let seconds = usage.cpu_ms as f64 / 1000.0;
+    let most = indicatif::BinaryBytes(usage.memory_most_bytes);
+    format!("{seconds:.1}s of processor time, at most {most} and {} descriptors", usage.descriptors_most)
+}
+
 /// Of what agents report only links have lines; the rest is told when the run has made something of it.
 fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
     match fact {
@@ -168,11 +175,13 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
         Fact::LinkBytes { sent, received } => {
             Some(worded(style, Tone::Faint, "carried", &carried(from, sent, received)?))
         }
+        Fact::Used(usage) => Some(worded(style, Tone::Faint, "used", &format!("by {}: {}", clean(from), used(usage)))),
         Fact::StubCallsUntold { stub, calls } => {
             let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
             Some(worded(style, Tone::Faint, "stub", &text))
         }
         Fact::LinkOffered { .. }
+        | Fact::Sampled(_)
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }
         | Fact::StubCalled(_)

@@ -210,7 +210,9 @@ impl Run {
             | Fact::LinkSuspect { .. }
             | Fact::FaultBegan { .. }
             | Fact::LinkBytes { .. }
-            | Fact::StubCallsUntold { .. } => {}
+            | Fact::StubCallsUntold { .. }
+            | Fact::Sampled(_)
+            | Fact::Used(_) => {}
         }
     }
 

@@ -94,7 +94,8 @@ impl Action {
             | Self::ChangeStub { .. }
             | Self::WatchLog { .. }
             | Self::WatchStub { .. }
-            | Self::Settle { .. } => None,
+            | Self::Settle { .. }
+            | Self::ExpectMetric { .. } => None,
         }
     }
 

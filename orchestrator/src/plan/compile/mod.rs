@@ -6,6 +6,7 @@ mod conduct;
 mod faults;
 mod flow;
 mod lookups;
+mod metrics;
 mod names;
 mod services;
 mod settle;

@@ -51,6 +51,7 @@ impl<'d> Compiler<'d> {
             stop_grace: grace.unwrap_or(DEFAULT_STOP_GRACE),
             listens: service.logs.iter().filter_map(|log| Some((log.name.value.clone(), log.listen?))).collect(),
             limits: self.settled.bounds(&service.limits),
+            scrape: service.metrics.as_ref().and_then(|metrics| self.scrape(service, metrics)),
             // Steps may mention others still.
             identities: BTreeSet::new(),
             name,

@@ -166,6 +166,10 @@ impl Compiler<'_> {
             }
             World::Log(log) => self.log(log),
             World::Stub(stub, order) => self.stub_calls(stub, order),
+            World::Metric(metric, labels) => {
+                labels.iter().for_each(|(_, matcher)| self.look_matcher(matcher, metric.span, scope));
+                self.metric(metric, labels)
+            }
             // Looked at by the orchestrator, elsewhere.
             World::Process(_) => return None,
             World::Value(value) => {
@@ -270,6 +274,7 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Expect(World::Stub(stub, _)) => format!("expect stub {}", stub.value),
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),
         Verb::Expect(World::Process(service)) => format!("expect process {}", service.value),
+        Verb::Expect(World::Metric(metric, _)) => format!("expect metric {}", metric.value),
         Verb::Conduct(conduct) => super::conduct::title(conduct),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),
         Verb::Fault(FaultUse::Inline(_)) => "fault".to_owned(),

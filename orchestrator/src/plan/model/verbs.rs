@@ -1,6 +1,7 @@
 //! What a step does, verb by verb.
 
 use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::matcher::Matcher;
 use meshproof_proto::sync::OnLoss;
 
 use super::{Content, Fault, Step, StubUse, Time, Word};
@@ -205,6 +206,8 @@ pub enum World {
     Value(Spanned<ValueTemplate>),
     /// A service's processes.
     Process(Word),
+    /// `service.metric`, and what labels must be.
+    Metric(Word, Vec<(String, Matcher)>),
 }
 
 /// A fault by name, or written in place.

@@ -9,6 +9,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::matchers::{self, Subject};
+use super::{metrics, verbs};
 
 /// A field that can be checked, and how.
 enum How {
@@ -142,8 +143,10 @@ fn paths(node: &Node) -> Vec<(String, super::super::source::Span)> {
 /// One check for each header: `headers.content-type`.
 fn headers(node: &Node, cx: &Reading<'_>) -> Vec<Check> {
     let entries = read::map(node, "names of headers, each with what it must be", cx).unwrap_or_default();
-    let one =
-        |entry: &(Key, Node)| check(format!("headers.{}", entry.0.name.to_ascii_lowercase()), entry, Subject::Text, cx);
+    let one = |entry: &(Key, Node)| {
+        verbs::header_name(&entry.0, cx)?;
+        check(format!("headers.{}", entry.0.name.to_ascii_lowercase()), entry, Subject::Text, cx)
+    };
     entries.iter().filter_map(one).collect()
 }
 
@@ -178,8 +181,12 @@ fn answers(verb: &Verb, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
     checks
 }
 
-const SUBJECTS: &[&str] = &["log", "stub", "value", "process"];
-const SUBJECTS_LATER: &[&str] = &["metric", "link", "fault"];
+const SUBJECTS: &[&str] = &["log", "stub", "value", "process", "metric"];
+const SUBJECTS_LATER: &[&str] = &["link", "fault"];
+
+/// What can be expected of some of them.
+const CHECKS: &[&str] =
+    &["contains", "matches", "count", "calls", "health", "order", "is", "code", "min", "max", "p50", "p95", "p99"];
 
 /// Reads an `expect` that stands alone.
 pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, Vec<Check>)> {
@@ -192,6 +199,8 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
     }
     fields.later(SUBJECTS_LATER);
     let mut checks = Vec::new();
+    // A check that is wrong is told as such, and is one all the same.
+    let asks = CHECKS.iter().any(|check| fields.has(check));
     let world = if let Some(node) = fields.take("log") {
         let contains =
             |node, cx: &_| matchers::scalar(node, Subject::Text, cx).map(meshproof_proto::matcher::Matcher::Contains);
@@ -212,10 +221,16 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         checks.extend(keyed(&mut fields, "is", state));
         checks.extend(keyed(&mut fields, "code", |node, cx| matchers::matcher(node, Subject::Number, cx)));
         read::name(node, cx).map(World::Process)
+    } else if let Some(node) = fields.take("metric") {
+        for stat in metrics::STATS {
+            checks.extend(keyed(&mut fields, stat, |node, cx| matchers::matcher(node, Subject::Metric, cx)));
+        }
+        let labels = fields.optional("labels", metrics::labels).unwrap_or_default();
+        read::some_text(node, cx).map(|metric| World::Metric(metric, labels))
     } else {
         return None;
     };
-    let nothing = checks.is_empty() && fields.rest_is_empty();
+    let nothing = !asks && checks.is_empty() && fields.rest_is_empty();
     let span = fields.span();
     fields.finish();
     if nothing {

@@ -23,6 +23,8 @@ pub(super) enum Subject {
     Bytes,
     /// How a call broke: one of a few words.
     Failure,
+    /// A number in whatever unit it is asked for.
+    Metric,
 }
 
 /// Words for how a call can break.
@@ -59,7 +61,7 @@ fn equals(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
         (Subject::Text | Subject::Failure, Kind::Bool(value)) => ValueTemplate::Text(Template::text(value.to_string())),
         (Subject::Duration, Kind::Number(_)) => return bare(node, "\"< 5s\"", cx),
         (Subject::Bytes, Kind::Number(_)) => return bare(node, "\"< 64KiB\"", cx),
-        (Subject::Number, Kind::Null | Kind::Bool(_)) => {
+        (Subject::Number | Subject::Metric, Kind::Null | Kind::Bool(_)) => {
             read::wrong_type(node, "a number, or a comparison such as \">= 3\"", cx);
             return None;
         }
@@ -98,7 +100,7 @@ fn check_word(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<()> {
     let expected = match subject {
         Subject::Text | Subject::Json => return Some(()),
         Subject::Failure => return read::choice(node, FAILURES, cx).map(drop),
-        Subject::Number => "a number, or a comparison such as \">= 3\"",
+        Subject::Number | Subject::Metric => "a number, or a comparison such as \">= 3\"",
         Subject::Duration => "a comparison such as \"< 5s\"",
         Subject::Bytes => "a comparison such as \"< 64KiB\"",
     };
@@ -126,12 +128,13 @@ fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Opti
         (Subject::Bytes, quantity) => matches!(quantity, Quantity::Bytes(_)),
         (Subject::Number, quantity) => matches!(quantity, Quantity::Number(_)),
         (Subject::Json, quantity) => !matches!(quantity, Quantity::DurationNs(_)),
+        (Subject::Metric, _) => true,
         (Subject::Text | Subject::Failure, _) => false,
     };
     if !fits {
         let what = match subject {
             Subject::Text | Subject::Failure => "text has no size to compare",
-            Subject::Number | Subject::Json => "a plain number is compared here, without a unit",
+            Subject::Number | Subject::Json | Subject::Metric => "a plain number is compared here, without a unit",
             Subject::Duration => "a duration is compared here",
             Subject::Bytes => "a size is compared here",
         };

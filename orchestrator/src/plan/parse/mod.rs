@@ -8,6 +8,7 @@ mod document;
 mod expect;
 mod faults;
 mod matchers;
+mod metrics;
 mod params;
 mod services;
 mod steps;

@@ -6,12 +6,12 @@ use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSigna
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::{argv, bounds, environment, inner_path, named, stays_inside, steps, word};
+use super::{argv, bounds, environment, inner_path, metrics, named, stays_inside, steps, word};
 
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::Listen;
 
-const LATER: &[&str] = &["metrics", "replicas", "zones", "dials"];
+const LATER: &[&str] = &["replicas", "zones", "dials"];
 
 const LISTENS: &[(&str, Listen)] = &[("udp", Listen::Udp), ("tcp", Listen::Tcp), ("http", Listen::Http)];
 
@@ -51,6 +51,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
     let ready = fields.optional("ready", steps::readiness);
     let needs = fields.optional("needs", |node, cx| read::each(node, cx, read::name)).unwrap_or_default();
     let logs = fields.optional("logs", logs).unwrap_or_default();
+    let metrics = fields.optional("metrics", metrics::metrics);
     let stop = fields.optional("stop", stop).unwrap_or_default();
     let tls = fields.optional("tls", |node, cx| read::choice(node, &[("run", ())], cx)).is_some();
     fields.later(LATER);
@@ -61,7 +62,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
             cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
         }
     }
-    Some(Service { name, processes, ports, env, files, ready, needs, logs, stop, limits, tls })
+    Some(Service { name, processes, ports, env, files, ready, needs, logs, metrics, stop, limits, tls })
 }
 
 /// One process, or a list of them.
