@@ -7,6 +7,7 @@ mod links;
 mod membership;
 mod mesh;
 mod run;
+mod schema;
 mod who;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Command {
     Check(check::Args),
     /// Write a small plan that passes, to begin with.
     Init(init::Args),
+    /// Print the JSON Schema of plans, for editors.
+    Schema,
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
     Explain { code: String },
     /// Make a mesh of your own, let others in, and take it back.
@@ -64,6 +67,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Init(args) => init::run(&args),
+        Command::Schema => schema::run(),
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),
         Command::Who(args) => who::run(&args),

@@ -18,6 +18,7 @@ mod parse;
 pub mod read;
 mod render;
 mod scalar;
+pub mod schema;
 mod select;
 mod source;
 mod suggest;

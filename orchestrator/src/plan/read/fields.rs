@@ -1,7 +1,7 @@
 //! The keys of a map, each asked for by name.
 
-use super::Reading;
 use super::values::{map, not_yet};
+use super::{Heard, Reading};
 use crate::plan::code::Code;
 use crate::plan::diagnostic::{Diagnostic, one_of, quote};
 use crate::plan::source::Span;
@@ -18,6 +18,7 @@ pub struct Fields<'n> {
     taken: Vec<bool>,
     asked: Vec<&'static str>,
     known_later: Vec<&'static str>,
+    needed: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
@@ -25,7 +26,16 @@ impl<'n> Fields<'n> {
     pub fn open(node: &'n Node, noun: &'static str, cx: &'n Reading<'n>) -> Option<Self> {
         let entries = map(node, noun, cx)?;
         let taken = vec![false; entries.len()];
-        let fields = Self { cx, span: node.span, noun, entries, taken, asked: Vec::new(), known_later: Vec::new() };
+        let fields = Self {
+            cx,
+            span: node.span,
+            noun,
+            entries,
+            taken,
+            asked: Vec::new(),
+            known_later: Vec::new(),
+            needed: Vec::new(),
+        };
         Some(fields)
     }
 
@@ -88,6 +98,7 @@ impl<'n> Fields<'n> {
         name: &'static str,
         reader: impl FnOnce(&'n Node, &'n Reading<'n>) -> Option<T>,
     ) -> Option<T> {
+        self.needed.push(name);
         let Some(node) = self.take(name) else {
             self.missing(&format!("`{name}`"));
             return None;
@@ -126,6 +137,12 @@ impl<'n> Fields<'n> {
 
     /// Like `finish`, with a chance to say more about an unknown key.
     pub fn finish_with(self, improve: impl Fn(&Key, Diagnostic) -> Diagnostic) {
+        self.cx.tell(|| Heard {
+            noun: self.noun,
+            span: self.span,
+            keys: self.asked.clone(),
+            needed: self.needed.clone(),
+        });
         for (at, (key, _)) in self.entries.iter().enumerate() {
             if self.taken[at] {
                 continue;

@@ -11,7 +11,7 @@ mod values;
 
 pub use fields::Fields;
 pub use quantities::{bandwidth, duration, percent, rate, size};
-pub use reading::Reading;
+pub use reading::{Heard, Reading};
 pub use templates::{json, template, value_template};
 pub use values::{
     Given, boolean, check_name, choice, count, each, integer, is_template, list, map, name, not_yet, some_text, text,
