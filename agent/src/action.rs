@@ -18,24 +18,24 @@ pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, GrpcAnswer, Htt
 pub use phases::Phases;
 pub use tcp::TcpSession;
 
-use std::time::Duration;
-
 use meshproof_proto::order::{Action, Check};
 use serde_json::Value;
 
-/// Does what the action says, at most for `within`. Templates are looked up in `scope`.
-pub async fn perform(action: &Action, scope: &Value, within: Duration) -> Answer {
-    perform_for(action, &[], scope, within).await
+use crate::permits::Terms;
+
+/// Does what the action says, under these terms: a time alone permits what an agent without settings does. Templates are looked up in `scope`.
+pub async fn perform(action: &Action, scope: &Value, terms: impl Into<Terms<'_>>) -> Answer {
+    perform_for(action, &[], scope, terms.into()).await
 }
 
 /// As [`perform`], reading as much of the answer as these checks look at.
-pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, within: Duration) -> Answer {
+pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms: Terms<'_>) -> Answer {
     match action {
-        Action::Http(http) => http::perform(http, scope, within).await,
-        Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, within).await,
-        Action::Exec(exec) => exec::perform(exec, scope, within).await,
-        Action::Grpc(grpc) => grpc::perform(grpc, scope, within).await,
-        Action::Ws(ws) => ws::perform(ws, checks, scope, within).await,
+        Action::Http(http) => http::perform(http, scope, terms).await,
+        Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, terms).await,
+        Action::Exec(exec) => exec::perform(exec, scope, terms).await,
+        Action::Grpc(grpc) => grpc::perform(grpc, scope, terms).await,
+        Action::Ws(ws) => ws::perform(ws, checks, scope, terms).await,
         Action::Stream(_)
         | Action::ExpectLog { .. }
         | Action::ExpectStub { .. }

@@ -36,13 +36,13 @@ struct Written {
     bytes: u64,
 }
 
-/// One line of the file.
+/// One line of the file. Nobody called when a step that was taken is refused on its way.
 #[derive(Serialize)]
 struct Line<'a> {
     at_unix_s: u64,
-    caller: &'a Name,
-    peer: &'a PeerId,
-    role: Role,
+    caller: Option<&'a Name>,
+    peer: Option<&'a PeerId>,
+    role: Option<Role>,
     call: &'static str,
     reason: &'a str,
 }
@@ -60,17 +60,29 @@ impl Audit {
 
     pub(crate) fn note(&self, &Refused { caller, call, reason }: &Refused<'_>) {
         tracing::warn!(target: "meshproof::audit", caller = %caller.name, role = %caller.role, peer = ?caller.peer, call, reason, "refused");
+        let (name, peer, role) = (Some(&caller.name), Some(&caller.peer), Some(caller.role));
+        self.write(&Line { at_unix_s: now_unix_s(), caller: name, peer, role, call, reason });
+    }
+
+    /// For what an order that was taken came to, and what was then not done after all.
+    pub(crate) fn note_own(&self, call: &'static str, reason: &str) {
+        tracing::warn!(target: "meshproof::audit", call, reason, "refused");
+        self.write(&Line { at_unix_s: now_unix_s(), caller: None, peer: None, role: None, call, reason });
+    }
+
+    fn write(&self, line: &Line<'_>) {
         let Some(file) = &self.file else { return };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (caller, peer, role, at_unix_s) = (&caller.name, &caller.peer, caller.role, since.as_secs());
-        let line = Line { at_unix_s, caller, peer, role, call, reason };
-        let mut text = serde_json::to_string(&line).expect("names and texts");
+        let mut text = serde_json::to_string(line).expect("names and texts");
         text.push('\n');
         let written = file.lock().unwrap_or_else(PoisonError::into_inner).append(&text);
         if let Err(error) = written {
             tracing::error!(%error, "the audit log cannot be written");
         }
     }
+}
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl Written {

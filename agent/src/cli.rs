@@ -16,8 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::inherited;
 use crate::limits;
 use crate::news::NewsFile;
+use crate::permits::{Permits, Settings};
 use crate::session::{Allowed, Session};
 
 /// Act for the service beside this process.
@@ -58,6 +60,8 @@ pub struct Args {
     /// Certificates (PEM) of the authority that signed the signaling servers', beside those that this machine trusts
     #[arg(long, value_name = "PATH", env = "MESHPROOF_CA")]
     pub ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub permits: Settings,
     /// End when the parent process does
     #[arg(long, env = "MESHPROOF_DIE_WITH_PARENT", value_parser = clap::builder::FalseyValueParser::new())]
     pub die_with_parent: bool,
@@ -72,6 +76,7 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Before anything else, so that no signal finds us unprepared.
     let mut signals = Signals::listen()?;
+    inherited::keep_from_programs().context("cannot close this process's descriptors to the programs it starts")?;
     if args.die_with_parent {
         die_with_parent()?;
     }
@@ -96,7 +101,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         mesh: grant.mesh.clone(),
         name: name.clone(),
         token,
-        signaling,
+        signaling: signaling.clone(),
         rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
         authorities: Authorities::named(args.ca.as_deref())?,
@@ -104,7 +109,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     let stop = CancellationToken::new();
-    let allowed = Allowed { capabilities: allowed(grant.capabilities, args.allow), audit, news };
+    say_what_is_missing(&args.permits);
+    let capabilities = allowed(grant.capabilities, args.allow);
+    let allowed = Allowed { capabilities, audit, news, settings: args.permits, signaling };
     let session = Session::new((mesh.clone(), events), name, allowed).run(stop.clone());
     tokio::pin!(session);
     tokio::select! {
@@ -135,6 +142,18 @@ fn name_of(asked: Option<Name>, grant: &Grant) -> anyhow::Result<Name> {
 fn allowed(granted: BTreeSet<Capability>, configured: Option<Vec<Capability>>) -> BTreeSet<Capability> {
     let Some(configured) = configured else { return granted };
     configured.into_iter().filter(|capability| granted.contains(capability)).collect()
+}
+
+/// A setting that does not do what its owner thinks is worth a line.
+fn say_what_is_missing(settings: &Settings) {
+    for path in settings.programs.iter().chain(&settings.paths).filter(|path| !path.exists()) {
+        tracing::warn!(path = %path.display(), "a path that steps may use is not there");
+    }
+    if !Permits::of(settings.clone()).is_enforced() {
+        tracing::warn!(
+            "this kernel has no Landlock: --paths does not hold, and --programs only for what steps start themselves"
+        );
+    }
 }
 
 fn open_audit(state: &Path) -> anyhow::Result<Audit> {

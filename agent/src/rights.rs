@@ -8,11 +8,14 @@ mod table;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use meshproof_proto::identity::{Capability, Identity, Role};
 use meshproof_proto::rpc::Refusal;
 
 use crate::audit::{Audit, Refused};
+use crate::permits::{Permits, Settings};
+use crate::service::Call;
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +52,20 @@ pub(crate) struct Needed {
 #[derive(Debug)]
 pub(crate) struct Rights {
     own: BTreeSet<Capability>,
-    audit: Audit,
+    audit: Arc<Audit>,
+    permits: Arc<Permits>,
 }
 
 impl Rights {
-    pub(crate) fn new(own: BTreeSet<Capability>, audit: Audit) -> Self {
-        Self { own, audit }
+    /// `control` are the URLs of the signaling servers, which are no target.
+    pub(crate) fn new(own: BTreeSet<Capability>, audit: Audit, (settings, control): (Settings, &[String])) -> Self {
+        let audit = Arc::new(audit);
+        let permits = Arc::new(Permits::new(settings, control, Arc::clone(&audit)));
+        Self { own, audit, permits }
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<Permits> {
+        &self.permits
     }
 
     /// Whether this caller may have it done.
@@ -64,6 +75,16 @@ impl Rights {
             self.refused(caller, needed.call, &refusal.to_string());
         }
         allowed
+    }
+
+    /// Whether this caller may have this very call made: by its rights, and by what this agent's settings permit.
+    pub(crate) fn allow_call(&self, caller: &Identity, call: &Call) -> Result<(), Refusal> {
+        let needed = call.needs();
+        self.allow(caller, &needed)?;
+        self.permits.call(call).map_err(|reason| {
+            self.refused(caller, needed.call, &reason);
+            Refusal::NotPermitted { call: needed.call.to_owned(), reason }
+        })
     }
 
     /// Writes down what was refused for another reason.

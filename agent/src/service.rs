@@ -76,7 +76,7 @@ impl AgentServer {
     async fn ask<T>(self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         let call = call(answer);
-        self.rights.allow(&self.caller, &call.needs())?;
+        self.rights.allow_call(&self.caller, &call)?;
         let order = Order { caller: self.caller.peer, call };
         let leaving = || Refusal::Failed("the agent is leaving, or the run ended before the answer".to_owned());
         self.orders.send(order).await.map_err(|_| leaving())?;
@@ -170,7 +170,7 @@ mod tests {
             not_after: UnixSeconds(0),
             issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) },
         };
-        let rights = Arc::new(Rights::new(Capability::ALL.into(), Audit::default()));
+        let rights = Arc::new(Rights::new(Capability::ALL.into(), Audit::default(), Default::default()));
         let (orders, taken) = mpsc::channel(8);
         let (near, far) = tarpc::transport::channel::unbounded();
         tokio::spawn(AgentServer { caller, orders, rights }.serve(far));

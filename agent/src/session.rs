@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::limits;
 use crate::news::NewsFile;
+use crate::permits::Settings;
 use crate::rights::Rights;
 use crate::service::Order;
 use benching::Benching;
@@ -65,13 +66,17 @@ pub struct Allowed {
     pub audit: Audit,
     /// Where what the root keys say is kept.
     pub news: Option<NewsFile>,
+    /// What it permits beyond the capabilities.
+    pub settings: Settings,
+    /// The signaling servers, which are no target of steps and tunnels.
+    pub signaling: Vec<String>,
 }
 
 impl Session {
     /// The session of a peer that just joined.
     pub fn new((mesh, events): (Mesh, mpsc::Receiver<MeshEvent>), name: Name, allowed: Allowed) -> Self {
         let (orders_in, orders) = mpsc::channel(limits::COMMANDS);
-        let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit));
+        let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit, (allowed.settings, &allowed.signaling)));
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
         let kept_stubs = KeptStubs::default();

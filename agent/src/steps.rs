@@ -13,6 +13,7 @@ mod watch;
 pub use watch::{Watched, is_watch, watch_step};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Evidence, Outcome, StepResult};
@@ -22,6 +23,7 @@ use crate::evidence::within_budget;
 use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
+use crate::permits::Permits;
 use crate::stub::StubServer;
 
 /// What is beside the service in this run.
@@ -31,6 +33,7 @@ pub struct Beside {
     /// By name.
     pub stubs: BTreeMap<String, StubServer>,
     pub metrics: Metrics,
+    pub permits: Arc<Permits>,
 }
 
 /// One try at a step.
@@ -82,7 +85,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
     let clock = Clock::of(order);
     let (attempt, tries) = match &order.action {
         Action::Http(_) | Action::Tcp(_) | Action::Exec(_) | Action::Grpc(_) | Action::Ws(_) => {
-            calls::run(order, &clock).await
+            calls::run(order, &clock, &beside.permits).await
         }
         Action::ExpectLog { log } => log::run(order, &clock, (&beside.logs, log)).await,
         Action::ExpectStub { stub, route } => {

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::permits::Permits;
 use crate::traffic::{Path, Traveller};
 use crate::wire::StreamHeader;
 
@@ -89,8 +90,9 @@ impl Tunnels {
     }
 
     /// Dials the service beside this agent for a stream that the peer opened.
-    pub fn dial(&self, far: &Far, address: String, stream: ByteStream) {
-        self.spawn(dial::dial(Arc::clone(&far.path), self.numbers.next(), address, stream));
+    pub fn dial(&self, far: &Far, (address, permits): (String, &Arc<Permits>), stream: ByteStream) {
+        let place = (address, Arc::clone(permits));
+        self.spawn(dial::dial(Arc::clone(&far.path), self.numbers.next(), place, stream));
     }
 
     /// Runs until it ends or the run does.

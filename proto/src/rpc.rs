@@ -76,6 +76,8 @@ pub enum Refusal {
         "`{call}` takes `{capability}`, which the caller's token does not allow; use one that does (`meshproof mesh invite --allow`)"
     )]
     NeedsCapability { call: String, capability: Capability },
+    #[error("the agent's settings do not permit this `{call}`: {reason}")]
+    NotPermitted { call: String, reason: String },
 }
 
 /// `an orchestrator or an operator console`

@@ -531,6 +531,7 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::Failed(text()),
         Refusal::NeedsRole { call: text(), role: Role::Observer, needed: vec![Role::Orchestrator] },
         Refusal::NeedsCapability { call: text(), capability: meshproof_proto::identity::Capability::Exec },
+        Refusal::NotPermitted { call: text(), reason: text() },
     ] {
         golden.value("refusal", &refusal);
     }

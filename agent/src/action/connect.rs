@@ -9,9 +9,15 @@ use super::answer::{CallError, ErrorKind};
 use super::connection::{Connection, is_of_tls};
 use super::phases::{Lap, Phases};
 use super::tls::Client;
+use crate::permits::Permits;
 
-/// Connects to the first address that takes us. `speaks` are the protocols that TLS offers (ALPN); none: nothing is offered.
-pub(super) async fn connect(target: &Target, speaks: &[&[u8]], phases: &mut Phases) -> Result<Connection, CallError> {
+/// Connects to the first permitted address that takes us. `speaks` are the protocols that TLS offers (ALPN); none: nothing is offered.
+pub(super) async fn connect(
+    target: &Target,
+    speaks: &[&[u8]],
+    permits: &Permits,
+    phases: &mut Phases,
+) -> Result<Connection, CallError> {
     let client = target.tls.as_ref().map(|tls| Client::new(tls, &target.address, speaks)).transpose();
     let client = client.map_err(|message| CallError::new(ErrorKind::Order, message))?;
     let mut lap = Lap::begin();
@@ -19,7 +25,10 @@ pub(super) async fn connect(target: &Target, speaks: &[&[u8]], phases: &mut Phas
         let kind = if error.kind() == io::ErrorKind::InvalidInput { ErrorKind::Order } else { ErrorKind::Dns };
         CallError::new(kind, format!("the address of {} could not be found: {error}", named(target)))
     })?;
-    let addresses: Vec<_> = addresses.collect();
+    let addresses = permits
+        .addresses(addresses.collect())
+        .await
+        .map_err(|reason| CallError::new(ErrorKind::Order, format!("{} is not dialled: {reason}", named(target))))?;
     phases.dns = lap.end();
     let stream = TcpStream::connect(addresses.as_slice())
         .await

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Bounds, ExecAction};
@@ -14,19 +14,20 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, Output};
 use crate::limits;
+use crate::permits::{Permits, Terms, spawn};
 
 /// What every program finds of our environment; the rest is given or not there.
 const INHERITED: [&str; 2] = ["PATH", "HOME"];
 
-pub(super) async fn perform(action: &ExecAction, scope: &Value, within: Duration) -> Answer {
-    let program = match Program::of(action, scope) {
+pub(super) async fn perform(action: &ExecAction, scope: &Value, Terms { within, permits }: Terms<'_>) -> Answer {
+    let program = match Program::of(action, scope).and_then(|program| program.permitted(permits)) {
         Ok(program) => program,
         Err(message) => return Answer::impossible(message),
     };
     let sent = program.argv.join(" ");
     let started = Instant::now();
     let mut seen = Seen::default();
-    let error = match timeout(within, run(program, &mut seen)).await {
+    let error = match timeout(within, run(program, permits, &mut seen)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
         Err(_) => Some(CallError::new(ErrorKind::Timeout, format!("`{sent}` had not ended after {within:?}; killed"))),
@@ -57,7 +58,13 @@ impl Program {
         if program.argv.is_empty() { Err("there is no program to run".to_owned()) } else { Ok(program) }
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn permitted(self, permits: &Permits) -> Result<Self, String> {
+        let variables = self.env.iter().map(|(name, _)| name.as_str());
+        permits.program(&self.argv, self.cwd.as_deref(), variables)?;
+        Ok(self)
+    }
+
+    fn start(&self, permits: &Permits) -> std::io::Result<Child> {
         let argv = self.limits.around(self.argv.clone());
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).env_clear();
@@ -68,7 +75,7 @@ impl Program {
         }
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
-        command.spawn()
+        spawn(&mut command, &permits.confined)
     }
 }
 
@@ -118,9 +125,9 @@ impl Drop for Group {
     }
 }
 
-async fn run(program: Program, seen: &mut Seen) -> Result<(), CallError> {
+async fn run(program: Program, permits: &Permits, seen: &mut Seen) -> Result<(), CallError> {
     let mut child = program
-        .start()
+        .start(permits)
         .map_err(|error| CallError::new(ErrorKind::Start, format!("`{}` did not start: {error}", program.argv[0])))?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let Seen { status, stdout, stderr } = seen;

@@ -8,7 +8,7 @@ mod status;
 mod wire;
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -20,9 +20,10 @@ use super::answer::{Answer, CallError, Came, ErrorKind, GrpcAnswer};
 use super::connect::{connect, named};
 use super::http::broken;
 use super::phases::Lap;
+use crate::permits::{Permits, Terms};
 use wire::Server;
 
-pub(super) async fn perform(action: &GrpcAction, scope: &Value, within: Duration) -> Answer {
+pub(super) async fn perform(action: &GrpcAction, scope: &Value, terms: Terms<'_>) -> Answer {
     let wanted = match Wanted::of(action, scope) {
         Ok(wanted) => wanted,
         Err(message) => return Answer::impossible(message),
@@ -30,12 +31,12 @@ pub(super) async fn perform(action: &GrpcAction, scope: &Value, within: Duration
     let sent = format!("{}\nto {}\n\n{}", action.call, named(&action.target), wanted.json);
     let started = Instant::now();
     let mut seen = GrpcAnswer::default();
-    let error = match timeout(within, Box::pin(exchange(action, wanted, &mut seen))).await {
+    let error = match timeout(terms.within, Box::pin(exchange(action, wanted, terms.permits, &mut seen))).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
         Err(_) => {
-            let message =
-                format!("the call of {} did not end within {within:?}; so far: {}", named(&action.target), seen.phases);
+            let named = named(&action.target);
+            let message = format!("the call of {named} did not end within {:?}; so far: {}", terms.within, seen.phases);
             Some(CallError::new(ErrorKind::Timeout, message))
         }
     };
@@ -67,9 +68,14 @@ impl Wanted {
 }
 
 /// Fills `seen` as far as it gets.
-async fn exchange(action: &GrpcAction, wanted: Wanted, seen: &mut GrpcAnswer) -> Result<(), CallError> {
+async fn exchange(
+    action: &GrpcAction,
+    wanted: Wanted,
+    permits: &Permits,
+    seen: &mut GrpcAnswer,
+) -> Result<(), CallError> {
     let target = &action.target;
-    let stream = connect(target, &[b"h2"], &mut seen.phases).await?;
+    let stream = connect(target, &[b"h2"], permits, &mut seen.phases).await?;
     let of_tls = stream.broken_by_tls();
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|error| broken(target, &error))?;

@@ -18,25 +18,31 @@ use super::answer::{Answer, CallError, Came, ErrorKind, HttpAnswer};
 use super::connect::{connect, kind_of, named};
 use super::phases::Lap;
 use crate::limits;
+use crate::permits::{Permits, Terms};
 
-pub(super) async fn perform(action: &HttpAction, scope: &Value, within: Duration) -> Answer {
+pub(super) async fn perform(action: &HttpAction, scope: &Value, terms: Terms<'_>) -> Answer {
     let (request, sent) = match request(action, scope) {
         Ok(ready) => ready,
         Err(message) => return Answer::impossible(message),
     };
     let started = Instant::now();
     let mut seen = HttpAnswer::default();
-    let error = match timeout(within, exchange(&action.target, request, &mut seen)).await {
+    let error = match timeout(terms.within, exchange(&action.target, request, terms.permits, &mut seen)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
-        Err(_) => Some(too_late(&action.target, &seen, within)),
+        Err(_) => Some(too_late(&action.target, &seen, terms.within)),
     };
     Answer { sent, came: Came::Http(seen), error, took: started.elapsed() }
 }
 
 /// Fills `seen` as far as it gets, so that a deadline leaves what was there.
-async fn exchange(target: &Target, request: Request<Full<Bytes>>, seen: &mut HttpAnswer) -> Result<(), CallError> {
-    let stream = connect(target, &[b"http/1.1"], &mut seen.phases).await?;
+async fn exchange(
+    target: &Target,
+    request: Request<Full<Bytes>>,
+    permits: &Permits,
+    seen: &mut HttpAnswer,
+) -> Result<(), CallError> {
+    let stream = connect(target, &[b"http/1.1"], permits, &mut seen.phases).await?;
     let of_tls = stream.broken_by_tls();
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(target, &error))?;

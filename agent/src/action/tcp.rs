@@ -13,6 +13,7 @@ use super::connect::{connect, kind_of, named};
 use super::connection::Connection;
 use super::phases::Phases;
 use crate::limits;
+use crate::permits::Terms;
 
 /// When the answer is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Until {
     }
 }
 
-pub(super) async fn perform(action: &TcpAction, until: Until, scope: &Value, within: Duration) -> Answer {
+pub(super) async fn perform(action: &TcpAction, until: Until, scope: &Value, terms: Terms<'_>) -> Answer {
     let sent = match action.send.render(scope) {
         Ok(text) => text,
         Err(unset) => return Answer::impossible(unset.to_string()),
@@ -50,10 +51,10 @@ pub(super) async fn perform(action: &TcpAction, until: Until, scope: &Value, wit
     let started = Instant::now();
     let mut received = Vec::new();
     let exchange = async {
-        let mut stream = connect(&action.target, &[], &mut Phases::default()).await?;
+        let mut stream = connect(&action.target, &[], terms.permits, &mut Phases::default()).await?;
         talk(&mut stream, &sent, until, &mut received).await
     };
-    let error = bounded(&action.target, within, exchange).await.err();
+    let error = bounded(&action.target, terms.within, exchange).await.err();
     answer(sent, &received, error, started)
 }
 
@@ -76,9 +77,10 @@ enum State {
 }
 
 impl TcpSession {
-    /// Connects, at most for `within`.
-    pub async fn open(target: &Target, within: Duration) -> Result<Self, CallError> {
-        let stream = bounded(target, within, connect(target, &[], &mut Phases::default())).await?;
+    /// Connects, under these terms.
+    pub async fn open(target: &Target, terms: impl Into<Terms<'_>>) -> Result<Self, CallError> {
+        let Terms { within, permits } = terms.into();
+        let stream = bounded(target, within, connect(target, &[], permits, &mut Phases::default())).await?;
         Ok(Self { target: target.clone(), state: State::Open { stream, rest: Vec::new() } })
     }
 

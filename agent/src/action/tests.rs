@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::order::{Body, Bounds, ExecAction, HttpAction, Target, TcpAction};
@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::permits::{Permits, Settings};
 
 mod tls;
 
@@ -176,7 +177,7 @@ async fn tcp_reads_to_the_end_when_a_check_looks_at_the_body() {
     });
     let matcher = meshproof_proto::matcher::Matcher::Exists(true);
     let checks = [Check { field: "body".to_owned(), matcher }];
-    let answer = perform_for(&tcp(target.await, "ALL\n"), &checks, &Value::Null, LONG).await;
+    let answer = perform_for(&tcp(target.await, "ALL\n"), &checks, &Value::Null, LONG.into()).await;
     assert_eq!(answer.field("body"), Some(meshproof_proto::matcher::Actual::Text("one\ntwo".to_owned())));
     assert_eq!(line(&answer).as_deref(), Some("one"));
 }
@@ -231,7 +232,9 @@ fn shell(script: &str) -> ExecAction {
 }
 
 async fn exec(action: ExecAction, within: Duration) -> (ExecAnswer, Option<CallError>) {
-    let answer = perform(&Action::Exec(action), &json!({"given": "yes"}), within).await;
+    let permits = Permits::of(Settings { shell: true, ..Settings::default() });
+    let terms = Terms { within, permits: &permits };
+    let answer = perform(&Action::Exec(action), &json!({"given": "yes"}), terms).await;
     let Came::Exec(came) = answer.came else { panic!("not a program's answer: {answer:?}") };
     (came, answer.error)
 }

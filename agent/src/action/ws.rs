@@ -1,6 +1,6 @@
 //! Messages over a WebSocket: send some, and take one answer, or everything until the other side closes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::{SinkExt as _, StreamExt as _};
 use meshproof_proto::order::{Check, WsAction};
@@ -19,8 +19,9 @@ use super::connection::Connection;
 use super::phases::Phases;
 use super::tcp::Until;
 use crate::limits;
+use crate::permits::{Permits, Terms};
 
-pub(super) async fn perform(action: &WsAction, checks: &[Check], scope: &Value, within: Duration) -> Answer {
+pub(super) async fn perform(action: &WsAction, checks: &[Check], scope: &Value, terms: Terms<'_>) -> Answer {
     let (request, messages) = match prepared(action, scope) {
         Ok(ready) => ready,
         Err(message) => return Answer::impossible(message),
@@ -29,11 +30,11 @@ pub(super) async fn perform(action: &WsAction, checks: &[Check], scope: &Value, 
     let until = Until::for_checks(checks, messages.len());
     let started = Instant::now();
     let mut received = Vec::new();
-    let talk = Box::pin(talk(action, request, (&messages, until), &mut received));
-    let error = match timeout(within, talk).await {
+    let talk = Box::pin(talk((action, request), terms.permits, (&messages, until), &mut received));
+    let error = match timeout(terms.within, talk).await {
         Ok(done) => done.err(),
         Err(_) => {
-            let message = format!("no answer of {} within {within:?}", named(&action.target));
+            let message = format!("no answer of {} within {:?}", named(&action.target), terms.within);
             Some(CallError::new(ErrorKind::Timeout, message))
         }
     };
@@ -57,13 +58,13 @@ fn prepared(action: &WsAction, scope: &Value) -> Result<(Request, Vec<String>), 
 }
 
 async fn talk(
-    action: &WsAction,
-    request: Request,
+    (action, request): (&WsAction, Request),
+    permits: &Permits,
     (messages, until): (&[String], Until),
     received: &mut Vec<String>,
 ) -> Result<(), CallError> {
     let broken = |error: Error| of(&error, &named(&action.target));
-    let stream = connect(&action.target, &[b"http/1.1"], &mut Phases::default()).await?;
+    let stream = connect(&action.target, &[b"http/1.1"], permits, &mut Phases::default()).await?;
     let config =
         WebSocketConfig::default().max_message_size(Some(limits::BODY_BYTES)).max_frame_size(Some(limits::BODY_BYTES));
     let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;

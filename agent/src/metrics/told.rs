@@ -46,7 +46,7 @@ pub(super) async fn fetch(address: &str, scrape: &Scrape) -> Result<Vec<Line>, S
         headers: vec![("Accept".to_owned(), Template::text("text/plain;version=0.0.4"))],
         body: Body::Empty,
     });
-    let answer = Box::pin(perform_for(&action, &[], &Value::Null, limits::SCRAPE_WITHIN)).await;
+    let answer = Box::pin(perform_for(&action, &[], &Value::Null, limits::SCRAPE_WITHIN.into())).await;
     if let Some(error) = answer.error {
         return Err(error.message);
     }

@@ -10,6 +10,7 @@ use super::frames::{self, invalid};
 use crate::action::{Answer, CallError, Came, ErrorKind, TcpSession, perform};
 use crate::evidence::cut;
 use crate::limits;
+use crate::permits::{Permits, Terms};
 use crate::wire::{Applied, Record};
 
 /// Applies every record of the stream; gives their number.
@@ -17,10 +18,14 @@ use crate::wire::{Applied, Record};
 /// # Errors
 ///
 /// The stream broke, or what came was no record.
-pub async fn receive(apply: &Action, stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<u64> {
+pub async fn receive(
+    apply: &Action,
+    permits: &Permits,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<u64> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(2 * limits::RECORDS_WRITE_BYTES, reader);
-    let mut applier = Applier::of(apply);
+    let mut applier = Applier::of(apply, permits);
     let mut buffer = Vec::new();
     let mut count = 0;
     while let Some(Record { index, json }) = frames::take(&mut reader).await? {
@@ -51,8 +56,13 @@ fn put(buffer: &mut Vec<u8>, index: u64, mut answer: Answer) {
     }
 }
 
-/// How records reach the service.
-enum Applier<'o> {
+/// How records reach the service, and what this agent permits.
+struct Applier<'o> {
+    how: How<'o>,
+    terms: Terms<'o>,
+}
+
+enum How<'o> {
     /// One connection for all records, as long as it works.
     Tcp { action: &'o TcpAction, session: Option<Box<TcpSession>> },
     /// A call for each.
@@ -60,9 +70,9 @@ enum Applier<'o> {
 }
 
 impl<'o> Applier<'o> {
-    fn of(apply: &'o Action) -> Self {
-        match apply {
-            Action::Tcp(action) => Self::Tcp { action, session: None },
+    fn of(apply: &'o Action, permits: &'o Permits) -> Self {
+        let how = match apply {
+            Action::Tcp(action) => How::Tcp { action, session: None },
             Action::Http(_)
             | Action::Exec(_)
             | Action::Stream(_)
@@ -74,8 +84,9 @@ impl<'o> Applier<'o> {
             | Action::Settle { .. }
             | Action::ExpectMetric { .. }
             | Action::Grpc(_)
-            | Action::Ws(_) => Self::Call(apply),
-        }
+            | Action::Ws(_) => How::Call(apply),
+        };
+        Self { how, terms: Terms { within: limits::APPLY_WITHIN, permits } }
     }
 
     async fn apply(&mut self, index: u64, json: &str) -> Answer {
@@ -84,12 +95,12 @@ impl<'o> Applier<'o> {
             Err(error) => return Answer::impossible(format!("record {index} is not JSON: {error}")),
         };
         let scope = json!({ "record": record, "index": index });
-        match self {
-            Self::Call(action) => perform(action, &scope, limits::APPLY_WITHIN).await,
-            Self::Tcp { action, session } => {
+        match &mut self.how {
+            How::Call(action) => perform(action, &scope, self.terms).await,
+            How::Tcp { action, session } => {
                 let mut open = match session.take() {
                     Some(open) => open,
-                    None => match TcpSession::open(&action.target, limits::APPLY_WITHIN).await {
+                    None => match TcpSession::open(&action.target, self.terms).await {
                         Ok(open) => Box::new(open),
                         Err(error) => return unsent(error),
                     },

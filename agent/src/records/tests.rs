@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::permits::Permits;
 
 /// A service that answers `OK n` to `POST n`, and `ERR` where `fails` says so. Gives its address and how many connections it saw.
 async fn ledger(fails: fn(u64) -> bool) -> (String, Arc<AtomicU64>) {
@@ -90,7 +91,7 @@ fn checks(records: u64) -> Vec<Check> {
 async fn streamed(order: &StepOrder, apply: Action) -> StepResult {
     let Action::Stream(action) = &order.action else { panic!("a stream") };
     let (near, far) = duplex(64 * 1024);
-    let receiving = tokio::spawn(async move { receive(&apply, far).await });
+    let receiving = tokio::spawn(async move { receive(&apply, &Permits::default(), far).await });
     let result = send(order, action, near).await;
     let _ = receiving.await.expect("no panic");
     result

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use meshproof_proto::bench::BenchOrder;
 use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
-use meshproof_proto::identity::Capability::{Exec, Http, Logs, Stream, Stub, Tcp, Tunnel};
+use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
 use meshproof_proto::order::{
-    Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, HttpAction,
-    Initialize, ReceiveOrder, RecordStreamId, Scrape, ServicePlace, StepKey, StepOrder, StreamAction, StubOrder,
-    Target, TcpAction, TunnelOrder,
+    Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
+    HttpAction, Initialize, ReceiveOrder, RecordStreamId, Scrape, ServicePlace, StepKey, StepOrder, StreamAction,
+    StubChange, StubOrder, Target, TcpAction, TunnelOrder, WsAction,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::shaper::Shape;
@@ -71,6 +71,12 @@ fn rows() -> Vec<Row> {
         (start(Action::ExpectLog { log: "stdout".into() }), COMMAND, &[Logs]),
         (start(Action::ExpectMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
         (start(Action::ExpectStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
+        (start(Action::WatchLog { log: "*".into() }), COMMAND, &[Logs]),
+        (start(Action::WatchStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
+        (start(Action::ChangeStub { stub: "pay".into(), change: StubChange::Purge }), COMMAND, &[Stub]),
+        (start(Action::Settle { quiet_ms: 1 }), COMMAND, &[Logs]),
+        (start(grpc()), COMMAND, &[Grpc]),
+        (start(ws()), COMMAND, &[Ws]),
         (AgentRequest::Receive { order: Box::new(receive(http())) }, COMMAND, &[Http, Stream]),
         (AgentRequest::Receive { order: Box::new(receive(exec())) }, COMMAND, &[Exec, Stream]),
         (AgentRequest::Cancel { authority: authority.clone(), key: key() }, COMMAND, &[]),
@@ -156,12 +162,37 @@ async fn every_call_by_every_role_without_each_capability_is_refused_with_a_reas
     assert!(allowed > 0 && refused > allowed);
 }
 
+#[tokio::test]
+async fn what_the_settings_do_not_permit_is_refused_with_what_to_do_and_an_audit_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all: BTreeSet<Capability> = Capability::ALL.into();
+    let metadata = Target::plain("shop", "169.254.169.254:80");
+    let Action::Tcp(tcp) = tcp() else { panic!("it is one") };
+    let tcp = Action::Tcp(TcpAction { target: metadata, ..tcp });
+    let mut setting = setting();
+    setting.service.ports.insert("http".to_owned(), "[fe80::1]:80".to_owned());
+    let shell = || program(&["/bin/sh", "-c", "date"]);
+    for (request, why) in [
+        (AgentRequest::Start { order: Box::new(step(shell())) }, "--shell"),
+        (AgentRequest::Receive { order: Box::new(receive(shell())) }, "--shell"),
+        (AgentRequest::Start { order: Box::new(step(tcp)) }, "--reach 169.254.169.254"),
+        (AgentRequest::Initialize { order: Box::new(setting) }, "--reach fe80::1"),
+    ] {
+        let refusal = ask(request, caller(Role::Orchestrator, &all), (&all, folder.path())).await.expect_err(why);
+        assert!(matches!(&refusal, Refusal::NotPermitted { reason, .. } if reason.contains(why)), "{refusal}");
+        let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).expect("an audit log");
+        let line: serde_json::Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(line["caller"], "caller");
+        assert!(line["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{line}");
+    }
+}
+
 #[test]
 fn streams_are_between_agents_whose_tokens_both_grant_what_they_carry() {
     let run = RunId("r".to_owned());
     let all: BTreeSet<Capability> = Capability::ALL.into();
     let may = |role, theirs: &BTreeSet<Capability>, ours: &BTreeSet<Capability>, header: &StreamHeader| {
-        Rights::new(ours.clone(), Audit::default()).allow(&caller(role, theirs), &header.needs())
+        Rights::new(ours.clone(), Audit::default(), Default::default()).allow(&caller(role, theirs), &header.needs())
     };
     for (header, takes) in [
         (StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }, Tunnel),
@@ -181,7 +212,7 @@ fn streams_are_between_agents_whose_tokens_both_grant_what_they_carry() {
 
 #[test]
 fn a_refusal_says_whose_the_call_is() {
-    let rights = Rights::new(Capability::ALL.into(), Audit::default());
+    let rights = Rights::new(Capability::ALL.into(), Audit::default(), Default::default());
     let refused = |role, call: &Call| rights.allow(&caller(role, &BTreeSet::new()), &call.needs());
     let (answer, _) = tokio::sync::oneshot::channel();
     let refusal = refused(Role::Observer, &Call::BeginBench(bench(), answer)).expect_err("an observer only looks");
@@ -197,7 +228,8 @@ async fn ask(
     caller: Identity,
     (ours, folder): (&BTreeSet<Capability>, &std::path::Path),
 ) -> Result<(), Refusal> {
-    let rights = Arc::new(Rights::new(ours.clone(), Audit::in_directory(folder).expect("a folder")));
+    let rights =
+        Arc::new(Rights::new(ours.clone(), Audit::in_directory(folder).expect("a folder"), Default::default()));
     let (orders, mut taken) = mpsc::channel(1);
     let (near, far) = tarpc::transport::channel::unbounded();
     let serving = AgentServer { caller, orders, rights }.serve(far);
@@ -282,9 +314,23 @@ fn tcp() -> Action {
     Action::Tcp(TcpAction { target: target(), send: Template::text("PING") })
 }
 
+fn grpc() -> Action {
+    let json = meshproof_proto::expr::ValueTemplate::fixed(&serde_json::json!({}));
+    let (call, metadata, protos) = ("acme.Stock/Get".to_owned(), Vec::new(), Vec::new());
+    Action::Grpc(GrpcAction { target: target(), call, metadata, json, protos })
+}
+
+fn ws() -> Action {
+    Action::Ws(WsAction { target: target(), path: Template::text("/"), headers: Vec::new(), send: Vec::new() })
+}
+
 fn exec() -> Action {
+    program(&["true"])
+}
+
+fn program(argv: &[&str]) -> Action {
     Action::Exec(ExecAction {
-        argv: vec![Template::text("true")],
+        argv: argv.iter().map(|argument| Template::text(*argument)).collect(),
         env: Vec::new(),
         stdin: None,
         cwd: None,

@@ -21,6 +21,7 @@ use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::permits::Permits;
 use crate::steps::Beside;
 use crate::stub::StubServer;
 use crate::tunnel::Tunnels;
@@ -30,7 +31,7 @@ pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    kept: &mut KeptStubs,
+    (kept, permits): (&mut KeptStubs, &Arc<Permits>),
 ) -> Result<Run, Refusal> {
     let Initialize { authority, roster, service, stubs, tunnels: tunnel_orders, seed } = order;
     let (tell, facts) = mpsc::channel(limits::FACTS);
@@ -47,7 +48,7 @@ pub(super) async fn run(
     let stubs = bind(stubs, (&tell, seed), kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let metrics = Metrics::open(&service, tell.clone());
-    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics };
+    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics, permits: Arc::clone(permits) };
     let work = Work {
         service,
         seed,

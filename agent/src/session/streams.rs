@@ -1,5 +1,6 @@
 //! Byte streams: what a peer opened, and what a step opens.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -80,7 +81,7 @@ impl Work {
         let Some(far) = self.tunnels.far(from) else { return refuse(stream, "there is no path to that service") };
         match header {
             StreamHeader::Tunnel { port, .. } => match self.service.ports.get(&port) {
-                Some(address) => self.tunnels.dial(far, address.clone(), stream),
+                Some(address) => self.tunnels.dial(far, (address.clone(), &self.beside.permits), stream),
                 None => refuse(stream, &format!("the service here has no port `{port}`")),
             },
             StreamHeader::Probe | StreamHeader::Bench => refuse(stream, "such a stream is of no run"),
@@ -93,8 +94,9 @@ impl Work {
         let Some(order) = ordered else {
             return refuse(stream, &format!("nobody ordered record stream {} from `{from}` here", id.0));
         };
+        let permits = Arc::clone(&self.beside.permits);
         self.tunnels.spawn(async move {
-            match records::receive(&order.apply, &mut stream).await {
+            match records::receive(&order.apply, &permits, &mut stream).await {
                 Ok(records) => tracing::debug!(stream = id.0, records, "a record stream ended"),
                 Err(error) => {
                     tracing::warn!(stream = id.0, %error, "a record stream broke");

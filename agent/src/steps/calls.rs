@@ -7,19 +7,20 @@ use serde_json::Value;
 use super::{Attempt, Clock, Repeat, limits};
 use crate::action::{Answer, ErrorKind, perform_for};
 use crate::checks;
+use crate::permits::{Permits, Terms};
 
 /// Repeats the call after growing waits until it holds or the time is over. Gives the last try and the number of tries.
-pub(super) async fn run(order: &StepOrder, clock: &Clock) -> (Attempt, u32) {
+pub(super) async fn run(order: &StepOrder, clock: &Clock, permits: &Permits) -> (Attempt, u32) {
     let mut wait = limits::POLL_FIRST;
     let mut tries = 1;
-    let mut last = attempt(order, clock).await;
+    let mut last = attempt(order, clock, permits).await;
     while last.repeat == Repeat::Useful {
         let Some(left) = clock.left() else { break };
         // Never past the end: the last try is made at the end itself, so that all of the time is used.
         tokio::time::sleep(wait.min(left)).await;
         wait = (wait * 2).min(limits::POLL_LONGEST);
         tries += 1;
-        let next = attempt(order, clock).await;
+        let next = attempt(order, clock, permits).await;
         if next.repeat == Repeat::CutShort {
             break;
         }
@@ -28,9 +29,10 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock) -> (Attempt, u32) {
     (last, tries)
 }
 
-async fn attempt(order: &StepOrder, clock: &Clock) -> Attempt {
+async fn attempt(order: &StepOrder, clock: &Clock, permits: &Permits) -> Attempt {
     let bound = clock.bound();
-    let answer = Box::pin(perform_for(&order.action, &order.checks, &Value::Null, bound)).await;
+    let terms = Terms { within: bound, permits };
+    let answer = Box::pin(perform_for(&order.action, &order.checks, &Value::Null, terms)).await;
     let mut attempt = judged(order, &answer);
     let timed_out = answer.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Timeout);
     if attempt.outcome != Outcome::Ok && timed_out && clock.cuts(bound) {

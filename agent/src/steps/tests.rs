@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::action::perform;
 use crate::logs::Mark;
+use crate::permits::{Permits, Settings};
 
 const LONG_MS: u64 = 20_000;
 
@@ -65,7 +66,8 @@ impl World {
         let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
         let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0);
-        let beside = Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs, metrics };
+        let beside =
+            Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs, metrics, permits: Arc::new(permits()) };
         Self { dir, beside, _facts: told }
     }
 
@@ -92,6 +94,11 @@ impl World {
     async fn run(&self, order: &StepOrder) -> StepResult {
         run_step(order, &self.beside).await
     }
+}
+
+/// Steps here are lines of a shell.
+fn permits() -> Permits {
+    Permits::of(Settings { shell: true, ..Settings::default() })
 }
 
 fn path(dir: &tempfile::TempDir, log: &str) -> String {

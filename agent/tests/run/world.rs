@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use meshproof_agent::audit::Audit;
+use meshproof_agent::permits::Settings;
 use meshproof_agent::session::{Allowed, Session};
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
@@ -89,8 +90,10 @@ impl World {
     /// An agent with these capabilities, until the world ends.
     pub fn agent(&self, who: &str, capabilities: &[Capability]) {
         let joined = self.join(who, Role::Agent);
-        let allowed =
-            Allowed { capabilities: capabilities.iter().copied().collect(), audit: Audit::default(), news: None };
+        let capabilities = capabilities.iter().copied().collect();
+        let settings = Settings { shell: true, ..Settings::default() };
+        let (audit, signaling) = (Audit::default(), vec![self.url.clone()]);
+        let allowed = Allowed { capabilities, audit, news: None, settings, signaling };
         tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
     }
 

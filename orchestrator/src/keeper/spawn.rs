@@ -91,6 +91,8 @@ pub fn agent(folder: &RunFolder, setup: &Setup, name: &Name, signaling: &str) ->
         ("MESHPROOF_NAME", name.as_str().into()),
         ("MESHPROOF_TOKEN_FILE", folder.token(name).into()),
         ("MESHPROOF_STATE", folder.state(name).into()),
+        // whoever wrote the plan runs it, on a machine of their own
+        ("MESHPROOF_SHELL", "true".into()),
     ]);
     launch(command, what).map(|(pid, _)| pid)
 }

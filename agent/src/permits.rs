@@ -1,0 +1,145 @@
+//! What this agent's own settings permit of a call whose role and capabilities suffice.
+//!
+//! A capability says which verb may be used; this says what the verb may touch. `exec` starts no shell line unless the agent was
+//! told that it may, and where programs or folders are listed, only those. Nothing here is dialled that only this machine is meant
+//! to reach (link-local addresses, the metadata of clouds), nor the signaling servers: the mesh's own way is never a target.
+//!
+//! An order is judged when it comes, so that its caller hears the reason, and again with everything put in and every name
+//! resolved, just before it is carried out: what stands in an order need not be what it comes to.
+
+mod confine;
+mod programs;
+mod reach;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use settings::Settings;
+
+pub(crate) use confine::{Confined, spawn};
+pub(crate) use reach::Reach;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use meshproof_proto::order::{Action, ExecAction, Target};
+use serde_json::Value;
+
+use crate::audit::Audit;
+use crate::service::Call;
+use programs::Programs;
+
+/// The settings of one agent, ready to judge.
+#[derive(Debug, Default)]
+pub struct Permits {
+    programs: Programs,
+    pub(crate) reach: Reach,
+    pub(crate) confined: Confined,
+    audit: Arc<Audit>,
+}
+
+/// What a call is made under: how long it may take, and what this agent permits.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'p> {
+    pub within: Duration,
+    pub permits: &'p Permits,
+}
+
+impl From<Duration> for Terms<'static> {
+    /// With no setting at all, which is the strictest.
+    fn from(within: Duration) -> Self {
+        static STRICT: LazyLock<Permits> = LazyLock::new(Permits::default);
+        Self { within, permits: &STRICT }
+    }
+}
+
+impl Permits {
+    /// `control` are the signaling servers' URLs.
+    pub(crate) fn new(settings: Settings, control: &[String], audit: Arc<Audit>) -> Self {
+        let programs = Programs::of(&settings);
+        let confined = Confined::to(settings.programs, settings.paths);
+        Self { programs, reach: Reach::new(settings.reach, control), confined, audit }
+    }
+
+    /// What the settings come to, apart from any mesh.
+    #[must_use]
+    pub fn of(settings: Settings) -> Self {
+        Self::new(settings, &[], Arc::default())
+    }
+
+    /// Whether the kernel holds programs to what the settings ask of it.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        !self.confined.is_set() || self.confined.is_enforced()
+    }
+
+    /// Judges an order as it comes. What only its expressions will tell is judged later.
+    pub(crate) fn call(&self, call: &Call) -> Result<(), String> {
+        match call {
+            Call::Start(order, _) => self.action(&order.action),
+            Call::Receive(order, _) => self.action(&order.apply),
+            // a tunnel from elsewhere is dialled to these
+            Call::Initialize(order, _) => {
+                order.service.ports.values().try_for_each(|address| self.reach.written(address))
+            }
+            Call::BeginTest(..)
+            | Call::Cancel(..)
+            // faults are on stubs and on what passes tunnels; links and signaling have no gate that one could close
+            | Call::BeginFault(..)
+            | Call::HealFault(..)
+            | Call::Status(_)
+            | Call::Finish(..)
+            | Call::Links(_)
+            | Call::About(_)
+            | Call::BeginBench(..)
+            | Call::Bench(_)
+            | Call::Stubs(_)
+            | Call::Observe(..) => Ok(()),
+        }
+    }
+
+    fn action(&self, action: &Action) -> Result<(), String> {
+        let target = |target: &Target| self.reach.written(&target.address);
+        match action {
+            Action::Http(http) => target(&http.target),
+            Action::Tcp(tcp) => target(&tcp.target),
+            Action::Grpc(grpc) => target(&grpc.target),
+            Action::Ws(ws) => target(&ws.target),
+            Action::Exec(exec) => self.written(exec),
+            Action::Stream(_)
+            | Action::ExpectLog { .. }
+            | Action::ExpectMetric { .. }
+            | Action::ExpectStub { .. }
+            | Action::ChangeStub { .. }
+            | Action::WatchLog { .. }
+            | Action::WatchStub { .. }
+            | Action::Settle { .. } => Ok(()),
+        }
+    }
+
+    fn written(&self, exec: &ExecAction) -> Result<(), String> {
+        let argv: Result<Vec<String>, _> = exec.argv.iter().map(|argument| argument.render(&Value::Null)).collect();
+        match argv {
+            Ok(argv) => self.programs.judge(&argv, exec.cwd.as_deref(), exec.env.iter().map(|(name, _)| name.as_str())),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Judges a command line as it will be started. What is refused only now is noted like a refused call.
+    pub(crate) fn program<'n>(
+        &self,
+        argv: &[String],
+        cwd: Option<&str>,
+        env: impl Iterator<Item = &'n str>,
+    ) -> Result<(), String> {
+        self.programs.judge(argv, cwd, env).inspect_err(|reason| self.audit.note_own("exec", reason))
+    }
+
+    /// Of the addresses that a name came to, those that may be dialled; none: the reason.
+    pub(crate) async fn addresses(
+        &self,
+        found: Vec<std::net::SocketAddr>,
+    ) -> Result<Vec<std::net::SocketAddr>, String> {
+        self.reach.of(found).await.inspect_err(|reason| self.audit.note_own("connect", reason))
+    }
+}

@@ -1,0 +1,193 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use meshproof_proto::expr::Template;
+use meshproof_proto::order::{Bounds, TcpAction};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::action::{Answer, Came, ErrorKind, perform};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+fn judged(settings: Settings, line: &str) -> Result<(), String> {
+    Permits::of(settings).program(&words(line), None, std::iter::empty())
+}
+
+fn listed(programs: &[&Path]) -> Settings {
+    Settings { programs: programs.iter().map(|path| path.to_path_buf()).collect(), ..Settings::default() }
+}
+
+#[test]
+fn a_shell_line_is_refused_unless_the_agent_allows_it() {
+    for line in [
+        "/bin/sh -c date",
+        "bash -ec date",
+        "dash",
+        "sh -s",
+        "zsh -x -c date",
+        "busybox sh -c date",
+        "fish --command=a",
+    ] {
+        let reason = judged(Settings::default(), line).expect_err(line);
+        assert!(reason.contains("--shell"), "{line}: {reason}");
+        judged(Settings { shell: true, ..Settings::default() }, line).expect(line);
+    }
+    for line in ["psql -c select", "sh deploy.sh -c", "busybox wc -c", "/opt/sh/check -c", "date"] {
+        judged(Settings::default(), line).expect(line);
+    }
+}
+
+#[test]
+fn only_listed_programs_start_wherever_a_link_or_a_variable_leads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (inside, outside) = (folder.path().join("inside"), folder.path().join("outside"));
+    fs::create_dir(&inside).expect("a folder");
+    for path in [inside.join("tool"), outside.clone()] {
+        fs::write(&path, "").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    symlink(&outside, inside.join("link")).expect("a link");
+    let permits = Permits::of(listed(&[&inside]));
+    let judge = |program: &str, cwd: Option<&Path>, env: &[&str]| {
+        let cwd = cwd.map(|cwd| cwd.display().to_string());
+        permits.program(&[program.to_owned()], cwd.as_deref(), env.iter().copied())
+    };
+    let path = |path: &Path| path.display().to_string();
+    judge(&path(&inside.join("tool")), None, &["PGPASSWORD"]).expect("it is listed");
+    judge("./tool", Some(&inside), &[]).expect("it is listed");
+    for (program, cwd, env, why) in [
+        (path(&outside), None, &[][..], "not among the programs"),
+        (path(&inside.join("link")), None, &[], "outside` is not among"),
+        (path(&inside.join("../outside")), None, &[], "not among the programs"),
+        ("./outside".to_owned(), Some(folder.path()), &[], "not among the programs"),
+        ("true".to_owned(), None, &[], "not among the programs"),
+        ("no-such-program".to_owned(), None, &[], "there is no program"),
+        (path(&inside.join("tool")), None, &["LD_PRELOAD"], "would have a listed program load another"),
+    ] {
+        let reason = judge(&program, cwd, env).expect_err(&program);
+        assert!(reason.contains(why), "{program}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn link_local_and_metadata_addresses_are_not_dialled_unless_they_are_named() {
+    for refused in [
+        "169.254.169.254:80",
+        "169.254.0.1:1",
+        "[fe80::1]:80",
+        "[febf::1]:80",
+        "[fd00:ec2::254]:80",
+        "[fd20:ce::254]:80",
+        "100.100.100.200:80",
+        "168.63.129.16:80",
+        "192.0.0.192:80",
+        "[::ffff:169.254.169.254]:80",
+        "[::169.254.169.254]:80",
+    ] {
+        let address: std::net::SocketAddr = refused.parse().expect("an address");
+        let strict = Permits::default();
+        let reason = strict.reach.written(refused).expect_err(refused);
+        assert!(reason.contains("--reach"), "{reason}");
+        assert_eq!(strict.addresses(vec![address]).await, Err(reason), "{refused}");
+        // a name may lead to more than one
+        let usual = "127.0.0.1:80".parse().expect("an address");
+        assert_eq!(strict.addresses(vec![address, usual]).await, Ok(vec![usual]), "{refused}");
+        let named = Permits::of(Settings { reach: vec![address.ip()], ..Settings::default() });
+        named.reach.written(refused).expect(refused);
+        assert_eq!(named.addresses(vec![address]).await, Ok(vec![address]));
+    }
+    for usual in ["127.0.0.1:80", "[::1]:80", "0.0.0.0:80", "10.0.0.1:80", "169.253.0.1:80", "[fd00::1]:80", "shop:80"]
+    {
+        Permits::default().reach.written(usual).expect(usual);
+    }
+}
+
+#[tokio::test]
+async fn the_signaling_server_is_no_target_under_any_of_its_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = server.local_addr().expect("bound").port();
+    let audit = Arc::new(Audit::in_directory(folder.path()).expect("a folder"));
+    let permits = Permits::new(Settings::default(), &[format!("ws://localhost:{port}/mesh")], audit);
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "127.9.9.9", "[::ffff:127.0.0.1]"] {
+        let answer = dial(&format!("{host}:{port}"), &permits).await;
+        let error = answer.error.expect(host);
+        assert_eq!(error.kind, ErrorKind::Order, "{host}: {error}");
+        assert!(error.message.contains("a signaling server of this mesh"), "{host}: {error}");
+    }
+    let lines = fs::read_to_string(folder.path().join("audit.jsonl")).expect("an audit log");
+    assert_eq!(lines.matches(r#""call":"connect""#).count(), 5, "{lines}");
+    // its neighbour is as good a target as any
+    let other = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = other.local_addr().expect("bound").to_string();
+    let (answer, _) = tokio::join!(dial(&address, &permits), async { drop(other.accept().await) });
+    assert_ne!(answer.error.map(|error| error.kind), Some(ErrorKind::Order));
+}
+
+/// Closed at once by the server, if it comes that far.
+async fn dial(address: &str, permits: &Permits) -> Answer {
+    let (target, send) = (Target::plain("shop", address), Template::text("x\n"));
+    perform(&Action::Tcp(TcpAction { target, send }), &Value::Null, Terms { within: LONG, permits }).await
+}
+
+async fn run(argv: &[&str], permits: &Permits) -> (Option<i32>, String) {
+    let argv = argv.iter().map(|argument| Template::text(*argument)).collect();
+    let action = ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() };
+    let answer = perform(&Action::Exec(action), &Value::Null, Terms { within: LONG, permits }).await;
+    let Came::Exec(came) = answer.came else { return (None, answer.error.expect("a reason").message) };
+    (came.code, came.stdout.text + &came.stderr.text + &answer.error.map(|error| error.message).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_program_has_no_way_to_more_privileges_and_nothing_that_the_agent_was_given() {
+    // as whoever started this process may have left it one
+    let kept = tempfile::tempfile().expect("a file");
+    rustix::io::fcntl_setfd(&kept, rustix::io::FdFlags::empty()).expect("a flag");
+    let permits = Permits::default();
+    let (_, before) = run(&["ls", "/proc/self/fd"], &permits).await;
+    crate::inherited::keep_from_programs().expect("/proc is there");
+    let (_, after) = run(&["ls", "/proc/self/fd"], &permits).await;
+    assert!(before.lines().count() > 4, "{before}");
+    // the last is the folder that is listed
+    assert_eq!(after, "0\n1\n2\n3\n");
+    let (_, status) = run(&["cat", "/proc/self/status"], &permits).await;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    assert_eq!((field("NoNewPrivs:"), field("CapAmb:")), (Some("1"), Some("0000000000000000")), "{status}");
+    let (_, environment) = run(&["env"], &permits).await;
+    assert!(environment.lines().all(|line| line.starts_with("PATH=") || line.starts_with("HOME=")), "{environment}");
+    // its own thread took that on, not this one
+    assert!(!rustix::thread::no_new_privs().expect("it is known"));
+}
+
+#[tokio::test]
+async fn a_program_sees_the_listed_folders_and_starts_the_listed_programs_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mine, secret) = (folder.path().join("mine"), folder.path().join("token"));
+    fs::create_dir(&mine).expect("a folder");
+    fs::write(&secret, "s3cret").expect("a file");
+    let text = |path: &Path| path.display().to_string();
+    let paths = Permits::of(Settings { paths: vec![mine.clone()], ..Settings::default() });
+    if !paths.is_enforced() {
+        return eprintln!("skipped: this kernel has no Landlock, so nothing holds a program to folders");
+    }
+    let written = text(&mine.join("written"));
+    assert_eq!(run(&["cp", "/etc/hostname", &written], &paths).await, (Some(0), String::new()));
+    let (code, said) = run(&["cat", &text(&secret)], &paths).await;
+    assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
+    let (code, said) = run(&["cp", &written, &text(&folder.path().join("out"))], &paths).await;
+    assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
+
+    let tools = ["env", "cat"].map(|tool| Path::new("/usr/bin").join(tool));
+    let programs = Permits::of(listed(&[&tools[0], &tools[1]]));
+    assert_eq!(run(&["env", "cat", &text(&secret)], &programs).await, (Some(0), "s3cret".to_owned()));
+    // `env` is listed, what it would start is not
+    let (code, said) = run(&["env", "ls"], &programs).await;
+    assert!(code == Some(126) && said.contains("Permission denied"), "{said}");
+}
