@@ -81,3 +81,24 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         }
     }
 }
+
+/// What else is asked of crates stands in `deny.toml` and is checked by `.ci/deny`.
+#[test]
+fn every_dependency_is_from_the_registry_and_its_version_is_locked() {
+    let lock: toml::Table = std::fs::read_to_string(root().join("Cargo.lock")).expect("a lock").parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("a list");
+    let text = |package: &toml::Value, key: &str| package.get(key).and_then(|value| value.as_str().map(str::to_owned));
+    let ours: BTreeSet<String> = packages
+        .iter()
+        .filter(|package| text(package, "source").is_none())
+        .filter_map(|package| text(package, "name"))
+        .collect();
+    let members = metadata()["packages"].as_array().cloned().unwrap_or_default();
+    let members = members.iter().map(|package| package["name"].as_str().expect("a name").to_owned());
+    assert_eq!(ours, members.collect());
+    for package in packages {
+        let Some(source) = text(package, "source") else { continue };
+        assert!(source.starts_with("registry+"), "{package:?}: from elsewhere");
+        assert!(text(package, "checksum").is_some(), "{package:?}: nothing says what it is");
+    }
+}
