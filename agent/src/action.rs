@@ -7,7 +7,7 @@ mod answer;
 mod connect;
 mod connection;
 mod exec;
-mod grpc;
+pub(crate) mod grpc;
 mod http;
 mod phases;
 mod tcp;

@@ -1,4 +1,4 @@
-//! A pretend upstream: a server on loopback that answers what the plan says, over HTTP/1.1 or a raw connection.
+//! A pretend upstream: a server on loopback that answers what the plan says, over HTTP/1.1, gRPC or a raw connection.
 //!
 //! The first route whose conditions all hold answers, its replies in turn. A fault on the stub delays replies or holds them;
 //! what it did is measured, and probed over loopback when nobody called. A stub never follows links, keeps files or asks anybody.
@@ -7,6 +7,7 @@ mod body;
 mod calls;
 mod condition;
 mod fault;
+mod grpc;
 mod http;
 mod journal;
 mod line;
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::limits;
 use fault::{Disturbance, Measured};
+use grpc::Methods;
 use journal::Journal;
 use server::Shared;
 use state::State;
@@ -55,13 +57,13 @@ pub struct StubServer {
 #[derive(Clone, Debug)]
 pub struct Kept(Arc<Journal>);
 
-/// A stub cannot listen.
+/// Why there is no stub.
 #[derive(Debug, Error)]
-#[error("stub `{name}` cannot listen on port {port}: {error}")]
-pub struct BindError {
-    name: String,
-    port: u16,
-    error: std::io::Error,
+pub enum BindError {
+    #[error("stub `{name}` cannot listen on port {port}: {error}")]
+    Listen { name: String, port: u16, error: std::io::Error },
+    #[error("stub `{name}`: {why}")]
+    Description { name: String, why: String },
 }
 
 impl StubServer {
@@ -83,8 +85,14 @@ impl StubServer {
             let address = listener.local_addr()?;
             std::io::Result::Ok((listener, address))
         };
-        let (listener, address) = bound.await.map_err(|error| BindError { name, port, error })?;
+        let (listener, address) = bound.await.map_err(|error| BindError::Listen { name, port, error })?;
+        let methods = match order.protocol {
+            Protocol::Grpc => Methods::of(&order.protos, &order.routes),
+            Protocol::Http | Protocol::Tcp => Ok(Methods::default()),
+        };
+        let methods = methods.map_err(|why| BindError::Description { name: order.name.clone(), why })?;
         let shared = Arc::new(Shared {
+            methods,
             state: State::of(&order, kept.map(|kept| kept.0)),
             order,
             facts,
@@ -231,7 +239,8 @@ impl Look {
         let began = Instant::now();
         let (address, secret) = (self.address, &self.shared.probe);
         let answered = match self.shared.order.protocol {
-            Protocol::Http => http::probe(address, secret, within).await,
+            // A gRPC stub takes one over HTTP/1.1 too, which needs no description.
+            Protocol::Http | Protocol::Grpc => http::probe(address, secret, within).await,
             Protocol::Tcp => raw::probe(address, secret, within).await,
         };
         tracing::debug!(stub = self.shared.order.name, took = ?began.elapsed(), answered, "probed");

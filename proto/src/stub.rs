@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::expr::Template;
+use crate::expr::{Template, ValueTemplate};
 use crate::matcher::Matcher;
-use crate::order::Body;
+use crate::order::{Body, Held};
 
 /// A pretend upstream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,13 +21,24 @@ pub struct StubOrder {
     /// Calls that are remembered and told one by one; those beyond it are counted.
     pub journal: u64,
     pub routes: Vec<StubRoute>,
+    /// The methods of a gRPC stub: `.proto` files, each name as others import it.
+    pub protos: Vec<Held>,
 }
 
 impl StubOrder {
     /// An HTTP stub with these routes, and what plans leave out.
     pub fn http(name: impl Into<String>, routes: Vec<StubRoute>) -> Self {
         let (port, protocol, unmatched, keep) = (0, Protocol::Http, Unmatched::Fail, Keep::Test);
-        Self { name: name.into(), port, protocol, unmatched, keep, journal: DEFAULT_JOURNAL, routes }
+        Self {
+            name: name.into(),
+            port,
+            protocol,
+            unmatched,
+            keep,
+            journal: DEFAULT_JOURNAL,
+            routes,
+            protos: Vec::new(),
+        }
     }
 }
 
@@ -35,10 +46,11 @@ impl StubOrder {
 pub const DEFAULT_JOURNAL: u64 = 1000;
 
 /// What a stub speaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     Http,
     Tcp,
+    Grpc,
 }
 
 /// What a call that no route matches means.
@@ -158,6 +170,14 @@ pub enum Says {
     /// Sent as it is, on a raw connection.
     Text(Template),
     Bytes(Vec<u8>),
+    /// How a gRPC call ends, and its message, or of a stream the list of them.
+    Grpc {
+        /// The word: `NOT_FOUND`.
+        code: String,
+        message: Template,
+        metadata: Vec<(String, Template)>,
+        json: Option<ValueTemplate>,
+    },
 }
 
 /// A change of a stub while the run goes on.

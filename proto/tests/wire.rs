@@ -341,6 +341,15 @@ fn initialize() -> Initialize {
         reply(Ends::Stays, http),
         reply(Ends::Closed, Says::Text(template())),
         reply(Ends::Reset, Says::Bytes(vec![1])),
+        reply(
+            Ends::Stays,
+            Says::Grpc {
+                code: "OK".to_owned(),
+                message: template(),
+                metadata: vec![("x".to_owned(), template())],
+                json: Some(body()),
+            },
+        ),
         StubReply { slow: None, ..reply(Ends::ResetInBody, Says::Bytes(Vec::new())) },
     ];
     let takes = [
@@ -366,6 +375,8 @@ fn initialize() -> Initialize {
         keep: Keep::Run,
         ..StubOrder::http("raw", Vec::new())
     };
+    let protos = vec![Held { name: "file stock.proto".to_owned(), text: "syntax".to_owned() }];
+    let grpc = StubOrder { protocol: Protocol::Grpc, protos, ..StubOrder::http("stock", Vec::new()) };
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),
@@ -376,7 +387,7 @@ fn initialize() -> Initialize {
                 .into(),
             scrape: Some(Scrape { port: "http".to_owned(), path: "/metrics".to_owned(), every_ms: 1_000 }),
         },
-        stubs: vec![stub, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
+        stubs: vec![stub, grpc, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
         tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
         seed: 42,
     }

@@ -3,9 +3,9 @@
 //! A stream of requests goes out whole, then the answers are taken until the call's end; a conversation in which one side waits for
 //! the other's next message is a test of its own kind, and programs write those.
 
-mod schema;
-mod status;
-mod wire;
+pub(crate) mod schema;
+pub(crate) mod status;
+pub(crate) mod wire;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::{Request, StatusCode};
 use meshproof_proto::expr::Template;
-use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Target, Unmatched};
+use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Protocol, Target, Unmatched};
 use serde_json::{Value, json};
 
 use super::body::{Broken, ReplyBody};
@@ -73,7 +73,7 @@ pub(super) async fn probe(address: SocketAddr, secret: &str, within: Duration) -
     perform(&action, &Value::Null, within).await.error.is_none()
 }
 
-async fn read(body: Incoming) -> Result<Bytes, StatusCode> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, StatusCode> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -94,6 +94,10 @@ struct Answered<'a> {
 
 impl Shared {
     fn call(&self, asked: &Asked) -> Answered<'_> {
+        if self.order.protocol == Protocol::Grpc {
+            // Its routes are for HTTP/2.
+            return self.unmatched(asked, None);
+        }
         let table = self.state.table();
         match table.find(asked) {
             Some(route) => self.routed(route, asked),

@@ -39,6 +39,16 @@ pub(super) struct Said {
     pub(super) body: Bytes,
 }
 
+/// What a gRPC call is answered with, everything put in.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) metadata: HeaderMap,
+    /// A message, or of a stream the list of them.
+    pub(super) json: Option<Value>,
+}
+
 impl Prepared {
     pub(super) fn of(order: &StubReply) -> Self {
         let ready = is_fixed(&order.says).then(|| rendered(&order.says, &Value::Null));
@@ -46,6 +56,20 @@ impl Prepared {
         let plain = delay_ms == 0 && slow.is_none() && ends == Ends::Stays;
         let manner = (!plain).then_some(Manner { delay: Duration::from_millis(delay_ms), slow, ends });
         Self { says: order.says.clone(), manner, ready }
+    }
+
+    /// The reply to a gRPC call; `Err` says what is missing.
+    pub(super) fn spoken(&self, scope: impl FnOnce() -> Value) -> Result<Spoken, String> {
+        let Says::Grpc { code, message, metadata, json } = &self.says else {
+            return Err("a reply to a gRPC call over another protocol".to_owned());
+        };
+        let scope = scope();
+        Ok(Spoken {
+            code: code.clone(),
+            message: text(message, &scope)?,
+            metadata: headers(metadata, &scope)?,
+            json: json.as_ref().map(|json| value(json, &scope)).transpose()?,
+        })
     }
 
     /// The reply; `Err` says what is missing. The scope is made only when it is needed.
@@ -66,6 +90,8 @@ fn is_fixed(says: &Says) -> bool {
         }
         Says::Text(text) => text.exprs().next().is_none(),
         Says::Bytes(_) => true,
+        // Made with its method at hand.
+        Says::Grpc { .. } => false,
     }
 }
 
@@ -74,6 +100,7 @@ fn rendered(says: &Says, scope: &Value) -> Result<Said, String> {
         Says::Http { status, headers, body } => http(*status, headers, body, scope),
         Says::Text(template) => Ok(plain(text(template, scope)?)),
         Says::Bytes(bytes) => Ok(plain(bytes.clone())),
+        Says::Grpc { .. } => Err("a reply over gRPC to a call over another protocol".to_owned()),
     }
 }
 
@@ -84,11 +111,16 @@ fn http(status: u16, headers: &[(String, Template)], body: &Body, scope: &Value)
         Body::Json(json) => (value(json, scope)?.to_string(), Some(JSON)),
     };
     let status = StatusCode::from_u16(status).map_err(|_| format!("{status} is not a status"))?;
-    let mut made = Said { status, ..plain(body) };
+    let mut made = Said { status, headers: self::headers(headers, scope)?, ..plain(body) };
     if let Some(kind) = kind {
-        made.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        made.headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
     }
-    for (name, template) in headers {
+    Ok(made)
+}
+
+fn headers(given: &[(String, Template)], scope: &Value) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, template) in given {
         let text = text(template, scope)?;
         let name: HeaderName = name.parse().map_err(|_| format!("`{name}` cannot name a header"))?;
         if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
@@ -96,12 +128,12 @@ fn http(status: u16, headers: &[(String, Template)], body: &Body, scope: &Value)
         }
         let value = HeaderValue::from_str(&text).map_err(|_| format!("`{text}` cannot be the value of a header"))?;
         if name == header::CONTENT_TYPE {
-            made.headers.insert(name, value);
+            headers.insert(name, value);
         } else {
-            made.headers.append(name, value);
+            headers.append(name, value);
         }
     }
-    Ok(made)
+    Ok(headers)
 }
 
 fn text(template: &Template, scope: &Value) -> Result<String, String> {

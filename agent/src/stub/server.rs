@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fault::Disturbance;
+use super::grpc::{self, Methods};
 use super::line::{Line, Reset};
 use super::state::State;
 use super::{http, raw};
@@ -22,6 +23,8 @@ use crate::limits;
 pub(super) struct Shared {
     pub(super) order: StubOrder,
     pub(super) state: State,
+    /// Of a gRPC stub.
+    pub(super) methods: Methods,
     pub(super) disturbance: Disturbance,
     pub(super) facts: mpsc::Sender<Fact>,
     /// The value of the header that makes a call a probe.
@@ -42,7 +45,8 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Can
         };
         match accepted {
             Ok((stream, _)) => {
-                tasks.spawn(serve(stream, permit, Arc::clone(&shared), stop.clone()));
+                let calls = Calls { tasks: tasks.clone(), stop: stop.clone() };
+                tasks.spawn(serve(stream, permit, Arc::clone(&shared), calls));
             }
             Err(error) => {
                 // Out of descriptors: without a pause this would be a busy loop.
@@ -53,13 +57,16 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Can
     }
 }
 
-async fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, shared: Arc<Shared>, stop: CancellationToken) {
+async fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, shared: Arc<Shared>, calls: Calls) {
     let _ = stream.set_nodelay(true);
     let reset = Reset::default();
-    let line = Line::new(stream, reset.clone());
+    let stop = calls.stop.clone();
     let served = async {
+        let is_grpc = shared.order.protocol == Protocol::Grpc && begins_http2(&stream).await;
+        let line = Line::new(stream, reset.clone());
         match shared.order.protocol {
-            Protocol::Http => requests(line, &shared, &reset).await,
+            Protocol::Grpc if is_grpc => messages(line, &shared, calls).await,
+            Protocol::Http | Protocol::Grpc => requests(line, &shared, &reset).await,
             Protocol::Tcp => raw::converse(line, &shared, &reset).await,
         }
     };
@@ -68,6 +75,51 @@ async fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, shared: Arc<Shar
         () = served => {}
     }
     drop(permit);
+}
+
+/// Whether HTTP/2 is spoken, without taking a byte of it. Our own probes speak HTTP/1.1.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI";
+    let mut begin = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut begin).await {
+            Ok(0) | Err(_) => return false,
+            Ok(seen) if begin[..seen] != PREFACE[..seen] => return false,
+            Ok(seen) if seen == PREFACE.len() => return true,
+            // More is on its way; a peek would see the same again at once.
+            Ok(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn messages(line: Line, shared: &Arc<Shared>, calls: Calls) {
+    let service = service_fn(|request| grpc::answer(Arc::clone(shared), request));
+    let connection = hyper::server::conn::http2::Builder::new(calls).serve_connection(TokioIo::new(line), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to a gRPC stub broke");
+    }
+}
+
+/// The calls of one HTTP/2 connection, each a task that ends with the stub.
+#[derive(Clone, Debug)]
+struct Calls {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl<Call> hyper::rt::Executor<Call> for Calls
+where
+    Call: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, call: Call) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = call => {}
+            }
+        });
+    }
 }
 
 async fn requests(line: Line, shared: &Arc<Shared>, reset: &Reset) {

@@ -46,13 +46,18 @@ impl Driver {
         self.environment = Some(environment);
         self.notices = Some(notices);
         tokio::select! {
-            setting = self.form(mesh_name, began) => setting.map(|setting| Setting { held, ..setting }),
+            setting = self.form(mesh_name, began, &held) => setting.map(|setting| Setting { held: held.clone(), ..setting }),
             () = stop.cancelled() => Err(Broken::because("stopped")),
         }
     }
 
     /// Joins the mesh, waits for the agents, and gives them their orders.
-    async fn form(&mut self, mesh_name: Name, began: Instant) -> Result<Setting, Broken> {
+    async fn form(
+        &mut self,
+        mesh_name: Name,
+        began: Instant,
+        held: &BTreeMap<String, String>,
+    ) -> Result<Setting, Broken> {
         let services: BTreeSet<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let environment = self.environment.as_ref().ok_or_else(|| Broken::because("there is no environment"))?;
         let config = MeshConfig {
@@ -73,7 +78,7 @@ impl Driver {
         self.gather(services).await?;
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         self.scribe.say(Happening::MeshFormed { peers, duration_ms })?;
-        let initialized = self.initialize(&places).await?;
+        let initialized = self.initialize(&places, held).await?;
         Ok(setting(places, initialized))
     }
 
@@ -163,9 +168,10 @@ impl Driver {
     async fn initialize(
         &mut self,
         places: &BTreeMap<Name, local::Place>,
+        held: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<Name, Initialized>, Broken> {
         let calls = self.crew.callers().into_iter().map(|(name, caller)| {
-            let order = self.initialize_order(&name, places);
+            let order = self.initialize_order(&name, places, held);
             async move {
                 let answer = caller
                     .call(|client, context| {
@@ -186,7 +192,12 @@ impl Driver {
         Ok(initialized)
     }
 
-    fn initialize_order(&self, agent: &Name, places: &BTreeMap<Name, local::Place>) -> Initialize {
+    fn initialize_order(
+        &self,
+        agent: &Name,
+        places: &BTreeMap<Name, local::Place>,
+        held: &BTreeMap<String, String>,
+    ) -> Initialize {
         let scope = early_scope(&self.plan, &self.options.plan_dir.to_string_lossy());
         let stubs = self.plan.stubs.iter().filter(|stub| stub.at == *agent);
         let tunnels = self.plan.tunnels.iter().filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
@@ -198,7 +209,7 @@ impl Driver {
             authority: self.authority.clone(),
             roster: self.crew.roster(),
             service: ServicePlace { listens, scrape: service.and_then(|service| service.scrape.clone()), ..place },
-            stubs: stubs.map(|stub| stub.resolved(&scope)).collect(),
+            stubs: stubs.map(|stub| stub.resolved(&scope, held)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,
         }

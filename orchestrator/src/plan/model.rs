@@ -187,6 +187,8 @@ pub struct Stub {
     /// Calls that are remembered.
     pub journal: u64,
     pub routes: Vec<Route>,
+    /// Files beside the plan that describe the methods of a gRPC stub.
+    pub protos: Vec<Word>,
 }
 
 impl Stub {
@@ -200,6 +202,7 @@ impl Stub {
             keep: Keep::Test,
             journal: DEFAULT_JOURNAL,
             routes: Vec::new(),
+            protos: Vec::new(),
             name,
         }
     }
@@ -233,6 +236,7 @@ pub enum ReplySays {
     Http { status: u16, headers: Vec<(String, Template)>, body: Content },
     Text(Template),
     Bytes(Vec<u8>),
+    Grpc { code: &'static str, message: Template, metadata: Vec<(String, Template)>, json: Option<ValueTemplate> },
 }
 
 /// A change of a stub while the run goes on.

@@ -97,10 +97,13 @@ impl Ask {
 }
 
 impl Stub {
-    /// The order for the agent that plays it, with what the run knows.
+    /// The order for the agent that plays it, with what the run knows, and the texts that the plan only names.
     #[must_use]
-    pub fn resolved(&self, scope: &Value) -> StubOrder {
+    pub fn resolved(&self, scope: &Value, held: &BTreeMap<String, String>) -> StubOrder {
         let mut order = self.order.clone();
+        for proto in &mut order.protos {
+            held.get(&proto.name).cloned().unwrap_or_default().clone_into(&mut proto.text);
+        }
         order.routes = self.order.routes.iter().map(|route| stubs::resolved(route, scope)).collect();
         order
     }

@@ -66,6 +66,19 @@ fn a_raw_stub_goes_red_where_a_conversation_is_not_what_the_plan_says() {
 }
 
 #[test]
+fn a_grpc_stub_takes_answers_remembers_and_forgets_what_the_plan_says() {
+    let journal = passes("grpc");
+    let last = journal.facts("stub-called").find(|call| call.fact["route"] == "sum").expect("it was called");
+    let request = last.fact["request"].as_str().expect("a text");
+    assert!(request.contains("acme.Till/Sum") && request.ends_with(": OK"), "{request}");
+}
+
+#[test]
+fn a_grpc_stub_goes_red_where_a_call_is_not_what_the_plan_says() {
+    goes_red("grpc-fails");
+}
+
+#[test]
 fn what_a_stub_cannot_do_is_refused_as_unsupported_before_anything_starts() {
     is_refused("unsupported");
 }

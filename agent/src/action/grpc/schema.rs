@@ -42,16 +42,16 @@ pub(super) async fn method(
 }
 
 /// The bytes of a message that is given as JSON.
-pub(super) fn encoded(kind: MessageDescriptor, json: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn encoded(kind: MessageDescriptor, json: &Value) -> Result<Vec<u8>, String> {
     let name = kind.full_name().to_owned();
     let message = DynamicMessage::deserialize(kind, json).map_err(|error| format!("{json} is no {name}: {error}"))?;
     Ok(message.encode_to_vec())
 }
 
 /// A message as JSON: fields that are not set have their defaults, 64-bit numbers stay numbers.
-pub(super) fn decoded(kind: MessageDescriptor, bytes: &[u8]) -> Result<Value, String> {
+pub(crate) fn decoded(kind: MessageDescriptor, bytes: &[u8]) -> Result<Value, String> {
     let name = kind.full_name().to_owned();
-    let message = DynamicMessage::decode(kind, bytes).map_err(|error| format!("the answer is no {name}: {error}"))?;
+    let message = DynamicMessage::decode(kind, bytes).map_err(|error| format!("what came is no {name}: {error}"))?;
     let options = SerializeOptions::new().stringify_64_bit_integers(false).skip_default_fields(false);
     message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
 }
@@ -70,7 +70,8 @@ impl FileResolver for Given {
     }
 }
 
-fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
+/// What files of an order describe.
+pub(crate) fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
     let files = protos.iter().map(|held| (held.path().unwrap_or(&held.name).to_owned(), held.text.clone()));
     let given = Given(files.collect());
     let names: Vec<String> = given.0.iter().map(|(path, _)| path.clone()).collect();

@@ -14,6 +14,9 @@ use super::super::http::broken;
 use super::status;
 use crate::limits;
 
+/// Where the words of an ending stand.
+pub(crate) const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 /// The flag and the length before each message.
 const PREFIX: usize = 5;
 
@@ -33,7 +36,7 @@ pub(super) struct Server<'t> {
 }
 
 /// Messages as they go over the wire.
-pub(super) fn framed(messages: &[Vec<u8>]) -> Bytes {
+pub(crate) fn framed(messages: &[Vec<u8>]) -> Bytes {
     let mut framed = BytesMut::new();
     for message in messages {
         framed.put_u8(0);
@@ -98,7 +101,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// The messages in a body.
-fn messages(mut body: Bytes) -> Result<Vec<Bytes>, String> {
+pub(crate) fn messages(mut body: Bytes) -> Result<Vec<Bytes>, String> {
     let mut messages = Vec::new();
     while !body.is_empty() {
         if body.len() < PREFIX {

@@ -23,11 +23,12 @@ impl<'d> Compiler<'d> {
             order: StubOrder {
                 name: stub.name.value.clone(),
                 port: stub.port.unwrap_or(0),
-                protocol: stub.protocol.clone(),
+                protocol: stub.protocol,
                 unmatched: stub.unmatched.value,
                 keep: stub.keep,
                 journal: stub.journal,
                 routes,
+                protos: stub.protos.iter().map(|path| self.held_file(path)).collect(),
             },
         })
     }
@@ -42,6 +43,7 @@ impl<'d> Compiler<'d> {
             let word = |protocol: &Protocol| match protocol {
                 Protocol::Http => "http",
                 Protocol::Tcp => "tcp",
+                Protocol::Grpc => "grpc",
             };
             let message = format!("the stub {} speaks {}", quote(&stub.name.value), word(&stub.protocol));
             let problem = Diagnostic::new(Code::Choice, first.span, message).label(stub.name.span, "this stub");
@@ -72,6 +74,7 @@ impl<'d> Compiler<'d> {
             Says::Http { body, .. } => *body == Body::Empty,
             Says::Text(_) => false,
             Says::Bytes(bytes) => bytes.is_empty(),
+            Says::Grpc { json, .. } => json.is_none(),
         };
         if is_empty && (slow.is_some() || reply.ends == Ends::ResetInBody) {
             let message = "unsupported: a slow or broken body where there is no body";
@@ -94,6 +97,17 @@ impl<'d> Compiler<'d> {
                 Says::Text(text.clone())
             }
             ReplySays::Bytes(bytes) => Says::Bytes(bytes.clone()),
+            ReplySays::Grpc { code, message, metadata, json } => {
+                let texts = metadata.iter().map(|(_, value)| value).chain([message]);
+                texts.for_each(|text| self.look_text(text, reply.span, scope));
+                json.iter().for_each(|json| self.look_value(json, reply.span, scope));
+                Says::Grpc {
+                    code: (*code).to_owned(),
+                    message: message.clone(),
+                    metadata: metadata.clone(),
+                    json: json.clone(),
+                }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Routes of stubs with what the run knows put in.
 
-use meshproof_proto::expr::Expr;
+use meshproof_proto::expr::{Expr, Template, ValueTemplate};
 use meshproof_proto::order::{Body, Says, StubChange, StubReply, StubRoute};
 use serde_json::Value;
 
@@ -29,6 +29,12 @@ fn says(says: &Says, scope: &Value) -> Says {
         },
         Says::Text(text) => Says::Text(text.resolve(scope)),
         Says::Bytes(bytes) => Says::Bytes(bytes.clone()),
+        Says::Grpc { code, message, metadata, json } => Says::Grpc {
+            code: code.clone(),
+            message: message.resolve(scope),
+            metadata: metadata.iter().map(|(name, value)| (name.clone(), value.resolve(scope))).collect(),
+            json: json.as_ref().map(|json| json.resolve(scope)),
+        },
     }
 }
 
@@ -53,5 +59,9 @@ fn said_looks(says: &Says) -> Vec<Expr> {
         }
         Says::Text(text) => text.exprs().cloned().collect(),
         Says::Bytes(_) => Vec::new(),
+        Says::Grpc { message, metadata, json, .. } => {
+            let texts = metadata.iter().map(|(_, value)| value).chain([message]).flat_map(Template::exprs);
+            texts.chain(json.iter().flat_map(ValueTemplate::exprs)).cloned().collect()
+        }
     }
 }

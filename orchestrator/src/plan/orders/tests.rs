@@ -92,7 +92,7 @@ fn a_step_that_needs_an_unset_name_names_it() {
 #[test]
 fn a_stub_keeps_only_what_its_agent_knows() {
     let plan = plan(CHECKOUT);
-    let order = plan.stubs[0].resolved(&json!({"params": plan.params}));
+    let order = plan.stubs[0].resolved(&json!({"params": plan.params}), &BTreeMap::new());
     let route = &order.routes[0];
     let body = Actual::Json(json!({"card": "4242"}));
     assert_eq!(route.when[0].1.check(&body, &Value::Null), Ok(()));

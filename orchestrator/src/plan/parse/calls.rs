@@ -37,7 +37,7 @@ fn method(node: &Node, cx: &Reading<'_>) -> Option<Word> {
 }
 
 /// One file beside the plan, or several.
-fn protos<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Word>> {
+pub(super) fn protos<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Word>> {
     match &node.kind {
         Kind::List(_) => read::each(node, cx, inner_path),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => {

@@ -8,12 +8,12 @@ use meshproof_proto::order::{Keep, Protocol, Unmatched};
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of};
 use super::super::limits::MAX_STUB_JOURNAL;
-use super::super::model::{Route, Stub, StubUse, Word};
+use super::super::model::{Reply, ReplySays, Route, Stub, StubUse, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::named;
 use super::services::port_number;
+use super::{calls, named};
 
 pub(super) fn stubs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Stub>> {
     Some(named(node, "stubs", cx).into_iter().map(|(name, node)| stub(name, node, cx)).collect())
@@ -29,7 +29,7 @@ fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
         Some("dynamic") => None,
         Some(_) | None => port_number(node, cx),
     });
-    let protocol = stub.protocol.clone();
+    let protocol = stub.protocol;
     let found = fields.optional("unmatched", |node, cx| unmatched(node, &protocol, cx));
     stub.unmatched = found.unwrap_or(stub.unmatched);
     let words = [("test", Keep::Test), ("run", Keep::Run), ("mesh", Keep::Mesh)];
@@ -37,6 +37,9 @@ fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
     stub.keep = keep.map_or(Keep::Test, |keep| keep.value);
     let journal = fields.optional("journal", |node, cx| read::integer(node, 0..=MAX_STUB_JOURNAL, cx));
     stub.journal = journal.map_or(stub.journal, |journal| journal.value);
+    if protocol == Protocol::Grpc {
+        stub.protos = fields.required("proto", calls::protos).unwrap_or_default();
+    }
     stub.routes = fields.required("routes", |node, cx| routes::routes(node, &protocol, cx)).unwrap_or_default();
     fields.later(&["tls", "upstreams"]);
     unsupported(&mut fields);
@@ -62,15 +65,8 @@ fn unsupported(fields: &mut Fields<'_>) {
 }
 
 fn protocol(node: &Node, cx: &Reading<'_>) -> Option<Protocol> {
-    let words = [("http", Some(false)), ("tcp", Some(true)), ("grpc", None)];
-    match read::choice(node, &words, cx)?.value {
-        Some(false) => Some(Protocol::Http),
-        Some(true) => Some(Protocol::Tcp),
-        None => {
-            cx.report(read::not_yet(node.span, "a stub of this protocol"));
-            None
-        }
-    }
+    let words = [("http", Protocol::Http), ("tcp", Protocol::Tcp), ("grpc", Protocol::Grpc)];
+    read::choice(node, &words, cx).map(|found| found.value)
 }
 
 /// `fail`, or what such a call is answered with.
@@ -112,5 +108,10 @@ pub(super) fn stub_use<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<StubUs
 pub fn speaks(routes: &[Route]) -> Protocol {
     use meshproof_proto::order::Takes;
     let raw = |route: &Route| !matches!(route.takes, Takes::Request { .. });
-    if routes.iter().any(raw) { Protocol::Tcp } else { Protocol::Http }
+    let grpc = |reply: &Reply| matches!(reply.says, ReplySays::Grpc { .. });
+    match () {
+        () if routes.iter().any(raw) => Protocol::Tcp,
+        () if routes.iter().flat_map(|route| &route.replies).any(grpc) => Protocol::Grpc,
+        () => Protocol::Http,
+    }
 }

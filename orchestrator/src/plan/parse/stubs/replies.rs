@@ -1,5 +1,6 @@
 //! Replies of a route.
 
+use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Ends, Protocol};
 
 use super::super::super::code::Code;
@@ -10,6 +11,27 @@ use super::super::super::read::{self, Fields, Reading};
 use super::super::super::tree::{Kind, Node};
 use super::super::verbs;
 use super::routes::hex;
+
+/// How a gRPC call can end, as its documents spell it.
+const CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// One reply, or several in turn.
 pub(super) fn replies<'n>(node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option<Vec<Reply>> {
@@ -30,6 +52,7 @@ fn reply<'n>(node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option
     let says = match protocol {
         Protocol::Http => http(&mut fields),
         Protocol::Tcp => raw(&mut fields),
+        Protocol::Grpc => grpc(&mut fields),
     };
     let delay = fields.optional("delay", read::duration);
     let slow = fields.optional("slow", slow);
@@ -37,6 +60,10 @@ fn reply<'n>(node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option
     let resets = [("true", Ends::Reset), ("false", Ends::Stays), ("body", Ends::ResetInBody)];
     let reset = fields.optional("reset", |node, cx| read::choice(node, &resets, cx));
     let close = fields.optional("close", read::boolean);
+    if let Some(close) = close.as_ref().filter(|close| close.value && *protocol == Protocol::Grpc) {
+        let message = "unsupported: the end of a connection after a gRPC reply; other calls may be on it";
+        cx.report(Diagnostic::new(Code::Unsupported, close.span, message));
+    }
     super::unsupported(&mut fields);
     let span = fields.whole();
     fields.finish();
@@ -63,6 +90,18 @@ fn http(fields: &mut Fields<'_>) -> Option<ReplySays> {
     let body = verbs::content(fields);
     let status = status.and_then(|status| u16::try_from(status.value).ok()).unwrap_or(200);
     Some(ReplySays::Http { status, headers: headers.unwrap_or_default(), body })
+}
+
+/// How a call over gRPC ends, and what it gives.
+fn grpc(fields: &mut Fields<'_>) -> Option<ReplySays> {
+    let words = CODES.map(|code| (code, code));
+    let code = fields.optional("code", |node, cx| read::choice(node, &words, cx));
+    let message = fields.optional("message", read::template);
+    let metadata = fields.optional("metadata", verbs::headers);
+    let json = fields.optional("json", read::json);
+    let message = message.map_or_else(|| Template::text(""), |message| message.value);
+    let code = code.map_or("OK", |code| code.value);
+    Some(ReplySays::Grpc { code, message, metadata: metadata.unwrap_or_default(), json })
 }
 
 /// What goes out on a raw connection; nothing is a reply too, as before a reset.

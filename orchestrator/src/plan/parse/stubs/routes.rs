@@ -43,11 +43,15 @@ pub(super) fn routes_of_any<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<V
         Kind::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => None,
     };
-    let is_raw = |route: &'n Node| {
-        let when = key(route, "when");
-        when.is_some_and(|when| ["line", "bytes", "connect"].iter().any(|name| key(when, name).is_some()))
+    let any_has = |names: &[&str]| {
+        let has = |when| names.iter().any(|name| key(when, name).is_some());
+        node.items().unwrap_or_default().iter().any(|route| key(route, "when").is_some_and(has))
     };
-    let protocol = if node.items().unwrap_or_default().iter().any(is_raw) { Protocol::Tcp } else { Protocol::Http };
+    let protocol = match () {
+        () if any_has(&["line", "bytes", "connect"]) => Protocol::Tcp,
+        () if any_has(&["call"]) => Protocol::Grpc,
+        () => Protocol::Http,
+    };
     routes(node, &protocol, cx)
 }
 
@@ -57,6 +61,7 @@ fn route<'n>(at: usize, node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>
     let when = match protocol {
         Protocol::Http => Some(fields.optional("when", request).unwrap_or_else(anything)),
         Protocol::Tcp => fields.required("when", message),
+        Protocol::Grpc => fields.required("when", call),
     };
     let replies = fields.required("reply", |node, cx| replies::replies(node, protocol, cx)).unwrap_or_default();
     let id = id.unwrap_or_else(|| Spanned::new(format!("route-{}", at + 1), fields.span()));
@@ -99,6 +104,41 @@ fn request<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
     fields.finish();
     let method = method.map(|method| method.value.to_owned());
     Some(When { takes: Takes::Request { method, path: path.map(|path| path.value) }, parts })
+}
+
+/// What a gRPC call must be. Its path is the method's.
+fn call<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
+    let mut fields = Fields::open(node, "when", cx)?;
+    let method = fields.required("call", method_glob);
+    let metadata = fields.optional("metadata", |node, cx| {
+        let entries = read::map(node, "names, each with what it must be", cx)?;
+        let read = |(key, node): &(Key, Node)| {
+            let part = RequestPart::Header(key.name.to_ascii_lowercase());
+            Some((part, matchers::matcher(node, Subject::Text, cx)?))
+        };
+        Some(entries.iter().filter_map(read).collect::<Vec<_>>())
+    });
+    let json = fields.optional("json", |node, cx| matchers::matcher(node, Subject::Json, cx));
+    fields.finish();
+    let json = json.map(|matcher| (RequestPart::Json, matcher));
+    let parts = metadata.into_iter().flatten().chain(json).collect();
+    let path = method?.value;
+    Some(When { takes: Takes::Request { method: Some("POST".to_owned()), path: Some(format!("/{path}")) }, parts })
+}
+
+/// `acme.Stock/Get`, or with `*` for anything.
+fn method_glob(node: &Node, cx: &Reading<'_>) -> Option<Word> {
+    let found = read::some_text(node, cx)?;
+    let good = |part: &str| {
+        let is_good = |found: char| found.is_ascii_alphanumeric() || matches!(found, '_' | '.' | '*');
+        !part.is_empty() && part.chars().all(is_good)
+    };
+    if found.value.split_once('/').is_some_and(|(service, method)| good(service) && good(method)) {
+        return Some(found);
+    }
+    let message = format!("{} names no method", quote(&found.value));
+    cx.report(Diagnostic::new(Code::Name, found.span, message).expected("package.Service/Method, `*` for anything"));
+    None
 }
 
 /// What must come on a raw connection: exactly one of three things.
