@@ -2,7 +2,7 @@
 //!
 //! One run, one table. Rivals take turns with us inside every round, so noise of the machine hits both, and the ratio is the
 //! median of the rounds' ratios. All traffic stays on loopback and both ends share this process and its cores. A word on the
-//! command line (`-- goodput`) runs the sections that bear it.
+//! command line (`-- goodput`) runs the sections that bear it. A missed must ends it with exit code 1.
 
 mod events;
 mod formation;
@@ -18,6 +18,7 @@ mod world;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::process::ExitCode;
 
 use table::Table;
 
@@ -33,16 +34,18 @@ const SECTIONS: &[(&str, Section)] = &[
     ("formation", || Box::pin(formation::run())),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be had");
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if words == [idle::CHILD] {
-        return runtime.block_on(async { tokio::spawn(idle::child()).await.expect("the child's task does not panic") });
+        runtime.block_on(async { tokio::spawn(idle::child()).await.expect("the child's task does not panic") });
+        return ExitCode::SUCCESS;
     }
     if let [word, url, tcp] = &words[..]
         && word == rpc::CHILD
     {
-        return runtime.block_on(async { rpc::child(url, tcp).await });
+        runtime.block_on(async { rpc::child(url, tcp).await });
+        return ExitCode::SUCCESS;
     }
     println!("{}", machine::description());
     let mut table = Table::default();
@@ -56,4 +59,5 @@ fn main() {
     }
     println!("{table}");
     println!("{}", machine::load());
+    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

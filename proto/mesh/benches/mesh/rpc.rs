@@ -26,6 +26,9 @@ pub const CHILD: &str = "rpc-child";
 
 const AIMED: Duration = Duration::from_millis(400);
 
+/// Microseconds that a small call between two processes of a machine may take.
+const BUDGET_US: f64 = 1_000.0;
+
 /// A call's argument and its answer.
 const BYTES: usize = 32;
 
@@ -129,6 +132,7 @@ pub async fn child(url: &str, tcp: &str) {
 
 fn report(table: &mut Table, (outstanding, over): (usize, &str), rounds: &Rounds, goal: Option<(Spread, Goal)>) {
     let what = format!("{outstanding} outstanding, tarpc over {over}");
+    let budgeted = goal.is_some() && outstanding == 1;
     match goal {
         Some((ratio, goal)) => {
             table.compared(format!("calls/s, {what}"), Spread::of(&rounds.rates), (ratio, "TCP"));
@@ -136,7 +140,11 @@ fn report(table: &mut Table, (outstanding, over): (usize, &str), rounds: &Rounds
         }
         None => table.plain(format!("calls/s, {what}"), Spread::of(&rounds.rates)),
     }
-    table.plain(format!("us, p50, {what}"), Spread::of(&rounds.p50));
+    let p50 = Spread::of(&rounds.p50);
+    table.plain(format!("us, p50, {what}"), p50);
+    if budgeted {
+        table.goal(Goal::at_most(p50.median, BUDGET_US, BUDGET_US / 2.0));
+    }
     table.plain(format!("us, p99, {what}"), Spread::of(&rounds.p99));
 }
 

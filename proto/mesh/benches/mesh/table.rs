@@ -92,6 +92,10 @@ impl Table {
         }
     }
 
+    pub fn misses(&self) -> bool {
+        self.0.iter().any(|row| row.verdict == MISSED)
+    }
+
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -114,7 +118,7 @@ impl Row {
         let verdict = match goal.verdict {
             Verdict::Reached => "ok",
             Verdict::AimMissed => "aim missed",
-            Verdict::Missed => "missed",
+            Verdict::Missed => MISSED,
         };
         Self { must: goal.must, aim: goal.aim, verdict, ..self }
     }
@@ -133,6 +137,9 @@ fn digits(figure: f64) -> String {
         _ => format!("{figure:.3}"),
     }
 }
+
+/// What a row says whose figure blocks.
+const MISSED: &str = "missed";
 
 const HEAD: [&str; 7] = ["what", "median", "min..max", "ratio", "must", "aim", ""];
 
