@@ -19,6 +19,7 @@ pub mod limits;
 pub mod link;
 pub mod links;
 pub mod matcher;
+mod nesting;
 pub mod order;
 pub mod rendezvous;
 #[cfg(feature = "rpc")]

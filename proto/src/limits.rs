@@ -144,6 +144,10 @@ pub const ROOTS: usize = 8;
 /// Keys that a list of revoked ones names: with a line of roots it fits into one message, twice over.
 pub const REVOKED_KEYS: usize = 400;
 
+/// Levels of a matcher or a value in an order: plans have a handful, JSON readers allow 128, and each level costs a frame of the stack,
+/// which is over at about a thousand in an unoptimized build.
+pub const NESTING_LEVELS: usize = 64;
+
 /// Sync points of one test: names are written by people, or made by programs that went wrong.
 pub const SYNC_POINTS: usize = 4_096;
 

@@ -6,13 +6,15 @@ mod quantity;
 pub use actual::Actual;
 pub use quantity::{Comparison, Quantity};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::expr::ValueTemplate;
+use crate::nesting;
 
 /// What a value must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum Matcher {
     /// Equal to this, numbers by value.
     Equals(ValueTemplate),
@@ -29,6 +31,19 @@ pub enum Matcher {
     All(Vec<Matcher>),
     /// JSONPath (RFC 9535) to what stands there.
     Paths(Vec<(String, Matcher)>),
+}
+
+// derived for both, and read within a bound
+impl Serialize for Matcher {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Matcher {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        nesting::bounded(deserializer, Self::deserialize)
+    }
 }
 
 /// A value that is not what it must be.

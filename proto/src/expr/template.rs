@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Expr;
 use super::filter::text_of;
 use super::parse::{self, ExprError};
+use crate::nesting;
 
 /// A text with expressions inside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,7 @@ pub struct Unset(pub String);
 
 /// A JSON value with expressions inside. Numbers are kept as they were written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum ValueTemplate {
     Null,
     Bool(bool),
@@ -100,6 +102,19 @@ pub enum ValueTemplate {
     Text(Template),
     List(Vec<ValueTemplate>),
     Map(Vec<(String, ValueTemplate)>),
+}
+
+// derived for both, and read within a bound
+impl Serialize for ValueTemplate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ValueTemplate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        nesting::bounded(deserializer, Self::deserialize)
+    }
 }
 
 impl ValueTemplate {
