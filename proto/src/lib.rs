@@ -18,6 +18,7 @@ pub mod identity;
 pub mod limits;
 pub mod link;
 pub mod links;
+pub mod mask;
 pub mod matcher;
 mod nesting;
 pub mod order;

@@ -156,3 +156,24 @@ pub const SYNC_VALUES: usize = 16_384;
 
 /// Bytes of one published value: addresses and small documents; data goes through `stream`.
 pub const SYNC_VALUE_BYTES: usize = 64 * 1024;
+
+/// A shorter secret stands in ordinary words, and masking it would hide what a failure has to say.
+pub const SECRET_LEAST_BYTES: usize = 6;
+
+/// A secret's value: keys and certificates with their chains, and not a data base.
+pub const SECRET_MOST_BYTES: usize = 16 * 1024;
+
+/// Secrets of one plan: those of a large project's environment.
+pub const SECRETS: usize = 256;
+
+/// The lines of a secret that are masked one by one: shorter ones, as `}` or `-----`, say nothing.
+pub const MASKED_LINE_BYTES: usize = 12;
+
+/// Encodings inside each other that are looked into: JSON in a percent-encoded field of a JSON line.
+pub const MASK_LAYERS: usize = 3;
+
+/// A byte as it may come out of those: `\\u0061` and its like, and three digits with two signs between them.
+pub const MASK_EXPANSION: usize = 16;
+
+/// A masked stream is looked at in steps of this size: large against what is looked at twice, small against memory.
+pub const MASK_STREAM_BYTES: usize = 64 * 1024;
