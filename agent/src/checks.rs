@@ -10,7 +10,6 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::action::{Answer, Came, ErrorKind};
-use crate::evidence::cut;
 use crate::limits;
 
 /// What an answer comes to: the default rules first, then every check.
@@ -70,24 +69,14 @@ fn hold(check: &Check, answer: &Answer, scope: &Value) -> Result<(), Mismatch> {
     }
 }
 
-/// A failure of the check with this index, its texts cut to what an event may carry.
+/// A failure of the check with this index.
 pub(crate) fn failure(check: u32, mismatch: Mismatch) -> CheckFailure {
-    const LONGEST: usize = 2 * 1024;
-    let Mismatch { at, expected, actual } = mismatch;
-    let mismatch = Mismatch { at, expected: cut(&expected, LONGEST), actual: cut(&actual, LONGEST) };
     CheckFailure { check, mismatch }
 }
 
-/// The outcome of these failures; of very many the first, as far as one event carries them.
+/// The outcome of these failures.
 pub(crate) fn failed_or_ok(failures: Vec<CheckFailure>) -> Outcome {
-    let mut bytes = 0;
-    let carried = failures.into_iter().take_while(|CheckFailure { mismatch, .. }| {
-        let before = bytes;
-        bytes += mismatch.at.len() + mismatch.expected.len() + mismatch.actual.len();
-        before == 0 || bytes <= limits::FAILURES_BYTES
-    });
-    let carried: Vec<_> = carried.collect();
-    if carried.is_empty() { Outcome::Ok } else { Outcome::Failed(carried) }
+    if failures.is_empty() { Outcome::Ok } else { Outcome::Failed(failures) }
 }
 
 /// A number against a check, for `calls` and `count`.

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Evidence, Outcome, StepResult};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, StepOrder};
 
-use crate::evidence::within_budget;
+use crate::evidence::told;
 use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub struct Beside {
     pub stubs: BTreeMap<String, StubServer>,
     pub metrics: Metrics,
     pub permits: Arc<Permits>,
+    /// Takes the run's secrets out of what is told.
+    pub masker: Arc<Masker>,
 }
 
 /// One try at a step.
@@ -61,7 +64,7 @@ impl Attempt {
             Outcome::Ok | Outcome::Error { .. } => Repeat::Useless,
             Outcome::Failed(_) | Outcome::CallFailed { .. } | Outcome::Unknown { .. } => Repeat::Useful,
         };
-        let evidence = if outcome == Outcome::Ok { Vec::new() } else { within_budget(evidence) };
+        let evidence = if outcome == Outcome::Ok { Vec::new() } else { evidence };
         Self { outcome, saved: BTreeMap::new(), evidence, repeat }
     }
 
@@ -87,7 +90,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         Action::Http(_) | Action::Tcp(_) | Action::Exec(_) | Action::Grpc(_) | Action::Ws(_) => {
             calls::run(order, &clock, &beside.permits).await
         }
-        Action::ExpectLog { log } => log::run(order, &clock, (&beside.logs, log)).await,
+        Action::ExpectLog { log } => log::run(order, &clock, (beside, log)).await,
         Action::ExpectStub { stub, route } => {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }
@@ -99,7 +102,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         }
         Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),
     };
-    attempt.result(&clock, tries)
+    told(attempt.result(&clock, tries), &beside.masker)
 }
 
 /// The times of a step.

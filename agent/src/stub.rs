@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::Fact;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{FaultReport, Keep, Protocol, StubChange, StubOrder};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
@@ -53,6 +54,17 @@ pub struct StubServer {
     stop: DropGuard,
 }
 
+/// What a stub finds around it.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Where calls are told.
+    pub facts: mpsc::Sender<Fact>,
+    /// Draws jitter.
+    pub seed: u64,
+    /// Takes secrets out of what is told.
+    pub masker: Arc<Masker>,
+}
+
 /// What a stub that is kept for the mesh leaves to the next run.
 #[derive(Clone, Debug)]
 pub struct Kept(Arc<Journal>);
@@ -68,15 +80,15 @@ pub enum BindError {
 
 impl StubServer {
     /// Listens on 127.0.0.1. Calls become facts, as many as the order's journal has room for; while `facts` is full, their
-    /// replies wait. `seed` draws jitter.
+    /// replies wait.
     pub async fn bind(order: StubOrder, facts: mpsc::Sender<Fact>, seed: u64) -> Result<Self, BindError> {
-        Self::bind_with(order, (facts, seed), None).await
+        Self::bind_with(order, Around { facts, seed, masker: Arc::default() }, None).await
     }
 
     /// Like `bind`, going on where a stub of an earlier run stopped.
     pub async fn bind_with(
         order: StubOrder,
-        (facts, seed): (mpsc::Sender<Fact>, u64),
+        Around { facts, seed, masker }: Around,
         kept: Option<Kept>,
     ) -> Result<Self, BindError> {
         let (name, port) = (order.name.clone(), order.port);
@@ -96,6 +108,7 @@ impl StubServer {
             state: State::of(&order, kept.map(|kept| kept.0)),
             order,
             facts,
+            masker,
             disturbance: Disturbance::with(Seed::new(seed)),
             probe: probe_secret(),
         });

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod given;
 mod init;
 mod links;
 mod membership;

@@ -7,6 +7,7 @@
 mod authority;
 mod build;
 mod conduct;
+mod confided;
 mod crew;
 mod driver;
 mod held;

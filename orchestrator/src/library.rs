@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::coordinator::{self, Options};
 use crate::journal::{self, JournalError};
-use crate::plan::{self, Checked, Inputs, Look, Selection};
+use crate::plan::{self, Checked, Inputs, Look, Selection, Wanted};
 use crate::record::{FailureRecord, Happening, Record};
 use crate::report::failure;
 use crate::report::style::Style;
@@ -72,6 +72,13 @@ impl PlanRun {
         self
     }
 
+    /// Gives the plan a secret; it is shown nowhere.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.inputs.secrets.given.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Only tests with such an id; `*` stands for anything.
     #[must_use]
     pub fn test(mut self, glob: &str) -> Self {
@@ -120,6 +127,7 @@ impl PlanRun {
         let plan_dir = self.file.canonicalize().map_err(io("find", &self.file))?;
         let plan_dir = plan_dir.parent().unwrap_or(Path::new("/")).to_owned();
         self.inputs.dir = plan_dir.to_string_lossy().into_owned();
+        self.inputs.secrets.wanted = Wanted::Values;
         let Checked { source, plan } = plan::check(&self.file.to_string_lossy(), &bytes, &self.inputs);
         let plan = plan.map_err(|mistakes| NotRun::Invalid(mistakes.render(&source, Look::Plain)))?;
         let plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;

@@ -8,6 +8,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use meshproof_proto::mask::Masker;
+
 use crate::plan::Source;
 use crate::record::Record;
 use crate::report::lines::Lines;
@@ -48,12 +50,14 @@ impl Progress {
     }
 
     /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
-    pub fn show(&mut self, record: &Record) {
+    /// Records are masked already; lines also show the plan, whose writer may have put a secret there.
+    pub fn show(&mut self, record: &Record, masker: &Masker) {
         let text = match self.show {
             Show::Json => return show_json(record),
             Show::Live | Show::Lines => self.lines.of(&record.entry),
             Show::Failures => self.lines.of_failure(&record.entry),
         };
+        let text = text.map(|text| masker.mask(&text).into_owned());
         match &mut self.lanes {
             Some(lanes) => lanes.show(&record.entry.what, text.as_deref()),
             None => text.into_iter().for_each(|text| write_stderr(&text)),

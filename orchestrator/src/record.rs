@@ -5,6 +5,8 @@
 //! happenings are kebab-case and stable; readers ignore keys they do not know. A check sum, when one is needed, becomes the
 //! object's last key (`,"crc":"…"}`, over every byte before that comma), so that lines with and without it stay readable.
 
+mod masked;
+
 use std::collections::BTreeMap;
 
 use meshproof_proto::event::{Evidence, Fact};

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use meshproof::plan::{self, Checked, Code, Diagnostic, Inputs};
+use meshproof::plan::{self, Checked, Code, Diagnostic, Inputs, SecretInputs, Wanted};
 
 /// One wrong plan.
 #[derive(Debug)]
 struct Wrong {
     cause: String,
     text: String,
+    /// Secrets that it is given.
+    given: BTreeMap<String, String>,
     /// `MP0106 3:1`
     expected: String,
 }
@@ -33,10 +35,12 @@ fn of(paragraph: &str, right: &str) -> Wrong {
     let mut lines = paragraph.trim_matches('\n').lines();
     let cause = lines.next().expect("a cause").to_owned();
     let (mut from, mut to, mut expected) = (None, None, None);
+    let mut given = BTreeMap::new();
     for line in lines {
         match line.split_at(2) {
             ("- ", rest) => from = Some(unescaped(rest)),
             ("+ ", rest) => to = Some(unescaped(rest)),
+            ("@ ", rest) => given.extend(rest.split_once('=').map(|(name, value)| (name.to_owned(), secret(value)))),
             ("= ", rest) => expected = Some(rest.to_owned()),
             _ => panic!("{cause}: {line}"),
         }
@@ -49,7 +53,13 @@ fn of(paragraph: &str, right: &str) -> Wrong {
             right.replace(&from, &to)
         }
     };
-    Wrong { cause, text, expected }
+    Wrong { cause, text, given, expected }
+}
+
+/// `<9>`: so many bytes.
+fn secret(text: &str) -> String {
+    let bytes = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')?.parse().ok());
+    bytes.map_or_else(|| text.to_owned(), |bytes| "x".repeat(bytes))
 }
 
 /// `\n`, `\t`, `\\` and `\u{202e}`.
@@ -76,8 +86,9 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Everything that is wrong with a text: code, place, message.
-fn problems(text: &str) -> Vec<(Code, String, String)> {
-    let inputs = Inputs { dir: "/plans".to_owned(), ..Inputs::default() };
+fn problems(text: &str, given: &BTreeMap<String, String>) -> Vec<(Code, String, String)> {
+    let secrets = SecretInputs { given: given.clone(), wanted: Wanted::Values, ..SecretInputs::default() };
+    let inputs = Inputs { dir: "/plans".to_owned(), secrets, ..Inputs::default() };
     let Checked { source, plan } = plan::check("plan.yaml", text.as_bytes(), &inputs);
     let place = |found: &Diagnostic| {
         let position = source.position(found.span.start);
@@ -88,7 +99,7 @@ fn problems(text: &str) -> Vec<(Code, String, String)> {
 
 #[test]
 fn the_plan_that_is_changed_is_right_as_it_stands() {
-    assert_eq!(problems(&read("right.yaml")), []);
+    assert_eq!(problems(&read("right.yaml"), &BTreeMap::new()), []);
 }
 
 #[test]
@@ -96,8 +107,8 @@ fn each_wrong_plan_is_refused_for_its_one_mistake_where_it_stands() {
     let wrong = wrong();
     assert!(wrong.len() >= 200, "{}", wrong.len());
     let mut bad = String::new();
-    for Wrong { cause, text, expected } in &wrong {
-        let found: Vec<String> = problems(text).into_iter().map(|(_, place, _)| place).collect();
+    for Wrong { cause, text, given, expected } in &wrong {
+        let found: Vec<String> = problems(text, given).into_iter().map(|(_, place, _)| place).collect();
         if found != [expected.clone()] {
             bad += &format!("{cause}: expected {expected}, found {found:?}\n");
         }
@@ -110,9 +121,9 @@ fn every_code_is_covered_and_no_two_plans_have_one_cause() {
     let mut covered = BTreeSet::new();
     let mut causes: BTreeMap<String, String> = BTreeMap::new();
     let mut said: BTreeMap<(String, String), String> = BTreeMap::new();
-    for Wrong { cause, text, .. } in wrong() {
+    for Wrong { cause, text, given, .. } in wrong() {
         assert_eq!(causes.insert(cause.clone(), text.clone()), None, "two are named: {cause}");
-        for (code, place, message) in problems(&text) {
+        for (code, place, message) in problems(&text, &given) {
             covered.insert(code);
             let before = said.insert((place, message.clone()), cause.clone());
             assert_eq!(before, None, "{cause} is the same mistake at the same place: {message}");

@@ -15,12 +15,15 @@ pub use template::{Part, Template, Unset, ValueTemplate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::secrets;
+
 /// The key under which an object in a scope keeps the value that it has when named alone, as `services.ledger.tcp` has beside
 /// `services.ledger.tcp.direct`.
 pub const OWN_VALUE: &str = "$value";
 
-/// The names whose values only an agent knows, when it acts. Resolving leaves them alone, defaults included.
-pub const AGENTS_OWN: &[&str] = &["call", "request", "record", "index"];
+/// The names whose values only an agent puts in, when it acts. Resolving leaves them alone, defaults included. Secrets are
+/// known before; they stay names so that no order holds their values.
+pub const AGENTS_OWN: &[&str] = &["call", "request", "record", "index", secrets::ROOT];
 
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +48,14 @@ impl Expr {
         }
     }
 
-    /// Whether only an agent can know the value.
+    /// Whether an agent puts the value in.
     pub fn is_agents_own(&self) -> bool {
         AGENTS_OWN.contains(&self.root())
+    }
+
+    /// Whether it looks up a secret.
+    pub fn is_secret(&self) -> bool {
+        self.root() == secrets::ROOT
     }
 
     /// The value, or `None` when the scope has none and no filter gives a default.

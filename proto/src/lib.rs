@@ -25,6 +25,7 @@ pub mod order;
 pub mod rendezvous;
 #[cfg(feature = "rpc")]
 pub mod rpc;
+pub mod secrets;
 pub mod seed;
 pub mod shaper;
 pub mod signal;

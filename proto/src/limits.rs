@@ -177,3 +177,9 @@ pub const MASK_EXPANSION: usize = 16;
 
 /// A masked stream is looked at in steps of this size: large against what is looked at twice, small against memory.
 pub const MASK_STREAM_BYTES: usize = 64 * 1024;
+
+/// So much of a secret at the end of a cut text counts as its beginning: fewer bytes stand there by chance, and say little.
+pub const MASK_CUT_BYTES: usize = 4;
+
+/// A text may be cut inside of an escape, of which the longest that is looked into before its last byte is `\\u006`.
+pub const MASK_CUT_ESCAPE_BYTES: usize = 6;

@@ -18,15 +18,19 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use crate::limits::{MASK_LAYERS, MASKED_LINE_BYTES, SECRET_LEAST_BYTES, SECRET_MOST_BYTES, SECRETS};
+use crate::limits::{
+    MASK_CUT_BYTES, MASK_CUT_ESCAPE_BYTES, MASK_EXPANSION, MASK_LAYERS, MASKED_LINE_BYTES, SECRET_LEAST_BYTES,
+    SECRET_MOST_BYTES, SECRETS,
+};
 use views::{Decoder, View};
 
 /// Finds secrets and puts their names in their place. Its `Debug` form tells names only.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Masker {
     names: Vec<String>,
     /// What is looked for, and whose it is.
     needles: Option<AhoCorasick>,
+    texts: Vec<Vec<u8>>,
     owners: Vec<usize>,
     decoder: Decoder,
     longest: usize,
@@ -76,8 +80,9 @@ impl Masker {
         let longest = needles.iter().map(|needle| needle.len()).max().unwrap_or_default();
         let decoder = Decoder { shortest, plus_is_space: needles.iter().any(|needle| needle.contains(&b' ')) };
         let search = (!needles.is_empty()).then(|| AhoCorasick::new(&needles)).transpose();
-        let needles = search.map_err(|error| MaskError::Search(error.to_string()))?;
-        Ok(Self { names, needles, owners, decoder, longest })
+        let search = search.map_err(|error| MaskError::Search(error.to_string()))?;
+        let texts = needles.into_iter().map(<[u8]>::to_vec).collect();
+        Ok(Self { names, needles: search, texts, owners, decoder, longest })
     }
 
     /// The text without secrets.
@@ -88,26 +93,34 @@ impl Masker {
         }
     }
 
+    /// A text that may go on behind its end: what could be the beginning of a secret there is masked too.
+    pub fn mask_cut<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut found = self.find(text.as_bytes());
+        // What begins before this is whole.
+        let from = text.len().saturating_sub(self.reach());
+        let end = &text.as_bytes()[from..];
+        if let Some(Found { at, secret }) = self.begun(&View::of(end), MASK_LAYERS, end.len()) {
+            found.push(Found { at: from + at.start..text.len(), secret });
+        }
+        match without(text.as_bytes(), &merged(found), |secret| self.placeholder(secret)) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
+        }
+    }
+
     /// The bytes without secrets; they need not be text.
     pub fn mask_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        let found = self.find(bytes);
-        if found.is_empty() {
-            return Cow::Borrowed(bytes);
-        }
-        let mut masked = Vec::with_capacity(bytes.len());
-        let mut from = 0;
-        for Found { at, secret } in found {
-            masked.extend_from_slice(&bytes[from..at.start]);
-            masked.extend_from_slice(self.placeholder(secret).as_bytes());
-            from = at.end;
-        }
-        masked.extend_from_slice(&bytes[from..]);
-        Cow::Owned(masked)
+        without(bytes, &self.find(bytes), |secret| self.placeholder(secret))
     }
 
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.needles.is_none()
+    }
+
+    /// The longest that a secret can be in any encoding that is looked into.
+    pub fn reach(&self) -> usize {
+        self.longest * MASK_EXPANSION
     }
 
     fn placeholder(&self, secret: usize) -> String {
@@ -120,15 +133,7 @@ impl Masker {
         if let Some(needles) = &self.needles {
             self.search(needles, (&View::of(bytes), MASK_LAYERS), &mut all);
         }
-        all.sort_by_key(|found| (found.at.start, std::cmp::Reverse(found.at.end)));
-        let mut merged: Vec<Found> = Vec::new();
-        for found in all {
-            match merged.last_mut() {
-                Some(last) if found.at.start < last.at.end => last.at.end = last.at.end.max(found.at.end),
-                _ => merged.push(found),
-            }
-        }
-        merged
+        merged(all)
     }
 
     fn search(&self, needles: &AhoCorasick, (view, layers): (&View<'_>, usize), all: &mut Vec<Found>) {
@@ -139,6 +144,68 @@ impl Masker {
             self.decoder.each(view, &mut |inner| self.search(needles, (inner, layers - 1), all));
         }
     }
+
+    /// A secret that begins and does not end before the end of the text, which has so many bytes.
+    fn begun(&self, view: &View<'_>, layers: usize, end: usize) -> Option<Found> {
+        let mut earliest = self.begun_in(view, end);
+        if layers > 0 {
+            let decoder = Decoder { shortest: MASK_CUT_BYTES, ..self.decoder.clone() };
+            decoder.each(view, &mut |inner| {
+                let inner = self.begun(inner, layers - 1, end);
+                let before = earliest.as_ref().map_or(usize::MAX, |found| found.at.start);
+                if let Some(inner) = inner.filter(|inner| inner.at.start < before) {
+                    earliest = Some(inner);
+                }
+            });
+        }
+        earliest
+    }
+
+    fn begun_in(&self, view: &View<'_>, end: usize) -> Option<Found> {
+        let bytes = view.bytes();
+        // The text may end inside of an escape.
+        let ends = (bytes.len().saturating_sub(MASK_CUT_ESCAPE_BYTES)..=bytes.len()).rev();
+        let ends = ends
+            .filter(|last| *last >= MASK_CUT_BYTES && view.origin(last - 1..*last).end + MASK_CUT_ESCAPE_BYTES >= end);
+        let begun = ends.flat_map(|last| {
+            self.texts.iter().zip(&self.owners).filter_map(move |(needle, owner)| {
+                let longest = needle.len().min(last);
+                let length =
+                    (MASK_CUT_BYTES..=longest).rev().find(|length| bytes[..last].ends_with(&needle[..*length]))?;
+                Some(Found { at: view.origin(last - length..last).start..end, secret: *owner })
+            })
+        });
+        begun.min_by_key(|found| found.at.start)
+    }
+}
+
+/// Places in order; where they overlap, they are one.
+fn merged(mut all: Vec<Found>) -> Vec<Found> {
+    all.sort_by_key(|found| (found.at.start, std::cmp::Reverse(found.at.end)));
+    let mut merged: Vec<Found> = Vec::new();
+    for found in all {
+        match merged.last_mut() {
+            Some(last) if found.at.start < last.at.end => last.at.end = last.at.end.max(found.at.end),
+            _ => merged.push(found),
+        }
+    }
+    merged
+}
+
+/// The bytes with names in those places.
+fn without<'t>(bytes: &'t [u8], found: &[Found], name: impl Fn(usize) -> String) -> Cow<'t, [u8]> {
+    if found.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut masked = Vec::with_capacity(bytes.len());
+    let mut from = 0;
+    for Found { at, secret } in found {
+        masked.extend_from_slice(&bytes[from..at.start]);
+        masked.extend_from_slice(name(*secret).as_bytes());
+        from = at.end;
+    }
+    masked.extend_from_slice(&bytes[from..]);
+    Cow::Owned(masked)
 }
 
 fn check(name: &str, value: &str) -> Result<(), MaskError> {

@@ -4,6 +4,7 @@
 //! the agent can know (`call`, `request`, `record`, `index`). Times are durations in milliseconds, never clock times.
 
 mod bounds;
+mod confided;
 mod tls;
 
 pub use bounds::Bounds;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::expr::{Template, ValueTemplate};
 use crate::id::{Digest, Name, PeerId, RunId, Term};
 use crate::matcher::Matcher;
+use crate::secrets::Secrets;
 use crate::shaper::Shape;
 pub use crate::stub::{
     Ends, Keep, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, Takes, Unmatched,
@@ -41,6 +43,8 @@ pub struct Initialize {
     pub tunnels: Vec<TunnelOrder>,
     /// For jitter and generated data; printed with the run.
     pub seed: u64,
+    /// Those that orders name, and everything else that is to be masked in what is told.
+    pub secrets: Secrets,
 }
 
 /// Where the service beside an agent is.

@@ -17,6 +17,7 @@ use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
+use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
@@ -334,6 +335,8 @@ fn texts() -> BTreeMap<String, String> {
 }
 
 fn initialize() -> Initialize {
+    let mut secrets = Secrets::default();
+    secrets.insert("api-key", "7hCorrect-Horse");
     let http = Says::Http { status: 201, headers: vec![("x".to_owned(), template())], body: Body::Text(template()) };
     let reply =
         |ends, says| StubReply { times: 2, delay_ms: 5, slow: Some(Slow { over_ms: 1_000, pieces: 5 }), ends, says };
@@ -390,6 +393,7 @@ fn initialize() -> Initialize {
         stubs: vec![stub, grpc, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
         tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
         seed: 42,
+        secrets,
     }
 }
 

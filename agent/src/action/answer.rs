@@ -183,27 +183,27 @@ impl Answer {
     /// What is worth reading of a call that came to what the plan expects: what each phase took.
     pub fn timing(&self) -> Vec<Evidence> {
         match &self.came {
-            Came::Http(http) => vec![evidence("phases", &http.phases.to_string())],
-            Came::Grpc(grpc) => vec![evidence("phases", &grpc.phases.to_string())],
+            Came::Http(http) => vec![evidence("phases", http.phases.to_string())],
+            Came::Grpc(grpc) => vec![evidence("phases", grpc.phases.to_string())],
             Came::Nothing | Came::Tcp(_) | Came::Exec(_) => Vec::new(),
         }
     }
 
     /// The exchange, for a failure.
     pub fn evidence(&self) -> Vec<Evidence> {
-        let mut all = vec![evidence("request", &self.sent)];
+        let mut all = vec![evidence("request", self.sent.as_str())];
         match &self.came {
             Came::Nothing => {}
-            Came::Http(http) => all.push(evidence("response", &http.shown())),
-            Came::Tcp(tcp) => all.push(evidence("response", &tcp.body)),
-            Came::Grpc(grpc) => all.push(evidence("response", &grpc.shown())),
+            Came::Http(http) => all.push(evidence("response", http.shown())),
+            Came::Tcp(tcp) => all.push(evidence("response", tcp.body.as_str())),
+            Came::Grpc(grpc) => all.push(evidence("response", grpc.shown())),
             Came::Exec(exec) => {
-                all.push(evidence("stdout", &exec.stdout.text));
-                all.push(evidence("stderr", &exec.stderr.text));
+                all.push(evidence("stdout", exec.stdout.text.as_str()));
+                all.push(evidence("stderr", exec.stderr.text.as_str()));
             }
         }
         if let Some(error) = &self.error {
-            all.push(evidence("error", &error.message));
+            all.push(evidence("error", error.message.as_str()));
         }
         all.retain(|item| !item.text.is_empty());
         all

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
 use serde_json::{Value, json};
 
 use crate::action::{Answer, CallError, ErrorKind};
 use crate::checks;
-use crate::evidence::{evidence, within_budget};
+use crate::evidence::{evidence, shown};
 use crate::limits;
 
 /// The answers so far.
 #[derive(Debug)]
 pub(super) struct Judge<'o> {
     order: &'o StepOrder,
+    masker: &'o Masker,
     /// Checks of every answer, their fields without `each.`, and their places in the order.
     each: Vec<Check>,
     places: Vec<u32>,
@@ -54,7 +56,7 @@ pub(super) struct Whole {
 }
 
 impl<'o> Judge<'o> {
-    pub(super) fn new(order: &'o StepOrder) -> Self {
+    pub(super) fn new(order: &'o StepOrder, masker: &'o Masker) -> Self {
         let (mut each, mut places) = (Vec::new(), Vec::new());
         for (place, check) in (0..).zip(&order.checks) {
             if let Some(field) = check.field.strip_prefix("each.") {
@@ -64,6 +66,7 @@ impl<'o> Judge<'o> {
         }
         Self {
             order,
+            masker,
             each,
             places,
             micros: Vec::new(),
@@ -94,7 +97,8 @@ impl<'o> Judge<'o> {
         if !fine && self.evidence.len() < limits::RECORD_FAILURES_SHOWN {
             let items = answer.evidence().into_iter();
             let texts: Vec<_> = items.map(|item| format!("{}: {}", item.title, item.text)).collect();
-            self.evidence.push(evidence(format!("record {index}"), &texts.join("\n")));
+            // Few are kept, and none whole: an answer may be large.
+            self.evidence.push(shown(evidence(format!("record {index}"), texts.join("\n")), self.masker));
         }
     }
 
@@ -121,18 +125,12 @@ impl<'o> Judge<'o> {
                 Err(error) => outcome = Outcome::CallFailed { message: error.to_string() },
             }
         }
-        let mut shown = Vec::new();
+        let mut all = Vec::new();
         if outcome != Outcome::Ok {
-            shown.push(evidence("stream", &format!("{result:#}")));
-            shown.append(&mut self.evidence);
+            all.push(evidence("stream", format!("{result:#}")));
+            all.append(&mut self.evidence);
         }
-        StepResult {
-            outcome,
-            duration_ms: whole.duration.as_secs_f64() * 1e3,
-            tries: 1,
-            saved,
-            evidence: within_budget(shown),
-        }
+        StepResult { outcome, duration_ms: whole.duration.as_secs_f64() * 1e3, tries: 1, saved, evidence: all }
     }
 
     fn outcome(&self, whole: &Whole, result: &Value) -> Outcome {

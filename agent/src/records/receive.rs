@@ -2,13 +2,14 @@
 
 use std::io;
 
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, TcpAction};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::frames::{self, invalid};
 use crate::action::{Answer, CallError, Came, ErrorKind, TcpSession, perform};
-use crate::evidence::cut;
+use crate::evidence::masked;
 use crate::limits;
 use crate::permits::{Permits, Terms};
 use crate::wire::{Applied, Record};
@@ -22,6 +23,7 @@ pub async fn receive(
     apply: &Action,
     permits: &Permits,
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    masker: &Masker,
 ) -> io::Result<u64> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(2 * limits::RECORDS_WRITE_BYTES, reader);
@@ -33,7 +35,9 @@ pub async fn receive(
             return Err(invalid(format!("record {count} was next, {index} came")));
         }
         count += 1;
-        put(&mut buffer, index, applier.apply(index, &json).await);
+        let mut answer = applier.apply(index, &json).await;
+        answer.sent = masked(&answer.sent, masker, limits::APPLIED_TEXT_BYTES);
+        put(&mut buffer, index, answer);
         // Answers leave together while more records are there to be applied.
         if buffer.len() >= limits::RECORDS_WRITE_BYTES || reader.buffer().is_empty() {
             writer.write_all(&buffer).await?;
@@ -45,8 +49,7 @@ pub async fn receive(
     Ok(count)
 }
 
-fn put(buffer: &mut Vec<u8>, index: u64, mut answer: Answer) {
-    answer.sent = cut(&answer.sent, limits::APPLIED_TEXT_BYTES);
+fn put(buffer: &mut Vec<u8>, index: u64, answer: Answer) {
     let took = answer.took;
     let applied = Applied { index, answer };
     if let Err(error) = frames::put(buffer, &applied) {

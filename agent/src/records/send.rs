@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::codec::CodecError;
 use meshproof_proto::event::StepResult;
 use meshproof_proto::expr::Unset;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{DataSource, StepOrder, StreamAction};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use super::frames;
 use super::judge::{Judge, Whole};
 use crate::action::{CallError, ErrorKind};
+use crate::evidence::told;
 use crate::limits;
 use crate::wire::{Applied, Record};
 
@@ -31,10 +33,15 @@ enum Broken {
 }
 
 /// Sends every record, takes every answer, and judges them. Ends within the order's time.
-pub async fn send(order: &StepOrder, action: &StreamAction, stream: impl AsyncRead + AsyncWrite + Unpin) -> StepResult {
+pub async fn send(
+    order: &StepOrder,
+    action: &StreamAction,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    masker: &Masker,
+) -> StepResult {
     let began = Instant::now();
     let within = Duration::from_millis(order.within_ms);
-    let mut judge = Judge::new(order);
+    let mut judge = Judge::new(order, masker);
     let mut sent = 0;
     let error = match refused(order, action) {
         Some(error) => Some(error),
@@ -46,7 +53,7 @@ pub async fn send(order: &StepOrder, action: &StreamAction, stream: impl AsyncRe
             }
         },
     };
-    judge.finish(&Whole { bytes: sent, duration: began.elapsed(), error })
+    told(judge.finish(&Whole { bytes: sent, duration: began.elapsed(), error }), masker)
 }
 
 fn refused(order: &StepOrder, action: &StreamAction) -> Option<CallError> {

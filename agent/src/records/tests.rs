@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, RunId, Term};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
 use meshproof_proto::order::{
     Action, Authority, Check, DataSource, RecordStreamId, Save, StepKey, StepOrder, StreamAction, Target, TcpAction,
@@ -91,8 +92,8 @@ fn checks(records: u64) -> Vec<Check> {
 async fn streamed(order: &StepOrder, apply: Action) -> StepResult {
     let Action::Stream(action) = &order.action else { panic!("a stream") };
     let (near, far) = duplex(64 * 1024);
-    let receiving = tokio::spawn(async move { receive(&apply, &Permits::default(), far).await });
-    let result = send(order, action, near).await;
+    let receiving = tokio::spawn(async move { receive(&apply, &Permits::default(), far, &Masker::default()).await });
+    let result = send(order, action, near, &Masker::default()).await;
     let _ = receiving.await.expect("no panic");
     result
 }
@@ -144,7 +145,8 @@ async fn an_agent_that_vanishes_in_the_middle_fails_the_stream() {
         far.read_u8().await.expect("a record");
         drop(far);
     };
-    let (result, ()) = tokio::join!(send(&order, action, near), vanishing);
+    let masker = Masker::default();
+    let (result, ()) = tokio::join!(send(&order, action, near, &masker), vanishing);
     assert!(matches!(&result.outcome, Outcome::CallFailed { .. }), "{result:?}");
 }
 
@@ -153,7 +155,9 @@ async fn a_silent_agent_ends_the_stream_at_its_deadline() {
     let order = order(stream(10), checks(10));
     let Action::Stream(action) = &order.action else { panic!("a stream") };
     let (near, _far) = duplex(1024);
-    let result = tokio::time::timeout(Duration::from_secs(31), send(&order, action, near)).await.expect("ended");
+    let result = tokio::time::timeout(Duration::from_secs(31), send(&order, action, near, &Masker::default()))
+        .await
+        .expect("ended");
     assert!(matches!(&result.outcome, Outcome::CallFailed { message } if message.contains("30s")), "{result:?}");
 }
 
@@ -164,6 +168,6 @@ async fn records_that_cannot_be_made_are_an_error_of_the_order() {
     *json = ValueTemplate::Text(Template::parse("${{ nothing }}").expect("parses"));
     let order = order(action.clone(), Vec::new());
     let (near, _far) = duplex(1024);
-    let result = send(&order, &action, near).await;
+    let result = send(&order, &action, near, &Masker::default()).await;
     assert!(matches!(&result.outcome, Outcome::Error { message } if message.contains("`nothing` is not set")));
 }

@@ -14,6 +14,7 @@ use meshproof_proto::order::{
     StubChange, StubOrder, Target, TcpAction, TunnelOrder, WsAction,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
+use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use tarpc::client::RpcError;
 use tarpc::context;
@@ -284,7 +285,8 @@ fn authority() -> Authority {
 fn setting() -> Initialize {
     let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
-    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1 }
+    let secrets = Secrets::default();
+    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets }
 }
 
 fn step(action: Action) -> StepOrder {

@@ -12,6 +12,7 @@ use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
 };
 use meshproof_proto::rpc::Refusal;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -64,6 +65,8 @@ pub(super) enum Stage {
 pub(super) struct Work {
     pub(super) service: ServicePlace,
     pub(super) seed: u64,
+    /// As the expressions of orders see them.
+    pub(super) secrets: Value,
     pub(super) beside: Arc<Beside>,
     /// Open as long as this is kept.
     pub(super) _endpoints: Endpoints,
@@ -150,10 +153,11 @@ impl Run {
     }
 
     /// Starts a step; at most once for each key.
-    pub(super) fn start(&mut self, order: StepOrder) -> Result<(), Refusal> {
+    pub(super) fn start(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
         let has_room = self.outbox.has_room();
         let tell = self.tell.clone();
         let work = self.working()?;
+        order.put_in_secrets(&work.secrets);
         let key = order.key.clone();
         let (beside, tunnels) = (&work.beside, &work.tunnels);
         if is_watch(&order.action) {
@@ -166,7 +170,7 @@ impl Run {
                 let message = "the orchestrator has not acknowledged so many events that no step is taken";
                 return Err(Refusal::Failed(message.to_owned()));
             }
-            if let Some(sending) = streams::send(&order, tunnels)? {
+            if let Some(sending) = streams::send(&order, tunnels, &beside.masker)? {
                 return Ok(sending);
             }
             let beside = Arc::clone(beside);
@@ -193,7 +197,7 @@ impl Run {
     }
 
     /// Waits for the stream that the order names.
-    pub(super) fn receive(&mut self, order: ReceiveOrder) -> Result<(), Refusal> {
+    pub(super) fn receive(&mut self, mut order: ReceiveOrder) -> Result<(), Refusal> {
         let known = self.roster.contains_key(&order.from);
         let work = self.working()?;
         if !known {
@@ -202,6 +206,7 @@ impl Run {
         if work.receives.len() >= limits::RECORD_STREAMS {
             return Err(Refusal::Failed(format!("{} record streams wait here", work.receives.len())));
         }
+        order.apply.put_in_secrets(&work.secrets);
         work.receives.insert(order.stream, order);
         Ok(())
     }

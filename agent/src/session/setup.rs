@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
-use meshproof_proto::event::Fact;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::order::{Initialize, Initialized, StubOrder, TunnelOrder};
 use meshproof_proto::rpc::Refusal;
@@ -23,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::permits::Permits;
 use crate::steps::Beside;
-use crate::stub::StubServer;
+use crate::stub::{Around, StubServer};
 use crate::tunnel::Tunnels;
 
 /// Binds everything that the run needs here. On an error nothing stays bound.
@@ -33,7 +32,12 @@ pub(super) async fn run(
     order: Initialize,
     (kept, permits): (&mut KeptStubs, &Arc<Permits>),
 ) -> Result<Run, Refusal> {
-    let Initialize { authority, roster, service, stubs, tunnels: tunnel_orders, seed } = order;
+    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets } = order;
+    let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
+    let (masker, secrets) = (Arc::new(masker), secrets.scope());
+    for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
+        route.put_in_secrets(&secrets);
+    }
     let (tell, facts) = mpsc::channel(limits::FACTS);
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized = Initialized::default();
@@ -45,13 +49,14 @@ pub(super) async fn run(
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
     initialized.endpoints = addresses;
-    let stubs = bind(stubs, (&tell, seed), kept).await?;
+    let stubs = bind(stubs, &Around { facts: tell.clone(), seed, masker: Arc::clone(&masker) }, kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let metrics = Metrics::open(&service, tell.clone());
-    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics, permits: Arc::clone(permits) };
+    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics, permits: Arc::clone(permits), masker };
     let work = Work {
         service,
         seed,
+        secrets,
         beside: Arc::new(beside),
         _endpoints: endpoints,
         tunnels,
@@ -86,13 +91,13 @@ async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Res
 
 async fn bind(
     orders: Vec<StubOrder>,
-    (facts, seed): (&mpsc::Sender<Fact>, u64),
+    around: &Around,
     kept: &mut KeptStubs,
 ) -> Result<BTreeMap<String, StubServer>, Refusal> {
     let mut stubs = BTreeMap::new();
     for order in orders {
         let before = kept.of(&order)?;
-        let stub = StubServer::bind_with(order, (facts.clone(), seed), before).await;
+        let stub = StubServer::bind_with(order, around.clone(), before).await;
         let stub = stub.map_err(|error| Refusal::Failed(error.to_string()))?;
         kept.keep(&stub);
         stubs.insert(stub.name().to_owned(), stub);

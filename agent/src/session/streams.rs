@@ -9,6 +9,7 @@ use meshproof_mesh::{ByteStream, NoLink};
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, RecordStreamId, StepOrder};
 use meshproof_proto::rpc::Refusal;
 use tokio::time::sleep;
@@ -94,9 +95,9 @@ impl Work {
         let Some(order) = ordered else {
             return refuse(stream, &format!("nobody ordered record stream {} from `{from}` here", id.0));
         };
-        let permits = Arc::clone(&self.beside.permits);
+        let beside = Arc::clone(&self.beside);
         self.tunnels.spawn(async move {
-            match records::receive(&order.apply, &permits, &mut stream).await {
+            match records::receive(&order.apply, &beside.permits, &mut stream, &beside.masker).await {
                 Ok(records) => tracing::debug!(stream = id.0, records, "a record stream ended"),
                 Err(error) => {
                     tracing::warn!(stream = id.0, %error, "a record stream broke");
@@ -108,16 +109,20 @@ impl Work {
 }
 
 /// The work of a step that sends records; `None` for any other step.
-pub(super) fn send(order: &StepOrder, tunnels: &Tunnels) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
+pub(super) fn send(
+    order: &StepOrder,
+    tunnels: &Tunnels,
+    masker: &Arc<Masker>,
+) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
     let Action::Stream(action) = &order.action else { return Ok(None) };
     let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: action.to.to_string() };
     let far = tunnels.far(&action.to).cloned().ok_or_else(unknown)?;
-    let (order, action) = (order.clone(), action.clone());
+    let (order, action, masker) = (order.clone(), action.clone(), Arc::clone(masker));
     let sending = async move {
         let began = Instant::now();
         let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
         match open(&far, header).await {
-            Ok(stream) => records::send(&order, &action, stream).await,
+            Ok(stream) => records::send(&order, &action, stream, &masker).await,
             Err(NoLink) => unlinked(&action.to, began.elapsed()),
         }
     };

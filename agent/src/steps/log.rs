@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Actual, Comparison, Matcher, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
 use regex::Regex;
@@ -15,21 +16,22 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::{Attempt, Clock, Repeat, changed, limits};
+use super::{Attempt, Beside, Clock, Repeat, changed, limits};
 use crate::checks;
-use crate::evidence::{cut, evidence};
+use crate::evidence::{evidence, masked};
 use crate::logs::{LogLine, LogStore, Mark, Since};
 
 /// Fields of checks that every line has to satisfy for itself.
 const ON_LINES: [&str; 3] = ["line", "contains", "matches"];
 
 /// Looks at the lines since the run's start, and again whenever there are new ones.
-pub(super) async fn run(order: &StepOrder, clock: &Clock, (logs, log): (&LogStore, &str)) -> (Attempt, u32) {
+pub(super) async fn run(order: &StepOrder, clock: &Clock, (beside, log): (&Beside, &str)) -> (Attempt, u32) {
+    let logs = &beside.logs;
     if let Some(impossible) = impossible(order, logs, log) {
         return (impossible, 1);
     }
     let mut changes = logs.changes();
-    let mut count = Count::of(order, log);
+    let mut count = Count::of(order, (beside, log));
     let mut tries = 0;
     loop {
         tries += 1;
@@ -113,6 +115,7 @@ impl<'a> OnLine<'a> {
 /// Lines looked at so far. Each is looked at once, so that waiting costs what is new.
 pub(super) struct Count<'a> {
     log: &'a str,
+    masker: &'a Masker,
     checks: &'a [Check],
     ready: Vec<OnLine<'a>>,
     next: Mark,
@@ -128,13 +131,14 @@ pub(super) struct Count<'a> {
 
 impl<'a> Count<'a> {
     /// Counts from this place on.
-    pub(super) fn from(order: &'a StepOrder, log: &'a str, mark: Mark) -> Self {
-        Self { next: mark, ..Self::of(order, log) }
+    pub(super) fn from(order: &'a StepOrder, (beside, log): (&'a Beside, &'a str), mark: Mark) -> Self {
+        Self { next: mark, ..Self::of(order, (beside, log)) }
     }
 
-    fn of(order: &'a StepOrder, log: &'a str) -> Self {
+    fn of(order: &'a StepOrder, (beside, log): (&'a Beside, &'a str)) -> Self {
         Self {
             log,
+            masker: &beside.masker,
             checks: &order.checks,
             ready: order.checks.iter().map(OnLine::of).collect(),
             next: Mark::default(),
@@ -276,13 +280,13 @@ impl<'a> Count<'a> {
 
     fn evidence(&self) -> Vec<Evidence> {
         let title = format!("log {}, last {} of {} lines", self.log, self.last.len(), self.looked);
-        let last = evidence(title, &shown(&self.last));
+        let last = evidence(title, shown(&self.last, self.masker));
         // A number is wrong because of the lines that make it, wherever they stand.
         if self.counts().next().is_none() || self.found.is_empty() {
             return vec![last];
         }
         let title = format!("log {}, last {} of {} such lines", self.log, self.found.len(), self.satisfying);
-        let found = evidence(title, &shown(&self.found));
+        let found = evidence(title, shown(&self.found, self.masker));
         if self.found == self.last { vec![found] } else { vec![found, last] }
     }
 }
@@ -295,9 +299,10 @@ fn remember(lines: &mut VecDeque<LogLine>, line: LogLine) {
     lines.push_back(line);
 }
 
-fn shown(lines: &VecDeque<LogLine>) -> String {
+/// Each line is cut for itself, so it is masked before.
+fn shown(lines: &VecDeque<LogLine>, masker: &Masker) -> String {
     const LONGEST: usize = 300;
-    let shown = |line: &LogLine| format!("{}: {}\n", line.log, cut(&line.text, LONGEST));
+    let shown = |line: &LogLine| format!("{}: {}\n", line.log, masked(&line.text, masker, LONGEST));
     let text: String = lines.iter().map(shown).collect();
     if text.is_empty() { "(empty)".to_owned() } else { text }
 }

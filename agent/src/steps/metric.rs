@@ -48,7 +48,7 @@ async fn attempt(order: &StepOrder, clock: &Clock, (metrics, metric, labels): As
             Err(NoNumber::Ever(why)) => return Attempt::impossible(why),
         }
     }
-    Attempt::of(checks::failed_or_ok(failures), vec![evidence(format!("metric {metric}"), &metrics.shown(metric))])
+    Attempt::of(checks::failed_or_ok(failures), vec![evidence(format!("metric {metric}"), metrics.shown(metric))])
 }
 
 fn missing(index: u32, check: &Check, actual: String) -> CheckFailure {

@@ -60,5 +60,5 @@ fn never(clock: &Clock, beside: &Beside, disturbed: u32) -> Attempt {
     let lines: String = last.iter().map(|line| format!("{}: {}\n", line.log, line.text)).collect();
     let shown = [("last lines", lines), ("last calls of stubs", calls)];
     let shown = shown.into_iter().filter(|(_, text)| !text.is_empty());
-    Attempt::of(Outcome::CallFailed { message }, shown.map(|(title, text)| evidence(title, &text)).collect())
+    Attempt::of(Outcome::CallFailed { message }, shown.map(|(title, text)| evidence(title, text)).collect())
 }

@@ -73,7 +73,7 @@ pub(super) async fn attempt(order: &StepOrder, stub: &StubServer, route: Option<
 fn last_calls(stub: &StubServer) -> Evidence {
     let last = stub.last_calls();
     let text = if last.is_empty() { "no calls".to_owned() } else { last.join("\n") };
-    evidence(format!("last calls of stub {}", stub.name()), &text)
+    evidence(format!("last calls of stub {}", stub.name()), text)
 }
 
 /// Whether the routes were called in the order of the check; `Err`: that cannot be known.

@@ -66,8 +66,13 @@ impl World {
         let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
         let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0);
-        let beside =
-            Beside { logs: LogStore::open(&logs.into_iter().collect()), stubs, metrics, permits: Arc::new(permits()) };
+        let beside = Beside {
+            logs: LogStore::open(&logs.into_iter().collect()),
+            stubs,
+            metrics,
+            permits: Arc::new(permits()),
+            masker: Arc::default(),
+        };
         Self { dir, beside, _facts: told }
     }
 

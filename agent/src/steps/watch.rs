@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::Count;
 use super::{Attempt, Beside, Clock, log, stub};
-use crate::logs::LogStore;
+use crate::evidence::told;
 use crate::stub::StubServer;
 
 /// Whoever has ordered a watch.
@@ -32,23 +32,24 @@ pub fn is_watch(action: &Action) -> bool {
 pub async fn watch_step(order: &StepOrder, beside: &Beside, watched: Watched) -> StepResult {
     let clock = Clock::of(order);
     let attempt = match &order.action {
-        Action::WatchLog { log } => watch_log(order, (&beside.logs, log), watched).await,
+        Action::WatchLog { log } => watch_log(order, (beside, log), watched).await,
         Action::WatchStub { stub, route } => {
             watch_stub(order, (beside.stubs.get(stub), route.as_deref()), watched).await
         }
         _ => Attempt::impossible("this step is no watch"),
     };
-    attempt.result(&clock, 1)
+    told(attempt.result(&clock, 1), &beside.masker)
 }
 
-async fn watch_log(order: &StepOrder, (logs, log): (&LogStore, &str), watched: Watched) -> Attempt {
+async fn watch_log(order: &StepOrder, (beside, log): (&Beside, &str), watched: Watched) -> Attempt {
+    let logs = &beside.logs;
     if let Some(impossible) = log::impossible(order, logs, log) {
         return impossible;
     }
     // What was written before belongs to whatever came before.
     logs.read_to_end().await;
     let mut changes = logs.changes();
-    let mut count = Count::from(order, log, logs.mark());
+    let mut count = Count::from(order, (beside, log), logs.mark());
     let _ = watched.begun.send(());
     loop {
         changes.borrow_and_update();

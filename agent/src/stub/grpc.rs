@@ -112,6 +112,7 @@ impl Shared {
             Some(route) => self.routed_call(method, route, asked),
             None => {
                 let nearest = table.nearest(asked);
+                let nearest = nearest.map(|(id, why)| (id, self.masker.mask(&why).into_owned()));
                 let hint = nearest.map(|(id, why)| format!("; the nearest is `{id}`, but {why}")).unwrap_or_default();
                 self.unmatched_call(asked, &format!("no route of stub `{}` takes it{hint}", self.order.name))
             }
@@ -135,8 +136,8 @@ impl Shared {
             }
         };
         let request = match &problem {
-            None => format!("{}: {}", asked.shown(), said.code),
-            Some(problem) => format!("{}; {problem}", asked.shown()),
+            None => format!("{}: {}", asked.shown(&self.masker), said.code),
+            Some(problem) => format!("{}; {problem}", asked.shown(&self.masker)),
         };
         let manner = chosen.filter(|_| problem.is_none()).and_then(|chosen| chosen.manner);
         let status = if manner.is_some_and(|manner| manner.ends == Ends::Reset) { 0 } else { StatusCode::OK.as_u16() };
@@ -147,7 +148,7 @@ impl Shared {
     /// Nothing of the plan takes it.
     fn unmatched_call(&self, asked: &Asked, why: &str) -> Answered<'_> {
         let counted = self.state.journal.count(None);
-        let request = format!("{}: {why}", asked.shown());
+        let request = format!("{}: {why}", asked.shown(&self.masker));
         let came = Came { route: None, status: StatusCode::OK.as_u16(), request, is_mistake: false };
         let said = Said::ended("UNIMPLEMENTED", format!("meshproof: {why}"));
         Answered { open: OpenCall::of(self, counted, came), said, manner: None }
@@ -156,7 +157,7 @@ impl Shared {
     /// A call that the stub could not look at: never expected.
     fn refused(&self, asked: &Asked, code: &str, why: &str) -> Answered<'_> {
         let counted = self.state.journal.count(None);
-        let request = format!("{}: {why}", asked.shown());
+        let request = format!("{}: {why}", asked.shown(&self.masker));
         let came = Came { route: None, status: StatusCode::OK.as_u16(), request, is_mistake: true };
         Answered { open: OpenCall::of(self, counted, came), said: Said::ended(code, why), manner: None }
     }

@@ -117,11 +117,11 @@ impl Shared {
             None => Err("the route has no reply".to_owned()),
         };
         let (said, request, is_mistake) = match made {
-            Ok(said) => (said, asked.shown(), false),
+            Ok(said) => (said, asked.shown(&self.masker), false),
             // A reply that cannot be made is a mistake of the plan: it must not pass for an answer.
             Err(why) => {
                 let problem = json!({"error": "the reply cannot be made", "route": route.id, "because": why});
-                let request = format!("{}; the reply cannot be made: {why}", asked.shown());
+                let request = format!("{}; the reply cannot be made: {why}", asked.shown(&self.masker));
                 (Said::problem(StatusCode::INTERNAL_SERVER_ERROR, &problem), request, true)
             }
         };
@@ -134,13 +134,14 @@ impl Shared {
 
     fn unmatched(&self, asked: &Asked, nearest: Option<(String, String)>) -> Answered<'_> {
         let counted = self.state.journal.count(None);
+        let nearest = nearest.map(|(id, why)| (id, self.masker.mask(&why).into_owned()));
         let hint = nearest.as_ref().map(|(id, why)| format!("; the nearest is `{id}`, but {why}")).unwrap_or_default();
         let problem = json!({
             "error": format!("no route of stub `{}` takes this call", self.order.name),
-            "asked": asked.shown(),
+            "asked": asked.shown(&self.masker),
             "nearest": nearest.map(|(id, why)| json!({"route": id, "because": why})),
         });
-        let request = format!("{}: no route takes it{hint}", asked.shown());
+        let request = format!("{}: no route takes it{hint}", asked.shown(&self.masker));
         let status = match self.order.unmatched {
             Unmatched::Fail => StatusCode::NOT_FOUND,
             Unmatched::Answer(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND),
@@ -153,7 +154,7 @@ impl Shared {
     fn too_large(&self, asked: &Asked) -> Answered<'_> {
         let counted = self.state.journal.count(None);
         let most = limits::BODY_BYTES / (1024 * 1024);
-        let request = format!("{}: unsupported: a body of more than {most} MiB", asked.shown());
+        let request = format!("{}: unsupported: a body of more than {most} MiB", asked.shown(&self.masker));
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         let came = Came { route: None, status: status.as_u16(), request, is_mistake: true };
         Answered { open: OpenCall::of(self, counted, came), said: Said::bare(status), manner: None }

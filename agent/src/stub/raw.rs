@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::{Ends, RequestPart, Takes, Unmatched};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use super::line::{Line, Reset};
 use super::reply::Manner;
 use super::server::Shared;
 use super::table::{Route, Table};
-use crate::evidence::cut;
+use crate::evidence::masked;
 use crate::limits;
 
 /// What comes next on a connection.
@@ -147,16 +148,19 @@ async fn answer(line: &mut Line, shared: &Arc<Shared>, (route, said): (Option<&R
     let counted = shared.state.journal.count(route.map(|route| route.slot));
     let chosen = route.and_then(|route| route.reply(counted.number.saturating_sub(route.before)));
     let made = chosen.map(|chosen| chosen.said(|| said.scope(counted.number)));
+    let shown = || said.shown(&shared.masker);
     let (body, why) = match made {
         Some(Ok(made)) => (Some(made.body), None),
-        Some(Err(why)) => (None, Some(format!("{said}; the reply cannot be made: {why}"))),
-        None if matches!(said, Said::Endless) => (None, Some(format!("{said}: unsupported: a line without an end"))),
-        None => (None, Some(format!("{said}: no route takes it"))),
+        Some(Err(why)) => (None, Some(format!("{}; the reply cannot be made: {why}", shown()))),
+        None if matches!(said, Said::Endless) => {
+            (None, Some(format!("{}: unsupported: a line without an end", shown())))
+        }
+        None => (None, Some(format!("{}: no route takes it", shown()))),
     };
     let manner = chosen.and_then(|chosen| chosen.manner);
     let is_mistake = body.is_none() && (route.is_some() || matches!(said, Said::Endless));
     let status = if body.is_some() { 200 } else { 404 };
-    let came = Came { route, status, request: why.unwrap_or_else(|| said.to_string()), is_mistake };
+    let came = Came { route, status, request: why.unwrap_or_else(shown), is_mistake };
     let open = OpenCall::of(shared, counted, came);
     if let Some(manner) = manner.filter(|manner| !manner.delay.is_zero()) {
         tokio::time::sleep(manner.delay).await;
@@ -203,17 +207,20 @@ impl Said {
     }
 }
 
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Said {
+    /// For people.
+    fn shown(&self, masker: &Masker) -> String {
         const LONGEST: usize = 400;
         match self {
-            Self::Connection => f.write_str("a connection"),
-            Self::Line(line) => f.write_str(&cut(line, LONGEST)),
+            Self::Connection => "a connection".to_owned(),
+            Self::Line(line) => masked(line, masker, LONGEST),
             Self::Bytes(bytes) => {
-                let shown = &bytes[..bytes.len().min(LONGEST / 4)];
-                write!(f, "{} bytes: {}", bytes.len(), shown.escape_ascii())
+                // An escaped byte has four characters.
+                let looked = bytes.len().min(LONGEST + masker.reach());
+                let escaped = bytes[..looked].escape_ascii().to_string();
+                format!("{} bytes: {}", bytes.len(), masked(&escaped, masker, LONGEST))
             }
-            Self::Endless => f.write_str("a line"),
+            Self::Endless => "a line".to_owned(),
         }
     }
 }

@@ -5,11 +5,12 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::RequestPart;
 use serde_json::{Map, Value, json};
 
-use crate::evidence::cut;
+use crate::evidence::masked;
 
 /// A call with its body. What conditions and templates look at is made when they do.
 #[derive(Debug)]
@@ -95,13 +96,14 @@ impl Asked {
     }
 
     /// One line for people.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn shown(&self, masker: &Masker) -> String {
         const LONGEST: usize = 400;
         let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         // Of a large body only its beginning is looked at, four bytes a character being the most.
-        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(4 * LONGEST)]);
+        let looked = 4 * LONGEST + masker.reach();
+        let body = String::from_utf8_lossy(&self.body[..self.body.len().min(looked)]);
         let line = format!("{} {target} {}", self.method(), body.trim());
-        if line.len() <= LONGEST { line.trim_end().to_owned() } else { cut(line.trim_end(), LONGEST) }
+        masked(line.trim_end(), masker, LONGEST)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use meshproof_proto::event::Fact;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Protocol, StubOrder};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     pub(super) methods: Methods,
     pub(super) disturbance: Disturbance,
     pub(super) facts: mpsc::Sender<Fact>,
+    /// Takes secrets out of what is told of calls.
+    pub(super) masker: Arc<Masker>,
     /// The value of the header that makes a call a probe.
     pub(super) probe: String,
 }

@@ -320,7 +320,13 @@ async fn a_kept_stub_goes_on_where_it_was_in_the_next_test_and_the_next_run() {
     assert_eq!(status(&call(&first, "/v1/charges", card()).await), 503);
     let kept = first.kept();
     first.close().await;
-    let second = StubServer::bind_with(order(Keep::Mesh), (facts.clone(), 7), kept).await.expect("binds");
+    let second = StubServer::bind_with(
+        order(Keep::Mesh),
+        Around { facts: facts.clone(), seed: 7, masker: Arc::default() },
+        kept,
+    )
+    .await
+    .expect("binds");
     assert_eq!(second.calls(Some("charge")), Some(2));
     assert_eq!(status(&call(&second, "/v1/charges", card()).await), 201);
     let run = StubServer::bind(order(Keep::Run), facts, 7).await.expect("binds");

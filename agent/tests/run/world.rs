@@ -172,6 +172,7 @@ impl Orchestrator {
             stubs: Vec::new(),
             tunnels: Vec::new(),
             seed: 7,
+            secrets: Default::default(),
         }
     }
 

@@ -5,29 +5,21 @@ use std::path::{Path, PathBuf};
 
 use meshproof_proto::verdict::Exit;
 
-use crate::plan::{self, Checked, Code, Inputs, Look, Plan, Source};
+use super::given::Given;
+use crate::plan::{self, Checked, Code, Look, Plan, Source, Wanted};
 
 /// The arguments of `meshproof check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The plan file.
     plan: PathBuf,
-    /// A parameter of the plan: `--param card=4000`. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
-    params: Vec<(String, String)>,
-}
-
-/// `name=value` of a `--param`.
-pub(super) fn param(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("`NAME=VALUE` was expected, as in `--param card=4000`".to_owned()),
-    }
+    #[command(flatten)]
+    given: Given,
 }
 
 /// Checks a plan and starts nothing.
 pub(super) fn check(args: &Args) -> Exit {
-    match read(&args.plan, &args.params) {
+    match read(&args.plan, &args.given, Wanted::Names) {
         Ok((plan, _)) => {
             let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
             println!("{}: {} tests, {steps} steps, nothing wrong", args.plan.display(), plan.tests.len());
@@ -51,8 +43,8 @@ pub(super) fn explain(code: &str) -> Exit {
     }
 }
 
-/// Reads a plan, or prints what is wrong with it.
-pub(super) fn read(path: &Path, params: &[(String, String)]) -> Result<(Plan, Source), Exit> {
+/// Reads a plan, or prints what is wrong with it. What is to run needs the values of its secrets.
+pub(super) fn read(path: &Path, given: &Given, wanted: Wanted) -> Result<(Plan, Source), Exit> {
     let shown = path.display();
     let bytes = std::fs::read(path).map_err(|error| {
         eprintln!("meshproof: cannot read the plan {shown}: {error}");
@@ -62,7 +54,10 @@ pub(super) fn read(path: &Path, params: &[(String, String)]) -> Result<(Plan, So
         eprintln!("meshproof: cannot tell the folder of the plan {shown}: {error}");
         Exit::Usage
     })?;
-    let inputs = Inputs { dir: dir.to_string_lossy().into_owned(), params: params.iter().cloned().collect() };
+    let inputs = given.inputs(&dir, wanted).map_err(|problem| {
+        eprintln!("meshproof: {problem}");
+        Exit::Usage
+    })?;
     let Checked { source, plan } = plan::check(&shown.to_string(), &bytes, &inputs);
     match plan {
         Ok(plan) => Ok((plan, source)),

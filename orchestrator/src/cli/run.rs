@@ -7,8 +7,9 @@ use std::time::Duration;
 use meshproof_proto::verdict::Exit;
 
 use super::check;
+use super::given::Given;
 use crate::coordinator::{self, Options};
-use crate::plan::Selection;
+use crate::plan::{Selection, Wanted};
 use crate::progress::Mode;
 use crate::run::{FirstFailure, Flaky};
 
@@ -21,9 +22,8 @@ use crate::run::{FirstFailure, Flaky};
 pub(super) struct Args {
     /// The plan file.
     plan: PathBuf,
-    /// A parameter of the plan: `--param card=4000`. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = check::param)]
-    params: Vec<(String, String)>,
+    #[command(flatten)]
+    given: Given,
     /// Where reports go: events.jsonl, junit.xml, logs. Default: a folder of the run's own below the state folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -62,7 +62,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs a plan to its verdict.
 pub(super) fn run(args: Args) -> Exit {
-    let (plan, source) = match check::read(&args.plan, &args.params) {
+    let wanted = if args.dry_run { Wanted::Names } else { Wanted::Values };
+    let (plan, source) = match check::read(&args.plan, &args.given, wanted) {
         Ok(read) => read,
         Err(exit) => return exit,
     };

@@ -8,6 +8,7 @@ use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::order::Authority;
+use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,6 +36,8 @@ pub(super) struct Driver {
     pub(super) options: Options,
     pub(super) authority: Authority,
     pub(super) scribe: Scribe,
+    /// What nobody gets to see: the plan's secrets, and the private keys that the run makes.
+    pub(super) confided: Secrets,
     pub(super) crew: Crew,
     pub(super) environment: Option<LocalEnvironment>,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
@@ -76,6 +79,7 @@ impl Driver {
         let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
         clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
+        let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
         let (inbox_in, inbox) = mpsc::channel(INBOX);
         Ok(Self {
@@ -83,7 +87,8 @@ impl Driver {
             source,
             options,
             authority,
-            scribe: Scribe::new(journal, progress),
+            scribe: Scribe::new(journal, progress, confided.masker()?),
+            confided,
             crew: Crew::default(),
             environment: None,
             notices: None,
@@ -118,7 +123,8 @@ impl Driver {
         match result {
             Ok(exit) => exit,
             Err(error) => {
-                eprintln!("meshproof: the run was given up: {error:#}");
+                let error = format!("{error:#}");
+                eprintln!("meshproof: the run was given up: {}", self.scribe.masker().mask(&error));
                 Exit::MeshFailed
             }
         }

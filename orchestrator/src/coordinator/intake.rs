@@ -154,7 +154,9 @@ impl Driver {
 
     /// What a service printed last.
     pub(super) fn last_words(&self, service: &Name) -> Vec<Evidence> {
-        self.environment.as_ref().map(|environment| witness::last_words(environment, service)).unwrap_or_default()
+        let masker = self.scribe.masker();
+        let environment = self.environment.as_ref();
+        environment.map(|environment| witness::last_words(environment, service, &masker)).unwrap_or_default()
     }
 
     fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {

@@ -163,7 +163,7 @@ impl Driver {
             && let Some(environment) = &self.environment
         {
             files.push("logs/".to_owned());
-            let copied = environment.collect(&self.options.out, Collect::Logs).await;
+            let copied = environment.collect(&self.options.out, Collect::Logs, self.scribe.masker()).await;
             collected = copied.map_err(|error| error.to_string());
         }
         self.pending.push_back(Input::Collected { key, files: collected.map(|()| files) });

@@ -12,6 +12,7 @@ use meshproof_proto::identity::Role;
 use meshproof_proto::order::{Initialize, Initialized, ServicePlace, TunnelOrder};
 use tokio_util::sync::CancellationToken;
 
+use super::confided;
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
 use super::held;
@@ -36,6 +37,9 @@ impl Driver {
         }
         let began = Instant::now();
         let held = held::texts(&self.plan, &self.options.run, &self.options.plan_dir)?;
+        confided::keys(&held).for_each(|(name, key)| self.confided.insert(name, key));
+        let masker = self.confided.masker().map_err(|error| Broken::because(error.to_string()))?;
+        self.scribe.mask_with(masker);
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
@@ -212,6 +216,7 @@ impl Driver {
             stubs: stubs.map(|stub| stub.resolved(&scope, held)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,
+            secrets: confided::to(agent, &self.plan, &self.confided),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Writes what happens: into the journal first, then before people's eyes.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::PeerId;
+use meshproof_proto::mask::Masker;
 
 use crate::journal::Journal;
 use crate::progress::Progress;
@@ -12,6 +14,7 @@ use crate::record::{Entry, Happening};
 pub(super) struct Scribe {
     journal: Journal,
     progress: Progress,
+    masker: Arc<Masker>,
 }
 
 /// Whether an entry was there before.
@@ -22,8 +25,18 @@ pub(super) enum Seen {
 }
 
 impl Scribe {
-    pub(super) fn new(journal: Journal, progress: Progress) -> Self {
-        Self { journal, progress }
+    pub(super) fn new(journal: Journal, progress: Progress, masker: Masker) -> Self {
+        Self { journal, progress, masker: Arc::new(masker) }
+    }
+
+    /// From now on these secrets are masked.
+    pub(super) fn mask_with(&mut self, masker: Masker) {
+        self.masker = Arc::new(masker);
+    }
+
+    /// What takes secrets out of everything else that leaves the run.
+    pub(super) fn masker(&self) -> Arc<Masker> {
+        Arc::clone(&self.masker)
     }
 
     /// What the orchestrator has to say.
@@ -31,11 +44,11 @@ impl Scribe {
         self.write(Entry::own(now_ms(), what)).map(|_| ())
     }
 
-    /// Writes an entry, an agent's event at most once.
+    /// Writes an entry without secrets, an agent's event at most once.
     pub(super) fn write(&mut self, entry: Entry) -> anyhow::Result<Seen> {
-        match self.journal.append(entry)? {
+        match self.journal.append(entry.masked(&self.masker))? {
             Some(record) => {
-                self.progress.show(&record);
+                self.progress.show(&record, &self.masker);
                 Ok(Seen::New)
             }
             None => Ok(Seen::Before),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::id::Name;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::Verdict;
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ struct Teardown {
     environment: Option<LocalEnvironment>,
     options: Options,
     keep: Collect,
+    masker: Arc<Masker>,
     inbox: mpsc::Sender<Input>,
     mesh: Option<Mesh>,
     carried: Arc<OnceLock<Happening>>,
@@ -46,6 +48,7 @@ impl Driver {
             environment: self.environment.take(),
             options: self.options.clone(),
             keep: if self.failed { Collect::Everything } else { Collect::Logs },
+            masker: self.scribe.masker(),
             inbox: self.inbox_in.clone(),
             mesh: self.mesh.clone(),
             carried: Arc::clone(&self.carried),
@@ -66,7 +69,7 @@ impl Teardown {
             let _ = self.carried.set(own_bytes(&mesh));
         }
         if let Some(environment) = self.environment.take() {
-            problems.extend(end(environment, &self.options, self.keep).await);
+            problems.extend(end(environment, &self).await);
         }
         let _ = self.inbox.send(Input::TornDown { problems }).await;
     }
@@ -97,7 +100,7 @@ async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<Prob
 }
 
 /// Services first, so that their last words are in the logs; then everything else.
-async fn end(environment: LocalEnvironment, options: &Options, keep: Collect) -> Vec<Problem> {
+async fn end(environment: LocalEnvironment, teardown: &Teardown) -> Vec<Problem> {
     let mut problems = Vec::new();
     match environment.stop(Stopped::Services, How::Asking).await {
         Ok(_) => {}
@@ -105,7 +108,7 @@ async fn end(environment: LocalEnvironment, options: &Options, keep: Collect) ->
         Err(error @ LocalError::Gone { .. }) => return vec![broken(error)],
         Err(error) => problems.push(broken(error)),
     }
-    if let Err(error) = environment.collect(&options.out, keep).await {
+    if let Err(error) = environment.collect(&teardown.options.out, teardown.keep, Arc::clone(&teardown.masker)).await {
         problems.push(broken(error));
     }
     match environment.end().await {

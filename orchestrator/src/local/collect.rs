@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::Name;
+use meshproof_proto::limits::MASK_STREAM_BYTES;
+use meshproof_proto::mask::Masker;
 
 use crate::keeper::folder::RunFolder;
 
@@ -21,40 +23,40 @@ pub enum Collect {
 /// Log name to file, a service.
 pub type NamedLogs = BTreeMap<Name, BTreeMap<String, PathBuf>>;
 
-/// Copies into `to`: `logs/<service>/{stdout,stderr,agent,<name>}.log`, `logs/{signaling,keeper}.log`, `services/<service>/`.
-pub fn collect(folder: &RunFolder, named: &NamedLogs, to: &Path, what: Collect) -> io::Result<()> {
+/// Copies into `to`, without secrets: `logs/<service>/{stdout,stderr,agent,<name>}.log`, `logs/{signaling,keeper}.log`, `services/<service>/`.
+pub fn collect((folder, named): (&RunFolder, &NamedLogs), to: &Path, what: Collect, masker: &Masker) -> io::Result<()> {
     let logs = to.join("logs");
-    copy_tree(&folder.logs(), &logs)?;
-    copy_file(&folder.keeper_log(), &logs.join("keeper.log"))?;
+    copy_tree(&folder.logs(), &logs, masker)?;
+    copy_file(&folder.keeper_log(), &logs.join("keeper.log"), masker)?;
     for (service, files) in named {
         for (name, file) in files {
-            copy_file(file, &logs.join(service.as_str()).join(format!("{name}.log")))?;
+            copy_file(file, &logs.join(service.as_str()).join(format!("{name}.log")), masker)?;
         }
     }
     match what {
         Collect::Logs => Ok(()),
-        Collect::Everything => copy_tree(&folder.services(), &to.join("services")),
+        Collect::Everything => copy_tree(&folder.services(), &to.join("services"), masker),
     }
 }
 
 /// Folders and plain files. Sockets and pipes are left: reading one might never end. So are links, which may lead anywhere.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_tree(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         let place = to.join(entry.file_name());
         if kind.is_dir() {
-            copy_tree(&entry.path(), &place)?;
+            copy_tree(&entry.path(), &place, masker)?;
         } else if kind.is_file() {
-            copy_file(&entry.path(), &place)?;
+            copy_file(&entry.path(), &place, masker)?;
         }
     }
     Ok(())
 }
 
 /// A service may remove or never write a file: that is no error.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_file(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
     match from.symlink_metadata() {
         Ok(about) if about.is_file() => {}
         Ok(_) => return Ok(()),
@@ -64,8 +66,27 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
-    match fs::copy(from, to) {
+    let copied = if masker.is_empty() { fs::copy(from, to).map(drop) } else { copy_masked(from, to, masker) };
+    match copied {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map(|_| ()),
+        other => other,
     }
+}
+
+/// As much of the file as is there when the copy begins, so that one who writes without end does not keep us.
+fn copy_masked(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
+    let file = fs::File::open(from)?;
+    let about = file.metadata()?;
+    let mut reader = file.take(about.len());
+    let mut writer = BufWriter::new(fs::File::create(to)?);
+    let mut stream = masker.stream();
+    let mut piece = vec![0; MASK_STREAM_BYTES];
+    loop {
+        match reader.read(&mut piece)? {
+            0 => break,
+            count => writer.write_all(&stream.push(&piece[..count]))?,
+        }
+    }
+    writer.write_all(&stream.finish())?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.set_permissions(about.permissions())
 }

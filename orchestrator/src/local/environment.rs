@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Token;
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::ServicePlace;
 use tokio::process::Child;
 use tokio::sync::mpsc;
@@ -168,14 +169,15 @@ impl LocalEnvironment {
         }
     }
 
-    /// Copies logs, and with [`Collect::Everything`] the services' folders, into a folder that stays. Best after
+    /// Copies, without secrets, logs, and with [`Collect::Everything`] the services' folders, into a folder that stays. Best after
     /// [`LocalEnvironment::stop`], so that nothing is missing.
     ///
     /// # Errors
     /// Something cannot be read or written.
-    pub async fn collect(&self, to: &Path, what: Collect) -> Result<(), LocalError> {
+    pub async fn collect(&self, to: &Path, what: Collect, masker: Arc<Masker>) -> Result<(), LocalError> {
         let (folder, named, target) = (self.hold.folder().clone(), self.named_logs.clone(), to.to_owned());
-        let copied = tokio::task::spawn_blocking(move || collect::collect(&folder, &named, &target, what)).await;
+        let copied =
+            tokio::task::spawn_blocking(move || collect::collect((&folder, &named), &target, what, &masker)).await;
         let copied = copied.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         copied.map_err(|cause| LocalError::Folder { what: "collect logs into", path: to.to_owned(), cause })
     }

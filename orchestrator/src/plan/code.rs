@@ -29,6 +29,7 @@ pub enum Code {
     Pattern,
     Path,
     Expression,
+    UnusableSecret,
     UnknownService,
     UnknownPort,
     UnknownStub,
@@ -38,6 +39,7 @@ pub enum Code {
     UnknownName,
     DuplicateName,
     Cycle,
+    MissingSecret,
     NoVerb,
     SeveralVerbs,
     Modifier,
@@ -203,6 +205,14 @@ const TABLE: &[Entry] = &[
          There are no loops, no arithmetic and no side effects.",
     ),
     Entry(
+        Code::UnusableSecret,
+        211,
+        "a secret that cannot be masked",
+        "What is told of a run never shows a secret, so one that cannot be found again in what services print is refused: an empty one, \
+         one that is so short that it would be found in every word (fewer than 6 bytes), one that is very large (more than 16 KiB). \
+         A value that everybody may see is a parameter. The last line end of a `--secret` file does not count.",
+    ),
+    Entry(
         Code::UnknownService,
         301,
         "an unknown service",
@@ -233,7 +243,7 @@ const TABLE: &[Entry] = &[
         Code::UnknownName,
         307,
         "an unknown name in an expression",
-        "Expressions look up params, services, stubs, plan, self (in a service), call and request (in a reply), record and \
+        "Expressions look up params, secrets, services, stubs, plan, self (in a service), call and request (in a reply), record and \
          index (in a stream), and what earlier steps have saved.",
     ),
     Entry(
@@ -248,6 +258,14 @@ const TABLE: &[Entry] = &[
         "services need each other in a circle",
         "`needs` says which services must be ready first, so a circle could never start. Addresses make no order: a service may \
          mention another's address without needing it.",
+    ),
+    Entry(
+        Code::MissingSecret,
+        310,
+        "a secret has no value",
+        "The plan mentions `${{ secrets.NAME }}`, and nobody gave it. Give it with `--secret NAME@FILE`, where the file holds the value, or \
+         in the environment as MESHPROOF_SECRET_NAME (in capitals, `-` as `_`), or as the variable that `secrets:` names. Values never stand on \
+         the command line or in the plan: both are seen by others. `check` and `run --dry-run` start nothing and need none.",
     ),
     Entry(
         Code::NoVerb,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, Name};
 use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, Scrape, StubOrder};
+use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::sync::Barrier;
 use serde_json::{Map, Value};
@@ -26,6 +27,10 @@ pub struct Plan {
     pub digest: Digest,
     /// `{name: value}`, as expressions see them.
     pub params: Value,
+    /// Those that expressions look up.
+    pub secret_names: BTreeSet<String>,
+    /// Their values, when the plan is to be run.
+    pub secrets: Secrets,
     /// Run once, in order, before anything starts.
     pub build: Vec<BuildCommand>,
     /// In the order of the file.

@@ -30,6 +30,8 @@ pub struct Document {
     pub name: Word,
     pub description: Option<Word>,
     pub params: Vec<Param>,
+    /// `None`: every name that an expression looks up is one.
+    pub secrets: Option<Vec<Secret>>,
     /// Run once, in order, before anything starts.
     pub build: Vec<Command>,
     pub services: Vec<Service>,
@@ -48,6 +50,14 @@ pub struct Param {
     pub kind: ParamKind,
     /// As text, in the spelling of the kind.
     pub default: Option<Word>,
+}
+
+/// A text that is given from outside and shown to nobody.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    pub name: Word,
+    /// The variable of the environment that may hold it; none: the one that its name makes.
+    pub env: Option<Word>,
 }
 
 /// What a parameter must be.

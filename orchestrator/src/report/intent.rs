@@ -13,6 +13,9 @@ pub fn text(plan: &Plan) -> String {
     for command in &plan.build {
         let _ = writeln!(text, "build {}", clean(&command.argv.join(" ")));
     }
+    for secret in &plan.secret_names {
+        let _ = writeln!(text, "secret {secret}");
+    }
     for service in &plan.services {
         let needs: Vec<String> = service.needs.iter().map(ToString::to_string).collect();
         let needs = if needs.is_empty() { String::new() } else { format!(", after {}", needs.join(", ")) };

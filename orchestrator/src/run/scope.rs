@@ -33,10 +33,12 @@ pub fn early_scope(plan: &Plan, plan_dir: &str) -> Value {
 
 impl Scope {
     pub(super) fn new(plan: &Plan, plan_dir: &str) -> Self {
-        let fixed = match early_scope(plan, plan_dir) {
-            Value::Object(fixed) => fixed,
-            _ => Map::new(),
-        };
+        let known = [early_scope(plan, plan_dir), plan.secrets.scope()];
+        let fixed = known.into_iter().filter_map(|known| match known {
+            Value::Object(known) => Some(known),
+            _ => None,
+        });
+        let fixed = fixed.flatten().collect();
         Self { fixed, identities: plan.authority.clone(), ..Self::default() }
     }
 

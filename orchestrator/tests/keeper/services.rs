@@ -83,7 +83,7 @@ async fn places_are_given_before_anything_starts() {
     assert_eq!(endings.len(), 1);
     assert_eq!((endings[0].exit, endings[0].verdict), (Some(TERMINATED), EndVerdict::Clean));
     let out = scene.place.path().join("out");
-    environment.collect(&out, Collect::Everything).await.expect("there is room");
+    environment.collect(&out, Collect::Everything, Default::default()).await.expect("there is room");
     environment.end().await.expect("all is well");
     for (file, content) in
         [("logs/shop/stdout.log", "up\n"), ("logs/shop/audit.log", "posted\n"), ("services/shop/audit.log", "posted\n")]

@@ -53,6 +53,18 @@ impl Template {
         Self { parts: parts.collect() }
     }
 
+    /// Puts in the secrets of the scope; the rest stays.
+    pub fn put_in_secrets(&mut self, scope: &Value) {
+        for part in &mut self.parts {
+            if let Part::Look(expr) = part
+                && expr.is_secret()
+                && let Some(value) = expr.eval(scope)
+            {
+                *part = Part::Text(text_of(&value));
+            }
+        }
+    }
+
     /// The value; a single expression keeps its type. `Err` names the first expression that found nothing.
     pub fn value(&self, scope: &Value) -> Result<Value, Unset> {
         if let [Part::Look(expr)] = self.parts.as_slice() {
@@ -140,6 +152,16 @@ impl ValueTemplate {
             },
             Self::List(items) => Self::List(items.iter().map(|item| item.resolve(scope)).collect()),
             Self::Map(entries) => Self::Map(entries.iter().map(|(k, v)| (k.clone(), v.resolve(scope))).collect()),
+        }
+    }
+
+    /// Puts in the secrets of the scope; the rest stays.
+    pub fn put_in_secrets(&mut self, scope: &Value) {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => {}
+            Self::Text(template) => template.put_in_secrets(scope),
+            Self::List(items) => items.iter_mut().for_each(|item| item.put_in_secrets(scope)),
+            Self::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.put_in_secrets(scope)),
         }
     }
 

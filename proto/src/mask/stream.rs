@@ -1,7 +1,7 @@
 //! Masks what comes in pieces. A secret, however it is cut, is never let through in parts.
 
 use super::{Found, Masker};
-use crate::limits::{MASK_EXPANSION, MASK_STREAM_BYTES};
+use crate::limits::MASK_STREAM_BYTES;
 
 /// Bytes go in in pieces of any size, masked bytes come out, a little later.
 #[derive(Debug)]
@@ -18,11 +18,6 @@ impl Masker {
     /// For a log or another stream.
     pub fn stream(&self) -> MaskStream<'_> {
         MaskStream { masker: self, kept: Vec::new(), told: 0, covered: 0 }
-    }
-
-    /// The longest that a secret can be in any encoding that is looked into.
-    pub(super) fn reach(&self) -> usize {
-        self.longest * MASK_EXPANSION
     }
 }
 

@@ -209,3 +209,25 @@ fn what_cannot_be_masked_is_refused_by_name_and_never_by_value() {
     assert!(shown.contains("key") && !shown.contains("hunter2"), "{shown}");
     assert_eq!(Masker::new([]).expect("none").mask("text"), "text");
 }
+
+#[test]
+fn of_a_text_that_is_cut_no_beginning_of_a_secret_is_left() {
+    let secret = "S3cr3t-\"value\"+x/y";
+    let masker = masker(secret);
+    for writing in WRITINGS {
+        let whole = format!("said {}", writing.of(secret));
+        for end in 0..=whole.len() {
+            let masked = masker.mask_cut(&whole[..end]).into_owned();
+            let longest = (1..=whole.len() - 5).rev().find(|length| masked.contains(&whole[5..5 + length]));
+            // Fewer than four bytes of the secret, in the widest of writings.
+            let allowed = 6 * crate::limits::MASK_CUT_BYTES;
+            assert!(longest.unwrap_or_default() < allowed, "{writing:?} cut at {end}: {masked}");
+            if matches!(writing, Writing::Plain) {
+                assert!(longest.unwrap_or_default() < crate::limits::MASK_CUT_BYTES, "cut at {end}: {masked}");
+            }
+        }
+    }
+    assert_eq!(masker.mask_cut("it says S3c"), "it says S3c");
+    assert_eq!(masker.mask_cut("it says S3cr3t"), "it says ***key***");
+    assert_eq!(Masker::default().mask_cut("text"), "text");
+}

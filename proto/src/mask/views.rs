@@ -12,7 +12,7 @@ pub(super) struct View<'t> {
 }
 
 /// Decodes views. What is too short to hold the shortest secret is left out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Decoder {
     pub(super) shortest: usize,
     /// Forms write a space as `+`, which matters only when a secret has one.

@@ -50,8 +50,6 @@ struct Known<'k> {
     words: &'k [&'k str],
 }
 
-const LATER: &[&str] = &["secrets"];
-
 impl Compiler<'_> {
     pub(super) fn look_text(&mut self, template: &Template, span: Span, scope: &Scope<'_>) {
         for expression in template.exprs() {
@@ -87,7 +85,7 @@ impl Compiler<'_> {
             [root @ ("services" | "stubs"), ..] if scope.addresses == Addresses::NotYet => {
                 let message =
                     format!("`{root}` cannot be looked up in a stub, which is made before any address is known");
-                let known = ["params", "plan"].into_iter().chain(scope.agent.iter().copied());
+                let known = ["params", "plan", "secrets"].into_iter().chain(scope.agent.iter().copied());
                 self.cx.report(Diagnostic::new(Code::UnknownName, span, message).expected(one_of(known)));
             }
             ["tls", rest @ ..] => self.look_tls(span, rest, scope),
@@ -103,9 +101,7 @@ impl Compiler<'_> {
                 let axes: Vec<&str> = scope.matrix.iter().map(String::as_str).collect();
                 self.among(rest, &Known { span, what: "an axis of the matrix", words: &axes });
             }
-            [root, ..] if LATER.contains(root) => {
-                self.cx.report(read::not_yet(span, &format!("`{root}` in an expression")));
-            }
+            ["secrets", rest @ ..] => self.look_secret(span, rest),
             [root, ..] => self.saved(span, root, scope),
             [] => {}
         }
@@ -120,7 +116,8 @@ impl Compiler<'_> {
             Addresses::Known => &["services", "stubs"],
             Addresses::NotYet => &[],
         };
-        let roots = ["params", "plan"].into_iter().chain(addresses.iter().copied()).chain(scope.own.map(|_| "self"));
+        let roots =
+            ["params", "plan", "secrets"].into_iter().chain(addresses.iter().copied()).chain(scope.own.map(|_| "self"));
         let known: Vec<&str> =
             saved.iter().map(String::as_str).chain(roots).chain(scope.agent.iter().copied()).collect();
         let message = format!("nothing is known here under the name {}", quote(root));

@@ -8,6 +8,7 @@ mod flow;
 mod lookups;
 mod metrics;
 mod names;
+mod secrets;
 mod services;
 mod settle;
 mod steps;
@@ -24,6 +25,8 @@ use super::compiled::{Plan, Service, Step, Test, Tunnel};
 use super::limits::DEFAULT_TEST_TIMEOUT;
 use super::model::{Document, Word};
 use super::read::Reading;
+use super::secrets::SecretInputs;
+use super::source::Span;
 use flow::Course;
 use lookups::Scope;
 use names::Names;
@@ -36,6 +39,7 @@ pub struct Inputs {
     pub dir: String,
     /// `--param name=value`.
     pub params: BTreeMap<String, String>,
+    pub secrets: SecretInputs,
 }
 
 /// Everything that compiling one plan needs at hand.
@@ -54,6 +58,8 @@ struct Compiler<'d> {
     identities_at: BTreeMap<Name, BTreeSet<String>>,
     /// Files beside the plan whose texts steps need.
     held_files: Vec<Word>,
+    /// Those that are mentioned, and where first.
+    secrets: BTreeMap<String, Span>,
 }
 
 /// Compiles a plan. `None` after a report; but a plan may come back beside reports too, and is then not to be run.
@@ -70,6 +76,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         authority: None,
         identities_at: BTreeMap::new(),
         held_files: Vec::new(),
+        secrets: BTreeMap::new(),
     };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
     let mut services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
@@ -86,6 +93,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
     for service in &mut services {
         service.identities = compiler.identities_at.remove(&service.name).unwrap_or_default();
     }
+    let secrets = compiler.settled_secrets(document, inputs);
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
     digested.extend(params.to_string().bytes());
@@ -94,6 +102,8 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         description: document.description.as_ref().map(|description| description.value.clone()),
         digest: Digest::of(&digested),
         params,
+        secret_names: compiler.secrets.into_keys().collect(),
+        secrets,
         build,
         services,
         stubs,

@@ -15,6 +15,8 @@ use super::super::source::Span;
 pub(super) struct Names<'d> {
     cx: &'d Reading<'d>,
     pub(super) params: Vec<&'d str>,
+    /// `None`: whatever is looked up is one.
+    pub(super) secrets: Option<Vec<&'d str>>,
     services: BTreeMap<&'d str, &'d Service>,
     stubs: BTreeMap<&'d str, &'d Stub>,
     faults: BTreeMap<&'d str, Option<&'d Fault>>,
@@ -29,6 +31,7 @@ impl<'d> Names<'d> {
         let names = Self {
             cx,
             params: document.params.iter().map(|param| param.name.value.as_str()).collect(),
+            secrets: document.secrets.as_ref().map(|all| all.iter().map(|secret| secret.name.value.as_str()).collect()),
             services: document.services.iter().map(|service| (service.name.value.as_str(), service)).collect(),
             stubs: document.stubs.iter().map(|stub| (stub.name.value.as_str(), stub)).collect(),
             faults: document.faults.iter().map(|(name, fault)| (name.value.as_str(), fault.as_ref())).collect(),

@@ -6,22 +6,11 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, conduct, environment, faults, params, services, stubs, suites};
+use super::{argv, conduct, environment, faults, params, secrets, services, stubs, suites};
 
 /// Keys of the language that this version does not carry out.
-const LATER: &[&str] = &[
-    "groups",
-    "network",
-    "topology",
-    "repo",
-    "commits",
-    "secrets",
-    "workspace",
-    "check",
-    "then",
-    "verdict",
-    "parallel",
-];
+const LATER: &[&str] =
+    &["groups", "network", "topology", "repo", "commits", "workspace", "check", "then", "verdict", "parallel"];
 
 /// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
 pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
@@ -30,6 +19,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let name = fields.required("plan", read::name);
     let description = fields.optional("description", read::text);
     let params = fields.optional("params", params::params).unwrap_or_default();
+    let secrets = fields.optional("secrets", secrets::secrets);
     let build = fields.optional("build", commands).unwrap_or_default();
     let services = fields.optional("services", services::services).unwrap_or_default();
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
@@ -46,7 +36,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
     fields.finish();
-    Some(Document { name, description, params, build, services, stubs, faults, matrix, tests })
+    Some(Document { name, description, params, secrets, build, services, stubs, faults, matrix, tests })
 }
 
 fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {

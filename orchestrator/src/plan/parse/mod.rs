@@ -10,6 +10,7 @@ mod faults;
 mod matchers;
 mod metrics;
 mod params;
+mod secrets;
 mod services;
 mod steps;
 mod stubs;

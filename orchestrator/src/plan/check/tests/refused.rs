@@ -1,6 +1,7 @@
 //! What reads well and could not work: refused before it runs, with the reason.
 
 use super::*;
+use crate::plan::{SecretInputs, Wanted};
 
 #[test]
 fn a_fault_on_traffic_that_no_plan_sends_through_the_mesh_is_refused() {
@@ -43,7 +44,7 @@ fn a_proof_that_nothing_could_pass_is_refused() {
 fn a_param_that_does_not_fit_is_shown_at_its_declaration_and_an_unknown_one_nowhere() {
     let shown = |text: &str, name: &str, value: &str| {
         let params = BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        let Checked { source, plan } = check("plan.yaml", text.as_bytes(), &Inputs { dir: String::new(), params });
+        let Checked { source, plan } = check("plan.yaml", text.as_bytes(), &Inputs { params, ..Inputs::default() });
         plan.expect_err("it does not fit").render(&source, Look::Plain)
     };
     let typed = shown(SMALL, "limit", "7");
@@ -79,4 +80,36 @@ fn a_file_that_is_no_text_is_said_to_be_none_and_nothing_else() {
         let shown = mistakes.render(&source, Look::Plain);
         assert!(shown.chars().count() < 1_500, "{shown}");
     }
+}
+
+#[test]
+fn a_secret_that_does_not_fit_is_shown_where_it_is_mentioned_and_its_value_nowhere() {
+    let text = SMALL.replace("${{ stubs.bank.url }}", "${{ secrets.api-key }}");
+    let shown = |given: &[(&str, &str)], environment: &[(&str, &str)], wanted| {
+        let texts =
+            |texts: &[(&str, &str)]| texts.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let secrets = SecretInputs { given: texts(given), environment: texts(environment), wanted };
+        assert!(!format!("{secrets:?}").contains("hunter"), "{secrets:?}");
+        let Checked { source, plan } = check("plan.yaml", text.as_bytes(), &Inputs { secrets, ..Inputs::default() });
+        assert!(!format!("{plan:?}").contains("hunter"), "{plan:?}");
+        plan.map_or_else(|mistakes| mistakes.render(&source, Look::Plain), |_| String::new())
+    };
+    let missing = shown(&[], &[("API_KEY", "hunter2")], Wanted::Values);
+    assert!(missing.contains("the secret `api-key` has no value"), "{missing}");
+    assert!(missing.contains("--secret api-key@FILE, or MESHPROOF_SECRET_API_KEY in the environment"), "{missing}");
+    assert!(missing.contains("${{ secrets.api-key }}"), "{missing}");
+    for (given, environment, wanted) in [
+        (&[][..], &[][..], Wanted::Names),
+        (&[], &[("MESHPROOF_SECRET_API_KEY", "hunter2")], Wanted::Values),
+        // What is given counts before what the environment has.
+        (&[("api-key", "hunter2")], &[("MESHPROOF_SECRET_API_KEY", "x")], Wanted::Values),
+    ] {
+        assert_eq!(shown(given, environment, wanted), "");
+    }
+    let short = shown(&[], &[("MESHPROOF_SECRET_API_KEY", "hunt")], Wanted::Names);
+    assert!(short.contains("has 4 bytes") && short.contains("given by MESHPROOF_SECRET_API_KEY"), "{short}");
+    assert!(!short.contains("hunt"), "{short}");
+    let stranger = shown(&[("api-key", "hunter2"), ("api-kye", "hunter3")], &[], Wanted::Values);
+    assert!(stranger.contains("--secret cannot set `api-kye`: the plan's secrets are api-key"), "{stranger}");
+    assert!(stranger.contains("did you mean `api-key`?") && !stranger.contains("hunter"), "{stranger}");
 }

@@ -1,0 +1,128 @@
+//! Records without secrets. Whatever people and files get to see of a run is a record, so this is the one place where what
+//! services said, and what steps saved, loses them. Names that the plan gives stay: they stand in the plan.
+
+use meshproof_proto::event::{CheckFailure, Evidence, Fact, Outcome, StepResult, StubCall};
+use meshproof_proto::mask::Masker;
+use meshproof_proto::matcher::Mismatch;
+
+use super::{Entry, FailureRecord, Happening, StepInfo};
+
+impl Entry {
+    /// As it may be written and shown.
+    #[must_use]
+    pub fn masked(self, masker: &Masker) -> Self {
+        if masker.is_empty() {
+            return self;
+        }
+        let mask = Mask(masker);
+        Self { what: mask.happening(self.what), ..self }
+    }
+}
+
+struct Mask<'m>(&'m Masker);
+
+impl Mask<'_> {
+    fn text(&self, text: String) -> String {
+        self.0.mask(&text).into_owned()
+    }
+
+    fn some(&self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.text(text))
+    }
+
+    fn happening(&self, what: Happening) -> Happening {
+        match what {
+            Happening::BuildBegan { command } => Happening::BuildBegan { command: self.text(command) },
+            Happening::BuildEnded { command, duration_ms, problem } => {
+                Happening::BuildEnded { command: self.text(command), duration_ms, problem: self.some(problem) }
+            }
+            Happening::AgentLost { name, reason } => Happening::AgentLost { name, reason: self.text(reason) },
+            Happening::ServiceEnded { service, how } => Happening::ServiceEnded { service, how: self.text(how) },
+            Happening::Fact(fact) => Happening::Fact(self.fact(fact)),
+            Happening::StepBegan(step) => Happening::StepBegan(self.step(step)),
+            Happening::StepEnded { step, ending, duration_ms, tries, why } => {
+                Happening::StepEnded { step: self.step(step), ending, duration_ms, tries, why: self.some(why) }
+            }
+            Happening::TestNotRun { test, why } => Happening::TestNotRun { test, why: self.text(why) },
+            Happening::Failure(failure) => Happening::Failure(Box::new(self.failure(*failure))),
+            Happening::Said { text } => Happening::Said { text: self.text(text) },
+            Happening::Noted { text } => Happening::Noted { text: self.text(text) },
+            what @ (Happening::RunBegan { .. }
+            | Happening::Expected { .. }
+            | Happening::AgentJoined { .. }
+            | Happening::MeshFormed { .. }
+            | Happening::Initialized { .. }
+            | Happening::ServiceStarted { .. }
+            | Happening::ServiceReady { .. }
+            | Happening::TestBegan { .. }
+            | Happening::TestEnded { .. }
+            | Happening::FaultBegan { .. }
+            | Happening::FaultEnded(_)
+            | Happening::Collected { .. }
+            | Happening::RunEnded { .. }) => what,
+        }
+    }
+
+    fn step(&self, step: StepInfo) -> StepInfo {
+        StepInfo { title: self.text(step.title), ..step }
+    }
+
+    fn failure(&self, failure: FailureRecord) -> FailureRecord {
+        FailureRecord {
+            step: failure.step.map(|step| self.step(step)),
+            title: self.text(failure.title),
+            expected: self.some(failure.expected),
+            actual: self.some(failure.actual),
+            evidence: self.evidence(failure.evidence),
+            ..failure
+        }
+    }
+
+    fn evidence(&self, all: Vec<Evidence>) -> Vec<Evidence> {
+        let one = |Evidence { title, text }| Evidence { title: self.text(title), text: self.text(text) };
+        all.into_iter().map(one).collect()
+    }
+
+    fn fact(&self, fact: Fact) -> Fact {
+        match fact {
+            Fact::LinkSuspect { peer, reason } => Fact::LinkSuspect { peer, reason: self.text(reason) },
+            Fact::StepEnded { key, result } => Fact::StepEnded { key, result: self.result(result) },
+            Fact::StubCalled(call) => Fact::StubCalled(StubCall { request: self.text(call.request), ..call }),
+            fact @ (Fact::LinkOffered { .. }
+            | Fact::LinkAcknowledged { .. }
+            | Fact::StepStarted { .. }
+            | Fact::FaultBegan { .. }
+            | Fact::FaultEnded(_)
+            | Fact::LinkBytes { .. }
+            | Fact::Gap { .. }
+            | Fact::StubCallsUntold { .. }
+            | Fact::Sampled(_)
+            | Fact::Used(_)) => fact,
+        }
+    }
+
+    fn result(&self, result: StepResult) -> StepResult {
+        StepResult {
+            outcome: self.outcome(result.outcome),
+            saved: result.saved.into_iter().map(|(name, value)| (name, self.text(value))).collect(),
+            evidence: self.evidence(result.evidence),
+            ..result
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Ok => Outcome::Ok,
+            Outcome::Failed(failures) => {
+                let one = |CheckFailure { check, mismatch: Mismatch { at, expected, actual } }| {
+                    let mismatch = Mismatch { at, expected: self.text(expected), actual: self.text(actual) };
+                    CheckFailure { check, mismatch }
+                };
+                Outcome::Failed(failures.into_iter().map(one).collect())
+            }
+            Outcome::CallFailed { message } => Outcome::CallFailed { message: self.text(message) },
+            Outcome::Unknown { message } => Outcome::Unknown { message: self.text(message) },
+            Outcome::Error { message } => Outcome::Error { message: self.text(message) },
+        }
+    }
+}
