@@ -164,12 +164,14 @@ impl Masker {
     fn begun_in(&self, view: &View<'_>, end: usize) -> Option<Found> {
         let bytes = view.bytes();
         // The text may end inside of an escape.
+        let is_escape = |last: usize| bytes.get(last).is_none_or(|byte| matches!(byte, b'%' | b'\\'));
+        let reaches = |last: usize| view.origin(last - 1..last).end + MASK_CUT_ESCAPE_BYTES >= end;
         let ends = (bytes.len().saturating_sub(MASK_CUT_ESCAPE_BYTES)..=bytes.len()).rev();
-        let ends = ends
-            .filter(|last| *last >= MASK_CUT_BYTES && view.origin(last - 1..*last).end + MASK_CUT_ESCAPE_BYTES >= end);
+        let ends = ends.filter(|last| *last >= MASK_CUT_BYTES && is_escape(*last) && reaches(*last));
         let begun = ends.flat_map(|last| {
             self.texts.iter().zip(&self.owners).filter_map(move |(needle, owner)| {
-                let longest = needle.len().min(last);
+                // A whole one was found as such.
+                let longest = (needle.len() - 1).min(last);
                 let length =
                     (MASK_CUT_BYTES..=longest).rev().find(|length| bytes[..last].ends_with(&needle[..*length]))?;
                 Some(Found { at: view.origin(last - length..last).start..end, secret: *owner })

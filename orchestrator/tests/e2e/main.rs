@@ -17,6 +17,7 @@ mod observed;
 mod processes;
 mod sample;
 mod scene;
+mod secrets;
 mod services;
 mod session;
 mod sniff;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::journal::Journal;
 use crate::scene::{Scene, root};
+use crate::session::{Ended, Session, Shown};
 
 /// Runs at the same time. They wait more than they work.
 const AT_ONCE: usize = 3;
@@ -43,6 +44,17 @@ fn missing(plan: &Path) -> Option<&'static str> {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
     PROGRAMS.iter().copied().find(|program| text.contains(program) && !here(program))
+}
+
+/// Runs a plan. A file `NAME.secret` beside it is its secret of that name.
+fn run(scene: &Scene, plan: &Path) -> Ended {
+    let mut command = scene.run_command(plan, "plain");
+    let beside = std::fs::read_dir(plan.parent().expect("a plan is in a folder")).expect("its folder").flatten();
+    for file in beside.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "secret")) {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        command.arg("--secret").arg(format!("{name}@{}", file.display()));
+    }
+    Session::start(command, Shown::Text).end()
 }
 
 /// Does `work` for every plan, some at a time, and fails with all that is wrong.
@@ -77,7 +89,7 @@ fn each(name: &str, work: impl Fn(&Path) -> Result<(), String> + Sync) {
 fn each_sample_plan_of_a_verb_passes() {
     each("pass.yaml", |plan| {
         let scene = Scene::new();
-        let ended = scene.run_plain(plan).end();
+        let ended = run(&scene, plan);
         scene.assert_nothing_left();
         if ended.code() == 0 { Ok(()) } else { Err(format!("exit {}\n{}", ended.code(), ended.all())) }
     });
@@ -91,7 +103,7 @@ fn each_failing_twin_goes_red_at_the_line_it_names() {
             (1..).zip(text.lines()).filter_map(|(at, line)| Some((at, line.split_once("# red: ")?.1))).collect();
         let [(line, words)] = marked[..] else { panic!("{}: one line is marked with `# red:`", plan.display()) };
         let scene = Scene::new();
-        let ended = scene.run_plain(plan).end();
+        let ended = run(&scene, plan);
         scene.assert_nothing_left();
         let journal = Journal::read(&scene.out());
         let failures: Vec<&Value> = journal.all("failure").collect();

@@ -229,5 +229,8 @@ fn of_a_text_that_is_cut_no_beginning_of_a_secret_is_left() {
     }
     assert_eq!(masker.mask_cut("it says S3c"), "it says S3c");
     assert_eq!(masker.mask_cut("it says S3cr3t"), "it says ***key***");
+    assert_eq!(masker.mask_cut("it says S3cr3t!"), "it says S3cr3t!");
+    assert_eq!(masker.mask_cut(&format!("<{secret}>")), "<***key***>");
+    assert_eq!(masker.mask_cut(&format!("\"{secret}\" here")), "\"***key***\" here");
     assert_eq!(Masker::default().mask_cut("text"), "text");
 }
