@@ -17,7 +17,6 @@ mod incoming;
 mod relayed;
 mod setup;
 mod socket;
-mod timer;
 mod types;
 mod wire;
 

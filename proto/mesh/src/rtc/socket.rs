@@ -13,7 +13,6 @@ use webrtc::runtime::{
 };
 
 use super::relayed::{PipeEnds, PipeSocket};
-use super::timer::Timers;
 use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
@@ -26,7 +25,6 @@ pub(super) struct TunedRuntime {
     pub(super) wire: Option<Wire>,
     /// Goes to the first socket, in the kernel's place.
     pub(super) pipe: Mutex<Option<PipeEnds>>,
-    pub(super) timers: Timers,
 }
 
 impl Runtime for TunedRuntime {
@@ -62,7 +60,7 @@ impl Runtime for TunedRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(self.timers.sleep(duration))
+        TokioRuntime.sleep(duration)
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
