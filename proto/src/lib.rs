@@ -12,6 +12,7 @@ pub mod expr;
 pub mod flow;
 pub mod frame;
 pub mod glob;
+pub mod grpc;
 pub mod hello;
 pub mod id;
 pub mod identity;

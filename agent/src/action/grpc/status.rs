@@ -1,25 +1,6 @@
-//! The codes of gRPC, as its documents spell them.
+//! How a gRPC call ends, as words and as the headers carry it.
 
-/// By number.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+use meshproof_proto::grpc::CODES;
 
 /// The word of `grpc-status`; unknown numbers count as UNKNOWN, as the protocol says.
 pub(super) fn word(number: &str) -> &'static str {

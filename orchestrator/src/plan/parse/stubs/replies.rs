@@ -1,6 +1,7 @@
 //! Replies of a route.
 
 use meshproof_proto::expr::Template;
+use meshproof_proto::grpc::CODES;
 use meshproof_proto::order::{Ends, Protocol};
 
 use super::super::super::code::Code;
@@ -11,27 +12,6 @@ use super::super::super::read::{self, Fields, Reading};
 use super::super::super::tree::{Kind, Node};
 use super::super::verbs;
 use super::routes::hex;
-
-/// How a gRPC call can end, as its documents spell it.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// One reply, or several in turn.
 pub(super) fn replies<'n>(node: &'n Node, protocol: &Protocol, cx: &'n Reading<'n>) -> Option<Vec<Reply>> {
