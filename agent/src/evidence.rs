@@ -6,7 +6,6 @@
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
 use meshproof_proto::limits::EVENT_TEXT_BYTES;
 use meshproof_proto::mask::Masker;
-use meshproof_proto::matcher::Mismatch;
 
 use crate::limits;
 
@@ -50,13 +49,9 @@ fn cut(text: &str, bytes: usize) -> String {
 }
 
 fn outcome(outcome: Outcome, masker: &Masker) -> Outcome {
-    let text = |message: String| masker.mask(&message).into_owned();
     match outcome {
-        Outcome::Ok => Outcome::Ok,
         Outcome::Failed(failures) => Outcome::Failed(carried(failures, masker)),
-        Outcome::CallFailed { message } => Outcome::CallFailed { message: text(message) },
-        Outcome::Unknown { message } => Outcome::Unknown { message: text(message) },
-        Outcome::Error { message } => Outcome::Error { message: text(message) },
+        other => other.with_texts(|message| masker.mask(&message).into_owned()),
     }
 }
 
@@ -64,10 +59,8 @@ fn outcome(outcome: Outcome, masker: &Masker) -> Outcome {
 fn carried(failures: Vec<CheckFailure>, masker: &Masker) -> Vec<CheckFailure> {
     const LONGEST: usize = 2 * 1024;
     let mut bytes = 0;
-    let failures = failures.into_iter().map(|CheckFailure { check, mismatch: Mismatch { at, expected, actual } }| {
-        let [expected, actual] = [expected, actual].map(|text| masked(&text, masker, LONGEST));
-        CheckFailure { check, mismatch: Mismatch { at, expected, actual } }
-    });
+    let shorten = |text: String| masked(&text, masker, LONGEST);
+    let failures = failures.into_iter().map(|failure| failure.with_texts(shorten));
     let carried = failures.take_while(|CheckFailure { mismatch, .. }| {
         let before = bytes;
         bytes += mismatch.at.len() + mismatch.expected.len() + mismatch.actual.len();
@@ -92,6 +85,8 @@ fn within_budget(mut all: Vec<Evidence>) -> Vec<Evidence> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use meshproof_proto::matcher::Mismatch;
 
     use super::*;
 

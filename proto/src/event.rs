@@ -126,12 +126,37 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The same, its texts changed. Where a mismatch was stays: it stands in the plan.
+    #[must_use]
+    pub fn with_texts(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Ok => Self::Ok,
+            Self::Failed(failures) => {
+                Self::Failed(failures.into_iter().map(|failure| failure.with_texts(&change)).collect())
+            }
+            Self::CallFailed { message } => Self::CallFailed { message: change(message) },
+            Self::Unknown { message } => Self::Unknown { message: change(message) },
+            Self::Error { message } => Self::Error { message: change(message) },
+        }
+    }
+}
+
 /// A check that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckFailure {
     /// Index into the order's checks.
     pub check: u32,
     pub mismatch: Mismatch,
+}
+
+impl CheckFailure {
+    /// The same, its texts changed.
+    #[must_use]
+    pub fn with_texts(self, change: impl Fn(String) -> String) -> Self {
+        let Mismatch { at, expected, actual } = self.mismatch;
+        Self { mismatch: Mismatch { at, expected: change(expected), actual: change(actual) }, ..self }
+    }
 }
 
 /// Something to read beside a failure.

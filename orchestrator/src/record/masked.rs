@@ -1,9 +1,8 @@
 //! Records without secrets. Whatever people and files get to see of a run is a record, so this is the one place where what
 //! services said, and what steps saved, loses them. Names that the plan gives stay: they stand in the plan.
 
-use meshproof_proto::event::{CheckFailure, Evidence, Fact, Outcome, StepResult, StubCall};
+use meshproof_proto::event::{Evidence, Fact, StepResult, StubCall};
 use meshproof_proto::mask::Masker;
-use meshproof_proto::matcher::Mismatch;
 
 use super::{Entry, FailureRecord, Happening, StepInfo};
 
@@ -103,26 +102,10 @@ impl Mask<'_> {
 
     fn result(&self, result: StepResult) -> StepResult {
         StepResult {
-            outcome: self.outcome(result.outcome),
+            outcome: result.outcome.with_texts(|text| self.text(text)),
             saved: result.saved.into_iter().map(|(name, value)| (name, self.text(value))).collect(),
             evidence: self.evidence(result.evidence),
             ..result
-        }
-    }
-
-    fn outcome(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Ok => Outcome::Ok,
-            Outcome::Failed(failures) => {
-                let one = |CheckFailure { check, mismatch: Mismatch { at, expected, actual } }| {
-                    let mismatch = Mismatch { at, expected: self.text(expected), actual: self.text(actual) };
-                    CheckFailure { check, mismatch }
-                };
-                Outcome::Failed(failures.into_iter().map(one).collect())
-            }
-            Outcome::CallFailed { message } => Outcome::CallFailed { message: self.text(message) },
-            Outcome::Unknown { message } => Outcome::Unknown { message: self.text(message) },
-            Outcome::Error { message } => Outcome::Error { message: self.text(message) },
         }
     }
 }
