@@ -87,10 +87,7 @@ impl Masker {
 
     /// The text without secrets.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.mask_bytes(text.as_bytes()) {
-            Cow::Borrowed(_) => Cow::Borrowed(text),
-            Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
-        }
+        self.text_without(text, &self.find(text.as_bytes()))
     }
 
     /// A text that may go on behind its end: what could be the beginning of a secret there is masked too.
@@ -102,15 +99,12 @@ impl Masker {
         if let Some(Found { at, secret }) = self.begun(&View::of(end), MASK_LAYERS, end.len()) {
             found.push(Found { at: from + at.start..text.len(), secret });
         }
-        match without(text.as_bytes(), &merged(found), |secret| self.placeholder(secret)) {
-            Cow::Borrowed(_) => Cow::Borrowed(text),
-            Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
-        }
+        self.text_without(text, &merged(found))
     }
 
     /// The bytes without secrets; they need not be text.
     pub fn mask_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        without(bytes, &self.find(bytes), |secret| self.placeholder(secret))
+        self.without(bytes, &self.find(bytes))
     }
 
     /// Whether there is nothing to look for.
@@ -121,6 +115,29 @@ impl Masker {
     /// The longest that a secret can be in any encoding that is looked into.
     pub fn reach(&self) -> usize {
         self.longest * MASK_EXPANSION
+    }
+
+    fn text_without<'t>(&self, text: &'t str, found: &[Found]) -> Cow<'t, str> {
+        match self.without(text.as_bytes(), found) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
+        }
+    }
+
+    /// The bytes with names in those places.
+    fn without<'t>(&self, bytes: &'t [u8], found: &[Found]) -> Cow<'t, [u8]> {
+        if found.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut masked = Vec::with_capacity(bytes.len());
+        let mut from = 0;
+        for Found { at, secret } in found {
+            masked.extend_from_slice(&bytes[from..at.start]);
+            masked.extend_from_slice(self.placeholder(*secret).as_bytes());
+            from = at.end;
+        }
+        masked.extend_from_slice(&bytes[from..]);
+        Cow::Owned(masked)
     }
 
     fn placeholder(&self, secret: usize) -> String {
@@ -192,22 +209,6 @@ fn merged(mut all: Vec<Found>) -> Vec<Found> {
         }
     }
     merged
-}
-
-/// The bytes with names in those places.
-fn without<'t>(bytes: &'t [u8], found: &[Found], name: impl Fn(usize) -> String) -> Cow<'t, [u8]> {
-    if found.is_empty() {
-        return Cow::Borrowed(bytes);
-    }
-    let mut masked = Vec::with_capacity(bytes.len());
-    let mut from = 0;
-    for Found { at, secret } in found {
-        masked.extend_from_slice(&bytes[from..at.start]);
-        masked.extend_from_slice(name(*secret).as_bytes());
-        from = at.end;
-    }
-    masked.extend_from_slice(&bytes[from..]);
-    Cow::Owned(masked)
 }
 
 fn check(name: &str, value: &str) -> Result<(), MaskError> {
