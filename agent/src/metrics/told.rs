@@ -86,17 +86,16 @@ impl Told {
             Stat::Is => kept.iter().map(|kept| kept.last).reduce(|sum, number| sum + number).map(Range::of),
             Stat::Min => kept.iter().map(|kept| kept.least).reduce(f64::min).map(Range::of),
             Stat::Max => kept.iter().map(|kept| kept.most).reduce(f64::max).map(Range::of),
-            Stat::Percentile(share) => {
-                if !kept.is_empty() && self.bucket_of(question, share).is_none() {
-                    return self.quantile(question, share).ok_or_else(|| {
-                        let metric = question.metric;
-                        NoNumber::Ever(format!(
-                            "`{metric}` is one number and no histogram or summary, so it has no percentiles"
-                        ))
-                    });
+            Stat::Percentile(share) => match self.bucket_of(question, share).or_else(|| self.quantile(question, share))
+            {
+                None if !kept.is_empty() => {
+                    let metric = question.metric;
+                    return Err(NoNumber::Ever(format!(
+                        "`{metric}` is one number and no histogram or summary, so it has no percentiles"
+                    )));
                 }
-                self.bucket_of(question, share).or_else(|| self.quantile(question, share))
-            }
+                found => found,
+            },
         };
         found.ok_or_else(|| NoNumber::Yet(format!("no series of `{}` with such labels", question.metric)))
     }
