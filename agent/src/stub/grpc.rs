@@ -27,6 +27,7 @@ use super::request::Asked;
 use super::server::Shared;
 use super::table::Route;
 use crate::action::grpc::{schema, status, wire};
+use crate::limits;
 use body::Messages;
 
 /// What a gRPC call is answered with.
@@ -41,7 +42,8 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         Ok(body) => shared.grpc(parts, body),
         Err(StatusCode::PAYLOAD_TOO_LARGE) => {
             let asked = Asked::of(parts, Bytes::new(), None);
-            shared.refused(&asked, "RESOURCE_EXHAUSTED", "unsupported: requests of more than 4 MiB")
+            let most = limits::BODY_BYTES / (1024 * 1024);
+            shared.refused(&asked, "RESOURCE_EXHAUSTED", &format!("unsupported: requests of more than {most} MiB"))
         }
         // The client broke off: there was no call.
         Err(_) => return Err(Broken),
