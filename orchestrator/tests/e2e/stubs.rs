@@ -21,7 +21,7 @@ fn passes(plan: &str) -> Journal {
 
 /// Runs a plan whose lines that end in `red` are to be those that fail, each test of it by one of them.
 fn goes_red(plan: &str) {
-    let (scene, path) = (Scene::new(), format!("testdata/stubs/{plan}/plan.yaml"));
+    let (scene, path) = (Scene::new(), format!("testdata/stubs/{plan}/fails.yaml"));
     let ended = scene.run_plain(&path).end();
     ended.assert_code(1);
     let text = read(&path);
@@ -52,7 +52,7 @@ fn an_http_stub_takes_answers_remembers_and_forgets_what_the_plan_says() {
 
 #[test]
 fn an_http_stub_goes_red_where_a_call_is_not_what_the_plan_says() {
-    goes_red("http-fails");
+    goes_red("http");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_raw_stub_takes_lines_and_bytes_and_breaks_connections() {
 
 #[test]
 fn a_raw_stub_goes_red_where_a_conversation_is_not_what_the_plan_says() {
-    goes_red("tcp-fails");
+    goes_red("tcp");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_grpc_stub_takes_answers_remembers_and_forgets_what_the_plan_says() {
 
 #[test]
 fn a_grpc_stub_goes_red_where_a_call_is_not_what_the_plan_says() {
-    goes_red("grpc-fails");
+    goes_red("grpc");
 }
 
 #[test]
