@@ -123,10 +123,10 @@ impl Session {
                 }
             }
             MeshEvent::LinkSuspect { peer, reason } => self.suspect(&peer, reason),
-            MeshEvent::LinkLost { peer, reason } => {
-                self.links.lost(&peer, &reason);
+            MeshEvent::LinkLost { peer, loss } => {
+                self.links.lost(&peer, &loss);
                 self.end_bench_of(&peer);
-                self.suspect(&peer, format!("lost: {reason}"));
+                self.suspect(&peer, format!("lost: {loss}"));
             }
             MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),
             MeshEvent::Stream { peer, header, stream } => self.opened(&peer, &header, stream),

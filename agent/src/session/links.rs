@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meshproof_mesh::{LinkUp, Mesh};
+use meshproof_mesh::{LinkUp, Loss, Mesh};
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::rpc::{AgentRequest, AgentResponse};
@@ -13,9 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::limits;
 use crate::rights::Rights;
 use crate::service::{AgentServer, Order};
-
-/// The mesh's reason for the end of a link whose peer left on purpose.
-const PEER_LEFT: &str = "the peer left";
 
 /// How a link came to be, seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +48,12 @@ impl Links {
         self.serving.insert(id, AbortOnDropHandle::new(tokio::spawn(serving.serve(server))));
     }
 
-    pub(super) fn lost(&mut self, peer: &Identity, reason: &str) {
+    pub(super) fn lost(&mut self, peer: &Identity, loss: &Loss) {
         // Who leaves and says so is no trouble.
-        if reason == PEER_LEFT {
-            tracing::info!(peer = %peer.name, reason, "the link is over");
+        if *loss == Loss::Left {
+            tracing::info!(peer = %peer.name, %loss, "the link is over");
         } else {
-            tracing::warn!(peer = %peer.name, reason, "the link is lost");
+            tracing::warn!(peer = %peer.name, %loss, "the link is lost");
         }
         self.serving.remove(&peer.peer);
         self.known.retain(|(_, known)| *known != peer.peer);

@@ -32,9 +32,9 @@ impl Driver {
             MeshEvent::LinkSuspect { peer, reason } => {
                 self.note(format!("the link to {} is suspect: {reason}", peer.name))?
             }
-            MeshEvent::LinkLost { peer, reason } => {
+            MeshEvent::LinkLost { peer, loss } => {
                 if let Some(agent) = self.crew.name_of(&peer.peer).cloned() {
-                    self.lost(agent, &format!("its link is lost: {reason}"), run);
+                    self.lost(agent, &format!("its link is lost: {loss}"), run);
                 }
             }
             MeshEvent::SignalingDown { url, reason } => {

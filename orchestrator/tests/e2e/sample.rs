@@ -40,11 +40,15 @@ fn the_shop_was_charged_slowly_and_refused_twice() {
     let charges = about(&shop, "charge ");
     let statuses: Vec<u64> = charges.iter().map(|charge| charge.number("status")).collect();
     assert_eq!(statuses, [503, 503, 201]);
+    // 800 ms asked for, 100 ms of jitter either way. A busy machine adds its own to what the shop sees, so only what held
+    // the replies back can say that it was not more.
     for charge in charges {
-        let took = charge.number("took_ms");
-        // 800 ms asked for, 100 ms of jitter either way; a busy machine adds its own.
-        assert!((700..=1_100).contains(&took), "{}", charge.fact);
+        assert!(charge.number("took_ms") >= 700, "{}", charge.fact);
     }
+    let mut faults = SAMPLE.journal.all("fault-ended");
+    let slow = faults.find(|fault| fault["fault"] == "slow-payments").expect("the fault has ended");
+    assert!(slow["measured"].as_str().is_some_and(|measured| measured.ends_with("(3 replies)")), "{slow}");
+    assert!(slow["deviation_percent"].as_f64().is_some_and(|deviation| deviation <= 15.0), "{slow}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Generation, PeerId};
-use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::identity::{Identity, Role, TrustError};
 use meshproof_proto::trust::RootNews;
 
 use crate::rpc::RpcPort;
@@ -14,7 +14,7 @@ use crate::streams::ByteStream;
 /// Something that happened in the mesh. Whoever joined takes these without delay: a full queue slows all links.
 #[derive(Debug)]
 pub enum MeshEvent {
-    /// Registered with a signaling server.
+    /// Registered with a signaling server; whom it lists follows, a [`MeshEvent::PeerJoined`] each.
     SignalingUp {
         url: String,
     },
@@ -48,7 +48,7 @@ pub enum MeshEvent {
     /// The link is lost for good, or for long: its streams are reset.
     LinkLost {
         peer: Identity,
-        reason: String,
+        loss: Loss,
     },
     Events {
         peer: Identity,
@@ -72,6 +72,22 @@ pub struct LinkUp {
     pub path: Option<SelectedPath>,
     /// RPC both ways over this generation. A tarpc client does not outlive it.
     pub rpc: RpcPort,
+}
+
+/// Why a link is over, or has been without a connection for too long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// The peer said so, or no signaling server lists it any more.
+    #[error("the peer left")]
+    Left,
+    #[error("a new instance took its place")]
+    Replaced,
+    /// Attempts go on.
+    #[error("no connection for {0:?}")]
+    Silence(Duration),
+    /// The root keys revoked its token.
+    #[error(transparent)]
+    NotAdmitted(#[from] TrustError),
 }
 
 /// A link as it is now.

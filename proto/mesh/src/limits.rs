@@ -22,6 +22,16 @@ pub(crate) const SIGNALS: usize = FRAME_QUEUE * 4;
 /// RPC messages that wait for the service or the client: as many again as may be in flight.
 pub(crate) const CALLS_WAITING: usize = CALLS_IN_FLIGHT * 2;
 
+/// Datagrams that wait each way between a connection and its relay. A relayed connection has at most a receive window on its way,
+/// which is 128 of its packets, and the acknowledgements of as much; what does not fit is lost, as it is on any path, and sent again.
+pub(crate) const DATAGRAMS_WAITING: usize = 512;
+
+/// Unacknowledged bytes of one channel before `send` waits; the stack's default is unbounded.
+pub(crate) const CHANNEL_UNSENT_BYTES: usize = 256 * 1024;
+
+/// What waits in a wire that benchmarks put in a path, as a router's queue would: 25 ms at 640 MB/s.
+pub(crate) const WIRE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Beats whose answers count as life: those of four seconds.
 pub(crate) const BEATS_REMEMBERED: usize = 8;
 

@@ -23,7 +23,7 @@ use meshproof_proto::identity::Signed;
 use meshproof_proto::signal::{ConnectionKind, Signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{LinkInfo, MeshEvent};
+use crate::api::{LinkInfo, Loss, MeshEvent};
 use crate::carrier::{Counters, Outgoing};
 use crate::context::Context;
 use crate::node::Tables;
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// The root keys said more.
     News,
     /// The peer will not come back: end, for that reason.
-    Forget(&'static str),
+    Forget(Loss),
     /// Say goodbye and end.
     Leave,
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{PATIENCE, World, linked};
-use meshproof_mesh::MeshEvent;
+use meshproof_mesh::{Loss, MeshEvent};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_leaves_is_missed_at_once_and_leaves_no_socket() {
@@ -12,8 +12,8 @@ async fn a_peer_that_leaves_is_missed_at_once_and_leaves_no_socket() {
     let (mut a, b, _a_up, _b_up) = linked(&world).await;
     let _stream = a.mesh.open_stream(b.mesh.me(), b"x".to_vec()).await.expect("linked");
     b.mesh.leave().await;
-    let reason = a.wait(|event| if let MeshEvent::LinkLost { reason, .. } = event { Some(reason) } else { None }).await;
-    assert_eq!(reason, "the peer left");
+    let loss = a.wait(|event| if let MeshEvent::LinkLost { loss, .. } = event { Some(loss) } else { None }).await;
+    assert_eq!(loss, Loss::Left);
     a.mesh.leave().await;
     world.server.cancel();
     let gone = async {

@@ -23,7 +23,7 @@ fn list(root: &Key, number: u64, token: PeerId) -> RootNews {
 
 async fn lost(peer: &mut Peer, who: &str) -> String {
     peer.wait(|event| match event {
-        MeshEvent::LinkLost { peer, reason } if peer.name.as_str() == who => Some(reason),
+        MeshEvent::LinkLost { peer, loss } if peer.name.as_str() == who => Some(loss.to_string()),
         _ => None,
     })
     .await
@@ -76,7 +76,7 @@ async fn a_revoked_tokens_link_ends_within_five_seconds_of_an_honest_links_news_
     a.wait(|event| {
         match event {
             MeshEvent::News(news) => told = Some(news),
-            MeshEvent::LinkLost { reason, .. } => ended = Some(reason),
+            MeshEvent::LinkLost { loss, .. } => ended = Some(loss.to_string()),
             _ => {}
         }
         (told.is_some() && ended.is_some()).then_some(())

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use common::{Peer, World, name};
 use meshproof_mesh::rtc::RtcConfig;
-use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_mesh::{Loss, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::identity::Key;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -70,13 +70,13 @@ async fn a_peer_that_left_while_signaling_was_away_is_told_as_left_when_it_is_ba
     a.wait(|event| {
         match event {
             MeshEvent::PeerLeft(peer) => left = Some(peer.name.to_string()),
-            MeshEvent::LinkLost { peer, reason } => lost = Some((peer.name.to_string(), reason)),
+            MeshEvent::LinkLost { peer, loss } => lost = Some((peer.name.to_string(), loss)),
             _ => {}
         }
         (left.is_some() && lost.is_some()).then_some(())
     })
     .await;
-    assert_eq!((left.as_deref(), lost), (Some("b"), Some(("b".to_owned(), "the peer left".to_owned()))));
+    assert_eq!((left.as_deref(), lost), (Some("b"), Some(("b".to_owned(), Loss::Left))));
     assert_eq!(names(&a), ["c"]);
     leave([a, c]).await;
 }

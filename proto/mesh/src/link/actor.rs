@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::status;
 use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
-use crate::api::MeshEvent;
+use crate::api::{Loss, MeshEvent};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
 use crate::streams::{Mux, Way};
@@ -147,10 +147,7 @@ impl LinkTask {
             Command::Forward { to, signal } => self.ask_to_forward(to, signal),
             Command::Forwarded { from, signal } => self.pass_on(from, signal),
             Command::News => drop(self.news().await),
-            Command::Forget(why) => {
-                self.tell_user(MeshEvent::LinkLost { peer: self.peer.clone(), reason: why.to_owned() }).await;
-                self.end(why);
-            }
+            Command::Forget(loss) => self.over(loss).await,
             Command::Leave => self.leave(),
         }
     }
@@ -160,6 +157,13 @@ impl LinkTask {
             carrier.bye();
         }
         self.end("this peer left");
+    }
+
+    /// The link is over, which its user hears.
+    pub(super) async fn over(&mut self, loss: Loss) {
+        let why = loss.to_string();
+        self.tell_user(MeshEvent::LinkLost { peer: self.peer.clone(), loss }).await;
+        self.end(&why);
     }
 
     /// Closes everything; the task ends when that is done.
@@ -211,11 +215,7 @@ impl LinkTask {
                 let (peer, header, stream) = (self.peer.clone(), incoming.header, incoming.stream);
                 self.tell_user(MeshEvent::Stream { peer, header, stream }).await;
             }
-            Told::Bye => {
-                let why = "the peer left";
-                self.tell_user(MeshEvent::LinkLost { peer: self.peer.clone(), reason: why.to_owned() }).await;
-                self.end(why);
-            }
+            Told::Bye => self.over(Loss::Left).await,
             Told::Ended { reason } => {
                 if let ConnectionKind::Bulk(stripe) = kind {
                     self.mux.detach(Way { stripe, generation });

@@ -3,7 +3,6 @@
 use meshproof_proto::frame::ControlFrame;
 
 use super::actor::LinkTask;
-use crate::api::MeshEvent;
 
 impl LinkTask {
     /// A peer that is no longer welcome hears why and is left (false), any other one hears all that is known.
@@ -17,8 +16,7 @@ impl LinkTask {
         for (kind, track) in self.tracks.iter_mut() {
             track.carriers.values().for_each(|carrier| carrier.refuse(kind, &why));
         }
-        self.tell_user(MeshEvent::LinkLost { peer: self.peer.clone(), reason: why.clone() }).await;
-        self.end(&why);
+        self.over(error.into()).await;
         false
     }
 

@@ -10,7 +10,7 @@ use meshproof_proto::signal::ConnectionKind;
 
 use super::ToNode;
 use super::actor::LinkTask;
-use crate::api::{LinkChange, LinkInfo, MeshEvent};
+use crate::api::{LinkChange, LinkInfo, Loss, MeshEvent};
 use crate::streams::Way;
 
 /// A link that has done nothing yet.
@@ -57,8 +57,8 @@ impl LinkTask {
             }
             State::Lost => {
                 self.mux.reset_all("the link is lost");
-                let reason = format!("no connection for {:?}", limits::LINK_LOST);
-                self.tell_user(MeshEvent::LinkLost { peer, reason }).await;
+                let loss = Loss::Silence(limits::LINK_LOST);
+                self.tell_user(MeshEvent::LinkLost { peer, loss }).await;
                 self.to_node(ToNode::Down(self.peer.peer));
             }
             State::Idle => {

@@ -6,6 +6,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
 
 use super::Node;
+use crate::api::Loss;
 use crate::link::Command;
 
 impl Node {
@@ -21,12 +22,12 @@ impl Node {
         }
         let replaced = self.tables.roster.iter().any(|other| *other.key() != peer && other.name.as_str() == name);
         let left = !self.tables.roster.contains_key(&peer);
-        let why = match (replaced, left, state) {
-            (true, _, _) => "a new instance took its place",
-            (false, true, "lost" | "idle" | "connecting") => "the peer left",
+        let loss = match (replaced, left, state) {
+            (true, _, _) => Loss::Replaced,
+            (false, true, "lost" | "idle" | "connecting") => Loss::Left,
             (false, _, _) => return,
         };
-        let _ = link.commands.send(Command::Forget(why)).await;
+        let _ = link.commands.send(Command::Forget(loss)).await;
     }
 
     /// Links to former instances of that name are not waited for.

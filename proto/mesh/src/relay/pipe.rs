@@ -7,10 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::RelayError;
-
-/// Datagrams that wait each way. A relayed connection has at most a receive window on its way, which is 128 of its packets,
-/// and the acknowledgements of as much; what does not fit is lost, as it is on any path, and sent again.
-const QUEUE: usize = 512;
+use crate::limits::DATAGRAMS_WAITING;
 
 /// How far a pipe is.
 #[derive(Debug, Clone)]
@@ -50,8 +47,8 @@ pub(super) struct PumpEnds {
 
 impl RelayPipe {
     pub(super) fn new() -> (Self, PumpEnds) {
-        let (outgoing, from_us) = mpsc::channel(QUEUE);
-        let (to_us, incoming) = mpsc::channel(QUEUE);
+        let (outgoing, from_us) = mpsc::channel(DATAGRAMS_WAITING);
+        let (to_us, incoming) = mpsc::channel(DATAGRAMS_WAITING);
         let (tell, carrying) = watch::channel(Carrying::Opening);
         let ends = PumpEnds { outgoing: from_us, incoming: to_us, carrying: tell };
         (Self { outgoing, incoming, carrying }, ends)

@@ -23,14 +23,12 @@ use super::{
     ChannelSpec, Channels, Connection, Peer, Phase, Reliability, RtcConfig, RtcError, WAKE_EVERY, WAKES_AFTER_OPEN,
     candidates, stack,
 };
+use crate::limits::CHANNEL_UNSENT_BYTES;
 use crate::relay::{Carrying, RelayPipe};
 use crate::udp;
 
 /// What both sides say they accept; more than [`super::MAX_MESSAGE_BYTES`], so that no peer of ours is ever near its edge.
 const NEGOTIATED_MESSAGE_BYTES: u32 = 64 * 1024;
-
-/// Unacknowledged bytes of one channel before `send` waits; the stack's default is unbounded.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// A STUN or TURN server that has not answered by then is done without: time for the two round trips of an allocation. Both
 /// sides gather, one after the other, and half of the handshake's deadline has to be left for the handshake itself.
@@ -168,7 +166,7 @@ fn builder(config: &RtcConfig) -> PeerConnectionBuilder<SocketAddr> {
         .with_configuration(RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build())
         .with_setting_engine(settings(config))
         .with_udp_addrs(config.addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect())
-        .with_data_channel_send_buffer_limit(config.send_buffer.unwrap_or(SEND_BUFFER_BYTES))
+        .with_data_channel_send_buffer_limit(config.send_buffer.unwrap_or(CHANNEL_UNSENT_BYTES))
 }
 
 fn settings(config: &RtcConfig) -> SettingEngine {

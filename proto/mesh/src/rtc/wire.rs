@@ -14,8 +14,7 @@ use meshproof_proto::seed::Seed;
 use tokio::sync::Notify;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
-/// What waits in a wire at most, as a router's queue would: 25 ms at 640 MB/s.
-const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+use crate::limits::WIRE_BYTES;
 
 /// How a path differs from loopback, one way. Both ends of a link may have one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +90,7 @@ impl Queue {
                 contents.extend_from_slice(datagram);
             }
         }
-        if contents.is_empty() || self.bytes + contents.len() > QUEUE_BYTES {
+        if contents.is_empty() || self.bytes + contents.len() > WIRE_BYTES {
             return;
         }
         self.bytes += contents.len();

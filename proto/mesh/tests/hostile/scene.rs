@@ -180,7 +180,7 @@ pub fn everything() -> String {
 fn note(event: &MeshEvent) {
     match event {
         MeshEvent::LinkSuspect { peer, reason } => say(format!("suspect: {} because {reason}", peer.name)),
-        MeshEvent::LinkLost { peer, reason } => say(format!("lost: {} because {reason}", peer.name)),
+        MeshEvent::LinkLost { peer, loss } => say(format!("lost: {} because {loss}", peer.name)),
         MeshEvent::PeerLeft(peer) => say(format!("left: {}", peer.name)),
         MeshEvent::Events { peer, .. } => say(format!("events: {}", peer.name)),
         MeshEvent::LinkUp(up) => say(format!("up: {}", up.peer.name)),

@@ -91,9 +91,9 @@ impl Peer {
                 let (name, instance) = who(&peer);
                 wire::say(Event::Suspect { name, instance, reason });
             }
-            MeshEvent::LinkLost { peer, reason } => {
+            MeshEvent::LinkLost { peer, loss } => {
                 let (name, instance) = who(&peer);
-                wire::say(Event::Lost { name, instance, reason });
+                wire::say(Event::Lost { name, instance, reason: loss.to_string() });
             }
             MeshEvent::Stream { header, stream, .. } => {
                 tokio::spawn(tunnel::accept(header, stream));
