@@ -3,7 +3,8 @@
 //! A namespace is named after the process that made it. What an earlier run left behind because it was killed is removed by
 //! the next one.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,9 +15,10 @@ const MARK: &str = "mph";
 /// Where iproute2 keeps named namespaces.
 const NAMESPACES: &str = "/run/netns";
 
-/// Forwarding rules of the bridge; each that is added drops one direction.
+/// Forwarding rules of the bridge; each that is added drops one direction. Those about old sockets outlive the cut.
 const NO_CUT: &str =
-    "add table bridge cuts\nadd chain bridge cuts forward { type filter hook forward priority 0; policy accept; }\n";
+    "add table bridge cuts\nadd chain bridge cuts forward { type filter hook forward priority 0; policy accept; }\n\
+     add chain bridge cuts old { type filter hook forward priority 1; policy accept; }\n";
 
 /// A host on the scenario's network, by its name and the last byte of its address.
 pub type Host = (&'static str, u8);
@@ -92,6 +94,25 @@ impl Network {
     /// Ends every cut.
     pub fn heal(&self) -> Result<(), String> {
         nft_in(&self.bridge(), "flush chain bridge cuts forward\n")
+    }
+
+    /// From now on the sockets that both hosts have now hear nothing of each other, whatever is healed; newer ones may.
+    pub fn retire_sockets(&self, hosts: [Host; 2]) -> Result<(), String> {
+        let mut rules = "flush chain bridge cuts old\n".to_owned();
+        let [one, other] = hosts;
+        for (from, to) in [(one, other), (other, one)] {
+            let ports = self.udp_ports(from.0)?.join(", ");
+            let (from, to) = (address(from), address(to));
+            writeln!(rules, "add rule bridge cuts old ip saddr {from} ip daddr {to} udp sport {{ {ports} }} drop")
+                .expect("a string takes it");
+        }
+        nft_in(&self.bridge(), &rules)
+    }
+
+    fn udp_ports(&self, name: &str) -> Result<Vec<String>, String> {
+        let listed = ip(&["netns", "exec", &self.namespace(name), "cat", "/proc/net/udp"])?;
+        let local = listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)?.split_once(':'));
+        Ok(local.filter_map(|(_, port)| u16::from_str_radix(port, 16).ok()).map(|port| port.to_string()).collect())
     }
 
     /// Gives a host another address in place of the one it has.

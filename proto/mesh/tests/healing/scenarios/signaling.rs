@@ -39,9 +39,8 @@ pub async fn restarted(scenario: &'static str, board: &Board) -> Result<(), Stri
     talk.finish(&world).await
 }
 
-/// A connection that was cut tries again after about 1, 3, 7, 15 and 31 s (SCTP doubles its wait): a path that is back now is
-/// used by a new connection long before the old one notices.
-const BETWEEN_RETRIES: Duration = Duration::from_secs(20);
+/// Long enough for attempts to have grown rare, and for the relay to be tried.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Both have a link with a third peer, which then carries their signals.
 pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
@@ -53,9 +52,10 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
-        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
-        let figures = cut::once(&mut world, &mut calls, cut).await?;
+        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
         // the old connection coming back would prove nothing about signals
+        world.network.retire_sockets([A, B])?;
+        let figures = cut::once(&mut world, &mut calls, cut).await?;
         world.up(("a", "b"), began).await?;
         board.note(scenario, DETECTED, figures.detected);
         board.note(scenario, HEALED, figures.healed);
@@ -84,7 +84,7 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
-        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: BETWEEN_RETRIES });
+        let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
         let figures = cut::once(&mut world, &mut calls, cut).await?;
         linked(&world, Path::Relayed, began).await?;
         board.note(scenario, DETECTED, figures.detected);
