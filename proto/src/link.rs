@@ -54,6 +54,10 @@ pub enum Input {
         generation: Generation,
         reason: String,
     },
+    /// The attempt is relayed, and no signaling server relays to the peer: nothing was tried.
+    NoRelay {
+        generation: Generation,
+    },
     /// Signaling can carry signals again, so waiting for the next attempt is pointless.
     SignalingBack,
 }
@@ -214,6 +218,7 @@ impl Machine {
             Input::Open { generation } => self.opened(generation, now),
             Input::Heard { generation } => self.heard(generation, now),
             Input::Broken { generation, reason } => self.broke(generation, reason, now),
+            Input::NoRelay { generation } => self.without_relay(generation, now),
             Input::SignalingBack => {
                 if matches!(self.attempt, Attempt::Waiting { .. } | Attempt::Asked { .. }) {
                     self.begin(now);
@@ -353,6 +358,18 @@ impl Machine {
         }
     }
 
+    /// The direct way's turn comes at once: waiting gives a path time to come back, and none was tried.
+    fn without_relay(&mut self, generation: Generation, now: Instant) {
+        let relayed = matches!(self.attempt, Attempt::Running { route: Route::Relayed, .. });
+        if self.running() != Some(generation) || !relayed {
+            return;
+        }
+        self.fail(generation, "no signaling server relays to the peer".to_owned());
+        if self.is_missed() {
+            self.begin(now);
+        }
+    }
+
     /// The running attempt came to nothing.
     fn fail(&mut self, generation: Generation, reason: String) {
         self.outputs.push_back(Output::Close { generation, reason });
@@ -398,9 +415,13 @@ impl Machine {
     }
 
     fn retry(&mut self, now: Instant) {
-        if self.wanted && !matches!(self.state, State::Up { .. }) {
+        if self.is_missed() {
             self.attempt = Attempt::Waiting { until: now + self.backoff.after_failure() };
         }
+    }
+
+    fn is_missed(&self) -> bool {
+        self.wanted && !matches!(self.state, State::Up { .. })
     }
 
     fn running(&self) -> Option<Generation> {

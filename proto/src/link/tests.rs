@@ -11,6 +11,8 @@ struct Pair {
     wire: bool,
     /// Whether packets pass between the two without the relay.
     direct: bool,
+    /// Whether there is a server that relays.
+    relay: bool,
     /// The relayed ones among the generations.
     relayed: std::collections::BTreeSet<Generation>,
     beats: usize,
@@ -20,7 +22,15 @@ impl Pair {
     fn new() -> Self {
         let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
         let machines = [Machine::new(&low, &high, Seed::new(1)), Machine::new(&high, &low, Seed::new(2))];
-        Self { machines, now: Instant::now(), wire: true, direct: true, relayed: Default::default(), beats: 0 }
+        Self {
+            machines,
+            now: Instant::now(),
+            wire: true,
+            direct: true,
+            relay: true,
+            relayed: Default::default(),
+            beats: 0,
+        }
     }
 
     fn want(&mut self, side: usize) {
@@ -41,6 +51,9 @@ impl Pair {
     fn carry(&mut self, side: usize) -> bool {
         let Some(output) = self.machines[side].poll_output() else { return false };
         let inputs = match output {
+            Output::MakeOffer { generation, route: Route::Relayed } if !self.relay => {
+                vec![(side, Input::NoRelay { generation })]
+            }
             Output::MakeOffer { generation, route } => {
                 if route == Route::Relayed {
                     self.relayed.insert(generation);
@@ -229,6 +242,19 @@ fn a_relayed_link_stays_up_and_becomes_direct_once_it_can() {
     assert!(direct > relayed && !pair.relayed.contains(&Generation(direct)));
     pair.pass(limits::UPGRADE_EVERY * 2);
     assert_eq!(pair.up(), [Some(direct), Some(direct)], "a direct link is left alone");
+}
+
+#[test]
+fn where_nobody_relays_the_direct_way_is_tried_again_at_once() {
+    let mut pair = Pair::new();
+    (pair.direct, pair.relay) = (false, false);
+    pair.want(0);
+    pair.pass(limits::HANDSHAKE_DEADLINE + limits::RETRY_FIRST);
+    let Attempt::Running { route, generation, .. } = pair.machines[0].attempt else { panic!("{:?}", pair.machines[0]) };
+    assert_eq!((route, generation), (Route::Direct, Generation(3)), "the second was to be relayed");
+    pair.direct = true;
+    pair.pass(limits::HANDSHAKE_DEADLINE + limits::RETRY_LONGEST);
+    assert!(matches!(pair.up(), [Some(left), Some(right)] if left == right));
 }
 
 #[test]

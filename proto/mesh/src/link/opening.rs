@@ -31,8 +31,7 @@ impl LinkTask {
             track.relay = spoken.has_relay().then(through).flatten();
         }
         let Some(carriage) = self.carriage((kind, generation), route) else {
-            let reason = "no signaling server can relay to the peer".to_owned();
-            return self.feed(kind, Input::Broken { generation, reason });
+            return self.feed(kind, Input::NoRelay { generation });
         };
         if let Some(track) = self.tracks.get(kind) {
             track.making.busy = true;

@@ -16,8 +16,7 @@ const MARK: &str = "mph";
 const NAMESPACES: &str = "/run/netns";
 
 /// Forwarding rules of the bridge; each that is added drops one direction. Those about old sockets outlive the cut.
-const NO_CUT: &str =
-    "add table bridge cuts\nadd chain bridge cuts forward { type filter hook forward priority 0; policy accept; }\n\
+const NO_CUT: &str = "add table bridge cuts\nadd chain bridge cuts forward { type filter hook forward priority 0; policy accept; }\n\
      add chain bridge cuts old { type filter hook forward priority 1; policy accept; }\n";
 
 /// A host on the scenario's network, by its name and the last byte of its address.

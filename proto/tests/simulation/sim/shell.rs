@@ -87,8 +87,10 @@ impl World {
             return Ok(());
         }
         // a relayed connection is made at the signaling server
-        let relay_away = route == Route::Relayed && self.is_signaling_away();
-        if relay_away || self.luck.chance(self.weather.making_fails) {
+        if route == Route::Relayed && self.is_signaling_away() {
+            return self.steps(at, Some(Input::NoRelay { generation }));
+        }
+        if self.luck.chance(self.weather.making_fails) {
             return self.steps(at, Some(Input::Broken { generation, reason: "could not be made".to_owned() }));
         }
         match offer {

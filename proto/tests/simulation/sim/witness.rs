@@ -32,6 +32,7 @@ pub enum Cause {
     Open(Generation),
     Heard(Generation),
     Broken(Generation),
+    NoRelay(Generation),
     SignalingBack,
 }
 
@@ -46,6 +47,7 @@ impl From<&Input> for Cause {
             Input::Open { generation } => Self::Open(*generation),
             Input::Heard { generation } => Self::Heard(*generation),
             Input::Broken { generation, .. } => Self::Broken(*generation),
+            Input::NoRelay { generation } => Self::NoRelay(*generation),
             Input::SignalingBack => Self::SignalingBack,
         }
     }
@@ -255,13 +257,15 @@ impl Witness {
             let late = cause == Cause::Time && began + limits::HANDSHAKE_DEADLINE <= now;
             let doomed = matches!(cause, Cause::Ask(seen) if seen >= generation)
                 || matches!(cause, Cause::Offer(newer, _) if newer > generation);
-            let ends = late || doomed || matches!(cause, Cause::Drop) || cause == Cause::Broken(generation);
+            let impossible = cause == Cause::NoRelay(generation) && route == Route::Relayed;
+            let ends = late || doomed || impossible || cause == Cause::Drop || cause == Cause::Broken(generation);
             hold!(ends, "a close has a cause", "attempt {generation} closed after {cause:?}");
             self.attempt = None;
             if !matches!(self.state, State::Up { .. }) && cause != Cause::Drop && !matches!(cause, Cause::Offer(..)) {
                 self.route_due = route.other();
             }
-            if !doomed {
+            // nothing was tried where nobody relays, so the other way's turn comes without a wait
+            if !doomed && !impossible {
                 self.failed(now);
             }
             return Ok(());
