@@ -14,6 +14,7 @@ mod limits;
 mod opening;
 mod processes;
 mod spec;
+mod withheld;
 
 pub use collect::Collect;
 pub use environment::{LocalEnvironment, Place, Wishes};
@@ -22,6 +23,7 @@ pub use folders::{Running, running};
 pub use keys::ORCHESTRATOR;
 pub use processes::Processes;
 pub use spec::Spec;
+pub use withheld::Withheld;
 
 pub use crate::keeper::protocol::{
     Cause, Disturbance, EndReport, EndVerdict, Ending, Exit, File, How, Notice, PortWish, ProcessExited, StartService,

@@ -4,6 +4,7 @@
 //! the agent can know (`call`, `request`, `record`, `index`). Times are durations in milliseconds, never clock times.
 
 mod bounds;
+mod capability;
 mod confided;
 mod tls;
 

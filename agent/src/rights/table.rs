@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use meshproof_proto::identity::Capability;
-use meshproof_proto::order::{Action, FaultTarget, Initialize};
+use meshproof_proto::order::Initialize;
 
 use super::{Kind, Needed};
 use crate::service::Call;
@@ -19,10 +19,10 @@ impl Call {
         match self {
             Self::Initialize(order, _) => command("initialize", setting(order)),
             Self::BeginTest(..) => command("begin_test", []),
-            Self::Start(order, _) => command("start", action(&order.action)),
-            Self::Receive(order, _) => command("receive", action(&order.apply).into_iter().chain([Capability::Stream])),
+            Self::Start(order, _) => command("start", [order.action.capability()]),
+            Self::Receive(order, _) => command("receive", [order.apply.capability(), Capability::Stream]),
             Self::Cancel(..) => command("cancel", []),
-            Self::BeginFault(order, _) => command("begin_fault", fault(&order.target)),
+            Self::BeginFault(order, _) => command("begin_fault", [order.target.capability()]),
             Self::HealFault(..) => command("heal_fault", []),
             Self::Finish(..) => command("finish", []),
             Self::Status(_) => look("status"),
@@ -59,29 +59,6 @@ fn setting(order: &Initialize) -> BTreeSet<Capability> {
         (order.service.scrape.is_some(), Capability::Http),
     ];
     needs.into_iter().filter_map(|(asked, capability)| asked.then_some(capability)).collect()
-}
-
-fn action(action: &Action) -> [Capability; 1] {
-    match action {
-        Action::Http(_) => [Capability::Http],
-        Action::Tcp(_) => [Capability::Tcp],
-        Action::Exec(_) => [Capability::Exec],
-        Action::Grpc(_) => [Capability::Grpc],
-        Action::Ws(_) => [Capability::Ws],
-        Action::Stream(_) => [Capability::Stream],
-        // what a service says of itself, in lines or in numbers
-        Action::ExpectLog { .. } | Action::WatchLog { .. } | Action::Settle { .. } | Action::ExpectMetric { .. } => {
-            [Capability::Logs]
-        }
-        Action::ExpectStub { .. } | Action::WatchStub { .. } | Action::ChangeStub { .. } => [Capability::Stub],
-    }
-}
-
-fn fault(target: &FaultTarget) -> [Capability; 1] {
-    match target {
-        FaultTarget::Stub { .. } => [Capability::Stub],
-        FaultTarget::Traffic { .. } => [Capability::Tunnel],
-    }
 }
 
 fn command(call: &'static str, capabilities: impl IntoIterator<Item = Capability>) -> Needed {

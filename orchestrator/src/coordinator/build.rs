@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::Broken;
 use super::scribe::Scribe;
+use crate::local::Withheld;
 use crate::plan::Plan;
 use crate::plan::compiled::BuildCommand;
 use crate::record::Happening;
@@ -30,11 +31,12 @@ pub(super) struct Project<'p> {
 
 /// Runs every build command of a plan, in order, until one fails or all of it is to stop.
 pub(super) async fn build(project: Project<'_>, scribe: &mut Scribe, stop: &CancellationToken) -> Result<(), Broken> {
+    let withheld = Withheld::of(project.plan);
     for command in &project.plan.build {
         let shown = command.argv.join(" ");
         scribe.say(Happening::BuildBegan { command: shown.clone() })?;
         let began = Instant::now();
-        let result = one(command, project.dir, stop).await;
+        let result = one((command, &withheld), project.dir, stop).await;
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         let problem = result.as_ref().err().map(|failed| failed.how.clone());
         scribe.say(Happening::BuildEnded { command: shown.clone(), duration_ms, problem })?;
@@ -54,11 +56,16 @@ struct Failed {
     output: String,
 }
 
-async fn one(command: &BuildCommand, plan_dir: &Path, stop: &CancellationToken) -> Result<(), Failed> {
+async fn one(
+    (command, withheld): (&BuildCommand, &Withheld),
+    plan_dir: &Path,
+    stop: &CancellationToken,
+) -> Result<(), Failed> {
     let cwd: PathBuf = command.cwd.as_ref().map_or_else(|| plan_dir.to_owned(), |cwd| plan_dir.join(cwd));
     let failed = |how: String| Failed { how, output: String::new() };
     let (program, arguments) = command.argv.split_first().ok_or_else(|| failed("it names no program".to_owned()))?;
     let mut running = Command::new(program);
+    withheld.keep_from(running.as_std_mut());
     running.args(arguments).current_dir(&cwd).envs(command.env.iter().map(|(name, value)| (name, value)));
     running.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // a build is many processes; as a group of their own they can be ended together

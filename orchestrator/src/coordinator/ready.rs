@@ -17,7 +17,7 @@ use super::crew::{CallError, Caller};
 use super::driver::Driver;
 use super::held;
 use super::outcome::Broken;
-use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes};
+use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Tunnel};
 use crate::record::Happening;
 use crate::run::{Place, Setting, early_scope};
@@ -43,6 +43,8 @@ impl Driver {
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
+        spec.withheld = Withheld::of(&self.plan);
+        spec.capabilities = self.plan.capabilities();
         if let Some(binary) = &self.options.binary {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
         }

@@ -19,14 +19,16 @@ const CONSOLES: &str = "console-*";
 pub struct Root {
     key: Key,
     mesh: Name,
+    /// What agents and the orchestrator may do.
+    capabilities: BTreeSet<Capability>,
     not_after: UnixSeconds,
 }
 
 impl Root {
-    pub fn new(mesh: Name) -> Result<Self, LocalError> {
+    pub fn new(mesh: Name, capabilities: BTreeSet<Capability>) -> Result<Self, LocalError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let not_after = UnixSeconds((now + TOKEN_LIFETIME).as_secs());
-        Ok(Self { key: Key::from_seed(random()?), mesh, not_after })
+        Ok(Self { key: Key::from_seed(random()?), mesh, capabilities, not_after })
     }
 
     pub fn public(&self) -> PeerId {
@@ -35,12 +37,12 @@ impl Root {
 
     /// The token of the agent beside a service: good for that name only.
     pub fn agent(&self, name: &Name) -> Result<Token, LocalError> {
-        self.issue(name.to_string(), Role::Agent, Capability::ALL.into())
+        self.issue(name.to_string(), Role::Agent, self.capabilities.clone())
     }
 
     /// The token of the orchestrator.
     pub fn orchestrator(&self) -> Result<Token, LocalError> {
-        self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator, Capability::ALL.into())
+        self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator, self.capabilities.clone())
     }
 
     /// The token of whoever looks at the mesh from a terminal, and measures its links.

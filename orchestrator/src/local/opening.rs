@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// Makes keys and folder, starts the keeper and waits until it has opened.
 pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice>), LocalError> {
-    let root = Root::new(spec.mesh.clone())?;
+    let root = Root::new(spec.mesh.clone(), spec.capabilities.clone())?;
     let token = root.orchestrator()?;
     let run_folder = folders::make(spec.base.clone(), &spec.run)?;
     let (mut guard, keeper_log) = start_keeper(&run_folder, &spec, &root).inspect_err(|_| discard(&run_folder))?;
@@ -97,6 +97,7 @@ fn start_keeper(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(Chi
     command.current_dir("/");
     // A run may be started by a step of another run, whose agent has a parent that is not ours.
     command.env_remove(DIE_WITH_PARENT);
+    spec.withheld.keep_from(command.as_std_mut());
     let guard = command.spawn().map_err(|cause| LocalError::Keeper { program, cause })?;
     Ok((guard, log))
 }

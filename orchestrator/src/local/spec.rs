@@ -1,13 +1,16 @@
 //! What an environment is made from.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use meshproof_proto::id::{Name, RunId};
+use meshproof_proto::identity::Capability;
 
 use super::error::LocalError;
 use super::limits::ORPHAN_GRACE_LONGEST;
+use super::withheld::Withheld;
 use crate::keeper::limits::ORPHAN_GRACE;
 use crate::keeper::setup::Programs;
 
@@ -22,12 +25,16 @@ pub struct Spec {
     /// Without an orchestrator for so long, everything is ended.
     pub orphan_grace: Duration,
     pub programs: Programs,
+    /// What tokens of agents and of the orchestrator grant.
+    pub capabilities: BTreeSet<Capability>,
+    /// What the keeper does not inherit.
+    pub withheld: Withheld,
     /// Where the folder of the run goes; `None`: `$XDG_RUNTIME_DIR/meshproof-<uid>`, or the same below the temporary folder.
     pub base: Option<PathBuf>,
 }
 
 impl Spec {
-    /// An environment as users get it: run by this binary, with the orphan grace of `MESHPROOF_ORPHAN_GRACE` or 30 s.
+    /// An environment as users get it, in which nobody may do anything yet: run by this binary, with the orphan grace of `MESHPROOF_ORPHAN_GRACE` or 30 s.
     ///
     /// # Errors
     /// The variable is no duration, or the path of this binary cannot be told.
@@ -38,7 +45,16 @@ impl Spec {
         };
         let keeper = |cause: io::Error| LocalError::Keeper { program: "meshproof keep".to_owned(), cause };
         let programs = Programs::of_this_binary().map_err(keeper)?;
-        Ok(Self { run, mesh, services, orphan_grace, programs, base: None })
+        Ok(Self {
+            run,
+            mesh,
+            services,
+            orphan_grace,
+            programs,
+            capabilities: BTreeSet::new(),
+            withheld: Withheld::default(),
+            base: None,
+        })
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Plan {
     pub secret_names: BTreeSet<String>,
     /// Their values, when the plan is to be run.
     pub secrets: Secrets,
+    /// Variables of the environment that the plan says may hold one, also one that nothing looks up.
+    pub secret_variables: BTreeSet<String>,
     /// Run once, in order, before anything starts.
     pub build: Vec<BuildCommand>,
     /// In the order of the file.

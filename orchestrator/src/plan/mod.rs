@@ -6,6 +6,7 @@
 //! `model` (what the grammar says) - `compile` - `compiled` (names resolved, who acts) - `orders` (what agents are told). `check`
 //! walks it in one call; `diagnostic`, `code` and `render` say what is wrong.
 
+mod capabilities;
 mod check;
 mod code;
 mod compile;

@@ -125,6 +125,11 @@ fn who_lists_every_peer_of_the_mesh_with_what_it_may_do() {
         assert!(agent["up_ms"].as_u64() > Some(0) && agent["silent"].is_null(), "{agent:#}");
         assert!(agent["capabilities"].to_string().contains("stream"), "{agent:#}");
     }
+    for peer in peers {
+        let granted = peer["capabilities"].to_string();
+        let never = ["netem", "tun\"", "grpc", "ws"].map(|capability| granted.contains(capability));
+        assert_eq!(never, [false; 4], "the plan does nothing of that: {peer:#}");
+    }
     let nobody = run.ask(&["bench", "--between", "shop", "nobody"]);
     assert_eq!(nobody.status.code(), Some(2));
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();

@@ -9,6 +9,7 @@ mod crashes;
 mod facts;
 mod failing;
 mod hostile;
+mod inherited;
 mod journal;
 mod leftovers;
 mod looking;

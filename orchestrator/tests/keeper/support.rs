@@ -45,7 +45,9 @@ impl Scene {
         let programs = Programs { keeper, signaling: shell(SIGNALING), agent: shell(AGENT) };
         let base = Some(place.path().join("runs"));
         let (run, mesh, services) = (RunId("r1".to_owned()), name("dev"), vec![name("shop")]);
-        let spec = Spec { run, mesh, services, orphan_grace: Duration::from_secs(600), programs, base };
+        let orphan_grace = Duration::from_secs(600);
+        let (capabilities, withheld) = Default::default();
+        let spec = Spec { run, mesh, services, orphan_grace, programs, capabilities, withheld, base };
         Self { place, spec }
     }
 

@@ -104,6 +104,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         params,
         secret_names: compiler.secrets.into_keys().collect(),
         secrets,
+        secret_variables: secrets::variables(document),
         build,
         services,
         stubs,

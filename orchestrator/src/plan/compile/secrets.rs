@@ -1,5 +1,7 @@
 //! Which secrets a plan needs, and their values.
 
+use std::collections::BTreeSet;
+
 use meshproof_proto::limits::{SECRET_LEAST_BYTES, SECRET_MOST_BYTES};
 use meshproof_proto::mask::{MaskError, Masker};
 use meshproof_proto::secrets::Secrets;
@@ -90,6 +92,12 @@ impl Compiler<'_> {
             self.cx.report(problem.did_you_mean(name, known.iter().copied()));
         }
     }
+}
+
+/// The variables that `env` names.
+pub(super) fn variables(document: &Document) -> BTreeSet<String> {
+    let declared = document.secrets.iter().flatten();
+    declared.filter_map(|secret| secret.env.as_ref()).map(|variable| variable.value.clone()).collect()
 }
 
 /// Says what is wrong with a value, and never the value.
