@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
+use crate::permits::LogFiles;
 
 /// The endpoints of the service beside this agent. Dropping it closes them.
 #[derive(Debug, Default)]
@@ -35,11 +37,12 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// Binds all of them; gives the address of each by log.
-    pub async fn bind(service: &ServicePlace) -> io::Result<(Self, BTreeMap<String, String>)> {
+    pub async fn bind(service: &ServicePlace, permitted: &LogFiles) -> io::Result<(Self, BTreeMap<String, String>)> {
         let (mut all, mut addresses) = (Self::default(), BTreeMap::new());
         for (log, listen) in &service.listens {
             let Some(path) = service.logs.get(log) else { continue };
-            let lines = all.writer(Path::new(path)).await?;
+            permitted.path(path).map_err(io::Error::other)?;
+            let lines = all.writer(Path::new(path), permitted).await?;
             let address = match listen {
                 Listen::Udp => {
                     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -69,11 +72,12 @@ impl Endpoints {
         self.tasks.push(AbortOnDropHandle::new(tokio::spawn(work)));
     }
 
-    async fn writer(&mut self, path: &Path) -> io::Result<mpsc::Sender<Vec<u8>>> {
+    async fn writer(&mut self, path: &Path, permitted: &LogFiles) -> io::Result<mpsc::Sender<Vec<u8>>> {
         if let Some(folder) = path.parent() {
             tokio::fs::create_dir_all(folder).await?;
         }
         let mut file = File::options().append(true).create(true).open(path).await?;
+        permitted.opened(file.as_raw_fd())?;
         let (lines, mut written) = mpsc::channel::<Vec<u8>>(limits::ENDPOINT_LINES);
         let path = path.to_owned();
         self.spawn(async move {

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod metrics;
 pub mod news;
 pub mod outbox;
+pub mod own_log;
 pub mod permits;
 pub mod records;
 mod rights;

@@ -22,8 +22,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::limits;
+use crate::permits::LogFiles;
 use kept::Kept;
 use pass::Files;
+use tail::Tail;
 use watch::Watch;
 
 /// The logs of the service beside this agent. Dropping it ends the reading.
@@ -37,17 +39,21 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Begins to read these files, log name to path, from their beginning; they need not exist yet.
-    pub fn open(files: &BTreeMap<String, String>) -> Self {
-        Self::with_poll(files, limits::LOG_POLL)
+    /// Begins to read these files, log name to path, from their beginning; they need not exist yet. What leads to another place than
+    /// where logs may be is not read.
+    pub(crate) fn open(files: &BTreeMap<String, String>, permitted: &LogFiles) -> Self {
+        Self::with_poll(files, permitted, limits::LOG_POLL)
     }
 
-    fn with_poll(files: &BTreeMap<String, String>, poll: Duration) -> Self {
+    fn with_poll(files: &BTreeMap<String, String>, permitted: &LogFiles, poll: Duration) -> Self {
+        let watch = Watch::of(files.values());
         let kept = Arc::new(Mutex::new(Kept::of(files.keys().cloned())));
         let (requests, asked) = mpsc::channel(limits::LOG_REQUESTS);
         let (changed, changes) = tokio::sync::watch::channel(0);
         let token = CancellationToken::new();
-        let reader = Reader { files: Files::of(files, Arc::clone(&kept), changed), watch: Watch::of(files.values()) };
+        let tails = files.iter().map(|(log, path)| (log.clone(), Tail::of(path, permitted.clone())));
+        let files = Files::of(tails, Arc::clone(&kept), changed);
+        let reader = Reader { files, watch };
         let reader = tokio::spawn(reader.run(asked, poll, token.clone()));
         Self { kept, requests, changes, reader, stop: token.drop_guard() }
     }

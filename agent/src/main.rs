@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use meshproof_agent::cli::{self, Args};
+use meshproof_agent::own_log;
 use tracing_subscriber::EnvFilter;
 
 /// Acts for one service under test, in a meshproof mesh
@@ -18,7 +19,7 @@ struct Cli {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,meshproof_agent=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    own_log::to_stderr(filter);
     match cli::run(Cli::parse().args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,8 @@
 
 mod processes;
 mod series;
+#[cfg(test)]
+mod tests;
 mod text;
 mod told;
 mod usage;
@@ -22,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
+use crate::permits::Permits;
 use processes::Processes;
 use told::Told;
 use usage::Usages;
@@ -38,6 +41,8 @@ pub struct Metrics {
 struct Shared {
     /// Where metrics are told: `host:port` and how.
     source: Option<(String, Scrape)>,
+    /// What may be dialled for it: the port is the plan's, and a name may lead anywhere.
+    permits: Arc<Permits>,
     held: Mutex<Held>,
 }
 
@@ -83,12 +88,12 @@ impl Range {
 impl Metrics {
     /// Begins to look. Samples become facts, now and again.
     #[must_use]
-    pub fn open(service: &ServicePlace, facts: mpsc::Sender<Fact>) -> Self {
+    pub fn open(service: &ServicePlace, facts: mpsc::Sender<Fact>, permits: Arc<Permits>) -> Self {
         let source = service.scrape.as_ref().and_then(|scrape| {
             let address = service.ports.get(&scrape.port)?;
             Some((address.clone(), scrape.clone()))
         });
-        let shared = Arc::new(Shared { source, held: Mutex::default() });
+        let shared = Arc::new(Shared { source, permits, held: Mutex::default() });
         let task = tokio::spawn(look_on(Arc::clone(&shared), facts));
         Self { shared, _task: AbortOnDropHandle::new(task) }
     }
@@ -151,7 +156,7 @@ impl Shared {
 
     async fn scrape(&self) {
         let Some((address, scrape)) = &self.source else { return };
-        let fetched = told::fetch(address, scrape).await;
+        let fetched = told::fetch(address, scrape, &self.permits).await;
         self.held().told.take(fetched);
     }
 }

@@ -1,13 +1,14 @@
 //! What this agent's own settings permit of a call whose role and capabilities suffice.
 //!
 //! A capability says which verb may be used; this says what the verb may touch. `exec` starts no shell line unless the agent was
-//! told that it may, and where programs or folders are listed, only those. Nothing here is dialled that only this machine is meant
+//! told that it may, and where programs or folders are listed, only those, and logs are in these folders. Nothing here is dialled that only this machine is meant
 //! to reach (link-local addresses, the metadata of clouds), nor the signaling servers: the mesh's own way is never a target.
 //!
 //! An order is judged when it comes, so that its caller hears the reason, and again with everything put in and every name
 //! resolved, just before it is carried out: what stands in an order need not be what it comes to.
 
 mod confine;
+mod log_files;
 mod programs;
 mod reach;
 mod settings;
@@ -17,12 +18,13 @@ mod tests;
 pub use settings::Settings;
 
 pub(crate) use confine::{Confined, spawn};
+pub(crate) use log_files::LogFiles;
 pub(crate) use reach::Reach;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use meshproof_proto::order::{Action, ExecAction, Target};
+use meshproof_proto::order::{Action, ExecAction, ServicePlace, Target};
 use serde_json::Value;
 
 use crate::audit::Audit;
@@ -35,6 +37,7 @@ pub struct Permits {
     programs: Programs,
     pub(crate) reach: Reach,
     pub(crate) confined: Confined,
+    pub(crate) logs: LogFiles,
     audit: Arc<Audit>,
 }
 
@@ -57,8 +60,9 @@ impl Permits {
     /// `control` are the signaling servers' URLs.
     pub(crate) fn new(settings: Settings, control: &[String], audit: Arc<Audit>) -> Self {
         let programs = Programs::of(&settings);
+        let logs = LogFiles::within(settings.paths.clone());
         let confined = Confined::to(settings.programs, settings.paths);
-        Self { programs, reach: Reach::new(settings.reach, control), confined, audit }
+        Self { programs, reach: Reach::new(settings.reach, control), confined, logs, audit }
     }
 
     /// What the settings come to, apart from any mesh.
@@ -78,10 +82,7 @@ impl Permits {
         match call {
             Call::Start(order, _) => self.action(&order.action),
             Call::Receive(order, _) => self.action(&order.apply),
-            // a tunnel from elsewhere is dialled to these
-            Call::Initialize(order, _) => {
-                order.service.ports.values().try_for_each(|address| self.reach.written(address))
-            }
+            Call::Initialize(order, _) => self.service(&order.service),
             Call::BeginTest(..)
             | Call::Cancel(..)
             // faults are on stubs and on what passes tunnels; links and signaling have no gate that one could close
@@ -96,6 +97,12 @@ impl Permits {
             | Call::Stubs(_)
             | Call::Observe(..) => Ok(()),
         }
+    }
+
+    fn service(&self, service: &ServicePlace) -> Result<(), String> {
+        // a tunnel from elsewhere is dialled to these
+        service.ports.values().try_for_each(|address| self.reach.written(address))?;
+        service.logs.values().try_for_each(|path| self.logs.path(path))
     }
 
     fn action(&self, action: &Action) -> Result<(), String> {

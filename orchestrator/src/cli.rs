@@ -119,7 +119,5 @@ fn runtime(threads: Threads) -> tokio::runtime::Runtime {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,webrtc=error,rtc=error,tarpc=off"));
-    let to_stderr = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // a second installation means that somebody else logs already
-    let _ = to_stderr.try_init();
+    meshproof_agent::own_log::to_stderr(filter);
 }

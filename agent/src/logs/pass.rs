@@ -1,6 +1,5 @@
 //! Reading all files to their ends, in turns, so that a writer that is faster than we are keeps us from nothing else.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -34,9 +33,13 @@ enum Pass {
 }
 
 impl Files {
-    pub(super) fn of(files: &BTreeMap<String, String>, kept: Arc<Mutex<Kept>>, changed: watch::Sender<u64>) -> Self {
-        let reading = |(log, path): (&String, &String)| Reading { log: log.clone(), tail: Tail::of(path), left: None };
-        Self { readings: files.iter().map(reading).collect(), kept, changed }
+    pub(super) fn of(
+        tails: impl Iterator<Item = (String, Tail)>,
+        kept: Arc<Mutex<Kept>>,
+        changed: watch::Sender<u64>,
+    ) -> Self {
+        let reading = |(log, tail)| Reading { log, tail, left: None };
+        Self { readings: tails.map(reading).collect(), kept, changed }
     }
 
     /// Reads every log to the end that it has when the pass begins.

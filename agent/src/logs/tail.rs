@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits;
+use crate::permits::LogFiles;
 
 /// The end of a file that somebody else writes.
 #[derive(Debug)]
 pub(super) struct Tail {
     path: PathBuf,
+    permitted: LogFiles,
     open: Option<Open>,
     /// A line whose end has not come yet, cut to the limit.
     partial: Vec<u8>,
@@ -36,8 +38,8 @@ pub(super) enum Found {
 }
 
 impl Tail {
-    pub(super) fn of(path: &str) -> Self {
-        Self { path: path.into(), open: None, partial: Vec::new(), trouble: None }
+    pub(super) fn of(path: &str, permitted: LogFiles) -> Self {
+        Self { path: path.into(), permitted, open: None, partial: Vec::new(), trouble: None }
     }
 
     /// Bytes that are there and were not read, at least 1. In a file that was replaced 1 more: its rest is not the end.
@@ -107,7 +109,7 @@ impl Tail {
             // Opening a pipe would wait for its writer.
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        let file = File::open(&self.path)?;
+        let file = self.permitted.open(&self.path)?;
         let identity = identity(&file.metadata()?);
         Ok(Open { file, at: 0, identity })
     }

@@ -3,6 +3,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::*;
+use crate::permits::{Permits, Settings};
 
 /// Far beyond a test's life: what comes was not found by polling.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -17,7 +18,7 @@ fn place(poll: Duration) -> Place {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("audit.log");
     let files = BTreeMap::from([("audit".to_owned(), file.display().to_string())]);
-    let store = LogStore::with_poll(&files, poll);
+    let store = LogStore::with_poll(&files, &LogFiles::default(), poll);
     Place { _dir: dir, file, store }
 }
 
@@ -71,7 +72,8 @@ async fn polling_finds_what_nothing_announced() {
     let file = dir.path().join("link.log");
     std::os::unix::fs::symlink(&real, &file).expect("links");
     let files = BTreeMap::from([("audit".to_owned(), file.display().to_string())]);
-    let place = Place { store: LogStore::with_poll(&files, Duration::from_millis(5)), _dir: dir, file };
+    let place =
+        Place { store: LogStore::with_poll(&files, &LogFiles::default(), Duration::from_millis(5)), _dir: dir, file };
     place.wait_for(&["first"]).await;
     append(&real, b"second\n");
     place.wait_for(&["first", "second"]).await;
@@ -115,4 +117,26 @@ async fn closing_ends_the_reader() {
     let mut changes = store.changes();
     store.close().await;
     assert!(changes.changed().await.is_err());
+}
+
+#[tokio::test]
+async fn a_log_that_becomes_a_link_out_of_its_folder_is_not_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (inside, secret) = (dir.path().join("inside"), dir.path().join("token"));
+    fs::create_dir(&inside).expect("a folder");
+    fs::write(&secret, "s3cret\n").expect("a file");
+    let settings = Settings { paths: vec![inside.clone()], ..Settings::default() };
+    let file = inside.join("audit.log");
+    let files = BTreeMap::from([("audit".to_owned(), file.display().to_string())]);
+    let store = LogStore::with_poll(&files, &Permits::of(settings).logs, NEVER);
+    let place = Place { _dir: dir, file, store };
+    append(&place.file, b"mine\n");
+    place.wait_for(&["mine"]).await;
+    fs::remove_file(&place.file).expect("ours");
+    std::os::unix::fs::symlink(&secret, &place.file).expect("a link");
+    place.store.read_to_end().await;
+    assert_eq!(place.texts(), ["mine"]);
+    fs::remove_file(&place.file).expect("ours");
+    append(&place.file, b"again\n");
+    place.wait_for(&["mine", "again"]).await;
 }

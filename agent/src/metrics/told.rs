@@ -12,6 +12,7 @@ use super::text::{self, Line};
 use super::{NoNumber, Question, Range};
 use crate::action::{Came, perform_for};
 use crate::limits;
+use crate::permits::{Permits, Terms};
 
 /// What the last fetch brought, and the bounds of all before.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ struct Kept {
 }
 
 /// Fetches them once.
-pub(super) async fn fetch(address: &str, scrape: &Scrape) -> Result<Vec<Line>, String> {
+pub(super) async fn fetch(address: &str, scrape: &Scrape, permits: &Permits) -> Result<Vec<Line>, String> {
     let action = Action::Http(HttpAction {
         target: Target::plain("metrics", address),
         method: "GET".to_owned(),
@@ -46,7 +47,8 @@ pub(super) async fn fetch(address: &str, scrape: &Scrape) -> Result<Vec<Line>, S
         headers: vec![("Accept".to_owned(), Template::text("text/plain;version=0.0.4"))],
         body: Body::Empty,
     });
-    let answer = Box::pin(perform_for(&action, &[], &Value::Null, limits::SCRAPE_WITHIN.into())).await;
+    let terms = Terms { within: limits::SCRAPE_WITHIN, permits };
+    let answer = Box::pin(perform_for(&action, &[], &Value::Null, terms)).await;
     if let Some(error) = answer.error {
         return Err(error.message);
     }

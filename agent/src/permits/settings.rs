@@ -17,11 +17,11 @@ pub struct Settings {
     #[arg(long, value_name = "PATHS", env = "MESHPROOF_PROGRAMS", value_delimiter = ',')]
     pub programs: Vec<PathBuf>,
     /// Folders that the programs of steps see and write, beside the system's own, which they only read; several are separated by
-    /// commas. Default: all that this user may. Takes a kernel with Landlock
+    /// commas. Default: all that this user may. Takes a kernel with Landlock. The service's logs have to be in one of them, too
     #[arg(long, value_name = "FOLDERS", env = "MESHPROOF_PATHS", value_delimiter = ',')]
     pub paths: Vec<PathBuf>,
-    /// Link-local addresses, or a cloud's metadata address, that steps and tunnels may reach; several are separated by commas.
-    /// Default: none
+    /// Link-local addresses, or a cloud's metadata address, that steps, tunnels and fetches of metrics may reach; several are
+    /// separated by commas. Default: none
     #[arg(long, value_name = "ADDRESSES", env = "MESHPROOF_REACH", value_delimiter = ',')]
     pub reach: Vec<IpAddr>,
 }

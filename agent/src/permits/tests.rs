@@ -3,12 +3,13 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use meshproof_proto::expr::Template;
-use meshproof_proto::order::{Bounds, TcpAction};
+use meshproof_proto::order::{Bounds, Listen, TcpAction};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::action::{Answer, Came, ErrorKind, perform};
+use crate::endpoints::Endpoints;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -129,6 +130,45 @@ async fn the_signaling_server_is_no_target_under_any_of_its_names() {
     let address = other.local_addr().expect("bound").to_string();
     let (answer, _) = tokio::join!(dial(&address, &permits), async { drop(other.accept().await) });
     assert_ne!(answer.error.map(|error| error.kind), Some(ErrorKind::Order));
+}
+
+#[tokio::test]
+async fn a_log_is_in_a_listed_folder_wherever_a_link_leads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name);
+    for name in ["inside", "outside"] {
+        fs::create_dir(place(name)).expect("a folder");
+    }
+    for name in ["inside/audit.log", "outside/token"] {
+        fs::write(place(name), "").expect("a file");
+    }
+    for (to, link) in [("outside/token", "inside/link"), ("outside", "inside/away"), ("outside/none", "inside/none")] {
+        symlink(place(to), place(link)).expect("a link");
+    }
+    let permits = Permits::of(Settings { paths: vec![place("inside")], ..Settings::default() });
+    let text = |name: &str| place(name).display().to_string();
+    for good in ["inside/audit.log", "inside/later.log", "inside/later/audit.log", "outside/../inside/audit.log"] {
+        permits.logs.path(&text(good)).expect(good);
+    }
+    for (bad, why) in [
+        ("outside/token", "--paths"),
+        ("outside/later.log", "--paths"),
+        ("inside/../outside/token", "--paths"),
+        ("inside/link", "--paths"),
+        ("inside/away/token", "--paths"),
+        ("inside/away/later.log", "--paths"),
+        ("inside/none", "leads nowhere"),
+        ("inside/later/../../outside/token", "goes back"),
+    ] {
+        let reason = permits.logs.path(&text(bad)).expect_err(bad);
+        assert!(reason.contains(why), "{bad}: {reason}");
+        let listens = [("audit".to_owned(), Listen::Udp)].into();
+        let service = ServicePlace { logs: [("audit".to_owned(), text(bad))].into(), listens, ..Default::default() };
+        let endpoint = Endpoints::bind(&service, &permits.logs).await.map(|(_, addresses)| addresses);
+        assert!(endpoint.is_err(), "{bad}: an endpoint writes to it, at {endpoint:?}");
+    }
+    assert_eq!(fs::read_dir(place("outside")).expect("a folder").count(), 1, "nothing was made there");
+    Permits::default().logs.path(&text("outside/token")).expect("nothing is listed");
 }
 
 /// Closed at once by the server, if it comes that far.

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use super::Rights;
 use crate::audit::Audit;
+use crate::permits::Settings;
 use crate::service::{AgentServer, Call};
 use crate::wire::StreamHeader;
 
@@ -170,16 +171,22 @@ async fn what_the_settings_do_not_permit_is_refused_with_what_to_do_and_an_audit
     let metadata = Target::plain("shop", "169.254.169.254:80");
     let Action::Tcp(tcp) = tcp() else { panic!("it is one") };
     let tcp = Action::Tcp(TcpAction { target: metadata, ..tcp });
-    let mut setting = setting();
-    setting.service.ports.insert("http".to_owned(), "[fe80::1]:80".to_owned());
+    let mut near = setting();
+    near.service.ports.insert("http".to_owned(), "[fe80::1]:80".to_owned());
+    let mut reading = setting();
+    reading.service.logs.insert("audit".to_owned(), "/etc/passwd".to_owned());
     let shell = || program(&["/bin/sh", "-c", "date"]);
     for (request, why) in [
         (AgentRequest::Start { order: Box::new(step(shell())) }, "--shell"),
         (AgentRequest::Receive { order: Box::new(receive(shell())) }, "--shell"),
         (AgentRequest::Start { order: Box::new(step(tcp)) }, "--reach 169.254.169.254"),
-        (AgentRequest::Initialize { order: Box::new(setting) }, "--reach fe80::1"),
+        (AgentRequest::Initialize { order: Box::new(near) }, "--reach fe80::1"),
+        (AgentRequest::Initialize { order: Box::new(reading) }, "--paths"),
     ] {
-        let refusal = ask(request, caller(Role::Orchestrator, &all), (&all, folder.path())).await.expect_err(why);
+        let settings = Settings { paths: vec![folder.path().to_owned()], ..Settings::default() };
+        let audit = Audit::in_directory(folder.path()).expect("a folder");
+        let rights = Rights::new(all.clone(), audit, (settings, &[]));
+        let refusal = ask_under(rights, request, caller(Role::Orchestrator, &all)).await.expect_err(why);
         assert!(matches!(&refusal, Refusal::NotPermitted { reason, .. } if reason.contains(why)), "{refusal}");
         let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).expect("an audit log");
         let line: serde_json::Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
@@ -229,8 +236,12 @@ async fn ask(
     caller: Identity,
     (ours, folder): (&BTreeSet<Capability>, &std::path::Path),
 ) -> Result<(), Refusal> {
-    let rights =
-        Arc::new(Rights::new(ours.clone(), Audit::in_directory(folder).expect("a folder"), Default::default()));
+    let rights = Rights::new(ours.clone(), Audit::in_directory(folder).expect("a folder"), Default::default());
+    ask_under(rights, request, caller).await
+}
+
+async fn ask_under(rights: Rights, request: AgentRequest, caller: Identity) -> Result<(), Refusal> {
+    let rights = Arc::new(rights);
     let (orders, mut taken) = mpsc::channel(1);
     let (near, far) = tarpc::transport::channel::unbounded();
     let serving = AgentServer { caller, orders, rights }.serve(far);

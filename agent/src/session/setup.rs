@@ -20,6 +20,7 @@ use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::own_log;
 use crate::permits::Permits;
 use crate::steps::Beside;
 use crate::stub::{Around, StubServer};
@@ -35,6 +36,7 @@ pub(super) async fn run(
     let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets } = order;
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, secrets) = (Arc::new(masker), secrets.scope());
+    own_log::mask_with(Arc::clone(&masker));
     for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
         route.put_in_secrets(&secrets);
     }
@@ -45,14 +47,15 @@ pub(super) async fn run(
         let (name, address) = listen(&tunnels, order).await?;
         initialized.tunnels.insert(name, address);
     }
-    let endpoints = Endpoints::bind(&service).await;
+    let endpoints = Endpoints::bind(&service, &permits.logs).await;
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
     initialized.endpoints = addresses;
     let stubs = bind(stubs, &Around { facts: tell.clone(), seed, masker: Arc::clone(&masker) }, kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
-    let metrics = Metrics::open(&service, tell.clone());
-    let beside = Beside { logs: LogStore::open(&service.logs), stubs, metrics, permits: Arc::clone(permits), masker };
+    let metrics = Metrics::open(&service, tell.clone(), Arc::clone(permits));
+    let logs = LogStore::open(&service.logs, &permits.logs);
+    let beside = Beside { logs, stubs, metrics, permits: Arc::clone(permits), masker };
     let work = Work {
         service,
         seed,

@@ -65,12 +65,13 @@ impl World {
         let stub = StubOrder::http("pay", vec![StubRoute::http("charge", (None, None), replies)]);
         let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
-        let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0);
+        let permits = Arc::new(permits());
+        let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0, Arc::clone(&permits));
         let beside = Beside {
-            logs: LogStore::open(&logs.into_iter().collect()),
+            logs: LogStore::open(&logs.into_iter().collect(), &permits.logs),
             stubs,
             metrics,
-            permits: Arc::new(permits()),
+            permits,
             masker: Arc::default(),
         };
         Self { dir, beside, _facts: told }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use meshproof_agent::own_log;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
 
@@ -26,12 +27,15 @@ pub(super) enum Seen {
 
 impl Scribe {
     pub(super) fn new(journal: Journal, progress: Progress, masker: Masker) -> Self {
-        Self { journal, progress, masker: Arc::new(masker) }
+        let masker = Arc::new(masker);
+        own_log::mask_with(Arc::clone(&masker));
+        Self { journal, progress, masker }
     }
 
     /// From now on these secrets are masked.
     pub(super) fn mask_with(&mut self, masker: Masker) {
         self.masker = Arc::new(masker);
+        own_log::mask_with(Arc::clone(&self.masker));
     }
 
     /// What takes secrets out of everything else that leaves the run.

@@ -103,6 +103,8 @@ fn run(scene: &Scene, progress: &str, canaries: &[&Canary; 2]) -> crate::session
     command.arg("--secret").arg(format!("token@{}", file.display()));
     command.arg("--param").arg(format!("digest={}", Digest::of(token.value.as_bytes())));
     command.env("VAULT_PEPPER", &pepper.value);
+    // whatever any library tells, too
+    command.env("MESHPROOF_LOG", "trace");
     let shown = if progress == "json" { Shown::Records } else { Shown::Text };
     Session::start(command, shown).end()
 }
