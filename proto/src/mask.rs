@@ -107,6 +107,23 @@ impl Masker {
         self.without(bytes, &self.find(bytes))
     }
 
+    /// The text with asterisks over secrets: of the same length and with the same lines, so that places in it stay what they are.
+    pub fn covered<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let found = self.find(text.as_bytes());
+        if found.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut covered = text.as_bytes().to_vec();
+        for byte in found.into_iter().flat_map(|found| found.at) {
+            if covered[byte] != b'\n' {
+                covered[byte] = b'*';
+            }
+        }
+        let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '*' };
+        // one that begins or ends inside of a character leaves a piece of it
+        Cow::Owned(String::from_utf8(covered).unwrap_or_else(|error| error.as_bytes().iter().map(ascii).collect()))
+    }
+
     /// Whether there is nothing to look for.
     pub fn is_empty(&self) -> bool {
         self.needles.is_none()

@@ -1,5 +1,7 @@
 //! All of it in one call: text to a plan that can be run, or to all of its mistakes.
 
+use meshproof_proto::mask::Masker;
+
 use super::compile::{self, Inputs};
 use super::compiled::Plan;
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -16,13 +18,17 @@ pub struct Mistakes {
     pub found: Vec<Diagnostic>,
     /// How many more there are.
     pub left_out: usize,
+    /// Takes out secrets that somebody has written into the plan.
+    masker: Box<Masker>,
 }
 
 impl Mistakes {
     /// As people read them.
     #[must_use]
     pub fn render(&self, source: &Source, look: Look) -> String {
-        render::diagnostics(source, &self.found, self.left_out, look)
+        let source = source.covered(&self.masker);
+        let found: Vec<Diagnostic> = self.found.iter().map(|found| found.masked(&self.masker)).collect();
+        render::diagnostics(&source, &found, self.left_out, look)
     }
 }
 
@@ -44,8 +50,10 @@ pub fn check(path: &str, bytes: &[u8], inputs: &Inputs) -> Checked {
         let document = tree.as_ref().and_then(|tree| parse::document(tree, &cx));
         document.and_then(|document| compile::compile(&document, inputs, &cx))
     };
-    let plan =
-        plan.filter(|_| sink.is_empty()).ok_or_else(|| Mistakes { found: sink.finish(), left_out: sink.left_out() });
+    let plan = plan.filter(|_| sink.is_empty()).ok_or_else(|| {
+        let (found, left_out, masker) = (sink.finish(), sink.left_out(), Box::new(inputs.secrets.masker()));
+        Mistakes { found, left_out, masker }
+    });
     Checked { source, plan }
 }
 

@@ -2,10 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 
+use meshproof_proto::mask::Masker;
+
 use super::code::Code;
 use super::limits::{MAX_DIAGNOSTICS, MAX_QUOTED_CHARS};
 use super::source::Span;
 use super::suggest;
+
+/// Ends a quotation that is shorter than what it quotes.
+const SHORTENED: char = '…';
 
 /// One mistake in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +66,31 @@ impl Diagnostic {
         }
         self
     }
+
+    /// As it may be shown.
+    #[must_use]
+    pub fn masked(&self, masker: &Masker) -> Self {
+        let text = |text: &String| without_secrets(text, masker);
+        let label = |label: &Label| Label { span: label.span, text: text(&label.text) };
+        Self {
+            message: text(&self.message),
+            expected: self.expected.as_ref().map(text),
+            help: self.help.as_ref().map(text),
+            labels: self.labels.iter().map(label).collect(),
+            ..*self
+        }
+    }
+}
+
+/// A quotation that was shortened may end inside of a secret.
+fn without_secrets(text: &str, masker: &Masker) -> String {
+    match text.rsplit_once(SHORTENED) {
+        Some((before, last)) => {
+            let before: Vec<_> = before.split(SHORTENED).map(|part| masker.mask_cut(part)).collect();
+            format!("{}{SHORTENED}{}", before.join("…"), masker.mask(last))
+        }
+        None => masker.mask(text).into_owned(),
+    }
 }
 
 /// Where diagnostics are collected. Shared while reading, so that no reader has to hand it back.
@@ -109,7 +139,7 @@ impl Diagnostics {
 pub fn quote(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_QUOTED_CHARS).flat_map(escape).collect();
     if text.chars().nth(MAX_QUOTED_CHARS).is_some() {
-        shown.push('…');
+        shown.push(SHORTENED);
     }
     format!("`{shown}`")
 }

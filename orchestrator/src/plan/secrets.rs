@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use meshproof_proto::limits::SECRETS;
+use meshproof_proto::mask::Masker;
+
 /// Begins the variable of the environment that holds a secret.
 pub const ENVIRONMENT: &str = "MESHPROOF_SECRET_";
 
@@ -30,6 +33,22 @@ pub enum Wanted {
 #[must_use]
 pub fn variable(name: &str) -> String {
     format!("{ENVIRONMENT}{}", name.to_uppercase().replace('-', "_"))
+}
+
+impl SecretInputs {
+    /// What takes the values out of texts, also while it is not known yet which of them the plan asks for.
+    pub(super) fn masker(&self) -> Masker {
+        let named = |(variable, value): (&String, &String)| {
+            let name = variable.strip_prefix(ENVIRONMENT)?.to_lowercase().replace('_', "-");
+            Some((name, value.clone()))
+        };
+        let given = self.given.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let known = given.chain(self.environment.iter().filter_map(named));
+        // one that cannot be masked is no secret that a plan can use
+        let usable = known.filter(|(name, value)| Masker::new([(name.as_str(), value.as_str())]).is_ok());
+        let usable: Vec<_> = usable.take(SECRETS).collect();
+        Masker::new(usable.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for SecretInputs {

@@ -1,5 +1,9 @@
 //! The text of a plan and places in it. Everything a plan may be blamed for, now or at run time, carries a [`Span`].
 
+use std::borrow::Cow;
+
+use meshproof_proto::mask::Masker;
+
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::limits::{MAX_FORBIDDEN_CHARS, MAX_PLAN_BYTES};
@@ -119,6 +123,15 @@ impl Source {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// With asterisks over secrets. Places in it are the same.
+    #[must_use]
+    pub fn covered(&self, masker: &Masker) -> Cow<'_, Self> {
+        match masker.covered(&self.text) {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(text) => Cow::Owned(Self { text, ..self.clone() }),
+        }
     }
 
     /// What stands at `span`; empty when the span lies outside.

@@ -234,3 +234,14 @@ fn of_a_text_that_is_cut_no_beginning_of_a_secret_is_left() {
     assert_eq!(masker.mask_cut(&format!("\"{secret}\" here")), "\"***key***\" here");
     assert_eq!(Masker::default().mask_cut("text"), "text");
 }
+
+#[test]
+fn a_text_whose_secrets_are_covered_is_as_long_as_before() {
+    let masker = masker("hunter2é\nhunter2hunter2");
+    let text = "a: hunter2é\nhunter2hunter2 b\nc: aHVudGVyMsOpCmh1bnRlcjJodW50ZXIy\n";
+    let covered = masker.covered(text).into_owned();
+    assert_eq!((covered.len(), covered.lines().count()), (text.len(), 3));
+    assert!(covered.starts_with("a: *********\n**************"), "{covered}");
+    assert!(covered.contains(" b\nc: ******") && !covered.contains("aHVu"), "{covered}");
+    assert_eq!(masker.covered("nothing"), "nothing");
+}

@@ -113,3 +113,29 @@ fn a_secret_that_does_not_fit_is_shown_where_it_is_mentioned_and_its_value_nowhe
     assert!(stranger.contains("--secret cannot set `api-kye`: the plan's secrets are api-key"), "{stranger}");
     assert!(stranger.contains("did you mean `api-key`?") && !stranger.contains("hunter"), "{stranger}");
 }
+
+#[test]
+fn a_secret_that_somebody_wrote_into_the_plan_is_not_shown_by_what_is_wrong_with_it() {
+    const PASTED: &str = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0cy1kby1ub3Qtc3RhbmQtaW4tcGxhbnM.4u7Yq0xkZb9TtW8mQ2x";
+    let named = SMALL.replace("needs: [ledger]", &format!("needs: [{PASTED}]"));
+    let text = format!("{named}secrets: {{ api-key: {PASTED} }}\n");
+    let shown = |secrets: SecretInputs, look| {
+        let Checked { source, plan } = check("plan.yaml", text.as_bytes(), &Inputs { secrets, ..Inputs::default() });
+        plan.expect_err("it has mistakes").render(&source, look)
+    };
+    let piece = |shown: &str| (0..PASTED.len() - 6).map(|at| &PASTED[at..at + 6]).find(|piece| shown.contains(piece));
+    let (name, value) = ("api-key".to_owned(), PASTED.to_owned());
+    let given = SecretInputs { given: [(name, value.clone())].into(), ..SecretInputs::default() };
+    let variable = ("MESHPROOF_SECRET_API_KEY".to_owned(), value);
+    let environment = SecretInputs { environment: [variable].into(), ..SecretInputs::default() };
+    for secrets in [given, environment] {
+        for look in [Look::Plain, Look::Fancy] {
+            let shown = shown(secrets.clone(), look);
+            assert_eq!(piece(&shown), None, "{shown}");
+            assert!(shown.contains("`***api-key***…` cannot be a name"), "{shown}");
+            assert!(shown.contains("secrets: { api-key: *******"), "{shown}");
+        }
+    }
+    let unknown = shown(SecretInputs::default(), Look::Plain);
+    assert!(piece(&unknown).is_some(), "nobody can know that it is one: {unknown}");
+}
