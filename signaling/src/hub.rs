@@ -1,6 +1,7 @@
 //! The one owner of the rooms: sockets tell it what came, it puts what is to be sent into their queues.
 //!
-//! It never waits for a socket. Whoever does not empty its queue is cut off; the others do not notice.
+//! It never waits for a socket. Whoever does not empty its queue is cut off; the others do not notice. Nor does it check
+//! signatures of newcomers: that takes longer than everything else here, and is done beside it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use meshproof_proto::id::Name;
 use meshproof_proto::identity::UnixSeconds;
 use meshproof_proto::limits::SIGNALING_QUEUE;
 use meshproof_proto::rendezvous::ToPeer;
-use meshproof_proto::trust::RootNews;
+use meshproof_proto::trust::{RootNews, Trust};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::limits;
-use crate::rooms::{CloseReason, ConnId, Input, Nonce, Now, Output, Rooms};
+use crate::rooms::{Claim, CloseReason, ConnId, Input, Nonce, Now, Output, Rooms};
 
 /// From a socket to the hub.
 #[derive(Debug)]
@@ -78,14 +80,22 @@ pub(crate) struct Hub {
     sockets: HashMap<ConnId, Outbox>,
     /// What the relays have to know, too.
     learned: Learned,
+    vetting: Vetting,
+}
+
+/// Where claims are looked into.
+pub(crate) struct Vetting {
+    places: Arc<Semaphore>,
+    results: mpsc::Sender<Arrival>,
+    tasks: TaskTracker,
 }
 
 /// The news of each mesh.
 pub(crate) type Learned = watch::Sender<BTreeMap<Name, RootNews>>;
 
 impl Hub {
-    pub(crate) fn new(rooms: Rooms, learned: Learned) -> Self {
-        Self { rooms, sockets: HashMap::new(), learned }
+    pub(crate) fn new(rooms: Rooms, learned: Learned, vetting: Vetting) -> Self {
+        Self { rooms, sockets: HashMap::new(), learned, vetting }
     }
 
     /// Runs until `stop`; then the sockets' queues end.
@@ -123,6 +133,10 @@ impl Hub {
         while let Some(output) = self.rooms.poll_output() {
             match output {
                 Output::Send { to, message } => self.send(&to, &message),
+                Output::Vet { conn, claim } => {
+                    let trust = self.rooms.trust(&claim.mesh);
+                    self.vetting.begin(conn, claim, trust);
+                }
                 Output::Learned { mesh, news } => {
                     tracing::info!(%mesh, "the root of the mesh said more");
                     self.learned.send_modify(|learned| drop(learned.insert(mesh, news)));
@@ -151,6 +165,28 @@ impl Hub {
                 self.rooms.handle(*conn, Input::Disconnected, now());
             }
         }
+    }
+}
+
+impl Vetting {
+    /// `results` come back as what was heard on the socket.
+    pub(crate) fn new(results: mpsc::Sender<Arrival>, tasks: TaskTracker) -> Self {
+        Self { places: Arc::new(Semaphore::new(limits::VETTINGS)), results, tasks }
+    }
+
+    /// A connection has one claim at most that waits here. On a thread of its own, so that no task of a socket stands behind it.
+    fn begin(&self, conn: ConnId, claim: Box<Claim>, trust: Option<Arc<Trust>>) {
+        let (places, results) = (Arc::clone(&self.places), self.results.clone());
+        self.tasks.spawn(async move {
+            let _place = places.acquire().await.expect("nobody closes this semaphore");
+            let vetting = tokio::task::spawn_blocking(move || {
+                let result = claim.vet(trust.as_deref(), now().unix);
+                Input::Vetted { claim, result }
+            });
+            let input = vetting.await.expect("vetting does not panic");
+            // fails only when the hub stopped, and then everyone is gone
+            let _ = results.send(Arrival::Heard { conn, input }).await;
+        });
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use meshproof_proto::limits::{DATAGRAM_BYTES, PEERS_PER_MESH, ROSTER_BYTES, SIGNAL_BYTES};
 
+use crate::allowance::Rate;
+
 /// A challenge answers itself in one round trip; who needs longer is stuck or hostile. Also the time that a connection has
 /// to become a WebSocket.
 pub const REGISTER_DEADLINE: Duration = Duration::from_secs(5);
@@ -21,9 +23,9 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// The same when the whole server stops: it is gone in half a second.
 pub const STOP_GRACE: Duration = Duration::from_millis(250);
 
-/// Connections open at once, registered or not; more wait in the listener's backlog. Two full meshes, and the relay sockets
-/// on top, so that these take no place from signaling.
-pub const CONNECTIONS: usize = 2 * PEERS_PER_MESH + RELAYS;
+/// Connections open at once, registered or not; more wait in the listener's backlog. Ten thousand peers in several meshes, which
+/// the command in `examples/floods` measures, and the relay sockets on top, so that these take no place from signaling.
+pub const CONNECTIONS: usize = 5 * PEERS_PER_MESH + RELAYS;
 
 /// Relay sockets open at once, two a relayed connection; more are answered with 503. The last resort of some peers of a mesh,
 /// not the way of all: at [`RELAY_QUEUE`] and the buffers each, 450 MB when every one of them is full.
@@ -50,8 +52,36 @@ pub const RELAY_BUFFER_BYTES: usize = 32 * 1024;
 /// What a relay socket holds while the network takes no more: what it collects and one datagram with its header.
 pub const RELAY_UNSENT_BYTES: usize = RELAY_BUFFER_BYTES + DATAGRAM_BYTES + 64;
 
-/// Messages on their way from the sockets to the rooms: when the rooms are busy, sockets are not read.
-pub const ARRIVALS: usize = 1_024;
+/// Messages on their way from the sockets to the rooms: when the rooms are busy, sockets are not read. A socket has one more in
+/// its hand, and they are served in turns, so what stands here is all that others can have put in front of somebody.
+pub const ARRIVALS: usize = 16;
+
+/// Connections from one address: the peers of a machine come in at once, those of a fleet behind one router in seconds. A flood
+/// costs less than a tenth of a core.
+pub const SOURCE_CONNECTIONS: Rate = Rate { at_once: 64, per_second: 100 };
+
+/// How long a connection over [`SOURCE_CONNECTIONS`] is held until its turn, unread; where it would be longer it is refused. Half of
+/// what a peer waits for its welcome; an orchestrator with 300 agents on one machine is held, and not refused.
+pub const CONNECTION_HELD: Duration = Duration::from_millis(2_500);
+
+/// Messages from one address, whatever its sockets: a hundred agents of one machine that link with each other say ten thousand, and
+/// take longer than this makes them wait to shake hands.
+pub const SOURCE_MESSAGES: Rate = Rate { at_once: 512, per_second: 2_000 };
+
+/// Messages on one socket; over it, the socket is not read. An orchestrator says two to each of its agents.
+pub const SOCKET_MESSAGES: Rate = Rate { at_once: 256, per_second: 500 };
+
+/// A message counts as one, and once more for each of these: what it costs to read it.
+pub const MESSAGE_UNIT_BYTES: usize = 8 * 1024;
+
+/// News of a root key counts as so many messages: its signatures are checked.
+pub const NEWS_UNITS: u32 = 16;
+
+/// Addresses that are told apart; more share one allowance. Eight for each connection that there may be, and 2 MiB.
+pub const SOURCES: usize = 16 * 1024;
+
+/// Claims that are looked into at the same time: three signatures each, and a flood of them takes one core and no more.
+pub const VETTINGS: usize = 1;
 
 /// One message from a peer: a signal is text inside JSON, so that each of its quotes and line ends takes two bytes.
 pub const MESSAGE_BYTES: usize = 2 * SIGNAL_BYTES;

@@ -28,7 +28,7 @@ pub use refusal::RelayRefusal;
 
 use crate::limits;
 use crate::rooms::{ConnId, Nonce, Now};
-use crate::vetting::{Claimed, Vetted};
+use crate::vetting::{Claim, Vetted};
 
 /// What happened on a relay socket.
 #[derive(Clone, Debug)]
@@ -219,8 +219,8 @@ impl Relays {
 
     fn vet(&self, request: Request, now: UnixSeconds) -> Result<Half, RelayRefusal> {
         let Request { nonce, protocol, mesh, chain, proof, to, kind, generation } = request;
-        let claimed = Claimed { protocol, mesh: &mesh, chain: &chain, proof: &proof };
-        let Vetted { peer, .. } = claimed.vet(self.trusts.get(&mesh), (RELAY_LABEL, &nonce), now)?;
+        let claim = Claim { asked: (RELAY_LABEL, nonce), protocol, mesh: mesh.clone(), chain, proof };
+        let Vetted { peer, .. } = claim.vet(self.trusts.get(&mesh), now)?;
         if peer == to {
             return Err(RelayRefusal::ToItself);
         }

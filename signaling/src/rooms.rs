@@ -1,10 +1,12 @@
 //! Who is registered where, and who hears what: the whole decision of the signaling server, pure.
 //!
-//! Every connection is *challenged* until it is *registered*; a refused, replaced or leaving connection is forgotten at
+//! Every connection is *challenged*, then *claims* to be somebody, until it is *registered*; a refused, replaced or leaving connection is forgotten at
 //! once, so nothing is ever sent to it after its `Close`. A peer has one connection: registering again replaces the former
 //! one, and the others notice nothing unless its chain changed. Signals are carried, never opened; their receivers judge.
 //! Nothing here is worth keeping: after a restart peers register again.
 
+#[cfg(test)]
+mod claims;
 mod news;
 #[cfg(test)]
 mod properties;
@@ -14,19 +16,20 @@ mod room;
 pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::identity::{Chain, Signed, UnixSeconds};
+use meshproof_proto::identity::{Signed, UnixSeconds};
 use meshproof_proto::limits::SIGNAL_BYTES;
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::trust::{RootNews, Trust};
-use meshproof_proto::version::{PROTOCOL, Version};
+use meshproof_proto::version::PROTOCOL;
 
 pub use refusal::Refusal;
 use room::{Member, Room};
 
-use crate::vetting::{Claimed, Vetted};
+pub use crate::vetting::{Claim, Vetted};
 
 /// One WebSocket. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,13 +46,18 @@ pub struct Now {
 }
 
 /// What happened on a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Input {
     /// The nonce is fresh from the operating system.
     Connected {
         nonce: Nonce,
     },
     Message(ToServer),
+    /// What came of [`Output::Vet`].
+    Vetted {
+        claim: Box<Claim>,
+        result: Result<Vetted, Refusal>,
+    },
     /// Something came that is no message; the text says what is wrong with it.
     Unreadable(String),
     Disconnected,
@@ -60,6 +68,8 @@ pub enum Input {
 pub enum Output {
     /// The same message to each of these, in this order.
     Send { to: Vec<ConnId>, message: ToPeer },
+    /// Have this claim looked into, with [`Rooms::trust`], and tell what comes of it.
+    Vet { conn: ConnId, claim: Box<Claim> },
     /// Last output for this connection.
     Close { conn: ConnId, reason: CloseReason },
     /// The root of a mesh said more.
@@ -93,17 +103,18 @@ impl std::fmt::Debug for Rooms {
 }
 
 enum Conn {
-    Challenged { nonce: Nonce, deadline: Instant },
-    Registered { mesh: Name, peer: PeerId },
-}
-
-struct Registration {
-    conn: ConnId,
-    nonce: Nonce,
-    protocol: Version,
-    mesh: Name,
-    chain: Chain,
-    proof: Vec<u8>,
+    Challenged {
+        nonce: Nonce,
+        deadline: Instant,
+    },
+    /// It said who it is, which is being looked into.
+    Claiming {
+        deadline: Instant,
+    },
+    Registered {
+        mesh: Name,
+        peer: PeerId,
+    },
 }
 
 impl Rooms {
@@ -123,7 +134,12 @@ impl Rooms {
         match input {
             Input::Connected { nonce } => self.challenge(conn, nonce, now.instant),
             Input::Message(message) => {
-                if let Err(refusal) = self.message(conn, message, now) {
+                if let Err(refusal) = self.message(conn, message) {
+                    self.refuse(conn, &refusal);
+                }
+            }
+            Input::Vetted { claim, result } => {
+                if let Err(refusal) = self.vetted(conn, *claim, result) {
                     self.refuse(conn, &refusal);
                 }
             }
@@ -152,6 +168,11 @@ impl Rooms {
         self.outputs.pop_front()
     }
 
+    /// Whom a mesh trusts, if it is served.
+    pub fn trust(&self, mesh: &Name) -> Option<Arc<Trust>> {
+        self.rooms.get(mesh).map(|room| Arc::clone(&room.trust))
+    }
+
     fn challenge(&mut self, conn: ConnId, nonce: Nonce, now: Instant) {
         let deadline = now + self.register_within;
         self.conns.insert(conn, Conn::Challenged { nonce, deadline });
@@ -159,22 +180,31 @@ impl Rooms {
         self.send(conn, ToPeer::Challenge { protocol: PROTOCOL, nonce: nonce.to_vec() });
     }
 
-    fn message(&mut self, conn: ConnId, message: ToServer, now: Now) -> Result<(), Refusal> {
+    fn message(&mut self, conn: ConnId, message: ToServer) -> Result<(), Refusal> {
         match (self.conns.get(&conn), message) {
             (None, _) => Ok(()),
-            (Some(Conn::Challenged { nonce, .. }), ToServer::Register { protocol, mesh, chain, proof }) => {
-                let asked = Registration { conn, nonce: *nonce, protocol, mesh, chain: *chain, proof };
-                self.register(asked, now.unix)
+            (Some(Conn::Challenged { nonce, deadline }), ToServer::Register { protocol, mesh, chain, proof }) => {
+                let claim = Claim { asked: (REGISTER_LABEL, *nonce), protocol, mesh, chain: *chain, proof };
+                let deadline = *deadline;
+                self.conns.insert(conn, Conn::Claiming { deadline });
+                self.outputs.push_back(Output::Vet { conn, claim: Box::new(claim) });
+                Ok(())
             }
-            (Some(Conn::Registered { .. }), ToServer::Register { .. }) => Err(Refusal::AlreadyRegistered),
-            (Some(Conn::Challenged { .. }), ToServer::Signal { .. }) => Err(Refusal::NotRegistered),
+            (Some(Conn::Claiming { .. } | Conn::Registered { .. }), ToServer::Register { .. }) => {
+                Err(Refusal::AlreadyRegistered)
+            }
+            (Some(Conn::Challenged { .. } | Conn::Claiming { .. }), ToServer::Signal { .. }) => {
+                Err(Refusal::NotRegistered)
+            }
             (Some(Conn::Registered { mesh, peer }), ToServer::Signal { to, signal }) => {
                 let (mesh, from) = (mesh.clone(), *peer);
                 self.forward(conn, (&mesh, from, to), signal)
             }
             (Some(known), ToServer::News { mesh, news }) => match known {
                 Conn::Registered { mesh: theirs, .. } if *theirs != mesh => Err(Refusal::UnknownMesh(mesh)),
-                Conn::Challenged { .. } | Conn::Registered { .. } => self.learn(conn, &mesh, &news),
+                Conn::Challenged { .. } | Conn::Claiming { .. } | Conn::Registered { .. } => {
+                    self.learn(conn, &mesh, &news)
+                }
             },
             (Some(_), ToServer::Leave) => {
                 self.forget(conn);
@@ -184,15 +214,23 @@ impl Rooms {
         }
     }
 
-    fn register(&mut self, asked: Registration, now: UnixSeconds) -> Result<(), Refusal> {
-        let (peer, member) = self.vet(&asked, now)?;
-        let Registration { conn, mesh, chain, protocol, .. } = asked;
+    /// The result of vetting counts for a connection that still waits for it.
+    fn vetted(&mut self, conn: ConnId, claim: Claim, result: Result<Vetted, Refusal>) -> Result<(), Refusal> {
+        let Some(Conn::Claiming { deadline }) = self.conns.get(&conn) else { return Ok(()) };
+        let deadline = *deadline;
+        let Vetted { peer, issued, bytes } = result?;
+        let Claim { mesh, chain, protocol, .. } = claim;
         let room = self.rooms.get_mut(&mesh).expect("vetting found the mesh");
+        // the root may have said more while the claim was looked into
+        room.trust.admits(&issued).map_err(Refusal::Trust)?;
+        let member = Member { conn, chain: chain.clone(), issued, bytes: bytes + 1, speaks: protocol };
+        if !room.has_place(&peer, &member) {
+            return Err(Refusal::Full(mesh));
+        }
         let former = room.enter(peer, member);
         let (others, peers, news) = (room.conns_without(&peer), room.chains_without(&peer), room.trust.news());
-        if let Some(Conn::Challenged { deadline, .. }) = self.conns.insert(conn, Conn::Registered { mesh, peer }) {
-            self.deadlines.remove(&(deadline, conn));
-        }
+        self.conns.insert(conn, Conn::Registered { mesh, peer });
+        self.deadlines.remove(&(deadline, conn));
         if let Some(former) = &former {
             self.conns.remove(&former.conn);
             self.outputs.push_back(Output::Close { conn: former.conn, reason: CloseReason::Replaced });
@@ -206,19 +244,6 @@ impl Rooms {
             self.broadcast(others, ToPeer::Joined { chain: Box::new(chain) });
         }
         Ok(())
-    }
-
-    /// Whether the peer is who it says, belongs here, and has a place.
-    fn vet(&self, asked: &Registration, now: UnixSeconds) -> Result<(PeerId, Member), Refusal> {
-        let Registration { conn, nonce, protocol, mesh, chain, proof } = asked;
-        let room = self.rooms.get(mesh);
-        let claimed = Claimed { protocol: *protocol, mesh, chain, proof };
-        let Vetted { peer, issued, bytes } = claimed.vet(room.map(|room| &room.trust), (REGISTER_LABEL, nonce), now)?;
-        let member = Member { conn: *conn, chain: chain.clone(), issued, bytes: bytes + 1, speaks: *protocol };
-        if !room.is_some_and(|room| room.has_place(&peer, &member)) {
-            return Err(Refusal::Full(mesh.clone()));
-        }
-        Ok((peer, member))
     }
 
     fn forward(&mut self, conn: ConnId, way: (&Name, PeerId, PeerId), signal: Signed) -> Result<(), Refusal> {
@@ -246,7 +271,7 @@ impl Rooms {
     fn forget(&mut self, conn: ConnId) {
         match self.conns.remove(&conn) {
             None => {}
-            Some(Conn::Challenged { deadline, .. }) => {
+            Some(Conn::Challenged { deadline, .. } | Conn::Claiming { deadline }) => {
                 self.deadlines.remove(&(deadline, conn));
             }
             Some(Conn::Registered { mesh, peer }) => {

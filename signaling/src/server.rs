@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -22,12 +22,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hub::{Arrival, Hub};
+use crate::hub::{Arrival, Hub, Vetting};
 use crate::limits;
 use crate::relay::{self, Desk};
 use crate::relays::{Patience, Relays};
 use crate::rooms::{ConnId, Nonce, Rooms};
 use crate::socket::{self, Post, Pulse};
+use crate::sources::{Share, Sources};
 use crate::tls::Tls;
 
 /// What a server serves, and how patient it is.
@@ -60,6 +61,10 @@ impl Config {
     }
 }
 
+/// To a connection of an address that has used up its allowance.
+const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+    Content-Length: 56\r\n\r\ntoo many connections from this address; try again later\n";
+
 struct Server {
     hub: mpsc::Sender<Arrival>,
     desk: mpsc::Sender<relay::Arrival>,
@@ -77,6 +82,7 @@ struct Server {
 #[derive(Clone)]
 struct Visit {
     server: Arc<Server>,
+    share: Arc<Share>,
     permit: Arc<OwnedSemaphorePermit>,
 }
 
@@ -102,7 +108,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     });
     let rooms = Rooms::new(config.meshes.clone(), config.register_deadline);
     let (learned, relays_learn) = watch::channel(BTreeMap::new());
-    server.tasks.spawn(Hub::new(rooms, learned).run(arrivals, stop.clone()));
+    let vetting = Vetting::new(server.hub.clone(), server.tasks.clone());
+    server.tasks.spawn(Hub::new(rooms, learned, vetting).run(arrivals, stop.clone()));
     let patience = Patience { request: config.register_deadline, partner: config.relay_wait };
     let relays = Relays::new(config.meshes, patience);
     server.tasks.spawn(Desk::new(relays, relays_learn).run(relay_arrivals, stop.clone()));
@@ -119,14 +126,22 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 /// Accepts while there is room; returns the error that ends it.
 async fn accept(listener: &TcpListener, server: &Arc<Server>) -> io::Error {
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let mut failures = 0;
+    let (mut sources, mut failures) = (Sources::new(Instant::now()), 0);
     loop {
         let permit = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 failures = 0;
-                let visit = Visit { server: Arc::clone(server), permit: Arc::new(permit) };
-                server.tasks.spawn(visit_http(stream, visit));
+                let now = Instant::now();
+                let share = sources.share(from.ip(), now);
+                let Some(wait) = share.connect(now) else {
+                    too_many(&stream, server);
+                    // a flood of them does not keep this thread for itself
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                let visit = Visit { server: Arc::clone(server), share, permit: Arc::new(permit) };
+                server.tasks.spawn(visit_http(stream, visit, wait));
             }
             Err(error) if failures == limits::ACCEPT_FAILURES => return error,
             Err(error) => {
@@ -138,9 +153,23 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>) -> io::Error {
     }
 }
 
-/// Until the connection has become a WebSocket, said what it wanted, or used up its time.
-async fn visit_http(stream: TcpStream, visit: Visit) {
+/// Says so where that can be read, in one piece that always fits, and without waiting for a question.
+fn too_many(stream: &TcpStream, server: &Server) {
+    tracing::debug!("connection refused: its address has used up its allowance");
+    if server.tls.is_none() {
+        let _ = stream.try_write(TOO_MANY.as_bytes());
+    }
+}
+
+/// Until the connection has become a WebSocket, said what it wanted, or used up its time; all of it after its turn came.
+async fn visit_http(stream: TcpStream, visit: Visit, turn: Duration) {
     let server = Arc::clone(&visit.server);
+    if !turn.is_zero() {
+        tokio::select! {
+            () = server.stop.cancelled() => return,
+            () = tokio::time::sleep(turn) => {}
+        }
+    }
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
     tokio::select! {
@@ -175,7 +204,7 @@ async fn healthz() -> &'static str {
 
 async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
     let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let Visit { server, permit } = visit;
+    let Visit { server, share, permit } = visit;
     let task = server.tasks.token();
     upgrade
         .read_buffer_size(limits::SOCKET_BUFFER_BYTES)
@@ -187,6 +216,7 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
             let post = Post {
                 conn: server.conn(),
                 nonce,
+                share,
                 hub: server.hub.clone(),
                 pulse: server.pulse,
                 stop: server.stop.clone(),
@@ -197,7 +227,7 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
 }
 
 async fn relay(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
-    let Visit { server, permit } = visit;
+    let Visit { server, permit, .. } = visit;
     let Ok(place) = Arc::clone(&server.relays).try_acquire_owned() else { return full() };
     let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let task = server.tasks.token();

@@ -1,5 +1,6 @@
 //! One WebSocket: reads messages to the hub, writes what the hub queued, pings, and notices silence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
@@ -10,9 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::allowance::Allowance;
 use crate::hub::{Arrival, Inbox, Outgoing, queue};
 use crate::limits;
 use crate::rooms::{CloseReason, ConnId, Input, Nonce};
+use crate::sources::Share;
 
 /// How a peer is known to be alive.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,7 @@ pub(crate) struct Pulse {
 pub(crate) struct Post {
     pub(crate) conn: ConnId,
     pub(crate) nonce: Nonce,
+    pub(crate) share: Arc<Share>,
     pub(crate) hub: mpsc::Sender<Arrival>,
     pub(crate) pulse: Pulse,
     pub(crate) stop: CancellationToken,
@@ -48,7 +52,7 @@ enum Ending {
 /// Serves the socket until its end, which the hub hears of before the closing takes its time.
 pub(crate) async fn run(socket: WebSocket, post: Post) {
     let (outbox, mut inbox) = queue();
-    let Post { conn, nonce, hub, pulse, stop } = post;
+    let Post { conn, nonce, share, hub, pulse, stop } = post;
     if hub.send(Arrival::Opened { conn, nonce, outbox }).await.is_err() {
         return;
     }
@@ -59,7 +63,7 @@ pub(crate) async fn run(socket: WebSocket, post: Post) {
         () = stop.cancelled() => Ending::Stopped,
         () = overrun.cancelled() => Ending::Stuck,
         ending = write(&mut sink, &mut inbox, pulse) => ending,
-        ending = read(&mut stream, conn, (&hub, pulse)) => ending,
+        ending = read(&mut stream, Ear { conn, hub: &hub, pulse, share: &share }) => ending,
     };
     // fails only when the hub stopped, and then everyone is gone
     let _ = hub.send(Arrival::Heard { conn, input: Input::Disconnected }).await;
@@ -72,35 +76,50 @@ pub(crate) async fn run(socket: WebSocket, post: Post) {
     }
 }
 
-/// Reading on without a pause is also what flushes tungstenite's answers to the peer's pings: it only queues them.
-async fn read(
-    stream: &mut SplitStream<WebSocket>,
+/// What reading needs to know.
+struct Ear<'a> {
     conn: ConnId,
-    (hub, pulse): (&mpsc::Sender<Arrival>, Pulse),
-) -> Ending {
+    hub: &'a mpsc::Sender<Arrival>,
+    pulse: Pulse,
+    share: &'a Share,
+}
+
+/// Reading on is also what flushes tungstenite's answers to the peer's pings: it only queues them. Only who says more than it may
+/// is not read for a while, and waits in its own TCP.
+async fn read(stream: &mut SplitStream<WebSocket>, ear: Ear<'_>) -> Ending {
+    let mut allowance = Allowance::new(limits::SOCKET_MESSAGES, std::time::Instant::now());
     loop {
-        let message = match timeout(pulse.silence, stream.next()).await {
+        let message = match timeout(ear.pulse.silence, stream.next()).await {
             Err(_) => return Ending::Silent,
             Ok(None) => return Ending::Gone,
             Ok(Some(Ok(Message::Close(_)))) => return Ending::Closed,
             Ok(Some(Err(error))) => return Ending::Broken(error.to_string()),
             Ok(Some(Ok(message))) => message,
         };
-        let input = match message {
-            Message::Text(text) => parse(&text),
-            Message::Binary(_) => Input::Unreadable("JSON text was expected, bytes came".to_owned()),
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => continue,
+        let (input, cost) = match &message {
+            Message::Text(text) => heard(text),
+            Message::Binary(_) => (Some(Input::Unreadable("JSON text was expected, bytes came".to_owned())), 1),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => (None, 1),
         };
-        if hub.send(Arrival::Heard { conn, input }).await.is_err() {
+        let now = std::time::Instant::now();
+        let wait = allowance.take(cost, now).max(ear.share.hear(cost, now));
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let Some(input) = input else { continue };
+        if ear.hub.send(Arrival::Heard { conn: ear.conn, input }).await.is_err() {
             return Ending::Stopped;
         }
     }
 }
 
-fn parse(text: &str) -> Input {
+/// What was said, and what it costs.
+fn heard(text: &str) -> (Option<Input>, u32) {
+    let units = u32::try_from(1 + text.len() / limits::MESSAGE_UNIT_BYTES).unwrap_or(u32::MAX);
     match serde_json::from_str::<ToServer>(text) {
-        Ok(message) => Input::Message(message),
-        Err(error) => Input::Unreadable(error.to_string()),
+        Ok(message @ ToServer::News { .. }) => (Some(Input::Message(message)), units + limits::NEWS_UNITS),
+        Ok(message) => (Some(Input::Message(message)), units),
+        Err(error) => (Some(Input::Unreadable(error.to_string())), units),
     }
 }
 

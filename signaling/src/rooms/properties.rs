@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use meshproof_proto::identity::Key;
+use meshproof_proto::identity::{Chain, Key};
 use proptest::prelude::*;
 
 use super::tests::{Peer, drain, name};
@@ -111,8 +111,9 @@ impl World {
 
     /// Every output goes to a connection that is open, and makes sense to it.
     fn deliver(&mut self) {
-        for output in drain(&mut self.rooms) {
+        for output in drain(&mut self.rooms, self.now) {
             match output {
+                Output::Vet { .. } => panic!("claims are looked into at once"),
                 Output::Learned { .. } => panic!("nobody brought news"),
                 Output::Close { conn, .. } => assert!(self.views.remove(&conn).is_some(), "closed twice: {conn:?}"),
                 Output::Send { to, message } => to.iter().for_each(|conn| self.told(*conn, &message)),

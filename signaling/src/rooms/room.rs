@@ -1,6 +1,7 @@
 //! The registered peers of one mesh.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Chain, Issued, TrustError};
@@ -12,7 +13,7 @@ use super::ConnId;
 use crate::limits;
 
 pub(super) struct Room {
-    pub(super) trust: Trust,
+    pub(super) trust: Arc<Trust>,
     members: BTreeMap<PeerId, Member>,
     /// Of all members' chains as JSON, with a comma each.
     bytes: usize,
@@ -28,7 +29,7 @@ pub(super) struct Member {
 
 impl Room {
     pub(super) fn new(trust: Trust) -> Self {
-        Self { trust, members: BTreeMap::new(), bytes: 0 }
+        Self { trust: Arc::new(trust), members: BTreeMap::new(), bytes: 0 }
     }
 
     /// Whether `member` may come in as `peer`: as a newcomer, or in the place of its former self.

@@ -1,16 +1,17 @@
 //! What each input does, case by case.
 
-use meshproof_proto::identity::{Capability, Grant, Issued, Key, Role, Token};
+use meshproof_proto::identity::{Capability, Chain, Grant, Issued, Key, Role, Token};
 use meshproof_proto::limits::{PEERS_PER_MESH, ROSTER_BYTES};
 use meshproof_proto::trust::{CrossSigned, Revoked};
+use meshproof_proto::version::Version;
 
 use super::*;
 use crate::limits;
 use crate::vetting::json_bytes;
 
 const WITHIN: Duration = Duration::from_secs(5);
-const NONCE: Nonce = [7; 32];
-const ROOT: u8 = 1;
+pub(super) const NONCE: Nonce = [7; 32];
+pub(super) const ROOT: u8 = 1;
 
 pub(crate) fn name(text: &str) -> Name {
     text.parse().expect("a good name")
@@ -72,31 +73,44 @@ fn rooms() -> Rooms {
     Rooms::new([(name("dev"), root), (name("prod"), root)], WITHIN)
 }
 
-pub(super) fn drain(rooms: &mut Rooms) -> Vec<Output> {
-    std::iter::from_fn(|| rooms.poll_output()).collect()
+/// What is to be done; claims are looked into at once.
+pub(super) fn drain(rooms: &mut Rooms, now: Now) -> Vec<Output> {
+    let mut outputs = Vec::new();
+    while let Some(output) = rooms.poll_output() {
+        match output {
+            Output::Vet { conn, claim } => vet(rooms, (conn, claim), now),
+            other => outputs.push(other),
+        }
+    }
+    outputs
+}
+
+pub(super) fn vet(rooms: &mut Rooms, (conn, claim): (ConnId, Box<Claim>), now: Now) {
+    let result = claim.vet(rooms.trust(&claim.mesh).as_deref(), now.unix);
+    rooms.handle(conn, Input::Vetted { claim, result }, now);
 }
 
 /// The rooms at a moment that does not move by itself.
-struct Scene {
-    rooms: Rooms,
-    now: Now,
+pub(super) struct Scene {
+    pub(super) rooms: Rooms,
+    pub(super) now: Now,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { rooms: rooms(), now: Now { instant: Instant::now(), unix: UnixSeconds(900) } }
     }
 
-    fn put(&mut self, conn: u64, input: Input) -> Vec<Output> {
+    pub(super) fn put(&mut self, conn: u64, input: Input) -> Vec<Output> {
         self.rooms.handle(ConnId(conn), input, self.now);
-        drain(&mut self.rooms)
+        drain(&mut self.rooms, self.now)
     }
 
-    fn say(&mut self, conn: u64, message: ToServer) -> Vec<Output> {
+    pub(super) fn say(&mut self, conn: u64, message: ToServer) -> Vec<Output> {
         self.put(conn, Input::Message(message))
     }
 
-    fn join(&mut self, conn: u64, peer: &Peer) -> Vec<Output> {
+    pub(super) fn join(&mut self, conn: u64, peer: &Peer) -> Vec<Output> {
         self.put(conn, Input::Connected { nonce: NONCE });
         self.say(conn, peer.register(&NONCE))
     }
@@ -116,7 +130,7 @@ fn close(conn: u64, reason: CloseReason) -> Output {
     Output::Close { conn: ConnId(conn), reason }
 }
 
-fn refused(conn: u64, outputs: Vec<Output>) -> String {
+pub(super) fn refused(conn: u64, outputs: Vec<Output>) -> String {
     match <[Output; 2]>::try_from(outputs).expect("a reason and a close") {
         [Output::Send { to, message: ToPeer::Refused { reason } }, closed] => {
             assert_eq!((to, closed), (vec![ConnId(conn)], close(conn, CloseReason::Refused)));
@@ -126,7 +140,7 @@ fn refused(conn: u64, outputs: Vec<Output>) -> String {
     }
 }
 
-fn signal(text: &str) -> Signed {
+pub(super) fn signal(text: &str) -> Signed {
     Signed { text: text.to_owned(), signature: vec![1, 2, 3] }
 }
 
@@ -263,9 +277,9 @@ fn who_does_not_register_in_time_is_refused_and_who_did_is_not() {
     scene.put(2, Input::Connected { nonce: NONCE });
     assert_eq!(scene.rooms.poll_timeout(), Some(start + WITHIN));
     scene.rooms.handle_timeout(start + WITHIN - Duration::from_millis(1));
-    assert_eq!(drain(&mut scene.rooms), []);
+    assert_eq!(drain(&mut scene.rooms, scene.now), []);
     scene.rooms.handle_timeout(start + WITHIN);
-    assert!(refused(2, drain(&mut scene.rooms)).contains("nobody registered within 5s"));
+    assert!(refused(2, drain(&mut scene.rooms, scene.now)).contains("nobody registered within 5s"));
     assert_eq!(scene.rooms.poll_timeout(), None);
     assert_eq!(scene.say(2, Peer::new(11, "dev").register(&NONCE)), [], "too late");
 }
