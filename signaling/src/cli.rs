@@ -8,11 +8,13 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use meshproof_proto::id::{Name, PeerId};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits;
 use crate::server::{Config, serve};
 use crate::tls::Tls;
 
@@ -77,6 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         args.tls_cert.zip(args.tls_key).map(|(certificate, key)| Tls::of_files(&certificate, &key)).transpose()?;
     // before the line that makes a parent believe that it may send them
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    take_descriptors();
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     let url = format!("{scheme}://{}/mesh", listener.local_addr()?);
@@ -98,6 +101,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = stopping => serving.await,
     };
     served.context("the listener broke")
+}
+
+/// A connection is a descriptor, and many systems give a process 1,024 unless it asks for more.
+fn take_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(limits::DESCRIPTORS).unwrap_or(u64::MAX);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let most = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }) {
+        tracing::warn!(%error, "no more descriptors to be had than before");
+    } else if most < wanted {
+        tracing::info!(
+            most,
+            wanted,
+            "fewer descriptors than connections; raise the hard limit (ulimit -Hn) for more than that"
+        );
+    }
 }
 
 fn distinct(meshes: Vec<MeshRoot>) -> anyhow::Result<Vec<(Name, PeerId)>> {

@@ -27,6 +27,9 @@ pub const STOP_GRACE: Duration = Duration::from_millis(250);
 /// the command in `examples/floods` measures, and the relay sockets on top, so that these take no place from signaling.
 pub const CONNECTIONS: usize = 5 * PEERS_PER_MESH + RELAYS;
 
+/// Descriptors that the command asks the system for: one for each connection, and those that any process has.
+pub const DESCRIPTORS: usize = CONNECTIONS + 64;
+
 /// Relay sockets open at once, two a relayed connection; more are answered with 503. The last resort of some peers of a mesh,
 /// not the way of all: at [`RELAY_QUEUE`] and the buffers each, 450 MB when every one of them is full.
 pub const RELAYS: usize = 2_048;
@@ -72,7 +75,7 @@ pub const SOURCE_MESSAGES: Rate = Rate { at_once: 512, per_second: 2_000 };
 pub const SOCKET_MESSAGES: Rate = Rate { at_once: 256, per_second: 500 };
 
 /// A message counts as one, and once more for each of these: what it costs to read it.
-pub const MESSAGE_UNIT_BYTES: usize = 8 * 1024;
+pub const MESSAGE_UNIT_BYTES: usize = 16 * 1024;
 
 /// News of a root key counts as so many messages: its signatures are checked.
 pub const NEWS_UNITS: u32 = 16;
@@ -95,8 +98,9 @@ pub const CHAINS_BYTES: usize = ROSTER_BYTES - 64;
 /// Bytes queued for one peer before it counts as gone: a full roster and the same number of newcomers, with room.
 pub const QUEUED_BYTES: usize = 4 * ROSTER_BYTES;
 
-/// What a socket reads and collects at a time. tungstenite's defaults of 128 KiB each would be 1 GiB for [`CONNECTIONS`].
-pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024;
+/// What a socket reads and collects at a time: most signals are smaller. tungstenite's defaults of 128 KiB each would be 3 GiB for
+/// [`CONNECTIONS`].
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
 
 /// What a socket holds while the network takes no more: one roster and what a ping needs. tungstenite's default is no bound.
 pub const SOCKET_UNSENT_BYTES: usize = ROSTER_BYTES + SOCKET_BUFFER_BYTES;

@@ -12,8 +12,11 @@ use crate::cores;
 use crate::peer::{Entry, Place, Socket, connect};
 use crate::server::many_descriptors;
 
-/// Tasks that flood.
-const TASKS: usize = 8;
+/// Sockets that say what they can, each to another.
+const TALKERS: usize = 8;
+
+/// Peers that join at the same time: more than the server holds until their turn comes.
+const COMERS: usize = 512;
 
 /// Connections that a task holds before it drops them together.
 const HELD: usize = 64;
@@ -26,7 +29,7 @@ pub enum Flood {
     Strangers,
     /// Peers of another mesh that signal each other.
     Messages,
-    /// Connections that say nothing, and sockets that do not register.
+    /// Connections that say nothing, without an end, and sockets that do not register.
     Handshakes,
 }
 
@@ -39,6 +42,15 @@ impl Flood {
             Self::Strangers => "strangers",
             Self::Messages => "messages",
             Self::Handshakes => "handshakes",
+        }
+    }
+}
+
+impl Flood {
+    fn tasks(self) -> usize {
+        match self {
+            Self::Joins | Self::Strangers | Self::Handshakes => COMERS,
+            Self::Messages => TALKERS,
         }
     }
 }
@@ -84,12 +96,13 @@ pub fn main(kind: &str, url: &str) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let mut tasks = JoinSet::new();
-            for task in 0..TASKS {
+            for task in 0..flood.tasks() {
                 let (place, count) = (place.clone(), Arc::clone(&count));
                 match flood {
                     Flood::Joins => tasks.spawn(joins(place, task, count)),
                     Flood::Strangers => tasks.spawn(joins(Place { root: 2, ..place }, task, count)),
                     Flood::Messages => tasks.spawn(messages(place, task, count)),
+                    Flood::Handshakes if task == 0 => tasks.spawn(connections(place, count)),
                     Flood::Handshakes => tasks.spawn(handshakes(place, count)),
                 };
             }
@@ -125,15 +138,24 @@ async fn messages(place: Place, task: usize, count: Arc<AtomicU64>) {
     );
 }
 
-async fn handshakes(place: Place, count: Arc<AtomicU64>) {
-    let (mut silent, mut upgraded): (Vec<TcpStream>, Vec<Socket>) = (Vec::new(), Vec::new());
+async fn connections(place: Place, count: Arc<AtomicU64>) {
+    let mut held: Vec<TcpStream> = Vec::new();
     loop {
-        count.fetch_add(2, Ordering::Relaxed);
-        silent.extend(connect(&place).await);
-        upgraded.extend(Socket::upgrade(&place, 0).await);
-        if silent.len() + upgraded.len() >= HELD {
-            silent.drain(..).for_each(|stream| drop(stream.set_zero_linger()));
-            upgraded.drain(..).for_each(Socket::cut);
+        count.fetch_add(1, Ordering::Relaxed);
+        held.extend(connect(&place).await);
+        if held.len() >= HELD {
+            held.drain(..).for_each(|stream| drop(stream.set_zero_linger()));
+        }
+    }
+}
+
+async fn handshakes(place: Place, count: Arc<AtomicU64>) {
+    loop {
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut socket) = Socket::upgrade(&place, 0).await {
+            // until the server has enough of it
+            while socket.hear().await.is_some() {}
+            socket.cut();
         }
     }
 }

@@ -37,7 +37,7 @@ fn main() {
     let (sockets, span) = if quick {
         (1_000, Span { rounds: 1, each: Duration::from_secs(2) })
     } else {
-        (10_000, Span { rounds: 5, each: Duration::from_secs(4) })
+        (10_000, Span { rounds: 5, each: Duration::from_millis(2_500) })
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {

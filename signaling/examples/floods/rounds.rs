@@ -10,8 +10,11 @@ use crate::table::{Bound, Row, Table};
 /// A message of one joined peer to another, so often: far below what a socket may say.
 const MESSAGE_EVERY: Duration = Duration::from_millis(4);
 
-/// A join, so often: half of what an address may.
+/// A join, so often.
 const JOIN_EVERY: Duration = Duration::from_millis(10);
+
+/// The addresses that they come from by turns, so that none of them comes near to its allowance.
+const JOINERS: usize = 4;
 
 /// What a flood left behind is over by then.
 const CALM: Duration = Duration::from_secs(1);
@@ -47,7 +50,7 @@ pub async fn measure(span: Span, table: &mut Table) {
     let mut kinds = Flood::ALL.map(kind);
     for _ in 0..span.rounds {
         for kind in &mut kinds {
-            kind.quiet.push(honest.round(span.each / 2).await);
+            kind.quiet.push(honest.round(span.each).await);
             let flooder = Flooder::start(kind.flood, &server.place(1));
             let began = Instant::now();
             kind.flooded.push(honest.round(span.each).await);
@@ -97,12 +100,12 @@ impl Honest {
     async fn join(server: &Server) -> Self {
         let place = server.place(0);
         let (near, far) = (Socket::join(&place, 1).await, Socket::join(&place, 2).await);
-        Self { near, far, coming: Place { from: [127, 0, 0, 3], ..server.place(2) }, came: 10 }
+        Self { near, far, coming: server.place(2), came: 10 }
     }
 
     async fn round(&mut self, long: Duration) -> Round {
         let (near, far) = (&mut self.near, &mut self.far);
-        let (coming, came) = (&self.coming, &mut self.came);
+        let (mut coming, came) = (self.coming.clone(), &mut self.came);
         let until = Instant::now() + long;
         let messages = async {
             let (mut times, mut turns) = (Vec::new(), tokio::time::interval(MESSAGE_EVERY));
@@ -120,8 +123,9 @@ impl Honest {
             while Instant::now() < until {
                 turns.tick().await;
                 *came += 1;
+                coming.from[3] = 10 + (*came % JOINERS) as u8;
                 let began = Instant::now();
-                let socket = Socket::join(coming, *came).await;
+                let socket = Socket::join(&coming, *came).await;
                 times.push(began.elapsed().as_secs_f64() * 1e6);
                 socket.leave().await;
             }

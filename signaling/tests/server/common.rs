@@ -9,7 +9,7 @@ use meshproof_proto::identity::{Capability, Chain, Grant, Key, Role, Token, Unix
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::version::{PROTOCOL, Version};
 use meshproof_signaling::{Config, serve};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -55,8 +55,14 @@ impl Server {
 
     /// A socket that has answered nothing yet, and the nonce it was challenged with.
     pub async fn challenge(&self) -> (Socket, Vec<u8>) {
+        self.challenge_at([127, 0, 0, 1]).await
+    }
+
+    /// The same for one that comes from that address.
+    pub async fn challenge_at(&self, from: [u8; 4]) -> (Socket, Vec<u8>) {
         let url = format!("ws://{}/mesh", self.address);
-        let (stream, _) = tokio_tungstenite::connect_async(url).await.expect("the server listens");
+        let stream = MaybeTlsStream::Plain(self.connect(from).await);
+        let (stream, _) = tokio_tungstenite::client_async(url, stream).await.expect("the server listens");
         let mut socket = Socket(stream);
         match socket.hear().await {
             ToPeer::Challenge { protocol: PROTOCOL, nonce } => (socket, nonce),
@@ -64,9 +70,20 @@ impl Server {
         }
     }
 
+    /// A connection that has said nothing yet.
+    pub async fn connect(&self, from: [u8; 4]) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("all of 127.0.0.0/8 is this machine");
+        socket.connect(self.address).await.expect("the server listens")
+    }
+
     /// A registered peer and who was there before.
     pub async fn join(&self, peer: &Peer) -> (Socket, Vec<Chain>) {
-        let (mut socket, nonce) = self.challenge().await;
+        self.join_at([127, 0, 0, 1], peer).await
+    }
+
+    pub async fn join_at(&self, from: [u8; 4], peer: &Peer) -> (Socket, Vec<Chain>) {
+        let (mut socket, nonce) = self.challenge_at(from).await;
         socket.say(&peer.register(&nonce)).await;
         match socket.hear().await {
             ToPeer::Welcome { peers } => (socket, peers),
