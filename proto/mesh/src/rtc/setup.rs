@@ -31,8 +31,8 @@ use crate::udp;
 const NEGOTIATED_MESSAGE_BYTES: u32 = 64 * 1024;
 
 /// A STUN or TURN server that has not answered by then is done without: time for the two round trips of an allocation. Both
-/// sides gather, one after the other, and half of the handshake's deadline has to be left for the handshake itself.
-const GATHERING_LIMIT: Duration = Duration::from_secs(1);
+/// sides gather, one after the other; a direct link beside a dead server is to be up within two seconds all the same.
+const GATHERING_LIMIT: Duration = Duration::from_millis(900);
 
 /// Connectivity checks on loopback, where nobody else is disturbed, and elsewhere.
 const LOOPBACK_CHECK_INTERVAL: Duration = Duration::from_millis(5);
