@@ -181,6 +181,11 @@ fn sync_behind(shared: &Shared, file: &File) {
 pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|source| JournalError::Io { what: "read", path: path.to_owned(), source })?;
+    records(&text, path)
+}
+
+/// The records of a journal's text; `path` is for messages.
+pub fn records(text: &str, path: &Path) -> Result<Vec<Record>, JournalError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     let record = |(at, line)| {
         serde_json::from_str(line).map_err(|source| JournalError::Line { line: at + 1, path: path.to_owned(), source })

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::limits::CALLS_WAITING;
 
 pub use failure::CallFailure;
-pub use transport::{RpcTransport, RpcTransportError};
+pub use transport::{RpcTransport, RpcTransportError, read_call};
 
 pub(crate) use pieces::{Assembler, NeverEnding};
 

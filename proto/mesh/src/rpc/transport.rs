@@ -69,7 +69,7 @@ impl<Out, In> RpcTransport<Out, In> {
         In: DeserializeOwned,
     {
         let read = match self.side {
-            Side::Server => check_deadline(bytes).and_then(|()| Ok(Codec::Bincode.decode(bytes)?)),
+            Side::Server => read_call(bytes),
             Side::Client => Ok(Codec::Bincode.decode(bytes)?),
         };
         read.inspect_err(|error: &RpcTransportError| drop(self.faults.try_send(error.clone())))
@@ -123,6 +123,15 @@ impl<Out: Serialize, In> Sink<Out> for RpcTransport<Out, In> {
         self.out.close();
         Poll::Ready(Ok(()))
     }
+}
+
+/// Reads what a client has sent.
+///
+/// # Errors
+/// It cannot be read, or asks for a deadline that is beyond the limit.
+pub fn read_call<Call: DeserializeOwned>(bytes: &[u8]) -> Result<Call, RpcTransportError> {
+    check_deadline(bytes)?;
+    Ok(Codec::Bincode.decode(bytes)?)
 }
 
 /// tarpc turns a request's deadline into `Instant::now() + deadline`, which panics when it is huge; so it is looked at first.
