@@ -184,7 +184,8 @@ fn read_ice_servers(path: &Path) -> anyhow::Result<Vec<IceServer>> {
         )
     })?;
     for url in listed.iter().flat_map(|server| &server.urls) {
-        if !["stun:", "turn:"].iter().any(|scheme| url.starts_with(scheme)) {
+        let udp = ["stun:", "turn:"].iter().any(|scheme| url.starts_with(scheme));
+        if !udp || url.contains("transport=tcp") {
             bail!("{} names `{url}`; only stun: and turn: (over UDP) are supported", path.display());
         }
     }
@@ -261,6 +262,7 @@ mod tests {
         for (text, expected) in [
             (r#"{"urls":[],"credential":"s3cret"}"#, "holds no list of ICE servers (line 1"),
             (r#"[{"urls":["turns:a:1"],"credential":"s3cret"}]"#, "names `turns:a:1`"),
+            (r#"[{"urls":["turn:a:1?transport=tcp"],"credential":"s3cret"}]"#, "only stun: and turn: (over UDP)"),
         ] {
             let error = read(text).expect_err("a bad file").to_string();
             assert!(error.contains(expected) && !error.contains("s3cret"), "{error}");

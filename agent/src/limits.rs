@@ -182,6 +182,9 @@ pub const BENCH_UNASKED: Duration = Duration::from_secs(5);
 /// The first answer of a bench's other end: making a link and its bulk connection, twice when an attempt fails.
 pub const BENCH_FIRST: Duration = Duration::from_secs(10);
 
+/// Nothing of a bench arrives for so long, and it is over: the link has then had the time to heal once.
+pub const BENCH_STALLED: Duration = Duration::from_secs(8);
+
 /// What a bench takes beside sending both ways: the link, pings, what is on the way.
 pub const BENCH_SLACK: Duration = Duration::from_secs(60);
 

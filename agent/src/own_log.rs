@@ -3,7 +3,7 @@
 //! Secrets are taken out where the text leaves, so that no line has to think of them: not ours, and not one of a library at the level
 //! `trace`. A process has one log and takes part in one run at a time; those of the last one count until the next begins.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use meshproof_proto::mask::Masker;
@@ -18,7 +18,11 @@ pub fn mask_with(masker: Arc<Masker>) {
 
 /// Everything that `tracing` is told, and the filter lets through, goes to stderr. Where somebody logs already, nothing changes.
 pub fn to_stderr(filter: EnvFilter) {
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(|| Stderr)
+        .try_init();
 }
 
 /// Gets each event in one piece.

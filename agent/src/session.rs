@@ -55,6 +55,8 @@ pub struct Session {
     echoes: JoinSet<()>,
     benching: Option<Benching>,
     began: Instant,
+    /// Signaling servers that cannot be reached now.
+    away: BTreeSet<String>,
     /// What stubs that are kept for the mesh have left.
     kept_stubs: KeptStubs,
 }
@@ -79,8 +81,22 @@ impl Session {
         let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit, (allowed.settings, &allowed.signaling)));
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
-        let kept_stubs = KeptStubs::default();
-        Self { name, rights, kept: allowed.news, mesh, events, orders, links, run, echoes, benching, began, kept_stubs }
+        let (kept_stubs, away) = (KeptStubs::default(), BTreeSet::new());
+        Self {
+            name,
+            rights,
+            kept: allowed.news,
+            mesh,
+            events,
+            orders,
+            links,
+            run,
+            echoes,
+            benching,
+            began,
+            away,
+            kept_stubs,
+        }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
@@ -107,8 +123,15 @@ impl Session {
 
     fn event(&mut self, event: MeshEvent) {
         match event {
-            MeshEvent::SignalingUp { url } => tracing::info!(url, "signaling is there"),
-            MeshEvent::SignalingDown { url, reason } => tracing::warn!(url, reason, "signaling is away"),
+            MeshEvent::SignalingUp { url } => match self.away.remove(&url) {
+                true => tracing::warn!(url, "signaling is back"),
+                false => tracing::info!(url, "signaling is there"),
+            },
+            // it is tried again and again, and told once
+            MeshEvent::SignalingDown { url, reason } => match self.away.insert(url.clone()) {
+                true => tracing::warn!(url, reason, "signaling is away; it is tried again, and links go on without it"),
+                false => tracing::debug!(url, reason, "signaling is still away"),
+            },
             MeshEvent::SignalingRefused { url, reason } => tracing::error!(url, reason, "signaling will not have us"),
             MeshEvent::PeerJoined(peer) => self.links.joined(&peer),
             MeshEvent::News(news) => self.keep(&news),

@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
+use meshproof_proto::links::LinkPath;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
@@ -15,14 +16,20 @@ use crate::limits;
 type Report = watch::Sender<BenchReport>;
 
 /// Measures. What is known so far is in the report all the time.
-pub(crate) async fn near(order: &BenchOrder, stream: impl AsyncRead + AsyncWrite, report: &Report) -> io::Result<()> {
+/// `path` is asked once the link has carried something.
+pub(crate) async fn near(
+    order: &BenchOrder,
+    stream: impl AsyncRead + AsyncWrite,
+    report: &Report,
+    path: impl Fn() -> Option<LinkPath>,
+) -> io::Result<()> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut frames = Frames::new(reader);
     // the first answer waits for the bulk connection: it is a sign of life and no round trip
     let silent = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", limits::BENCH_FIRST));
     timeout(limits::BENCH_FIRST, ping(0, &mut frames, &mut writer)).await.map_err(silent)??;
-    report.send_modify(|report| report.stage = BenchStage::Pinging);
-    let pings = pings(order.pings, &mut frames, &mut writer).await?;
+    report.send_modify(|report| (report.path, report.stage) = (path(), BenchStage::Pinging));
+    let pings = moving(pings(order.pings, &mut frames, &mut writer)).await?;
     report.send_modify(|report| (report.pings, report.stage) = (pings, BenchStage::Sending));
     let lasts = Duration::from_millis(order.duration_ms);
     let sending = async { tokio::try_join!(push(&mut writer, lasts), arrivals(&mut frames, report)).map(|_| ()) };
@@ -71,7 +78,7 @@ where
 async fn arrivals<R: AsyncRead + Unpin>(frames: &mut Frames<R>, report: &Report) -> io::Result<()> {
     let began = Instant::now();
     loop {
-        match frames.next().await? {
+        match moving(frames.next()).await? {
             Frame::Arrived(total) => report.send_modify(|report| report.sent.arrived(total, began.elapsed())),
             Frame::End => return Ok(()),
             other => return Err(unexpected(&format!("{other:?} instead of what arrived"))),
@@ -82,7 +89,7 @@ async fn arrivals<R: AsyncRead + Unpin>(frames: &mut Frames<R>, report: &Report)
 async fn receive<R: AsyncRead + Unpin>(frames: &mut Frames<R>, report: &Report) -> io::Result<()> {
     let (began, mut total) = (Instant::now(), 0);
     loop {
-        match frames.next().await? {
+        match moving(frames.next()).await? {
             Frame::Data(length) => {
                 total += length as u64;
                 report.send_modify(|report| report.received.arrived(total, began.elapsed()));
@@ -91,6 +98,13 @@ async fn receive<R: AsyncRead + Unpin>(frames: &mut Frames<R>, report: &Report) 
             other => return Err(unexpected(&format!("{other:?} instead of data"))),
         }
     }
+}
+
+/// What has to come to something soon, or the bench is over.
+async fn moving<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let stalled =
+        |_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing arrived for {:?}", limits::BENCH_STALLED));
+    timeout(limits::BENCH_STALLED, work).await.map_err(stalled)?
 }
 
 /// Seconds in which nothing arrives are seconds as well.

@@ -19,7 +19,7 @@ async fn the_two_ends_measure_each_other_both_ways_and_end_together() {
     let (here, there) = duplex(ROOM);
     let (report, told) = watch::channel(BenchReport::new());
     let order = order(50);
-    let (near, far) = tokio::join!(near(&order, here, &report), far(there));
+    let (near, far) = tokio::join!(near(&order, here, &report, || None), far(there));
     near.expect("measured");
     far.expect("served");
     let report = told.borrow().clone();

@@ -119,10 +119,14 @@ fn check(order: &BenchOrder) -> Result<(), Refusal> {
 async fn near(mesh: Mesh, order: BenchOrder, told: watch::Sender<BenchReport>, mut heard: watch::Receiver<Instant>) {
     let measuring = async {
         let stream = open(&mesh, order.to).await?;
-        let info = mesh.links().into_iter().find(|link| link.peer == order.to);
-        let path = info.and_then(|link| link.path).map(|selected| looking::path(selected.kind));
-        told.send_modify(|report| report.path = path);
-        bench::near(&order, stream, &told).await.map_err(|error| error.to_string())
+        let link = || mesh.links().into_iter().find(|link| link.peer == order.to);
+        let path = || link()?.path.map(|selected| looking::path(selected.kind));
+        let measured = bench::near(&order, stream, &told, path).await;
+        measured.map_err(|error| match link() {
+            Some(link) if link.state == "up" => error.to_string(),
+            Some(link) => format!("{error}; the link is {}: {}", link.state, link.last_change.why),
+            None => format!("{error}; the link is gone"),
+        })
     };
     let forgotten = async { while let Ok(Ok(())) = timeout(limits::BENCH_UNASKED, heard.changed()).await {} };
     let ended = tokio::select! {

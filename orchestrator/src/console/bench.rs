@@ -25,8 +25,10 @@ pub struct Wish {
 /// Why nothing was measured.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    #[error("no agent `{name}` answers in this mesh; there are {}", .agents.join(", "))]
+    #[error("no agent is named `{name}` in this mesh; {}", those(.agents))]
     NoAgent { name: String, agents: Vec<String> },
+    #[error("agent {name} does not answer: {why}")]
+    Missing { name: String, why: String },
     #[error("agent {agent}: {cause}")]
     Agent { agent: String, cause: ConsoleError },
     #[error("the bench between {from} and {to} failed: {reason}")]
@@ -38,9 +40,13 @@ impl BenchError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NoAgent { .. } => Exit::Usage,
-            Self::Agent { .. } | Self::Failed { .. } => Exit::MeshFailed,
+            Self::Missing { .. } | Self::Agent { .. } | Self::Failed { .. } => Exit::MeshFailed,
         }
     }
+}
+
+fn those(agents: &[String]) -> String {
+    if agents.is_empty() { "no agent is there".to_owned() } else { format!("there are {}", agents.join(", ")) }
 }
 
 /// Has it made, and tells a line for each second.
@@ -53,7 +59,10 @@ pub async fn bench(
     mut tell: impl FnMut(String),
 ) -> Result<BenchReport, BenchError> {
     let agent = |name: &String| {
-        let none = || BenchError::NoAgent { name: name.clone(), agents: console.names() };
+        let none = || match console.why_missing(name) {
+            Some(why) => BenchError::Missing { name: name.clone(), why },
+            None => BenchError::NoAgent { name: name.clone(), agents: console.names() },
+        };
         console.agent(name).ok_or_else(none)
     };
     let ((_, client), (to, _)) = (agent(&wish.from)?, agent(&wish.to)?);

@@ -133,7 +133,12 @@ pub fn text(look: &Look) -> String {
             format!("{} ago: {}", span(row.changed_ago_ms), row.changed_why),
         ]
     });
-    table(heading, &links.chain(silent).collect::<Vec<_>>())
+    let rows: Vec<_> = links.chain(silent).collect();
+    if rows.is_empty() {
+        let agents = look.answers.len();
+        return format!("no links; agents that are there: {agents}. They link when a plan or a bench needs it\n");
+    }
+    table(heading, &rows)
 }
 
 /// One document.

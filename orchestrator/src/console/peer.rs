@@ -57,7 +57,9 @@ pub enum ConsoleError {
     Authorities(#[from] BadAuthorities),
     #[error("cannot join the mesh: {0}")]
     Join(#[from] JoinError),
-    #[error("cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; is the run still going on?")]
+    #[error(
+        "cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; start it again, or is its run over? Links that are up go on without it, but nobody can join to look at them"
+    )]
     Unreachable { urls: String, reason: String },
     #[error("signaling will not have this console: {0}")]
     Refused(String),
@@ -193,6 +195,11 @@ impl Console {
             false => "it is not in the mesh; it may have ended, or be stopped".to_owned(),
         };
         missing.map(|name| Silent { name: name.clone(), why: why(name) }).collect()
+    }
+
+    /// Why an agent of that name does not answer; none when nobody knows of one.
+    pub(super) fn why_missing(&self, name: &str) -> Option<String> {
+        self.missing().into_iter().find(|silent| silent.name.as_str() == name).map(|silent| silent.why)
     }
 
     fn is_complete(&self) -> bool {

@@ -133,7 +133,7 @@ fn who_lists_every_peer_of_the_mesh_with_what_it_may_do() {
     let nobody = run.ask(&["bench", "--between", "shop", "nobody"]);
     assert_eq!(nobody.status.code(), Some(2));
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
-    assert!(said.contains("no agent `nobody` answers in this mesh; there are ledger, shop"), "{said}");
+    assert!(said.contains("no agent is named `nobody` in this mesh; there are ledger, shop"), "{said}");
     run.end();
 }
 

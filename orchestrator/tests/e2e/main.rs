@@ -29,4 +29,5 @@ mod together;
 mod verbs;
 mod waiting;
 mod wire;
+mod workflow;
 mod workspace;

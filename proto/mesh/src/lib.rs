@@ -12,6 +12,7 @@ mod limits;
 mod link;
 mod mesh;
 mod node;
+mod past;
 pub mod proxy;
 mod reach;
 pub mod relay;

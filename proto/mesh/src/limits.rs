@@ -32,6 +32,11 @@ pub(crate) const CHANNEL_UNSENT_BYTES: usize = 256 * 1024;
 /// What waits in a wire that benchmarks put in a path, as a router's queue would: 25 ms at 640 MB/s.
 pub(crate) const WIRE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Links to peers that vanished: how many are remembered, and how long they are shown. A person who looks because something
+/// stands still does so within minutes.
+pub(crate) const PAST_LINKS: usize = 64;
+pub(crate) const PAST_SHOWN: Duration = Duration::from_secs(600);
+
 /// Beats whose answers count as life: those of four seconds.
 pub(crate) const BEATS_REMEMBERED: usize = 8;
 

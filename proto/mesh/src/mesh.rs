@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::PeerId;
@@ -150,6 +151,7 @@ impl Mesh {
             info
         };
         let mut links: Vec<_> = self.tables.links.iter().map(|entry| info(entry.value())).collect();
+        links.extend(self.tables.past.beside(&links, Instant::now()));
         links.sort_by(|left, right| left.name.cmp(&right.name));
         links
     }

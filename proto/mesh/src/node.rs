@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::MeshEvent;
 use crate::context::{Context, until};
 use crate::link::{Command, Link, LinkTask, Surroundings, ToNode};
+use crate::past::Past;
 use crate::reach::Reach;
 use crate::signaling::{FromServer, News};
 
@@ -39,6 +40,7 @@ pub(crate) struct Tables {
     pub roster: DashMap<PeerId, Identity>,
     pub links: DashMap<PeerId, Link>,
     pub reach: Reach,
+    pub past: Past,
 }
 
 /// A signaling server as the node sees it.

@@ -38,6 +38,8 @@ pub(crate) struct LinkTask {
     commands: mpsc::Receiver<Command>,
     /// The first of these tells the user who offered.
     pub(super) introduced: bool,
+    /// The control connection before the one in use.
+    pub(super) former: Option<Generation>,
     /// What the peer speaks, once a hello said so.
     pub(super) speaks: Option<Version>,
     life: Life,
@@ -83,6 +85,7 @@ impl LinkTask {
             made,
             commands,
             introduced: false,
+            former: None,
             speaks: None,
             life: Life::GoingOn,
         };
@@ -147,7 +150,10 @@ impl LinkTask {
             Command::Forward { to, signal } => self.ask_to_forward(to, signal),
             Command::Forwarded { from, signal } => self.pass_on(from, signal),
             Command::News => drop(self.news().await),
-            Command::Forget(loss) => self.over(loss).await,
+            Command::Forget(loss) => {
+                self.remember();
+                self.over(loss).await;
+            }
             Command::Leave => self.leave(),
         }
     }
@@ -196,7 +202,7 @@ impl LinkTask {
 
     pub(super) fn beat(&mut self, kind: ConnectionKind, generation: Generation) {
         let Some(track) = self.tracks.get(kind) else { return };
-        let number = track.next_beat(Instant::now());
+        let number = track.beats.next(Instant::now());
         if let Some(carrier) = track.carriers.get(&generation) {
             carrier.beat(kind, number);
         }
@@ -229,7 +235,9 @@ impl LinkTask {
     }
 
     fn answered(&mut self, (kind, generation): (ConnectionKind, Generation), number: u64) {
-        let Some(rtt) = self.tracks.get(kind).and_then(|track| track.answered(number, Instant::now())) else { return };
+        let Some(rtt) = self.tracks.get(kind).and_then(|track| track.beats.answered(number, Instant::now())) else {
+            return;
+        };
         if kind == ConnectionKind::Control {
             self.note(|info| info.rtt = Some(rtt));
             self.measure();

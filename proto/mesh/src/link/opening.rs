@@ -163,6 +163,7 @@ impl LinkTask {
         if *track.machine.state() != (State::Up { generation }) {
             return;
         }
+        track.beats.least = None;
         let events = track.carriers.get(&generation).map(Carrier::events);
         self.beat(kind, generation);
         self.speaks = Some(open.speaks);
@@ -174,7 +175,11 @@ impl LinkTask {
         }
         // what was said over the connection before this one may be lost with it
         self.repeat();
-        self.note(|info| (info.path, info.generation) = (open.path, Some(generation)));
+        let before = self.note(|info| {
+            info.path = open.path;
+            info.generation.replace(generation)
+        });
+        self.former = before;
         if !self.introduced {
             self.introduced = true;
             self.tell_user(MeshEvent::Acknowledged { peer: self.peer.clone() }).await;

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use meshproof_proto::id::Generation;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits;
 use meshproof_proto::link::State;
@@ -44,9 +45,11 @@ impl LinkTask {
     }
 
     async fn control_changed(&mut self, state: State) {
+        let former = self.former.take();
         self.note(|info| {
+            let why = why(&state, former, info);
             info.state = shown(&state);
-            info.last_change = LinkChange { at: Instant::now(), why: why(&state) };
+            info.last_change = LinkChange { at: Instant::now(), why };
         });
         let peer = self.peer.clone();
         match state {
@@ -84,8 +87,16 @@ impl LinkTask {
         }
     }
 
-    pub(super) fn note(&self, change: impl FnOnce(&mut LinkInfo)) {
-        change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(super) fn note<T>(&self, change: impl FnOnce(&mut LinkInfo) -> T) -> T {
+        change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A peer that is gone without a word is still shown for a while, or nobody would see that it is missing.
+    pub(super) fn remember(&self) {
+        let info = self.note(|info| info.clone());
+        if info.state == shown(&State::Lost) {
+            self.around.tables.past.remember(info);
+        }
     }
 }
 
@@ -99,11 +110,18 @@ fn shown(state: &State) -> &'static str {
     }
 }
 
-fn why(state: &State) -> String {
+/// What brought the link there, from how it was before.
+fn why(state: &State, former: Option<Generation>, before: &LinkInfo) -> String {
+    let trouble = [shown(&State::Lost), shown(&State::Suspect { reason: String::new() })].contains(&before.state);
     match state {
         State::Idle => "nobody wants it any more".to_owned(),
         State::Connecting => "wanted".to_owned(),
-        State::Up { generation } => format!("connection {generation} opened, or came back"),
+        State::Up { generation } => match (former, trouble) {
+            (Some(former), true) => format!("connection {generation} replaced {former}: {}", before.last_change.why),
+            (Some(former), false) => format!("connection {generation} replaced {former}"),
+            (None, true) => format!("connection {generation} came back: {}", before.last_change.why),
+            (None, false) => format!("connection {generation} opened"),
+        },
         State::Suspect { reason } => reason.clone(),
         State::Lost => format!("no connection for {:?}", limits::LINK_LOST),
     }

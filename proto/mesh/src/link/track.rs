@@ -70,7 +70,7 @@ pub(super) struct Track {
     pub said: Option<(Generation, SignalBody)>,
     /// The signaling server that carried the last relayed offer, which the relay is at.
     pub relay: Option<usize>,
-    beat: Beats,
+    pub beats: Beats,
 }
 
 /// Descriptions under way. One is made at a time, so that a peer that asks often costs no more than one that asks once.
@@ -96,13 +96,6 @@ pub(super) struct Offered {
     pub connection: Connection,
 }
 
-/// The beats that may still be answered. An answer to an older one says nothing of now, and one that was never sent is a lie.
-#[derive(Debug, Default)]
-struct Beats {
-    number: u64,
-    sent: VecDeque<(u64, Instant)>,
-}
-
 impl Track {
     fn new(context: &Context, peer: &PeerId) -> Self {
         Self {
@@ -112,23 +105,56 @@ impl Track {
             making: Making::default(),
             said: None,
             relay: None,
-            beat: Beats::default(),
+            beats: Beats::default(),
         }
     }
+}
 
-    /// The number of the next beat, whose answer tells the round trip.
-    pub(super) fn next_beat(&mut self, now: Instant) -> u64 {
-        self.beat.number += 1;
-        self.beat.sent.push_back((self.beat.number, now));
-        if self.beat.sent.len() > BEATS_REMEMBERED {
-            self.beat.sent.pop_front();
+/// The beats that may still be answered. An answer to an older one says nothing of now, and one that was never sent is a lie.
+#[derive(Debug, Default)]
+pub(super) struct Beats {
+    number: u64,
+    sent: VecDeque<(u64, Instant)>,
+    /// The quickest answer since the newest generation opened.
+    pub least: Option<Duration>,
+}
+
+impl Beats {
+    /// The number of the next one, whose answer tells the round trip.
+    pub(super) fn next(&mut self, now: Instant) -> u64 {
+        self.number += 1;
+        self.sent.push_back((self.number, now));
+        if self.sent.len() > BEATS_REMEMBERED {
+            self.sent.pop_front();
         }
-        self.beat.number
+        self.number
     }
 
     /// The round trip of the beat of that number, if it counts.
-    pub(super) fn answered(&self, number: u64, now: Instant) -> Option<Duration> {
-        let (_, sent_at) = self.beat.sent.iter().find(|(sent, _)| *sent == number)?;
-        Some(now.saturating_duration_since(*sent_at))
+    pub(super) fn answered(&mut self, number: u64, now: Instant) -> Option<Duration> {
+        let (_, sent_at) = self.sent.iter().find(|(sent, _)| *sent == number)?;
+        let took = now.saturating_duration_since(*sent_at);
+        self.least = Some(self.least.map_or(took, |least| least.min(took)));
+        Some(took)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_makes_no_path_longer_and_a_strange_one_does_not_count() {
+        let (mut beats, start) = (Beats::default(), Instant::now());
+        let quick = beats.next(start);
+        assert_eq!(beats.answered(quick, start + Duration::from_millis(1)), Some(Duration::from_millis(1)));
+        let late = beats.next(start);
+        assert_eq!(beats.answered(late, start + Duration::from_millis(100)), Some(Duration::from_millis(100)));
+        assert_eq!(beats.answered(late + 1, start), None, "never sent");
+        assert_eq!(beats.least, Some(Duration::from_millis(1)));
+        for _ in 0..BEATS_REMEMBERED {
+            beats.next(start);
+        }
+        assert_eq!(beats.answered(late, start), None, "too old");
     }
 }
