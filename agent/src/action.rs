@@ -5,13 +5,13 @@
 
 mod answer;
 mod connect;
-mod connection;
+pub(crate) mod connection;
 mod exec;
 pub(crate) mod grpc;
 mod http;
 mod phases;
 mod tcp;
-mod tls;
+pub(crate) mod tls;
 mod ws;
 
 pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, GrpcAnswer, HttpAnswer, Output, TcpAnswer};

@@ -17,6 +17,7 @@ mod request;
 mod server;
 mod state;
 mod table;
+mod tls;
 
 pub use fault::Unsupported;
 pub use journal::OutOfOrder;
@@ -76,6 +77,8 @@ pub enum BindError {
     Listen { name: String, port: u16, error: std::io::Error },
     #[error("stub `{name}`: {why}")]
     Description { name: String, why: String },
+    #[error("stub `{name}` cannot speak TLS: {why}")]
+    Tls { name: String, why: String },
 }
 
 impl StubServer {
@@ -103,8 +106,16 @@ impl StubServer {
             Protocol::Http | Protocol::Tcp => Ok(Methods::default()),
         };
         let methods = methods.map_err(|why| BindError::Description { name: order.name.clone(), why })?;
+        let speaks: &[&[u8]] = match order.protocol {
+            Protocol::Http => &[tls::HTTP1],
+            Protocol::Grpc => &[tls::HTTP2, tls::HTTP1],
+            Protocol::Tcp => &[],
+        };
+        let tls = order.tls.as_ref().map(|tls| tls::config(tls, speaks)).transpose();
+        let tls = tls.map_err(|why| BindError::Tls { name: order.name.clone(), why })?;
         let shared = Arc::new(Shared {
             methods,
+            tls,
             state: State::of(&order, kept.map(|kept| kept.0)),
             order,
             facts,
@@ -250,11 +261,12 @@ impl Look {
     /// One call to the stub through everything that other calls go through. Whether it was answered in time.
     async fn probe(&self, within: Duration) -> bool {
         let began = Instant::now();
-        let (address, secret) = (self.address, &self.shared.probe);
+        let tls = self.shared.order.tls.as_ref().map(tls::to_ourselves);
+        let (at, secret) = ((self.address, tls), &self.shared.probe);
         let answered = match self.shared.order.protocol {
             // A gRPC stub takes one over HTTP/1.1 too, which needs no description.
-            Protocol::Http | Protocol::Grpc => http::probe(address, secret, within).await,
-            Protocol::Tcp => raw::probe(address, secret, within).await,
+            Protocol::Http | Protocol::Grpc => http::probe(at, secret, within).await,
+            Protocol::Tcp => raw::probe(at, secret, within).await,
         };
         tracing::debug!(stub = self.shared.order.name, took = ?began.elapsed(), answered, "probed");
         answered

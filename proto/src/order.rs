@@ -9,7 +9,7 @@ mod confided;
 mod tls;
 
 pub use bounds::Bounds;
-pub use tls::{Held, Identity, Tls, Trust};
+pub use tls::{Held, Identity, ServerTls, Tls, Trust};
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expr::{Template, ValueTemplate};
 use crate::matcher::Matcher;
-use crate::order::{Body, Held};
+use crate::order::{Body, Held, ServerTls};
 
 /// A pretend upstream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct StubOrder {
     pub routes: Vec<StubRoute>,
     /// The methods of a gRPC stub: `.proto` files, each name as others import it.
     pub protos: Vec<Held>,
+    /// None: it is spoken to without TLS.
+    pub tls: Option<ServerTls>,
 }
 
 impl StubOrder {
@@ -38,7 +40,13 @@ impl StubOrder {
             journal: DEFAULT_JOURNAL,
             routes,
             protos: Vec::new(),
+            tls: None,
         }
+    }
+
+    /// Every text that the plan only names, to put it in.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.protos.iter_mut().chain(self.tls.iter_mut().flat_map(ServerTls::held_mut))
     }
 }
 

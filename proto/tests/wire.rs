@@ -379,7 +379,10 @@ fn initialize() -> Initialize {
         ..StubOrder::http("raw", Vec::new())
     };
     let protos = vec![Held { name: "file stock.proto".to_owned(), text: "syntax".to_owned() }];
-    let grpc = StubOrder { protocol: Protocol::Grpc, protos, ..StubOrder::http("stock", Vec::new()) };
+    let held = |name| Held { name: format!("tls.{name}"), text: "PEM".to_owned() };
+    let identity = Identity { cert: held("stock.cert"), key: held("stock.key") };
+    let tls = Some(ServerTls { identity, clients: Some(held("ca")) });
+    let grpc = StubOrder { protocol: Protocol::Grpc, protos, tls, ..StubOrder::http("stock", Vec::new()) };
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),

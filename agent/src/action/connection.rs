@@ -17,7 +17,7 @@ use tokio_rustls::rustls;
 
 /// A connection that stands.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     /// Whether the server asked for a certificate.
     asked: Arc<AtomicBool>,
@@ -44,7 +44,7 @@ pub(super) fn is_of_tls(error: &io::Error) -> bool {
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream) -> Self {
+    pub(crate) fn plain(stream: TcpStream) -> Self {
         Self { stream: Stream::Plain(stream), asked: Arc::default(), heard: false, of_tls: Arc::default() }
     }
 

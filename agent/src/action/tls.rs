@@ -19,7 +19,7 @@ use super::connection::Connection;
 
 /// Everything that a handshake needs.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     config: ClientConfig,
     server: ServerName<'static>,
     asked: Arc<AtomicBool>,
@@ -27,7 +27,7 @@ pub(super) struct Client {
 
 impl Client {
     /// What is wrong with the order is said in words.
-    pub(super) fn new(tls: &Tls, address: &str, speaks: &[&[u8]]) -> Result<Self, String> {
+    pub(crate) fn new(tls: &Tls, address: &str, speaks: &[&[u8]]) -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let shown =
             Shown { key: tls.identity.as_ref().map(|own| key(own, &provider)).transpose()?, asked: Arc::default() };
@@ -45,7 +45,7 @@ impl Client {
         Ok(Self { config, server, asked })
     }
 
-    pub(super) async fn handshake(self, stream: TcpStream) -> io::Result<Connection> {
+    pub(crate) async fn handshake(self, stream: TcpStream) -> io::Result<Connection> {
         let stream = TlsConnector::from(Arc::new(self.config)).connect(self.server, stream).await?;
         Ok(Connection::tls(stream, self.asked))
     }
@@ -70,7 +70,7 @@ fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Serv
     Ok(built.map_err(|error| format!("{}: {error}", authorities.name))?)
 }
 
-fn certificates(held: &Held) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(held: &Held) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(held.text.as_bytes()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -79,7 +79,7 @@ fn certificates(held: &Held) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn key(own: &Identity, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
+pub(crate) fn key(own: &Identity, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let chain = certificates(&own.cert)?;
     let unusable = |why: String| format!("{} cannot be used: {why}", own.key.name);
     let key = PrivateKeyDer::from_pem_slice(own.key.text.as_bytes()).map_err(|error| unusable(error.to_string()))?;

@@ -70,6 +70,7 @@ impl Pace {
         while !bytes.is_empty() {
             let most = std::future::poll_fn(|cx| self.poll(cx)).await;
             to.write_all(&bytes.split_to(most.min(bytes.len()))).await?;
+            to.flush().await?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use super::calls::{Came, OpenCall};
 use super::http::read;
 use super::reply::{Manner, Spoken};
 use super::request::Asked;
-use super::server::Shared;
+use super::server::{Arrived, Shared};
 use super::table::Route;
 use crate::action::grpc::{schema, status, wire};
 use crate::limits;
@@ -36,12 +36,16 @@ pub(super) type Reply = Response<Messages>;
 const OK: &str = "OK";
 
 /// Answers a call, or resets its stream.
-pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Reply, Broken> {
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    arrived: Arc<Arrived>,
+    request: Request<Incoming>,
+) -> Result<Reply, Broken> {
     let (parts, body) = request.into_parts();
     let answered = match read(body).await {
-        Ok(body) => shared.grpc(parts, body),
+        Ok(body) => shared.grpc(parts, body, arrived),
         Err(StatusCode::PAYLOAD_TOO_LARGE) => {
-            let asked = Asked::of(parts, Bytes::new(), None);
+            let asked = Asked::of(parts, Bytes::new(), arrived);
             let most = limits::BODY_BYTES / (1024 * 1024);
             shared.refused(&asked, "RESOURCE_EXHAUSTED", &format!("unsupported: requests of more than {most} MiB"))
         }
@@ -93,18 +97,18 @@ impl Said {
 }
 
 impl Shared {
-    fn grpc(&self, parts: Parts, body: Bytes) -> Answered<'_> {
+    fn grpc(&self, parts: Parts, body: Bytes, arrived: Arc<Arrived>) -> Answered<'_> {
         let path = parts.uri.path().to_owned();
         let Some(method) = self.methods.get(&path) else {
-            let asked = Asked::of(parts, Bytes::new(), None);
+            let asked = Asked::of(parts, Bytes::new(), arrived);
             let why =
                 format!("no method {} in the descriptions of stub `{}`", path.trim_start_matches('/'), self.order.name);
             return self.unmatched_call(&asked, &why);
         };
         match requests(method, body) {
             // From here on it is a call like any other, its body the JSON of what was asked.
-            Ok(json) => self.looked_at(method, &Asked::of(parts, json.to_string().into(), None)),
-            Err(why) => self.refused(&Asked::of(parts, Bytes::new(), None), "INTERNAL", &why),
+            Ok(json) => self.looked_at(method, &Asked::of(parts, json.to_string().into(), arrived)),
+            Err(why) => self.refused(&Asked::of(parts, Bytes::new(), arrived), "INTERNAL", &why),
         }
     }
 

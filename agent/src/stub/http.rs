@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::{Request, StatusCode};
 use meshproof_proto::expr::Template;
-use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Protocol, Target, Unmatched};
+use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Protocol, Target, Tls, Unmatched};
 use serde_json::{Value, json};
 
 use super::body::{Broken, ReplyBody};
@@ -16,7 +16,7 @@ use super::calls::{Came, OpenCall};
 use super::line::Reset;
 use super::reply::{Manner, Reply, Said};
 use super::request::Asked;
-use super::server::Shared;
+use super::server::{Arrived, Shared};
 use super::table::Route;
 use crate::action::perform;
 use crate::limits;
@@ -26,7 +26,11 @@ pub(super) const PROBE_PATH: &str = "/.meshproof/probe";
 pub(super) const PROBE_HEADER: &str = "x-meshproof-probe";
 
 /// Answers a request, or breaks its connection.
-pub(super) async fn answer(shared: Arc<Shared>, reset: Reset, request: Request<Incoming>) -> Result<Reply, Broken> {
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    reset: Reset,
+    (arrived, request): (Arc<Arrived>, Request<Incoming>),
+) -> Result<Reply, Broken> {
     let is_probe = request.uri().path() == PROBE_PATH
         && request.headers().get(PROBE_HEADER).is_some_and(|value| value.as_bytes() == shared.probe.as_bytes());
     if is_probe {
@@ -35,8 +39,8 @@ pub(super) async fn answer(shared: Arc<Shared>, reset: Reset, request: Request<I
     }
     let (parts, body) = request.into_parts();
     let answered = match read(body).await {
-        Ok(body) => shared.call(&Asked::of(parts, body, None)),
-        Err(StatusCode::PAYLOAD_TOO_LARGE) => shared.too_large(&Asked::of(parts, Bytes::new(), None)),
+        Ok(body) => shared.call(&Asked::of(parts, body, arrived)),
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => shared.too_large(&Asked::of(parts, Bytes::new(), arrived)),
         // The client broke off, or sent what is no HTTP: there was no call.
         Err(status) => return Ok(Said::bare(status).response(ReplyBody::whole)),
     };
@@ -62,9 +66,9 @@ pub(super) async fn answer(shared: Arc<Shared>, reset: Reset, request: Request<I
 }
 
 /// Calls the stub there. Whether it answered in time.
-pub(super) async fn probe(address: SocketAddr, secret: &str, within: Duration) -> bool {
+pub(super) async fn probe((address, tls): (SocketAddr, Option<Tls>), secret: &str, within: Duration) -> bool {
     let action = Action::Http(HttpAction {
-        target: Target::plain("a stub", address.to_string()),
+        target: Target { tls, ..Target::plain("a stub", address.to_string()) },
         method: "GET".to_owned(),
         path: Template::text(PROBE_PATH),
         headers: vec![(PROBE_HEADER.to_owned(), Template::text(secret))],

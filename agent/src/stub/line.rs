@@ -18,7 +18,7 @@ impl Reset {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }

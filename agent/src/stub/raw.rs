@@ -10,17 +10,19 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
-use meshproof_proto::order::{Ends, RequestPart, Takes, Unmatched};
+use meshproof_proto::order::{Ends, RequestPart, Takes, Tls, Unmatched};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::body::Pace;
 use super::calls::{Came, OpenCall};
-use super::line::{Line, Reset};
+use super::line::Reset;
 use super::reply::Manner;
 use super::server::Shared;
 use super::table::{Route, Table};
+use crate::action::connection::Connection;
+use crate::action::tls::Client;
 use crate::evidence::masked;
 use crate::limits;
 
@@ -61,12 +63,20 @@ enum Goes {
 }
 
 /// Answers until the client leaves or a reply ends the connection.
-pub(super) async fn converse(mut line: Line, shared: &Arc<Shared>, reset: &Reset) {
+pub(super) async fn converse(mut line: impl AsyncRead + AsyncWrite + Unpin, shared: &Arc<Shared>, reset: &Reset) {
+    talk(&mut line, shared, reset).await;
+    if !reset.is_asked() {
+        // Without a word of goodbye, the end of a TLS connection is an error to the other side.
+        let _ = line.shutdown().await;
+    }
+}
+
+async fn talk(line: &mut (impl AsyncRead + AsyncWrite + Unpin), shared: &Arc<Shared>, reset: &Reset) {
     let mut buffer = BytesMut::new();
     let table = shared.state.table();
     let greets = table.routes().iter().find(|route| route.takes == Takes::Connection);
     if let Some(route) = greets
-        && answer(&mut line, shared, (Some(route), &Said::Connection), reset).await == Goes::Ends
+        && answer(line, shared, (Some(route), &Said::Connection), reset).await == Goes::Ends
     {
         return;
     }
@@ -75,6 +85,7 @@ pub(super) async fn converse(mut line: Line, shared: &Arc<Shared>, reset: &Reset
         if is_probe(&buffer, &shared.probe) {
             shared.disturbance.pass().await;
             let _ = line.write_all(b"ok\n").await;
+            let _ = line.flush().await;
             return;
         }
         // Routes may have been replaced since the last message.
@@ -82,7 +93,7 @@ pub(super) async fn converse(mut line: Line, shared: &Arc<Shared>, reset: &Reset
         match next(&table, &buffer, input) {
             Next::Message { bytes, said, route } => {
                 let _ = buffer.split_to(bytes);
-                if answer(&mut line, shared, (route, &said), reset).await == Goes::Ends {
+                if answer(line, shared, (route, &said), reset).await == Goes::Ends {
                     return;
                 }
             }
@@ -144,7 +155,12 @@ fn line_route<'t>(table: &'t Table, line: &str) -> Option<&'t Route> {
     table.routes().iter().find(holds)
 }
 
-async fn answer(line: &mut Line, shared: &Arc<Shared>, (route, said): (Option<&Route>, &Said), reset: &Reset) -> Goes {
+async fn answer(
+    line: &mut (impl AsyncWrite + Unpin),
+    shared: &Arc<Shared>,
+    (route, said): (Option<&Route>, &Said),
+    reset: &Reset,
+) -> Goes {
     let counted = shared.state.journal.count(route.map(|route| route.slot));
     let chosen = route.and_then(|route| route.reply(counted.number.saturating_sub(route.before)));
     let made = chosen.map(|chosen| chosen.said(|| said.scope(counted.number)));
@@ -178,7 +194,7 @@ async fn answer(line: &mut Line, shared: &Arc<Shared>, (route, said): (Option<&R
     }
 }
 
-async fn say(line: &mut Line, body: Bytes, manner: Option<Manner>, reset: &Reset) -> Goes {
+async fn say(line: &mut (impl AsyncWrite + Unpin), body: Bytes, manner: Option<Manner>, reset: &Reset) -> Goes {
     let ends = manner.map_or(Ends::Stays, |manner| manner.ends);
     if ends == Ends::Reset {
         reset.ask();
@@ -190,6 +206,7 @@ async fn say(line: &mut Line, body: Bytes, manner: Option<Manner>, reset: &Reset
         Some(pace) => pace.send(bytes, line).await,
         None => line.write_all(&bytes).await,
     };
+    let sent = sent.and(line.flush().await);
     if ends == Ends::ResetInBody {
         reset.ask();
     }
@@ -234,10 +251,19 @@ fn is_probe(buffer: &[u8], secret: &str) -> bool {
 }
 
 /// Calls the stub there. Whether it answered in time.
-pub(super) async fn probe(address: SocketAddr, secret: &str, within: Duration) -> bool {
+pub(super) async fn probe((address, tls): (SocketAddr, Option<Tls>), secret: &str, within: Duration) -> bool {
     let call = async {
-        let mut stream = BufReader::new(TcpStream::connect(address).await?);
+        let stream = TcpStream::connect(address).await?;
+        let stream = match tls {
+            None => Connection::plain(stream),
+            Some(tls) => {
+                let client = Client::new(&tls, &address.to_string(), &[]).map_err(std::io::Error::other)?;
+                client.handshake(stream).await?
+            }
+        };
+        let mut stream = BufReader::new(stream);
         stream.write_all(probe_line(secret).as_bytes()).await?;
+        stream.flush().await?;
         let mut answer = String::new();
         while answer != "ok\n" {
             answer.clear();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
@@ -10,6 +11,7 @@ use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::RequestPart;
 use serde_json::{Map, Value, json};
 
+use super::server::Arrived;
 use crate::evidence::masked;
 
 /// A call with its body. What conditions and templates look at is made when they do.
@@ -17,13 +19,13 @@ use crate::evidence::masked;
 pub(super) struct Asked {
     parts: Parts,
     body: Bytes,
-    tls_name: Option<String>,
+    arrived: Arc<Arrived>,
     json: OnceCell<Actual>,
 }
 
 impl Asked {
-    pub(super) fn of(parts: Parts, body: Bytes, tls_name: Option<String>) -> Self {
-        Self { parts, body, tls_name, json: OnceCell::new() }
+    pub(super) fn of(parts: Parts, body: Bytes, arrived: Arc<Arrived>) -> Self {
+        Self { parts, body, arrived, json: OnceCell::new() }
     }
 
     pub(super) fn method(&self) -> &str {
@@ -49,7 +51,7 @@ impl Asked {
                 Err(_) => Actual::Text(self.text().into_owned()),
             })),
             RequestPart::Body => text(Some(self.text().into_owned())),
-            RequestPart::TlsName => text(self.tls_name.clone()),
+            RequestPart::TlsName => text(self.arrived.tls_name.clone()),
             RequestPart::Line => text(None),
         }
     }
@@ -89,7 +91,7 @@ impl Asked {
         if let Actual::Json(json) = self.part(&RequestPart::Json).as_ref() {
             request["json"] = json.clone();
         }
-        if let Some(name) = &self.tls_name {
+        if let Some(name) = &self.arrived.tls_name {
             request["tls-name"] = name.as_str().into();
         }
         json!({"call": {"number": number}, "request": request})
@@ -155,7 +157,7 @@ mod tests {
 
     fn asked(uri: &str, body: &str) -> Asked {
         let request = hyper::Request::post(uri).header("X-Id", "1").header("x-id", "2").body(()).expect("a request");
-        Asked::of(request.into_parts().0, Bytes::copy_from_slice(body.as_bytes()), None)
+        Asked::of(request.into_parts().0, Bytes::copy_from_slice(body.as_bytes()), Arc::default())
     }
 
     #[test]

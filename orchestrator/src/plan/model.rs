@@ -199,6 +199,16 @@ pub struct Stub {
     pub routes: Vec<Route>,
     /// Files beside the plan that describe the methods of a gRPC stub.
     pub protos: Vec<Word>,
+    /// None: it is spoken to without TLS.
+    pub tls: Option<StubTls>,
+}
+
+/// Whom a stub takes that is spoken to over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StubTls {
+    Anyone,
+    /// Clients that show a certificate of the run's authority.
+    Known,
 }
 
 impl Stub {
@@ -213,6 +223,7 @@ impl Stub {
             journal: DEFAULT_JOURNAL,
             routes: Vec::new(),
             protos: Vec::new(),
+            tls: None,
             name,
         }
     }

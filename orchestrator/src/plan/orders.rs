@@ -101,8 +101,8 @@ impl Stub {
     #[must_use]
     pub fn resolved(&self, scope: &Value, held: &BTreeMap<String, String>) -> StubOrder {
         let mut order = self.order.clone();
-        for proto in &mut order.protos {
-            held.get(&proto.name).cloned().unwrap_or_default().clone_into(&mut proto.text);
+        for wanted in order.held_mut() {
+            wanted.text = held.get(&wanted.name).cloned().unwrap_or_default();
         }
         order.routes = self.order.routes.iter().map(|route| stubs::resolved(route, scope)).collect();
         order

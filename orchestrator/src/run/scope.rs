@@ -22,6 +22,8 @@ pub(super) struct Scope {
     /// Identities of the run's authority; none: there is no authority.
     identities: Option<BTreeSet<String>>,
     held: BTreeMap<String, String>,
+    /// Stubs that are spoken to over TLS.
+    encrypted: BTreeSet<String>,
     endpoints: BTreeMap<Name, BTreeMap<String, String>>,
 }
 
@@ -39,13 +41,19 @@ impl Scope {
             _ => None,
         });
         let fixed = fixed.flatten().collect();
-        Self { fixed, identities: plan.authority.clone(), ..Self::default() }
+        let encrypted = plan.stubs.iter().filter(|stub| stub.order.tls.is_some());
+        let encrypted = encrypted.map(|stub| stub.order.name.clone()).collect();
+        Self { fixed, identities: plan.authority.clone(), encrypted, ..Self::default() }
     }
 
     /// The environment is ready.
     pub(super) fn begin(&mut self, setting: Setting) {
-        let stubs = setting.stubs.iter().map(|(name, address)| (name.clone(), stub(address)));
-        self.fixed.insert("stubs".to_owned(), Value::Object(stubs.collect()));
+        let stubs = setting.stubs.iter().map(|(name, address)| {
+            let scheme = if self.encrypted.contains(name) { "https" } else { "http" };
+            (name.clone(), server(scheme, address))
+        });
+        let stubs = stubs.collect();
+        self.fixed.insert("stubs".to_owned(), Value::Object(stubs));
         self.addresses = setting.addresses;
         for (service, place) in &setting.places {
             for (port, address) in &place.ports {
@@ -119,7 +127,7 @@ impl Scope {
         own.insert("tls".to_owned(), scope["tls"][service.name.as_str()].clone());
         scope["self"] = Value::Object(own);
         let endpoints = self.endpoints.get(&service.name).into_iter().flatten();
-        let endpoints = endpoints.map(|(log, address)| (log.clone(), stub(address)));
+        let endpoints = endpoints.map(|(log, address)| (log.clone(), server("http", address)));
         scope["self"]["logs"] = Value::Object(endpoints.collect());
         let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
         let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
@@ -163,10 +171,10 @@ fn endpoint(here: Option<&String>, direct: &str) -> Value {
     value
 }
 
-fn stub(address: &str) -> Value {
+fn server(scheme: &str, address: &str) -> Value {
     let mut value = address_parts(address);
     value["address"] = Value::from(address);
-    value["url"] = Value::from(format!("http://{address}"));
+    value["url"] = Value::from(format!("{scheme}://{address}"));
     value
 }
 

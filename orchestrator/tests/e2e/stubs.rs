@@ -79,6 +79,16 @@ fn a_grpc_stub_goes_red_where_a_call_is_not_what_the_plan_says() {
 }
 
 #[test]
+fn a_stub_over_tls_sees_the_name_that_was_asked_for_and_takes_only_whom_it_knows() {
+    passes("tls");
+}
+
+#[test]
+fn a_stub_over_tls_goes_red_where_name_trust_or_certificate_is_not_what_the_plan_says() {
+    goes_red("tls");
+}
+
+#[test]
 fn what_a_stub_cannot_do_is_refused_as_unsupported_before_anything_starts() {
     is_refused("unsupported");
 }

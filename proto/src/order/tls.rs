@@ -53,6 +53,14 @@ pub enum Trust {
     Anyone,
 }
 
+/// How a server speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerTls {
+    pub identity: Identity,
+    /// Only clients whose certificate one of these authorities has signed (PEM) are taken; none: nobody is asked for one.
+    pub clients: Option<Held>,
+}
+
 /// A certificate and its key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -67,6 +75,19 @@ impl fmt::Debug for Held {
     }
 }
 
+impl Identity {
+    fn held_mut(&mut self) -> [&mut Held; 2] {
+        [&mut self.cert, &mut self.key]
+    }
+}
+
+impl ServerTls {
+    /// Every text that it needs, to put it in.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.identity.held_mut().into_iter().chain(&mut self.clients)
+    }
+}
+
 impl Tls {
     /// Every text that it needs, to put it in.
     pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
@@ -74,7 +95,7 @@ impl Tls {
             Trust::Authorities(held) => Some(held),
             Trust::Anyone => None,
         };
-        let own = self.identity.iter_mut().flat_map(|identity| [&mut identity.cert, &mut identity.key]);
+        let own = self.identity.iter_mut().flat_map(Identity::held_mut);
         trusted.into_iter().chain(own)
     }
 }

@@ -17,7 +17,7 @@ fn asked(path: &str, header: Option<&str>) -> Asked {
         Some(name) => request.header(name, "1"),
         None => request,
     };
-    Asked::of(request.body(()).expect("a request").into_parts().0, Bytes::new(), None)
+    Asked::of(request.body(()).expect("a request").into_parts().0, Bytes::new(), Default::default())
 }
 
 fn path() -> impl Strategy<Value = String> {

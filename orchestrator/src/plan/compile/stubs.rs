@@ -1,6 +1,8 @@
 //! Stubs.
 
-use meshproof_proto::order::{Body, Ends, Protocol, Says, Slow, StubChange, StubOrder, StubReply, StubRoute};
+use meshproof_proto::order::{
+    Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute,
+};
 
 use super::super::code::Code;
 use super::super::compiled::Stub;
@@ -15,7 +17,8 @@ impl<'d> Compiler<'d> {
     pub(super) fn stub(&mut self, stub: &'d model::Stub) -> Option<Stub> {
         let at = self.names.service_name(&stub.at);
         let scope = Scope { saved: Some([].into()), addresses: Addresses::NotYet, ..Scope::default() };
-        let routes = stub.routes.iter().map(|route| self.route(route, &scope)).collect();
+        let routes = stub.routes.iter().map(|route| self.route(stub, route, &scope)).collect();
+        let tls = stub.tls.map(|clients| self.stub_tls(&stub.name.value, clients));
         Some(Stub {
             at: at?,
             span: stub.name.span,
@@ -29,6 +32,7 @@ impl<'d> Compiler<'d> {
                 journal: stub.journal,
                 routes,
                 protos: stub.protos.iter().map(|path| self.held_file(path)).collect(),
+                tls,
             },
         })
     }
@@ -50,11 +54,16 @@ impl<'d> Compiler<'d> {
             self.cx.report(problem.expected(format!("routes for {}", word(&stub.protocol))));
             return None;
         }
-        let routes = routes.iter().map(|route| self.route(route, scope)).collect();
+        let routes = routes.iter().map(|route| self.route(stub, route, scope)).collect();
         Some((stub, StubChange::Replace(routes)))
     }
 
-    fn route(&mut self, route: &model::Route, scope: &Scope<'_>) -> StubRoute {
+    fn route(&mut self, stub: &model::Stub, route: &model::Route, scope: &Scope<'_>) -> StubRoute {
+        if stub.tls.is_none() && route.when.iter().any(|(part, _)| *part == RequestPart::TlsName) {
+            let message = format!("no call of the stub {} has a `tls-name`", quote(&stub.name.value));
+            let problem = Diagnostic::new(Code::Choice, route.span, message);
+            self.cx.report(problem.label(stub.name.span, "this stub").help("give it a certificate: `tls: run`"));
+        }
         for (_, matcher) in &route.when {
             self.look_matcher(matcher, route.span, scope);
         }

@@ -1,12 +1,12 @@
 //! TLS: which identities the run's authority has to make, who finds them in its folder, and what a call trusts and shows.
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Held, Identity, Tls, Trust};
+use meshproof_proto::order::{Held, Identity, ServerTls, Tls, Trust};
 
 use super::super::code::Code;
 use super::super::compiled::Endpoint;
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::model::{self, Own, Service, Word};
+use super::super::model::{self, Own, Service, StubTls, Word};
 use super::super::source::Span;
 use super::Compiler;
 use super::lookups::Scope;
@@ -35,6 +35,17 @@ impl Compiler<'_> {
         // The run's authority signs names of services, so that one service's certificate does not pass for another's.
         let service = target.filter(|_| own_authority).map(|target| target.service.to_string());
         Tls { trust, identity, server_name: tls.server_name.as_ref().map(|name| name.value.clone()).or(service) }
+    }
+
+    /// A stub's side of TLS: it has its own name's certificate.
+    pub(super) fn stub_tls(&mut self, name: &str, clients: StubTls) -> ServerTls {
+        self.authority.get_or_insert_default().insert(name.to_owned());
+        let part = |part: &str| Held::named(format!("tls.{name}.{part}"));
+        let clients = match clients {
+            StubTls::Anyone => None,
+            StubTls::Known => Some(Held::named("tls.ca")),
+        };
+        ServerTls { identity: Identity { cert: part("cert"), key: part("key") }, clients }
     }
 
     /// A file beside the plan whose text a step needs.

@@ -13,7 +13,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
 use super::services::port_number;
-use super::{calls, named};
+use super::{calls, named, tls};
 
 pub(super) fn stubs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Stub>> {
     Some(named(node, "stubs", cx).into_iter().map(|(name, node)| stub(name, node, cx)).collect())
@@ -41,7 +41,8 @@ fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
         stub.protos = fields.required("proto", calls::protos).unwrap_or_default();
     }
     stub.routes = fields.required("routes", |node, cx| routes::routes(node, &protocol, cx)).unwrap_or_default();
-    fields.later(&["tls", "upstreams"]);
+    stub.tls = fields.optional("tls", tls::of_stub);
+    fields.later(&["upstreams"]);
     unsupported(&mut fields);
     fields.finish();
     stub

@@ -2,7 +2,7 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::Diagnostic;
-use super::super::model::{Own, Tls, Word};
+use super::super::model::{Own, StubTls, Tls, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::tree::{Kind, Node};
 use super::inner_path;
@@ -45,6 +45,17 @@ pub(super) fn tls<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Tls> {
         (None, None) => None,
     };
     Some(Tls { ca, skip, own, server_name })
+}
+
+/// Of a stub: `run`, or `{ clients: run }`.
+pub(super) fn of_stub<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<StubTls> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        return read::choice(node, &[("run", StubTls::Anyone)], cx).map(|found| found.value);
+    }
+    let mut fields = Fields::open(node, "a stub's tls", cx)?;
+    let clients = fields.required("clients", |node, cx| read::choice(node, &[("run", StubTls::Known)], cx));
+    fields.finish();
+    clients.map(|found| found.value)
 }
 
 /// The name of an identity.

@@ -100,7 +100,7 @@ fn request<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
     parts.extend(json.map(|matcher| (RequestPart::Json, matcher)));
     let body = fields.optional("body", |node, cx| matchers::matcher(node, Subject::Text, cx));
     parts.extend(body.map(|matcher| (RequestPart::Body, matcher)));
-    fields.later(&["tls-name"]);
+    parts.extend(fields.optional("tls-name", tls_name));
     fields.finish();
     let method = method.map(|method| method.value.to_owned());
     Some(When { takes: Takes::Request { method, path: path.map(|path| path.value) }, parts })
@@ -119,11 +119,16 @@ fn call<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
         Some(entries.iter().filter_map(read).collect::<Vec<_>>())
     });
     let json = fields.optional("json", |node, cx| matchers::matcher(node, Subject::Json, cx));
+    let name = fields.optional("tls-name", tls_name);
     fields.finish();
     let json = json.map(|matcher| (RequestPart::Json, matcher));
-    let parts = metadata.into_iter().flatten().chain(json).collect();
+    let parts = metadata.into_iter().flatten().chain(json).chain(name).collect();
     let path = method?.value;
     Some(When { takes: Takes::Request { method: Some("POST".to_owned()), path: Some(format!("/{path}")) }, parts })
+}
+
+fn tls_name(node: &Node, cx: &Reading<'_>) -> Option<(RequestPart, Matcher)> {
+    Some((RequestPart::TlsName, matchers::matcher(node, Subject::Text, cx)?))
 }
 
 /// `acme.Stock/Get`, or with `*` for anything.
