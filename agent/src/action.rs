@@ -4,11 +4,11 @@
 //! Every call ends at its deadline, and dropping the future gives it up: sockets close, programs are killed with their group.
 
 mod answer;
-mod connect;
+pub(crate) mod connect;
 pub(crate) mod connection;
 mod exec;
 pub(crate) mod grpc;
-mod http;
+pub(crate) mod http;
 mod phases;
 mod tcp;
 pub(crate) mod tls;

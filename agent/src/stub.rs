@@ -1,7 +1,8 @@
 //! A pretend upstream: a server on loopback that answers what the plan says, over HTTP/1.1, gRPC or a raw connection.
 //!
 //! The first route whose conditions all hold answers, its replies in turn. A fault on the stub delays replies or holds them;
-//! what it did is measured, and probed over loopback when nobody called. A stub never follows links, keeps files or asks anybody.
+//! what it did is measured, and probed over loopback when nobody called. A stub keeps no files, and asks nobody but those that the plan
+//! names as the other end of an upstream.
 
 mod body;
 mod calls;
@@ -14,10 +15,12 @@ mod line;
 mod raw;
 mod reply;
 mod request;
+mod routed;
 mod server;
 mod state;
 mod table;
 mod tls;
+mod upstreams;
 
 pub use fault::Unsupported;
 pub use journal::OutOfOrder;
@@ -40,11 +43,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::limits;
+use crate::permits::Permits;
 use fault::{Disturbance, Measured};
 use grpc::Methods;
 use journal::Journal;
 use server::Shared;
 use state::State;
+use upstreams::Hosts;
 
 /// A stub that listens. Dropping it closes it.
 #[derive(Debug)]
@@ -64,6 +69,8 @@ pub struct Around {
     pub seed: u64,
     /// Takes secrets out of what is told.
     pub masker: Arc<Masker>,
+    /// What a stub that passes calls on may dial.
+    pub permits: Arc<Permits>,
 }
 
 /// What a stub that is kept for the mesh leaves to the next run.
@@ -79,19 +86,21 @@ pub enum BindError {
     Description { name: String, why: String },
     #[error("stub `{name}` cannot speak TLS: {why}")]
     Tls { name: String, why: String },
+    #[error("stub `{name}` cannot stand for other hosts: {why}")]
+    Upstreams { name: String, why: String },
 }
 
 impl StubServer {
     /// Listens on 127.0.0.1. Calls become facts, as many as the order's journal has room for; while `facts` is full, their
     /// replies wait.
     pub async fn bind(order: StubOrder, facts: mpsc::Sender<Fact>, seed: u64) -> Result<Self, BindError> {
-        Self::bind_with(order, Around { facts, seed, masker: Arc::default() }, None).await
+        Self::bind_with(order, Around { facts, seed, masker: Arc::default(), permits: Arc::default() }, None).await
     }
 
     /// Like `bind`, going on where a stub of an earlier run stopped.
     pub async fn bind_with(
         order: StubOrder,
-        Around { facts, seed, masker }: Around,
+        Around { facts, seed, masker, permits }: Around,
         kept: Option<Kept>,
     ) -> Result<Self, BindError> {
         let (name, port) = (order.name.clone(), order.port);
@@ -113,10 +122,15 @@ impl StubServer {
         };
         let tls = order.tls.as_ref().map(|tls| tls::config(tls, speaks)).transpose();
         let tls = tls.map_err(|why| BindError::Tls { name: order.name.clone(), why })?;
+        let state = State::of(&order, kept.map(|kept| kept.0));
+        let hosts = order.upstreams.as_ref().map(|upstreams| Hosts::of(upstreams, &state.journal)).transpose();
+        let hosts = hosts.map_err(|why| BindError::Upstreams { name: order.name.clone(), why })?;
         let shared = Arc::new(Shared {
             methods,
             tls,
-            state: State::of(&order, kept.map(|kept| kept.0)),
+            hosts,
+            permits,
+            state,
             order,
             facts,
             masker,
@@ -247,12 +261,14 @@ impl Look {
         let journal = &self.shared.state.journal;
         let table = self.shared.state.table();
         let calls = |id: &str| (id.to_owned(), journal.calls(Some(id)).unwrap_or_default());
+        let upstreams = self.shared.hosts.iter().flat_map(Hosts::ids);
+        let routes = table.routes().iter().map(|route| route.id.as_str()).chain(upstreams);
         StubReport {
             name: self.shared.order.name.clone(),
             address: self.address.to_string(),
             keep: self.shared.order.keep,
             healthy: self.probe(limits::STUB_PROBE).await,
-            routes: table.routes().iter().take(limits::STUB_ROUTES_SHOWN).map(|route| calls(&route.id)).collect(),
+            routes: routes.take(limits::STUB_ROUTES_SHOWN).map(calls).collect(),
             unmatched: journal.unmatched(),
             last: journal.last(limits::STUB_CALLS_SHOWN),
         }

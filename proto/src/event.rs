@@ -76,6 +76,23 @@ pub enum Fact {
     Sampled(Usage),
     /// The last sample of the run.
     Used(Usage),
+    /// A stub was called and could not do as its plan says, or was asked for what the plan cannot have meant.
+    StubErred {
+        call: StubCall,
+        error: StubError,
+    },
+}
+
+/// Why a stub did not do as its plan says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StubError {
+    /// Something that the reply is made from is not there, or does not fit.
+    NoReply,
+    /// It cannot look at such a call, so whether a route takes it stays open.
+    Unsupported,
+    /// A service wants to reach a host that the plan does not name.
+    UnknownHost,
 }
 
 /// What the processes of a service use together, and used at most in any sample since they were started.

@@ -21,7 +21,8 @@ use crate::matcher::Matcher;
 use crate::secrets::Secrets;
 use crate::shaper::Shape;
 pub use crate::stub::{
-    Ends, Keep, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, Takes, Unmatched,
+    Becomes, Ends, Keep, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, Takes,
+    Unmatched, Upstream, Upstreams,
 };
 
 /// In whose name an order is given. Agents refuse another plan and a lower term.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expr::{Template, ValueTemplate};
 use crate::matcher::Matcher;
-use crate::order::{Body, Held, ServerTls};
+use crate::order::{Body, Held, Identity, ServerTls, Target, Tls};
 
 /// A pretend upstream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct StubOrder {
     pub protos: Vec<Held>,
     /// None: it is spoken to without TLS.
     pub tls: Option<ServerTls>,
+    /// None: it is nobody's proxy.
+    pub upstreams: Option<Upstreams>,
 }
 
 impl StubOrder {
@@ -41,12 +43,55 @@ impl StubOrder {
             routes,
             protos: Vec::new(),
             tls: None,
+            upstreams: None,
         }
     }
 
     /// Every text that the plan only names, to put it in.
     pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
-        self.protos.iter_mut().chain(self.tls.iter_mut().flat_map(ServerTls::held_mut))
+        let upstreams = self.upstreams.iter_mut().flat_map(Upstreams::held_mut);
+        self.protos.iter_mut().chain(self.tls.iter_mut().flat_map(ServerTls::held_mut)).chain(upstreams)
+    }
+}
+
+/// Hosts that a service picks at run time and reaches through the stub, which is its proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstreams {
+    /// Signs a certificate for each host that is asked for over TLS.
+    pub authority: Identity,
+    /// The common name in the authority's certificate.
+    pub subject: String,
+    /// The first whose host fits counts; a host that none fits is refused.
+    pub hosts: Vec<Upstream>,
+}
+
+/// What becomes of the calls to some hosts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Names it where calls are counted, as a route's.
+    pub id: String,
+    /// A glob in lower case, with a port or for all of them.
+    pub host: String,
+    pub becomes: Becomes,
+}
+
+/// What becomes of calls that a service makes to a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Becomes {
+    /// The routes answer.
+    Intercepted,
+    /// The routes answer what they take; everything else goes to this place. The agent puts its address in.
+    Rewritten(Target),
+    Refused,
+}
+
+impl Upstreams {
+    fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        let targets = self.hosts.iter_mut().filter_map(|upstream| match &mut upstream.becomes {
+            Becomes::Rewritten(target) => target.tls.as_mut(),
+            Becomes::Intercepted | Becomes::Refused => None,
+        });
+        self.authority.held_mut().into_iter().chain(targets.flat_map(Tls::held_mut))
     }
 }
 
@@ -123,6 +168,8 @@ pub enum RequestPart {
     TlsName,
     /// A line of a raw connection, without its end.
     Line,
+    /// The host that the call is for, in lower case and without the port.
+    Host,
 }
 
 /// One reply; expressions see `request` (method path query headers json body, or line) and `call` (number).

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
-use meshproof_proto::event::{CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall, Usage};
+use meshproof_proto::event::{
+    CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall, StubError, Usage,
+};
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
 use meshproof_proto::hello::Hello;
@@ -368,6 +370,7 @@ fn initialize() -> Initialize {
         RequestPart::Body,
         RequestPart::TlsName,
         RequestPart::Line,
+        RequestPart::Host,
     ];
     let when: Vec<_> = when.into_iter().map(|part| (part, Matcher::Exists(true))).collect();
     let route = |takes| StubRoute { id: "charge".to_owned(), takes, when: when.clone(), replies: replies.clone() };
@@ -383,6 +386,12 @@ fn initialize() -> Initialize {
     let identity = Identity { cert: held("stock.cert"), key: held("stock.key") };
     let tls = Some(ServerTls { identity, clients: Some(held("ca")) });
     let grpc = StubOrder { protocol: Protocol::Grpc, protos, tls, ..StubOrder::http("stock", Vec::new()) };
+    let target = Target::plain("ledger.http", "127.0.0.1:1");
+    let becomes = [Becomes::Intercepted, Becomes::Rewritten(target), Becomes::Refused];
+    let hosts = becomes.map(|becomes| Upstream { id: "bank".to_owned(), host: "*.example".to_owned(), becomes });
+    let authority_of_stub = Identity { cert: held("upstreams.cert"), key: held("upstreams.key") };
+    let upstreams = Upstreams { authority: authority_of_stub, subject: "stub".to_owned(), hosts: hosts.to_vec() };
+    let stub = StubOrder { upstreams: Some(upstreams), ..stub };
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),
@@ -400,6 +409,11 @@ fn initialize() -> Initialize {
     }
 }
 
+fn stub_call() -> StubCall {
+    let text = || "it".to_owned();
+    StubCall { stub: text(), route: None, number: 1, request: text(), status: 404, took_ms: 0.25, unexpected: true }
+}
+
 fn facts() -> Vec<Fact> {
     let mismatch = Mismatch { at: "$.a".to_owned(), expected: "1".to_owned(), actual: "2".to_owned() };
     let text = || "it".to_owned();
@@ -415,22 +429,13 @@ fn facts() -> Vec<Fact> {
         let result = StepResult { outcome, duration_ms: 1.5, tries: 2, saved: texts(), evidence };
         Fact::StepEnded { key: key(), result }
     });
-    let call = StubCall {
-        stub: text(),
-        route: None,
-        number: 1,
-        request: text(),
-        status: 404,
-        took_ms: 0.25,
-        unexpected: true,
-    };
     let bytes = || [(name("shop"), 10)].into();
     let others = [
         Fact::LinkOffered { to: name("ledger") },
         Fact::LinkAcknowledged { from: name("shop") },
         Fact::LinkSuspect { peer: name("shop"), reason: text() },
         Fact::StepStarted { key: key() },
-        Fact::StubCalled(call),
+        Fact::StubCalled(stub_call()),
         Fact::FaultBegan { fault: text() },
         Fact::FaultEnded(report()),
         Fact::LinkBytes { sent: bytes(), received: bytes() },
@@ -528,6 +533,9 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     };
     event(&mut golden, 16, Fact::Sampled(usage));
     event(&mut golden, 17, Fact::Used(usage));
+    for (seq, error) in (18..).zip([StubError::NoReply, StubError::Unsupported, StubError::UnknownHost]) {
+        event(&mut golden, seq, Fact::StubErred { call: stub_call(), error });
+    }
     golden.is_kept("1.1");
 }
 

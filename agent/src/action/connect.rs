@@ -12,7 +12,7 @@ use super::tls::Client;
 use crate::permits::Permits;
 
 /// Connects to the first permitted address that takes us. `speaks` are the protocols that TLS offers (ALPN); none: nothing is offered.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     target: &Target,
     speaks: &[&[u8]],
     permits: &Permits,

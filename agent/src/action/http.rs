@@ -89,7 +89,7 @@ async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnsw
     Ok(())
 }
 
-pub(super) fn broken(target: &Target, error: &hyper::Error) -> CallError {
+pub(crate) fn broken(target: &Target, error: &hyper::Error) -> CallError {
     let named = named(target);
     if error.is_incomplete_message() {
         return CallError::new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::order::{Initialize, Initialized, StubOrder, TunnelOrder};
+use meshproof_proto::order::{Becomes, Initialize, Initialized, ServicePlace, StubOrder, Target, TunnelOrder};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::mpsc;
 
@@ -51,7 +51,11 @@ pub(super) async fn run(
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
     initialized.endpoints = addresses;
-    let stubs = bind(stubs, &Around { facts: tell.clone(), seed, masker: Arc::clone(&masker) }, kept).await?;
+    for target in stubs.iter_mut().flat_map(targets) {
+        target.address = address(&target.label, &initialized.tunnels, &service)?;
+    }
+    let around = Around { facts: tell.clone(), seed, masker: Arc::clone(&masker), permits: Arc::clone(permits) };
+    let stubs = bind(stubs, &around, kept).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let metrics = Metrics::open(&service, tell.clone(), Arc::clone(permits));
     let logs = LogStore::open(&service.logs, &permits.logs);
@@ -90,6 +94,22 @@ async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Res
         Ok(address) => Ok((name, address.to_string())),
         Err(error) => Err(Refusal::Failed(format!("tunnel `{name}` cannot listen on loopback: {error}"))),
     }
+}
+
+/// Where the calls go that a stub passes on.
+fn targets(stub: &mut StubOrder) -> impl Iterator<Item = &mut Target> {
+    let hosts = stub.upstreams.iter_mut().flat_map(|upstreams| &mut upstreams.hosts);
+    hosts.filter_map(|upstream| match &mut upstream.becomes {
+        Becomes::Rewritten(target) => Some(target),
+        Becomes::Intercepted | Becomes::Refused => None,
+    })
+}
+
+/// The address of `ledger.http` from here: the tunnel that leads there, or the own service's port.
+fn address(label: &str, tunnels: &BTreeMap<String, String>, service: &ServicePlace) -> Result<String, Refusal> {
+    let own = || service.ports.get(label.split_once('.')?.1);
+    let unknown = || Refusal::Unknown { what: "way to a service in this run".to_owned(), name: label.to_owned() };
+    tunnels.get(label).or_else(own).cloned().ok_or_else(unknown)
 }
 
 async fn bind(

@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use meshproof_proto::event::{Fact, StubCall};
+use meshproof_proto::event::{Fact, StubCall, StubError};
 use meshproof_proto::order::Unmatched;
 
 use super::journal::{Counted, Entry};
 use super::server::Shared;
-use super::table::Route;
 
 /// A call that waits for its reply. When the client leaves or the stub closes before, the fact says so with status 0.
 pub(super) struct OpenCall<'a> {
@@ -15,33 +14,48 @@ pub(super) struct OpenCall<'a> {
     began: Instant,
     tell: bool,
     unexpected: bool,
+    error: Option<StubError>,
     entry: Option<Entry>,
 }
 
 /// What came of a call.
-pub(super) struct Came<'a> {
-    /// `None`: no route took it.
-    pub(super) route: Option<&'a Route>,
+pub(super) struct Came {
+    /// The route or the upstream; `None`: nothing took it.
+    pub(super) route: Option<String>,
     pub(super) status: u16,
     pub(super) request: String,
-    /// The plan cannot have meant such a call, whatever it says of unmatched ones.
-    pub(super) is_mistake: bool,
+    /// The plan cannot have meant such a call.
+    pub(super) error: Option<StubError>,
 }
 
 impl<'a> OpenCall<'a> {
-    pub(super) fn of(shared: &'a Shared, counted: Counted, came: Came<'_>) -> Self {
-        let unmatched = came.route.is_none() && shared.order.unmatched == Unmatched::Fail;
+    pub(super) fn of(shared: &'a Shared, counted: Counted, came: Came) -> Self {
+        let unmatched = shared.order.unmatched == Unmatched::Fail;
+        let unexpected = match came.error {
+            // Whatever the plan says of unmatched calls: it cannot say whether these are.
+            Some(StubError::NoReply | StubError::Unsupported) => true,
+            Some(StubError::UnknownHost) => unmatched,
+            None => came.route.is_none() && unmatched,
+        };
         let entry = Entry {
-            route: came.route.map(|route| route.id.clone()),
+            route: came.route,
             number: counted.number,
             status: came.status,
             took_ms: 0.0,
             request: came.request,
         };
-        let unexpected = came.is_mistake || unmatched;
         // What fails the test is told also when everything else is only counted.
         let tell = counted.tell || (unexpected && shared.state.journal.tells_unexpected());
-        Self { shared, began: Instant::now(), tell, unexpected, entry: Some(entry) }
+        let error = came.error.filter(|_| unexpected);
+        Self { shared, began: Instant::now(), tell, unexpected, error, entry: Some(entry) }
+    }
+
+    /// Somebody else answered, or did not.
+    pub(super) fn answered(&mut self, status: u16, note: &str) {
+        if let Some(entry) = &mut self.entry {
+            entry.status = status;
+            entry.request.push_str(note);
+        }
     }
 
     /// Tells the fact before the reply goes out, so that nothing that follows from the reply is told before it.
@@ -61,7 +75,7 @@ impl<'a> OpenCall<'a> {
     }
 
     fn fact(&self, entry: &Entry) -> Fact {
-        Fact::StubCalled(StubCall {
+        let call = StubCall {
             stub: self.shared.order.name.clone(),
             route: entry.route.clone(),
             number: entry.number,
@@ -69,7 +83,11 @@ impl<'a> OpenCall<'a> {
             status: entry.status,
             took_ms: self.took_ms(),
             unexpected: self.unexpected,
-        })
+        };
+        match self.error {
+            None => Fact::StubCalled(call),
+            Some(error) => Fact::StubErred { call, error },
+        }
     }
 
     fn remembered(&self, entry: Entry) {

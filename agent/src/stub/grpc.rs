@@ -24,7 +24,8 @@ use super::calls::{Came, OpenCall};
 use super::http::read;
 use super::reply::{Manner, Spoken};
 use super::request::Asked;
-use super::server::{Arrived, Shared};
+use super::routed::{Made, Nearest};
+use super::server::{Arrived, Shared, Talk};
 use super::table::Route;
 use crate::action::grpc::{schema, status, wire};
 use crate::limits;
@@ -36,18 +37,15 @@ pub(super) type Reply = Response<Messages>;
 const OK: &str = "OK";
 
 /// Answers a call, or resets its stream.
-pub(super) async fn answer(
-    shared: Arc<Shared>,
-    arrived: Arc<Arrived>,
-    request: Request<Incoming>,
-) -> Result<Reply, Broken> {
+pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Result<Reply, Broken> {
+    let (shared, arrived) = (&talk.shared, Arc::clone(&talk.arrived));
     let (parts, body) = request.into_parts();
     let answered = match read(body).await {
         Ok(body) => shared.grpc(parts, body, arrived),
         Err(StatusCode::PAYLOAD_TOO_LARGE) => {
             let asked = Asked::of(parts, Bytes::new(), arrived);
             let most = limits::BODY_BYTES / (1024 * 1024);
-            shared.refused(&asked, "RESOURCE_EXHAUSTED", &format!("unsupported: requests of more than {most} MiB"))
+            shared.refused_call(&asked, "RESOURCE_EXHAUSTED", &format!("unsupported: requests of more than {most} MiB"))
         }
         // The client broke off: there was no call.
         Err(_) => return Err(Broken),
@@ -108,64 +106,46 @@ impl Shared {
         match requests(method, body) {
             // From here on it is a call like any other, its body the JSON of what was asked.
             Ok(json) => self.looked_at(method, &Asked::of(parts, json.to_string().into(), arrived)),
-            Err(why) => self.refused(&Asked::of(parts, Bytes::new(), arrived), "INTERNAL", &why),
+            Err(why) => self.refused_call(&Asked::of(parts, Bytes::new(), arrived), "INTERNAL", &why),
         }
     }
 
     fn looked_at(&self, method: &MethodDescriptor, asked: &Asked) -> Answered<'_> {
         let table = self.state.table();
         match table.find(asked) {
-            Some(route) => self.routed_call(method, route, asked),
+            Some(route) => self.by_route_of(method, route, asked),
             None => {
-                let nearest = table.nearest(asked);
-                let nearest = nearest.map(|(id, why)| (id, self.masker.mask(&why).into_owned()));
-                let hint = nearest.map(|(id, why)| format!("; the nearest is `{id}`, but {why}")).unwrap_or_default();
+                let hint = Nearest::hint(self.nearest(&table, asked).as_ref());
                 self.unmatched_call(asked, &format!("no route of stub `{}` takes it{hint}", self.order.name))
             }
         }
     }
 
-    fn routed_call(&self, method: &MethodDescriptor, route: &Route, asked: &Asked) -> Answered<'_> {
-        let counted = self.state.journal.count(Some(route.slot));
-        let number = counted.number;
-        let chosen = route.reply(number.saturating_sub(route.before));
-        let spoken = match chosen {
-            Some(chosen) => chosen.spoken(|| asked.scope(number)),
-            None => Err("the route has no reply".to_owned()),
-        };
-        let (said, problem) = match spoken.and_then(|spoken| said(method, spoken)) {
-            Ok(said) => (said, None),
-            // A reply that cannot be made is a mistake of the plan: it must not pass for an answer.
-            Err(why) => {
-                let problem = format!("the reply cannot be made: {why}");
-                (Said::ended("INTERNAL", format!("meshproof: route `{}`: {problem}", route.id)), Some(problem))
-            }
-        };
-        let request = match &problem {
-            None => format!("{}: {}", asked.shown(&self.masker), said.code),
-            Some(problem) => format!("{}; {problem}", asked.shown(&self.masker)),
-        };
-        let manner = chosen.filter(|_| problem.is_none()).and_then(|chosen| chosen.manner);
-        let status = if manner.is_some_and(|manner| manner.ends == Ends::Reset) { 0 } else { StatusCode::OK.as_u16() };
-        let came = Came { route: Some(route), status, request, is_mistake: problem.is_some() };
-        Answered { open: OpenCall::of(self, counted, came), said, manner }
+    fn by_route_of(&self, method: &MethodDescriptor, route: &Route, asked: &Asked) -> Answered<'_> {
+        let status = StatusCode::OK.as_u16();
+        let routed = self.routed((route, asked), status, |reply, number| {
+            let said = said(method, reply.spoken(|| asked.scope(number))?)?;
+            Ok(Made { status, note: format!(": {}", said.code), said })
+        });
+        let said = routed.said.unwrap_or_else(|why| {
+            Said::ended("INTERNAL", format!("meshproof: route `{}`: the reply cannot be made: {why}", route.id))
+        });
+        Answered { open: routed.open, said, manner: routed.manner }
     }
 
     /// Nothing of the plan takes it.
     fn unmatched_call(&self, asked: &Asked, why: &str) -> Answered<'_> {
         let counted = self.state.journal.count(None);
         let request = format!("{}: {why}", asked.shown(&self.masker));
-        let came = Came { route: None, status: StatusCode::OK.as_u16(), request, is_mistake: false };
+        let came = Came { route: None, status: StatusCode::OK.as_u16(), request, error: None };
         let said = Said::ended("UNIMPLEMENTED", format!("meshproof: {why}"));
         Answered { open: OpenCall::of(self, counted, came), said, manner: None }
     }
 
     /// A call that the stub could not look at: never expected.
-    fn refused(&self, asked: &Asked, code: &str, why: &str) -> Answered<'_> {
-        let counted = self.state.journal.count(None);
-        let request = format!("{}: {why}", asked.shown(&self.masker));
-        let came = Came { route: None, status: StatusCode::OK.as_u16(), request, is_mistake: true };
-        Answered { open: OpenCall::of(self, counted, came), said: Said::ended(code, why), manner: None }
+    fn refused_call(&self, asked: &Asked, code: &str, why: &str) -> Answered<'_> {
+        let open = self.unsupported(format!("{}: {why}", asked.shown(&self.masker)), StatusCode::OK.as_u16());
+        Answered { open, said: Said::ended(code, why), manner: None }
     }
 }
 

@@ -4,20 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Either, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
+use meshproof_proto::event::StubError;
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Protocol, Target, Tls, Unmatched};
 use serde_json::{Value, json};
 
 use super::body::{Broken, ReplyBody};
 use super::calls::{Came, OpenCall};
-use super::line::Reset;
-use super::reply::{Manner, Reply, Said};
+use super::reply::{Manner, Said};
 use super::request::Asked;
-use super::server::{Arrived, Shared};
+use super::routed::{Made, Nearest};
+use super::server::{Shared, Talk};
 use super::table::Route;
+use super::upstreams::{self, Host, Rule};
 use crate::action::perform;
 use crate::limits;
 
@@ -25,44 +27,103 @@ use crate::limits;
 pub(super) const PROBE_PATH: &str = "/.meshproof/probe";
 pub(super) const PROBE_HEADER: &str = "x-meshproof-probe";
 
+/// Our own reply, or somebody else's who was asked instead.
+pub(super) type Outgoing = Response<Either<ReplyBody, Incoming>>;
+
 /// Answers a request, or breaks its connection.
-pub(super) async fn answer(
-    shared: Arc<Shared>,
-    reset: Reset,
-    (arrived, request): (Arc<Arrived>, Request<Incoming>),
-) -> Result<Reply, Broken> {
+pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Result<Outgoing, Broken> {
+    let shared = &talk.shared;
     let is_probe = request.uri().path() == PROBE_PATH
         && request.headers().get(PROBE_HEADER).is_some_and(|value| value.as_bytes() == shared.probe.as_bytes());
     if is_probe {
         shared.disturbance.pass().await;
-        return Ok(Said::bare(StatusCode::NO_CONTENT).response(ReplyBody::whole));
+        return Ok(ours(Said::bare(StatusCode::NO_CONTENT)));
+    }
+    if request.method() == Method::CONNECT && shared.hosts.is_some() {
+        return Ok(connect(&talk, request).await);
     }
     let (parts, body) = request.into_parts();
-    let answered = match read(body).await {
-        Ok(body) => shared.call(&Asked::of(parts, body, arrived)),
-        Err(StatusCode::PAYLOAD_TOO_LARGE) => shared.too_large(&Asked::of(parts, Bytes::new(), arrived)),
+    let body = read(body).await;
+    let asked = |body| Asked::of(parts, body, Arc::clone(&talk.arrived));
+    let (asked, is_whole) = match body {
+        Ok(body) => (asked(body), true),
+        Err(StatusCode::PAYLOAD_TOO_LARGE) => (asked(Bytes::new()), false),
         // The client broke off, or sent what is no HTTP: there was no call.
-        Err(status) => return Ok(Said::bare(status).response(ReplyBody::whole)),
+        Err(status) => return Ok(ours(Said::bare(status))),
     };
+    let answered = if is_whole { shared.call(&asked) } else { shared.too_large(&asked) };
+    if let Some(target) = answered.goes_on {
+        return Ok(elsewhere(&talk, (target, asked), answered.open).await);
+    }
+    say(&talk, answered).await
+}
+
+async fn say(talk: &Talk, answered: Answered<'_>) -> Result<Outgoing, Broken> {
     if let Some(manner) = answered.manner.filter(|manner| !manner.delay.is_zero()) {
         tokio::time::sleep(manner.delay).await;
     }
-    shared.disturbance.pass().await;
+    talk.shared.disturbance.pass().await;
     answered.open.told().await;
     match answered.manner {
         Some(Manner { ends: Ends::Reset, .. }) => {
-            reset.ask();
+            talk.reset.ask();
             Err(Broken)
         }
         Some(manner) => {
-            let mut reply = answered.said.response(|body| ReplyBody::of(body, &manner, &reset));
+            let mut reply = answered.said.response(|body| ReplyBody::of(body, &manner, &talk.reset));
             if manner.ends == Ends::Closed {
                 reply.headers_mut().insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
             }
-            Ok(reply)
+            Ok(reply.map(Either::Left))
         }
-        None => Ok(answered.said.response(ReplyBody::whole)),
+        None => Ok(ours(answered.said)),
     }
+}
+
+fn ours(said: Said) -> Outgoing {
+    said.response(ReplyBody::whole).map(Either::Left)
+}
+
+/// Somebody else answers.
+async fn elsewhere(talk: &Talk, (target, asked): (&Target, Asked), mut open: OpenCall<'_>) -> Outgoing {
+    let shared = &talk.shared;
+    let theirs = upstreams::forward(target, asked.again(), (&shared.permits, &talk.calls)).await;
+    shared.disturbance.pass().await;
+    match theirs {
+        Ok(theirs) => {
+            open.answered(theirs.status().as_u16(), "");
+            open.told().await;
+            theirs.map(Either::Right)
+        }
+        Err(error) => {
+            let problem = json!({"error": format!("{} did not answer", target.label), "because": error.message});
+            open.answered(StatusCode::BAD_GATEWAY.as_u16(), &format!("; {}", error.message));
+            open.told().await;
+            ours(Said::problem(StatusCode::BAD_GATEWAY, &problem))
+        }
+    }
+}
+
+/// A service wants a connection to a host.
+async fn connect(talk: &Arc<Talk>, request: Request<Incoming>) -> Outgoing {
+    let shared = &talk.shared;
+    let (parts, body) = request.into_parts();
+    let host = Host::of(&parts);
+    let Some((hosts, host)) = shared.hosts.as_ref().zip(host) else { return ours(Said::bare(StatusCode::BAD_REQUEST)) };
+    let rule = hosts.rule(&host);
+    if rule.is_some_and(|rule| !rule.refuses()) {
+        let request = Request::from_parts(parts, body);
+        talk.calls.spawn(upstreams::open(Arc::clone(talk), host, request));
+        return ours(Said::bare(StatusCode::OK));
+    }
+    let asked = Asked::of(parts, Bytes::new(), Arc::clone(&talk.arrived));
+    let answered = match rule {
+        Some(rule) => shared.refused(rule, &asked),
+        None => shared.unknown_host(&asked),
+    };
+    shared.disturbance.pass().await;
+    answered.open.told().await;
+    ours(answered.said)
 }
 
 /// Calls the stub there. Whether it answered in time.
@@ -94,6 +155,14 @@ struct Answered<'a> {
     said: Said,
     /// How it is said; `None`: at once.
     manner: Option<Manner>,
+    /// Who is asked instead.
+    goes_on: Option<&'a Target>,
+}
+
+impl<'a> Answered<'a> {
+    fn at_once(open: OpenCall<'a>, said: Said) -> Self {
+        Self { open, said, manner: None, goes_on: None }
+    }
 }
 
 impl Shared {
@@ -102,65 +171,94 @@ impl Shared {
             // Its routes are for HTTP/2.
             return self.unmatched(asked, None);
         }
+        let rule = match self.hosts.as_ref().zip(asked.origin()) {
+            None => None,
+            Some((hosts, host)) => match hosts.rule(&host) {
+                None => return self.unknown_host(asked),
+                Some(rule) if rule.refuses() => return self.refused(rule, asked),
+                Some(rule) => Some(rule),
+            },
+        };
         let table = self.state.table();
-        match table.find(asked) {
-            Some(route) => self.routed(route, asked),
-            None => {
-                let nearest = table.nearest(asked);
-                self.unmatched(asked, nearest)
-            }
+        match (table.find(asked), rule.and_then(|rule| Some((rule, rule.target()?)))) {
+            (Some(route), _) => self.by_route(route, asked),
+            (None, Some((rule, target))) => self.passed_on((rule.slot, &rule.id), target, asked),
+            (None, None) => self.unmatched(asked, self.nearest(&table, asked)),
         }
     }
 
-    fn routed(&self, route: &Route, asked: &Asked) -> Answered<'_> {
-        let counted = self.state.journal.count(Some(route.slot));
-        let number = counted.number;
-        let chosen = route.reply(number.saturating_sub(route.before));
-        let made = match chosen {
-            Some(chosen) => chosen.said(|| asked.scope(number)),
-            None => Err("the route has no reply".to_owned()),
-        };
-        let (said, request, is_mistake) = match made {
-            Ok(said) => (said, asked.shown(&self.masker), false),
-            // A reply that cannot be made is a mistake of the plan: it must not pass for an answer.
-            Err(why) => {
-                let problem = json!({"error": "the reply cannot be made", "route": route.id, "because": why});
-                let request = format!("{}; the reply cannot be made: {why}", asked.shown(&self.masker));
-                (Said::problem(StatusCode::INTERNAL_SERVER_ERROR, &problem), request, true)
-            }
-        };
-        let manner = chosen.filter(|_| !is_mistake).and_then(|chosen| chosen.manner);
-        let is_reset = manner.is_some_and(|manner| manner.ends == Ends::Reset);
-        let status = if is_reset { 0 } else { said.status.as_u16() };
-        let open = OpenCall::of(self, counted, Came { route: Some(route), status, request, is_mistake });
-        Answered { open, said, manner }
+    fn by_route(&self, route: &Route, asked: &Asked) -> Answered<'_> {
+        let failed = StatusCode::INTERNAL_SERVER_ERROR;
+        let routed = self.routed((route, asked), failed.as_u16(), |reply, number| {
+            let said = reply.said(|| asked.scope(number))?;
+            Ok(Made { status: said.status.as_u16(), said, note: String::new() })
+        });
+        let said = routed.said.unwrap_or_else(|why| {
+            let problem = json!({"error": "the reply cannot be made", "route": route.id, "because": why});
+            Said::problem(failed, &problem)
+        });
+        Answered { open: routed.open, said, manner: routed.manner, goes_on: None }
     }
 
-    fn unmatched(&self, asked: &Asked, nearest: Option<(String, String)>) -> Answered<'_> {
+    /// Not an answer yet: its status comes with it.
+    fn passed_on<'a>(&'a self, (slot, id): (usize, &str), target: &'a Target, asked: &Asked) -> Answered<'a> {
+        let counted = self.state.journal.count(Some(slot));
+        let request = format!("{}; to {}", asked.shown(&self.masker), target.label);
+        let came = Came { route: Some(id.to_owned()), status: 0, request, error: None };
+        let said = Said::bare(StatusCode::BAD_GATEWAY);
+        Answered { goes_on: Some(target), ..Answered::at_once(OpenCall::of(self, counted, came), said) }
+    }
+
+    fn refused(&self, rule: &Rule, asked: &Asked) -> Answered<'_> {
+        let counted = self.state.journal.count(Some(rule.slot));
+        let status = StatusCode::FORBIDDEN;
+        let request = format!("{}: refused", asked.shown(&self.masker));
+        let came = Came { route: Some(rule.id.clone()), status: status.as_u16(), request, error: None };
+        let problem = json!({"error": "the plan refuses this host", "upstream": rule.id});
+        Answered::at_once(OpenCall::of(self, counted, came), Said::problem(status, &problem))
+    }
+
+    fn unknown_host(&self, asked: &Asked) -> Answered<'_> {
         let counted = self.state.journal.count(None);
-        let nearest = nearest.map(|(id, why)| (id, self.masker.mask(&why).into_owned()));
-        let hint = nearest.as_ref().map(|(id, why)| format!("; the nearest is `{id}`, but {why}")).unwrap_or_default();
+        let why = format!("no upstream of stub `{}` is for this host", self.order.name);
+        let request = format!("{}: {why}", asked.shown(&self.masker));
+        let status = self.unmatched_status(StatusCode::FORBIDDEN);
+        let came = Came { route: None, status: status.as_u16(), request, error: Some(StubError::UnknownHost) };
+        Answered::at_once(OpenCall::of(self, counted, came), Said::problem(status, &json!({"error": why})))
+    }
+
+    fn unmatched(&self, asked: &Asked, nearest: Option<Nearest>) -> Answered<'_> {
+        let counted = self.state.journal.count(None);
+        let shown = asked.shown(&self.masker);
+        let request = format!("{shown}: no route takes it{}", Nearest::hint(nearest.as_ref()));
         let problem = json!({
             "error": format!("no route of stub `{}` takes this call", self.order.name),
-            "asked": asked.shown(&self.masker),
-            "nearest": nearest.map(|(id, why)| json!({"route": id, "because": why})),
+            "asked": shown,
+            "nearest": nearest.map(|nearest| json!({"route": nearest.route, "because": nearest.because})),
         });
-        let request = format!("{}: no route takes it{hint}", asked.shown(&self.masker));
-        let status = match self.order.unmatched {
-            Unmatched::Fail => StatusCode::NOT_FOUND,
-            Unmatched::Answer(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND),
-        };
-        let came = Came { route: None, status: status.as_u16(), request, is_mistake: false };
-        Answered { open: OpenCall::of(self, counted, came), said: Said::problem(status, &problem), manner: None }
+        let status = self.unmatched_status(StatusCode::NOT_FOUND);
+        let came = Came { route: None, status: status.as_u16(), request, error: None };
+        Answered::at_once(OpenCall::of(self, counted, came), Said::problem(status, &problem))
+    }
+
+    fn unmatched_status(&self, when_it_fails: StatusCode) -> StatusCode {
+        match self.order.unmatched {
+            Unmatched::Fail => when_it_fails,
+            Unmatched::Answer(status) => StatusCode::from_u16(status).unwrap_or(when_it_fails),
+        }
     }
 
     /// A stub cannot look at such a call, so whether a route would take it stays open: never expected.
     fn too_large(&self, asked: &Asked) -> Answered<'_> {
-        let counted = self.state.journal.count(None);
         let most = limits::BODY_BYTES / (1024 * 1024);
         let request = format!("{}: unsupported: a body of more than {most} MiB", asked.shown(&self.masker));
         let status = StatusCode::PAYLOAD_TOO_LARGE;
-        let came = Came { route: None, status: status.as_u16(), request, is_mistake: true };
-        Answered { open: OpenCall::of(self, counted, came), said: Said::bare(status), manner: None }
+        Answered::at_once(self.unsupported(request, status.as_u16()), Said::bare(status))
+    }
+
+    /// Counts a call that the stub cannot look at.
+    pub(super) fn unsupported(&self, request: String, status: u16) -> OpenCall<'_> {
+        let counted = self.state.journal.count(None);
+        OpenCall::of(self, counted, Came { route: None, status, request, error: Some(StubError::Unsupported) })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use meshproof_proto::event::StubError;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::{Ends, RequestPart, Takes, Tls, Unmatched};
@@ -174,9 +175,14 @@ async fn answer(
         None => (None, Some(format!("{}: no route takes it", shown()))),
     };
     let manner = chosen.and_then(|chosen| chosen.manner);
-    let is_mistake = body.is_none() && (route.is_some() || matches!(said, Said::Endless));
+    let error = match (&body, route) {
+        (None, Some(_)) => Some(StubError::NoReply),
+        (None, None) if matches!(said, Said::Endless) => Some(StubError::Unsupported),
+        (None, None) | (Some(_), _) => None,
+    };
     let status = if body.is_some() { 200 } else { 404 };
-    let came = Came { route, status, request: why.unwrap_or_else(shown), is_mistake };
+    let route = route.map(|route| route.id.clone());
+    let came = Came { route, status, request: why.unwrap_or_else(shown), error };
     let open = OpenCall::of(shared, counted, came);
     if let Some(manner) = manner.filter(|manner| !manner.delay.is_zero()) {
         tokio::time::sleep(manner.delay).await;

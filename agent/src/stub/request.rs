@@ -5,13 +5,17 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::http::request::Parts;
+use hyper::http::uri::{Authority, PathAndQuery};
+use hyper::{Request, Uri};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::RequestPart;
 use serde_json::{Map, Value, json};
 
 use super::server::Arrived;
+use super::upstreams::Host;
 use crate::evidence::masked;
 
 /// A call with its body. What conditions and templates look at is made when they do.
@@ -53,7 +57,31 @@ impl Asked {
             RequestPart::Body => text(Some(self.text().into_owned())),
             RequestPart::TlsName => text(self.arrived.tls_name.clone()),
             RequestPart::Line => text(None),
+            RequestPart::Host => text(self.host()),
         }
+    }
+
+    /// The host that the client named, when it took us for a proxy.
+    pub(super) fn origin(&self) -> Option<Host> {
+        self.arrived.through.clone().or_else(|| Host::of(&self.parts))
+    }
+
+    fn host(&self) -> Option<String> {
+        let named = || {
+            let authority: Authority = self.header("host")?.parse().ok()?;
+            Some(authority.host().to_ascii_lowercase())
+        };
+        self.origin().map(|host| host.name).or_else(named)
+    }
+
+    /// The same call, for somebody else. Its `Host` stays the one that the client named.
+    pub(super) fn again(self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        let target = self.parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        *request.method_mut() = self.parts.method;
+        *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = self.parts.headers;
+        request
     }
 
     fn query(&self) -> Vec<(String, String)> {
@@ -91,6 +119,9 @@ impl Asked {
         if let Actual::Json(json) = self.part(&RequestPart::Json).as_ref() {
             request["json"] = json.clone();
         }
+        if let Some(host) = self.host() {
+            request["host"] = host.into();
+        }
         if let Some(name) = &self.arrived.tls_name {
             request["tls-name"] = name.as_str().into();
         }
@@ -100,11 +131,12 @@ impl Asked {
     /// One line for people.
     pub(super) fn shown(&self, masker: &Masker) -> String {
         const LONGEST: usize = 400;
-        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = self.parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let origin = self.origin().map(|host| host.to_string()).unwrap_or_default();
         // Of a large body only its beginning is looked at, four bytes a character being the most.
         let looked = 4 * LONGEST + masker.reach();
         let body = String::from_utf8_lossy(&self.body[..self.body.len().min(looked)]);
-        let line = format!("{} {target} {}", self.method(), body.trim());
+        let line = format!("{} {origin}{target} {}", self.method(), body.trim());
         masked(line.trim_end(), masker, LONGEST)
     }
 }
@@ -118,6 +150,7 @@ pub(super) fn part_name(part: &RequestPart) -> String {
         RequestPart::Body => "body".to_owned(),
         RequestPart::TlsName => "tls-name".to_owned(),
         RequestPart::Line => "line".to_owned(),
+        RequestPart::Host => "host".to_owned(),
     }
 }
 

@@ -20,8 +20,10 @@ use super::grpc::{self, Methods};
 use super::journal::Entry;
 use super::line::{Line, Reset};
 use super::state::State;
+use super::upstreams::{Host, Hosts};
 use super::{http, raw, tls};
 use crate::limits;
+use crate::permits::Permits;
 
 /// What all connections of a stub share.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub(super) struct Shared {
     pub(super) probe: String,
     /// Of a stub that is spoken to over TLS.
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Of a stub that is a proxy.
+    pub(super) hosts: Option<Hosts>,
+    /// What may be dialled from here.
+    pub(super) permits: Arc<Permits>,
 }
 
 /// How a connection came, which every call on it has in common.
@@ -45,11 +51,13 @@ pub(super) struct Shared {
 pub(super) struct Arrived {
     /// The server name that the client asked for when it began TLS.
     pub(super) tls_name: Option<String>,
+    /// The host that a tunnel is for, inside of it.
+    pub(super) through: Option<Host>,
 }
 
 /// What is spoken on one connection.
 #[derive(Clone, Copy, Debug)]
-enum Speech {
+pub(super) enum Speech {
     Http1,
     Http2,
     Raw,
@@ -83,27 +91,25 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: Can
 
 async fn serve(stream: TcpStream, permit: OwnedSemaphorePermit, shared: Arc<Shared>, calls: Calls) {
     let _ = stream.set_nodelay(true);
-    let reset = Reset::default();
-    let stop = calls.stop.clone();
+    let (reset, stop) = (Reset::default(), calls.stop.clone());
     let served = async {
-        let talk = Talk { shared: &shared, reset: &reset, calls, arrived: Arrived::default() };
-        match &shared.tls {
-            Some(config) => talk.encrypted(Arc::clone(config), Line::new(stream, reset.clone())).await,
-            None => {
-                let speech = match shared.order.protocol {
-                    Protocol::Grpc if begins_http2(&stream).await => Speech::Http2,
-                    Protocol::Http | Protocol::Grpc => Speech::Http1,
-                    Protocol::Tcp => Speech::Raw,
-                };
-                talk.on(Line::new(stream, reset.clone()), speech).await;
-            }
+        let line = |stream| Line::new(stream, reset.clone());
+        let arrived = Arc::default();
+        let talk = Talk { shared, reset: reset.clone(), calls, arrived, _permit: Arc::new(permit) };
+        if let Some(config) = talk.shared.tls.clone() {
+            return talk.encrypted(config, line(stream)).await;
         }
+        let speech = match talk.shared.order.protocol {
+            Protocol::Grpc if begins_http2(&stream).await => Speech::Http2,
+            Protocol::Http | Protocol::Grpc => Speech::Http1,
+            Protocol::Tcp => Speech::Raw,
+        };
+        talk.on(line(stream), speech).await;
     };
     tokio::select! {
         () = stop.cancelled() => {}
         () = served => {}
     }
-    drop(permit);
 }
 
 /// Whether HTTP/2 is spoken, without taking a byte of it. Our own probes speak HTTP/1.1.
@@ -121,19 +127,27 @@ async fn begins_http2(stream: &TcpStream) -> bool {
     }
 }
 
-/// One connection, and what is at hand for it.
-struct Talk<'s> {
-    shared: &'s Arc<Shared>,
-    reset: &'s Reset,
-    calls: Calls,
-    arrived: Arrived,
+/// One connection, and what every call on it needs.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    pub(super) shared: Arc<Shared>,
+    pub(super) reset: Reset,
+    pub(super) calls: Calls,
+    pub(super) arrived: Arc<Arrived>,
+    /// Its place among the connections, given back when the last part of it is gone.
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl Talk<'_> {
+impl Talk {
+    /// The same connection, of which more is known.
+    pub(super) fn known(&self, arrived: Arrived) -> Self {
+        Self { arrived: Arc::new(arrived), ..self.clone() }
+    }
+
     async fn encrypted(self, config: Arc<ServerConfig>, line: Line) {
         let stream = match TlsAcceptor::from(config).accept(line).await {
             Ok(stream) => stream,
-            Err(error) => return self.shared.not_welcome(&error),
+            Err(error) => return self.shared.not_welcome("", &error.to_string()),
         };
         let (_, session) = stream.get_ref();
         let tls_name = session.server_name().map(str::to_owned);
@@ -143,52 +157,52 @@ impl Talk<'_> {
             (Protocol::Grpc, Some(tls::HTTP2) | None) => Speech::Http2,
             (Protocol::Http | Protocol::Grpc, _) => Speech::Http1,
         };
-        Self { arrived: Arrived { tls_name }, ..self }.on(stream, speech).await;
+        self.known(Arrived { tls_name, through: None }).on(stream, speech).await;
     }
 
-    async fn on(self, line: impl AsyncRead + AsyncWrite + Unpin + Send, speech: Speech) {
-        let Self { shared, reset, calls, arrived } = self;
-        let arrived = Arc::new(arrived);
+    pub(super) async fn on(self, line: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, speech: Speech) {
+        let talk = Arc::new(self);
         let ended = match speech {
-            Speech::Raw => return raw::converse(line, shared, reset).await,
+            Speech::Raw => return raw::converse(line, &talk.shared, &talk.reset).await,
             Speech::Http1 => {
-                let answer = |request| http::answer(Arc::clone(shared), reset.clone(), (Arc::clone(&arrived), request));
+                let service = service_fn(|request| http::answer(Arc::clone(&talk), request));
                 let builder = hyper::server::conn::http1::Builder::new();
-                builder.serve_connection(TokioIo::new(line), service_fn(answer)).await
+                let connection = builder.serve_connection(TokioIo::new(line), service);
+                if talk.shared.hosts.is_some() { connection.with_upgrades().await } else { connection.await }
             }
             Speech::Http2 => {
-                let answer = |request| grpc::answer(Arc::clone(shared), Arc::clone(&arrived), request);
-                let builder = hyper::server::conn::http2::Builder::new(calls);
-                builder.serve_connection(TokioIo::new(line), service_fn(answer)).await
+                let service = service_fn(|request| grpc::answer(Arc::clone(&talk), request));
+                let builder = hyper::server::conn::http2::Builder::new(talk.calls.clone());
+                builder.serve_connection(TokioIo::new(line), service).await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection to a stub broke");
+        let Err(error) = ended else { return };
+        tracing::debug!(%error, "a connection to a stub broke");
+        if let Some(host) = talk.arrived.through.as_ref().filter(|_| error.is_parse()) {
+            let request = format!("CONNECT {host}: unsupported: what is no HTTP/1.1 ({error})");
+            talk.shared.unsupported(request, 0).told().await;
         }
     }
 }
 
 impl Shared {
     /// A client that we did not like over TLS, or that did not like us. That is no call: it is remembered and not counted.
-    fn not_welcome(&self, error: &std::io::Error) {
-        tracing::debug!(stub = self.order.name, %error, "a TLS handshake failed");
-        let request = format!("a TLS handshake that failed: {error}");
+    pub(super) fn not_welcome(&self, to: &str, why: &str) {
+        tracing::debug!(stub = self.order.name, to, why, "a TLS handshake failed");
+        let request = format!("{to} a TLS handshake that failed: {why}").trim_start().to_owned();
         self.state.journal.remember(Entry { route: None, number: 0, status: 0, took_ms: 0.0, request });
     }
 }
 
-/// The calls of one HTTP/2 connection, each a task that ends with the stub.
+/// Where tasks go that end with the stub.
 #[derive(Clone, Debug)]
-struct Calls {
+pub(super) struct Calls {
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl<Call> hyper::rt::Executor<Call> for Calls
-where
-    Call: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, call: Call) {
+impl Calls {
+    pub(super) fn spawn(&self, call: impl Future<Output: Send> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -196,5 +210,14 @@ where
                 _ = call => {}
             }
         });
+    }
+}
+
+impl<Call> hyper::rt::Executor<Call> for Calls
+where
+    Call: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, call: Call) {
+        self.spawn(call);
     }
 }

@@ -8,16 +8,19 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Makes the authority and an identity for each name, all as PEM: `tls.ca`, `tls.NAME.cert`, `tls.NAME.key`.
+/// Makes the authority, an identity for each name and an authority of its own for each stub that is a proxy, all as PEM:
+/// `tls.ca`, `tls.NAME.cert`, `tls.NAME.key`, `tls.upstreams.STUB.cert`, `tls.upstreams.STUB.key`.
 ///
 /// # Errors
 /// The system gives no random numbers.
-pub(super) fn texts(run: &RunId, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, rcgen::Error> {
+pub(super) fn texts(
+    run: &RunId,
+    names: &BTreeSet<String>,
+    proxies: &[(&str, &str)],
+) -> Result<BTreeMap<String, String>, rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = named(&format!("meshproof run {run}"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // Below it are those of stubs that stand for other hosts, and below those nothing that signs.
+    let params = signing(&format!("meshproof run {run}"), 1)?;
     let authority = params.self_signed(&key)?.pem();
     let issuer = Issuer::new(params, key);
     let mut texts = BTreeMap::from([("tls.ca".to_owned(), authority)]);
@@ -33,7 +36,22 @@ pub(super) fn texts(run: &RunId, names: &BTreeSet<String>) -> Result<BTreeMap<St
         texts.insert(format!("tls.{name}.cert"), params.signed_by(&key, &issuer)?.pem());
         texts.insert(format!("tls.{name}.key"), key.serialize_pem());
     }
+    for (stub, subject) in proxies {
+        let key = KeyPair::generate()?;
+        let params = signing(subject, 0)?;
+        texts.insert(format!("tls.upstreams.{stub}.cert"), params.signed_by(&key, &issuer)?.pem());
+        texts.insert(format!("tls.upstreams.{stub}.key"), key.serialize_pem());
+    }
     Ok(texts)
+}
+
+/// What a certificate has that signs others, so many of them below each other.
+fn signing(name: &str, below: u8) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
 }
 
 fn named(name: &str) -> DistinguishedName {

@@ -39,7 +39,11 @@ fn identities(agent: &Name, plan: &Plan) -> BTreeSet<String> {
     let beside = beside.map(|identity| format!("tls.{identity}.key"));
     let ready = services().filter_map(|service| service.ready.as_ref());
     let steps = plan.tests.iter().flat_map(|test| test.all_steps()).chain(ready);
-    beside.chain(steps.flat_map(|step| named(agent, step))).collect()
+    // What stubs show as theirs, and what they sign with.
+    let stubs = plan.stubs.iter().filter(|stub| stub.at == *agent);
+    let stubs = stubs.flat_map(|stub| stub.order.clone().held_mut().map(|held| held.name.clone()).collect::<Vec<_>>());
+    let stubs = stubs.filter(|name| is_key(name));
+    beside.chain(steps.flat_map(|step| named(agent, step))).chain(stubs).collect()
 }
 
 fn named(agent: &Name, step: &Step) -> Vec<String> {

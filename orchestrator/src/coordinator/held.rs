@@ -13,10 +13,16 @@ use crate::plan::Plan;
 /// A text that goes into orders; descriptions and certificates are far below.
 const LONGEST: u64 = 1024 * 1024;
 
+/// Stubs that stand for other hosts, and what their authorities are called.
+fn proxies(plan: &Plan) -> Vec<(&str, &str)> {
+    let orders = plan.stubs.iter().map(|stub| &stub.order);
+    orders.filter_map(|order| Some((order.name.as_str(), order.upstreams.as_ref()?.subject.as_str()))).collect()
+}
+
 /// Everything that the plan's steps and services name, before anything starts.
 pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMap<String, String>, Broken> {
     let mut texts = match &plan.authority {
-        Some(names) => authority::texts(run, names)
+        Some(names) => authority::texts(run, names, &proxies(plan))
             .map_err(|error| Broken::because(format!("no certificates could be made: {error}")))?,
         None => BTreeMap::new(),
     };

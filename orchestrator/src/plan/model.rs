@@ -201,6 +201,29 @@ pub struct Stub {
     pub protos: Vec<Word>,
     /// None: it is spoken to without TLS.
     pub tls: Option<StubTls>,
+    /// None: it is nobody's proxy.
+    pub upstreams: Option<Vec<Upstream>>,
+}
+
+/// Hosts that a service picks at run time, and what becomes of calls to them.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub id: Word,
+    /// A glob in lower case, with a port or for all of them.
+    pub host: Word,
+    pub becomes: Becomes,
+}
+
+/// What becomes of calls to some hosts.
+#[derive(Debug, Clone)]
+pub enum Becomes {
+    Intercepted,
+    /// Where they go instead.
+    Rewritten {
+        to: Word,
+        tls: Option<Tls>,
+    },
+    Refused,
 }
 
 /// Whom a stub takes that is spoken to over TLS.
@@ -224,6 +247,7 @@ impl Stub {
             routes: Vec::new(),
             protos: Vec::new(),
             tls: None,
+            upstreams: None,
             name,
         }
     }

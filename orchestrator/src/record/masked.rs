@@ -87,6 +87,9 @@ impl Mask<'_> {
             Fact::LinkSuspect { peer, reason } => Fact::LinkSuspect { peer, reason: self.text(reason) },
             Fact::StepEnded { key, result } => Fact::StepEnded { key, result: self.result(result) },
             Fact::StubCalled(call) => Fact::StubCalled(StubCall { request: self.text(call.request), ..call }),
+            Fact::StubErred { call, error } => {
+                Fact::StubErred { call: StubCall { request: self.text(call.request), ..call }, error }
+            }
             fact @ (Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::StepStarted { .. }

@@ -185,6 +185,7 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }
         | Fact::StubCalled(_)
+        | Fact::StubErred { .. }
         | Fact::FaultBegan { .. }
         | Fact::FaultEnded(_) => None,
     }

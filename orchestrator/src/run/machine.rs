@@ -201,7 +201,8 @@ impl Run {
         match fact {
             Fact::StepEnded { key, result } => self.step_reported(agent, &key, result),
             Fact::StepStarted { key } => self.step_started(agent, &key),
-            Fact::StubCalled(call) => self.stub_called(agent, &call),
+            Fact::StubCalled(call) => self.stub_called(agent, &call, None),
+            Fact::StubErred { call, error } => self.stub_called(agent, &call, Some(error)),
             Fact::FaultEnded(report) => self.faults.reported(agent, report),
             Fact::Gap { lost } => self.gap(agent, lost),
             // For those who read the journal.

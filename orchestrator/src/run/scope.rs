@@ -50,7 +50,9 @@ impl Scope {
     pub(super) fn begin(&mut self, setting: Setting) {
         let stubs = setting.stubs.iter().map(|(name, address)| {
             let scheme = if self.encrypted.contains(name) { "https" } else { "http" };
-            (name.clone(), server(scheme, address))
+            let mut value = server(scheme, address);
+            value["proxy"] = Value::from(format!("http://{address}"));
+            (name.clone(), value)
         });
         let stubs = stubs.collect();
         self.fixed.insert("stubs".to_owned(), Value::Object(stubs));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::event::{Evidence, StubCall};
+use meshproof_proto::event::{Evidence, StubCall, StubError};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
@@ -342,15 +342,19 @@ impl Run {
     }
 
     /// A stub was called. A call that nobody expected fails the test that is going on.
-    pub(super) fn stub_called(&mut self, agent: &Name, call: &StubCall) {
+    pub(super) fn stub_called(&mut self, agent: &Name, call: &StubCall, error: Option<StubError>) {
         if !call.unexpected || !self.unexpected.insert((self.current_test(), call.stub.clone())) {
             return;
         }
         let plan = Arc::clone(&self.plan);
         let stub = plan.stubs.iter().find(|stub| stub.order.name == call.stub && stub.at == *agent);
-        let title = format!("the stub `{}` got a call that no route matches", call.stub);
+        let (title, place) = title(call, error);
+        let at = stub.map(|stub| match place {
+            Place::Unmatched => stub.unmatched,
+            Place::Stub => stub.span,
+        });
         let evidence = Evidence { title: "request".to_owned(), text: call.request.clone() };
-        let blame = Blame { step: self.cause(agent), ..Blame::new(stub.map(|stub| stub.unmatched), title) };
+        let blame = Blame { step: self.cause(agent), ..Blame::new(at, title) };
         self.fail(Verdict::Fail, Blame { evidence: vec![evidence], ..blame });
         self.cancel_step("the test has failed");
     }
@@ -395,6 +399,31 @@ impl Run {
             Phase::Testing(testing) => testing.take_running(|running| running.waits_for(agent)).map(Box::new),
             Phase::Starting(starting) => starting.take_running(|running| running.waits_for(agent)),
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
+        }
+    }
+}
+
+/// Where the plan says what was not held to.
+enum Place {
+    /// What it says of unmatched calls.
+    Unmatched,
+    Stub,
+}
+
+/// Why a call to a stub fails the test.
+fn title(call: &StubCall, error: Option<StubError>) -> (String, Place) {
+    let stub = &call.stub;
+    match (error, &call.route) {
+        (None, _) => (format!("the stub `{stub}` got a call that no route matches"), Place::Unmatched),
+        (Some(StubError::UnknownHost), _) => {
+            (format!("the stub `{stub}` was asked for a host that the plan does not name"), Place::Unmatched)
+        }
+        (Some(StubError::NoReply), Some(route)) => {
+            (format!("the stub `{stub}` cannot make the reply of its route `{route}`"), Place::Stub)
+        }
+        (Some(StubError::NoReply), None) => (format!("the stub `{stub}` cannot make its reply"), Place::Stub),
+        (Some(StubError::Unsupported), _) => {
+            (format!("the stub `{stub}` got a call that it does not support"), Place::Stub)
         }
     }
 }

@@ -89,6 +89,21 @@ fn a_stub_over_tls_goes_red_where_name_trust_or_certificate_is_not_what_the_plan
 }
 
 #[test]
+fn hosts_that_a_service_picks_at_run_time_are_answered_rewritten_or_refused() {
+    let journal = passes("upstreams");
+    let seen = |route: &str| journal.facts("stub-called").find(|call| call.fact["route"] == route).expect("a call");
+    let request = |route: &str| seen(route).fact["request"].as_str().expect("a text").to_owned();
+    assert!(request("charge").starts_with("POST https://api.bank.example/charges "), "{}", request("charge"));
+    assert_eq!(request("tracking"), "CONNECT https://a.tracking.example: refused");
+    assert_eq!((&seen("books").fact["status"], &seen("safe").fact["status"]), (&200.into(), &200.into()));
+}
+
+#[test]
+fn a_proxy_goes_red_where_a_host_or_a_call_is_not_what_the_plan_says() {
+    goes_red("upstreams");
+}
+
+#[test]
 fn what_a_stub_cannot_do_is_refused_as_unsupported_before_anything_starts() {
     is_refused("unsupported");
 }

@@ -76,7 +76,7 @@ impl fmt::Debug for Held {
 }
 
 impl Identity {
-    fn held_mut(&mut self) -> [&mut Held; 2] {
+    pub(crate) fn held_mut(&mut self) -> [&mut Held; 2] {
         [&mut self.cert, &mut self.key]
     }
 }

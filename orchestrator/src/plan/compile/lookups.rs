@@ -12,7 +12,6 @@ use super::super::compiled::{Endpoint, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::limits::MAX_SEARCHED_BYTES;
 use super::super::model::{Service, Word};
-use super::super::read;
 use super::super::source::Span;
 use super::Compiler;
 
@@ -198,12 +197,17 @@ impl Compiler<'_> {
             self.among(&[], &Known { span, what: "a stub", words: &[] });
             return;
         };
-        if self.names.stub(&Word::new((*name).to_owned(), span)).is_none() {
-            return;
-        }
+        let Some(stub) = self.names.stub(&Word::new((*name).to_owned(), span)) else { return };
         match part {
-            ["proxy"] => self.cx.report(read::not_yet(span, "`proxy` of a stub")),
-            part => self.among(part, &Known { span, what: "of a stub", words: &["url", "host", "port", "address"] }),
+            ["proxy"] if stub.upstreams.is_none() => {
+                let message = format!("the stub {} is no proxy", quote(name));
+                let problem = Diagnostic::new(Code::UnknownName, span, message).label(stub.name.span, "this stub");
+                self.cx
+                    .report(problem.help("say which hosts it stands for: `upstreams: [{ intercept: api.example }]`"));
+            }
+            ["proxy"] => {}
+            part => self
+                .among(part, &Known { span, what: "of a stub", words: &["url", "host", "port", "address", "proxy"] }),
         }
     }
 

@@ -14,6 +14,7 @@ mod settle;
 mod steps;
 mod stubs;
 mod tls;
+mod upstreams;
 mod verbs;
 mod watched;
 

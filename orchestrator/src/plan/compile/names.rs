@@ -75,7 +75,9 @@ impl<'d> Names<'d> {
     pub(super) fn routes(&self, stub: &'d Stub) -> Vec<&'d str> {
         let given = self.stub_uses.iter().filter(|used| used.stub.value == stub.name.value);
         let given = given.filter_map(|used| used.routes.as_ref()).flatten();
-        let mut ids: Vec<&str> = stub.routes.iter().chain(given).map(|route| route.id.value.as_str()).collect();
+        let upstreams = stub.upstreams.iter().flatten().map(|upstream| &upstream.id);
+        let ids = stub.routes.iter().chain(given).map(|route| &route.id).chain(upstreams);
+        let mut ids: Vec<&str> = ids.map(|id| id.value.as_str()).collect();
         ids.dedup();
         ids
     }

@@ -19,6 +19,7 @@ impl<'d> Compiler<'d> {
         let scope = Scope { saved: Some([].into()), addresses: Addresses::NotYet, ..Scope::default() };
         let routes = stub.routes.iter().map(|route| self.route(stub, route, &scope)).collect();
         let tls = stub.tls.map(|clients| self.stub_tls(&stub.name.value, clients));
+        let upstreams = self.upstreams(stub, at.as_ref());
         Some(Stub {
             at: at?,
             span: stub.name.span,
@@ -33,6 +34,7 @@ impl<'d> Compiler<'d> {
                 routes,
                 protos: stub.protos.iter().map(|path| self.held_file(path)).collect(),
                 tls,
+                upstreams,
             },
         })
     }
@@ -59,7 +61,10 @@ impl<'d> Compiler<'d> {
     }
 
     fn route(&mut self, stub: &model::Stub, route: &model::Route, scope: &Scope<'_>) -> StubRoute {
-        if stub.tls.is_none() && route.when.iter().any(|(part, _)| *part == RequestPart::TlsName) {
+        if stub.tls.is_none()
+            && stub.upstreams.is_none()
+            && route.when.iter().any(|(part, _)| *part == RequestPart::TlsName)
+        {
             let message = format!("no call of the stub {} has a `tls-name`", quote(&stub.name.value));
             let problem = Diagnostic::new(Code::Choice, route.span, message);
             self.cx.report(problem.label(stub.name.span, "this stub").help("give it a certificate: `tls: run`"));

@@ -2,6 +2,7 @@
 
 mod replies;
 mod routes;
+mod upstreams;
 
 use meshproof_proto::order::{Keep, Protocol, Unmatched};
 
@@ -40,9 +41,24 @@ fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
     if protocol == Protocol::Grpc {
         stub.protos = fields.required("proto", calls::protos).unwrap_or_default();
     }
-    stub.routes = fields.required("routes", |node, cx| routes::routes(node, &protocol, cx)).unwrap_or_default();
+    let upstreams = fields.entry("upstreams").map(|(key, node)| (key.span, node));
+    stub.upstreams = upstreams.and_then(|(_, node)| upstreams::upstreams(node, cx));
+    let read = |node: &'n Node, cx: &'n Reading<'n>| routes::routes(node, &protocol, cx);
+    // A proxy may have none: it rewrites and refuses.
+    let routes = match upstreams {
+        Some(_) => fields.optional("routes", read),
+        None => fields.required("routes", read),
+    };
+    stub.routes = routes.unwrap_or_default();
+    let with_tls = fields.has("tls");
     stub.tls = fields.optional("tls", tls::of_stub);
-    fields.later(&["upstreams"]);
+    if let Some((span, _)) = upstreams
+        && (with_tls || protocol != Protocol::Http)
+    {
+        let message = "unsupported: `upstreams` of a stub that is not spoken to over plain HTTP, as proxies are";
+        let problem = Diagnostic::new(Code::Unsupported, span, message);
+        cx.report(problem.help("what goes through it may be TLS: it shows a certificate for each host"));
+    }
     unsupported(&mut fields);
     fields.finish();
     stub
@@ -53,7 +69,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("collapse", "request collapsing: a stub answers every call by itself, so it cannot show that calls were joined"),
     ("cache", "caching in a stub: every call is answered by its route"),
     ("record", "recording: a stub answers what the plan says and asks nobody"),
-    ("forward", "passing calls on from a route: a stub asks nobody"),
+    ("forward", "passing calls on from a route: a route answers, and `upstreams` rewrite hosts"),
 ];
 
 fn unsupported(fields: &mut Fields<'_>) {

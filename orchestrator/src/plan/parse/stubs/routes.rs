@@ -85,7 +85,8 @@ fn request<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<When> {
     let mut fields = Fields::open(node, "when", cx)?;
     let method = fields.optional("method", |node, cx| read::choice(node, METHODS, cx));
     let path = fields.optional("path", glob);
-    let mut parts = Vec::new();
+    let host = fields.optional("host", |node, cx| matchers::matcher(node, Subject::Text, cx));
+    let mut parts: Vec<_> = host.map(|matcher| (RequestPart::Host, matcher)).into_iter().collect();
     let each = |node: &'n Node, part: fn(String) -> RequestPart| {
         let entries = read::map(node, "names, each with what it must be", cx).unwrap_or_default();
         let read = move |(key, node): &'n (Key, Node)| {
