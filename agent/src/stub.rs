@@ -9,6 +9,7 @@ mod calls;
 mod condition;
 mod fault;
 mod grpc;
+mod handler;
 mod http;
 mod journal;
 mod line;
@@ -129,6 +130,7 @@ impl StubServer {
             methods,
             tls,
             hosts,
+            handler: order.handler.clone().map(|address| (state.journal.slot(http::HANDLER).0, address)),
             permits,
             state,
             order,
@@ -263,6 +265,7 @@ impl Look {
         let calls = |id: &str| (id.to_owned(), journal.calls(Some(id)).unwrap_or_default());
         let upstreams = self.shared.hosts.iter().flat_map(Hosts::ids);
         let routes = table.routes().iter().map(|route| route.id.as_str()).chain(upstreams);
+        let routes = routes.chain(self.shared.handler.iter().map(|_| http::HANDLER));
         StubReport {
             name: self.shared.order.name.clone(),
             address: self.address.to_string(),

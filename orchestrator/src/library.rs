@@ -11,6 +11,11 @@
 //! The other processes of a run are subcommands of the meshproof binary: the one that [`PlanRun::binary`] names, else `MESHPROOF_BIN`, else
 //! `meshproof` in the `PATH`. Ctrl-C ends the run as it does on the command line; whoever drops the future has it end at once.
 
+mod handlers;
+
+pub use handlers::{Call, HANDLED_AT_ONCE, Reply};
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +40,12 @@ pub enum NotRun {
     Invalid(String),
     #[error("no test or step of the plan is selected")]
     NothingSelected,
+    #[error("the plan has no stub `{stub}` for a handler; it has {}", .known.join(", "))]
+    NoSuchStub { stub: String, known: Vec<String> },
+    #[error("unsupported: a handler for the stub `{stub}`, which is not spoken to over HTTP")]
+    NoHttp { stub: String },
+    #[error("handlers cannot be asked over loopback: {0}")]
+    Listen(std::io::Error),
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -49,6 +60,7 @@ pub struct PlanRun {
     out: Option<PathBuf>,
     seed: Option<u64>,
     deadline: Option<Duration>,
+    handlers: BTreeMap<String, handlers::Handler>,
 }
 
 impl PlanRun {
@@ -62,6 +74,7 @@ impl PlanRun {
             out: None,
             seed: None,
             deadline: None,
+            handlers: BTreeMap::new(),
         }
     }
 
@@ -76,6 +89,32 @@ impl PlanRun {
     #[must_use]
     pub fn secret(mut self, name: &str, value: &str) -> Self {
         self.inputs.secrets.given.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// This function answers what no route of the plan's stub takes. A call is counted as one of `handler`; [`HANDLED_AT_ONCE`] run at a
+    /// time. A panic in it is answered with 500 and fails the test that is going on.
+    ///
+    /// ```no_run
+    /// # async fn test() -> Result<(), meshproof::library::NotRun> {
+    /// use meshproof::library::{PlanRun, Reply};
+    /// use serde_json::json;
+    ///
+    /// let run = PlanRun::of("checkout.yaml").stub("payments", |call| async move {
+    ///     assert_eq!(call.header("authorization"), Some("Bearer x"));
+    ///     Reply::status(201).json(&json!({ "id": "ch_1", "of": call.json()["card"] }))
+    /// });
+    /// run.run().await?.assert_passed();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stub<F, Answer>(mut self, name: &str, handler: F) -> Self
+    where
+        F: Fn(Call) -> Answer + Send + Sync + 'static,
+        Answer: Future<Output = Reply> + Send + 'static,
+    {
+        self.handlers.insert(name.to_owned(), handlers::Handler::of(handler));
         self
     }
 
@@ -118,6 +157,9 @@ impl PlanRun {
     ///
     /// # Errors
     /// The plan cannot be read or is invalid, nothing of it is selected, or what happened cannot be written or read.
+    ///
+    /// # Panics
+    /// A handler panicked: with its text, once the run is over and everything is taken down.
     pub async fn run(mut self) -> Result<Ran, NotRun> {
         let io = |what, path: &Path| {
             let path = path.to_owned();
@@ -130,7 +172,8 @@ impl PlanRun {
         self.inputs.secrets.wanted = Wanted::Values;
         let Checked { source, plan } = plan::check(&self.file.to_string_lossy(), &bytes, &self.inputs);
         let plan = plan.map_err(|mistakes| NotRun::Invalid(mistakes.render(&source, Look::Plain)))?;
-        let plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;
+        let mut plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;
+        let handlers = handlers::open(&self.handlers, &mut plan).await?;
         let run = coordinator::fresh_id();
         let out = self.out.unwrap_or_else(|| std::env::temp_dir().join(format!("meshproof-{}", run.0)));
         let options = Options {
@@ -143,6 +186,8 @@ impl PlanRun {
         let out = options.out.clone();
         let source = Arc::new(source);
         let exit = coordinator::run(Arc::new(plan), Arc::clone(&source), options).await;
+        let panics = handlers.panics();
+        assert!(panics.is_empty(), "{}; more in {}", panics.join("\n"), out.display());
         let records = journal::read(&out.join(journal::FILE_NAME))?;
         Ok(Ran { exit, records, out, source })
     }

@@ -1,11 +1,15 @@
 //! A plan inside a test of one's own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use meshproof::library::{NotRun, PlanRun};
+use meshproof::library::{HANDLED_AT_ONCE, NotRun, PlanRun, Reply};
 use meshproof::record::Happening;
 use meshproof_proto::verdict::Verdict;
+use serde_json::json;
+use tokio::sync::Barrier;
 
 fn plan(path: &str) -> PlanRun {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace");
@@ -72,4 +76,60 @@ async fn a_deadline_ends_a_run_inside_a_test_too() {
     let (_folder, out) = folder();
     let late = plan("waiting/flaky.yaml").test("waits").deadline(Duration::from_secs(4)).out(&out);
     assert_eq!(late.run().await.expect("it runs").exit_code(), 8);
+}
+
+#[tokio::test]
+async fn a_function_of_the_test_answers_what_no_route_of_a_stub_takes() {
+    let (_folder, out) = folder();
+    let run = plan("stubs/handler/plan.yaml").test("one-call").stub("payments", |call| async move {
+        assert_eq!((call.method(), call.path(), call.query()), ("POST", "/charges", Some("dry=no")));
+        assert_eq!(call.header("X-Key"), Some("good"));
+        Reply::status(201).header("x-by", "a function").json(&json!({ "of": call.json()["card"] }))
+    });
+    run.out(&out).run().await.expect("it runs").assert_passed();
+}
+
+#[tokio::test]
+async fn as_many_calls_as_the_bound_says_are_handled_at_once_and_no_more() {
+    let (_folder, out) = folder();
+    // Every call waits until as many as may be handled at once are.
+    let together = Arc::new(Barrier::new(HANDLED_AT_ONCE));
+    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let run = plan("stubs/handler/plan.yaml").test("many-calls").stub("payments", move |_| {
+        let (together, inside, most) = (Arc::clone(&together), Arc::clone(&inside), Arc::clone(&most));
+        async move {
+            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            together.wait().await;
+            inside.fetch_sub(1, Ordering::SeqCst);
+            Reply::status(204)
+        }
+    });
+    run.out(&out).run().await.expect("it runs").assert_passed();
+    assert_eq!(seen.load(Ordering::SeqCst), HANDLED_AT_ONCE);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_fails_the_test_with_its_text() {
+    let (_folder, out) = folder();
+    let run = plan("stubs/handler/plan.yaml").test("one-call").out(&out).stub("payments", |call| async move {
+        assert_eq!(call.header("x-key"), Some("better"), "a key that is good enough");
+        Reply::status(201)
+    });
+    let panic = tokio::spawn(run.run()).await.expect_err("the handler panicked").into_panic();
+    let text = panic.downcast_ref::<String>().expect("a text");
+    assert!(text.contains("stub `payments` panicked") && text.contains("a key that is good enough"), "{text}");
+    let journal = std::fs::read_to_string(out.join("events.jsonl")).expect("the run's journal");
+    assert!(journal.contains("the handler of the stub `payments` panicked"), "{journal}");
+}
+
+#[tokio::test]
+async fn a_handler_for_a_stub_that_is_not_there_is_refused_before_anything_starts() {
+    let (_folder, out) = folder();
+    let run = |stub: &str| plan("stubs/handler/plan.yaml").out(&out).stub(stub, |_| async { Reply::status(200) }).run();
+    let error = run("payment").await.expect_err("no such stub").to_string();
+    assert_eq!(error, "the plan has no stub `payment` for a handler; it has payments, raw");
+    let error = run("raw").await.expect_err("no HTTP").to_string();
+    assert!(error.starts_with("unsupported: "), "{error}");
+    assert!(!out.exists());
 }

@@ -93,6 +93,8 @@ pub enum StubError {
     Unsupported,
     /// A service wants to reach a host that the plan does not name.
     UnknownHost,
+    /// The function that answers for it panicked.
+    Panicked,
 }
 
 /// What the processes of a service use together, and used at most in any sample since they were started.

@@ -27,6 +27,8 @@ pub struct StubOrder {
     pub tls: Option<ServerTls>,
     /// None: it is nobody's proxy.
     pub upstreams: Option<Upstreams>,
+    /// `host:port` of a function that answers what no route takes: [`HandlerCall`] and [`HandlerAnswer`].
+    pub handler: Option<String>,
 }
 
 impl StubOrder {
@@ -44,6 +46,7 @@ impl StubOrder {
             protos: Vec::new(),
             tls: None,
             upstreams: None,
+            handler: None,
         }
     }
 
@@ -233,6 +236,33 @@ pub enum Says {
         metadata: Vec<(String, Template)>,
         json: Option<ValueTemplate>,
     },
+}
+
+/// A call as a function gets it that answers for a stub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerCall {
+    pub method: String,
+    pub path: String,
+    pub query: Option<String>,
+    /// In the order in which they came.
+    pub headers: Vec<(String, String)>,
+    #[serde(with = "crate::codec::base64_bytes")]
+    pub body: Vec<u8>,
+    pub host: Option<String>,
+    pub tls_name: Option<String>,
+}
+
+/// What the function made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HandlerAnswer {
+    Reply {
+        status: u16,
+        headers: Vec<(String, String)>,
+        #[serde(with = "crate::codec::base64_bytes")]
+        body: Vec<u8>,
+    },
+    /// It panicked, with this text.
+    Panicked(String),
 }
 
 /// A change of a stub while the run goes on.

@@ -22,6 +22,7 @@ use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
+use meshproof_proto::stub::{HandlerAnswer, HandlerCall};
 use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
 use meshproof_proto::version::Version;
 use serde::{Serialize, de::DeserializeOwned};
@@ -391,7 +392,7 @@ fn initialize() -> Initialize {
     let hosts = becomes.map(|becomes| Upstream { id: "bank".to_owned(), host: "*.example".to_owned(), becomes });
     let authority_of_stub = Identity { cert: held("upstreams.cert"), key: held("upstreams.key") };
     let upstreams = Upstreams { authority: authority_of_stub, subject: "stub".to_owned(), hosts: hosts.to_vec() };
-    let stub = StubOrder { upstreams: Some(upstreams), ..stub };
+    let stub = StubOrder { upstreams: Some(upstreams), handler: Some("127.0.0.1:1".to_owned()), ..stub };
     Initialize {
         authority: authority(),
         roster: [(name("shop"), PeerId([1; 32]))].into(),
@@ -533,10 +534,29 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     };
     event(&mut golden, 16, Fact::Sampled(usage));
     event(&mut golden, 17, Fact::Used(usage));
-    for (seq, error) in (18..).zip([StubError::NoReply, StubError::Unsupported, StubError::UnknownHost]) {
+    for (seq, error) in
+        (18..).zip([StubError::NoReply, StubError::Unsupported, StubError::UnknownHost, StubError::Panicked])
+    {
         event(&mut golden, seq, Fact::StubErred { call: stub_call(), error });
     }
+    handled(&mut golden);
     golden.is_kept("1.1");
+}
+
+fn handled(golden: &mut Golden) {
+    let headers = || vec![("x".to_owned(), "it".to_owned())];
+    let call = HandlerCall {
+        method: "POST".to_owned(),
+        path: "/charges".to_owned(),
+        query: Some("dry=no".to_owned()),
+        headers: headers(),
+        body: vec![0, 1],
+        host: Some("bank".to_owned()),
+        tls_name: None,
+    };
+    golden.value("handler-call", &call);
+    golden.value("handler-reply", &HandlerAnswer::Reply { status: 201, headers: headers(), body: vec![2] });
+    golden.value("handler-panicked", &HandlerAnswer::Panicked("why".to_owned()));
 }
 
 #[cfg(feature = "rpc")]

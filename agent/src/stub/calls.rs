@@ -33,7 +33,7 @@ impl<'a> OpenCall<'a> {
         let unmatched = shared.order.unmatched == Unmatched::Fail;
         let unexpected = match came.error {
             // Whatever the plan says of unmatched calls: it cannot say whether these are.
-            Some(StubError::NoReply | StubError::Unsupported) => true,
+            Some(StubError::NoReply | StubError::Unsupported | StubError::Panicked) => true,
             Some(StubError::UnknownHost) => unmatched,
             None => came.route.is_none() && unmatched,
         };
@@ -56,6 +56,13 @@ impl<'a> OpenCall<'a> {
             entry.status = status;
             entry.request.push_str(note);
         }
+    }
+
+    /// It was no answer at all; that fails the test.
+    pub(super) fn failed(&mut self, error: StubError, note: &str) {
+        self.answered(500, note);
+        self.tell |= !self.unexpected && self.shared.state.journal.tells_unexpected();
+        (self.unexpected, self.error) = (true, Some(error));
     }
 
     /// Tells the fact before the reply goes out, so that nothing that follows from the reply is told before it.

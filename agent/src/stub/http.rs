@@ -10,10 +10,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use meshproof_proto::event::StubError;
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Action, Body as OrderBody, Ends, HttpAction, Protocol, Target, Tls, Unmatched};
+use meshproof_proto::stub::HandlerAnswer;
 use serde_json::{Value, json};
 
 use super::body::{Broken, ReplyBody};
 use super::calls::{Came, OpenCall};
+use super::handler::{self, Unanswered};
 use super::reply::{Manner, Said};
 use super::request::Asked;
 use super::routed::{Made, Nearest};
@@ -26,6 +28,9 @@ use crate::limits;
 /// Ours, so that no plan's route is needed for it.
 pub(super) const PROBE_PATH: &str = "/.meshproof/probe";
 pub(super) const PROBE_HEADER: &str = "x-meshproof-probe";
+
+/// What a handler is called where routes are.
+pub(super) const HANDLER: &str = "handler";
 
 /// Our own reply, or somebody else's who was asked instead.
 pub(super) type Outgoing = Response<Either<ReplyBody, Incoming>>;
@@ -52,10 +57,11 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
         Err(status) => return Ok(ours(Said::bare(status))),
     };
     let answered = if is_whole { shared.call(&asked) } else { shared.too_large(&asked) };
-    if let Some(target) = answered.goes_on {
-        return Ok(elsewhere(&talk, (target, asked), answered.open).await);
+    match answered.goes_on {
+        None => say(&talk, answered).await,
+        Some(GoesOn::To(target)) => Ok(elsewhere(&talk, (target, asked), answered.open).await),
+        Some(GoesOn::Handler(address)) => Ok(handled(&talk, (address, asked), answered.open).await),
     }
-    say(&talk, answered).await
 }
 
 async fn say(talk: &Talk, answered: Answered<'_>) -> Result<Outgoing, Broken> {
@@ -102,6 +108,31 @@ async fn elsewhere(talk: &Talk, (target, asked): (&Target, Asked), mut open: Ope
             ours(Said::problem(StatusCode::BAD_GATEWAY, &problem))
         }
     }
+}
+
+/// A function in the test's own process answers.
+async fn handled(talk: &Talk, (address, asked): (&str, Asked), mut open: OpenCall<'_>) -> Outgoing {
+    let shared = &talk.shared;
+    let answer = handler::ask(address, &asked.handed_over(), &shared.permits).await;
+    shared.disturbance.pass().await;
+    let said = match answer {
+        Ok(HandlerAnswer::Reply { status, headers, body }) => {
+            Said::handled(status, &headers, body).map_err(|why| (StubError::NoReply, format!("the handler: {why}")))
+        }
+        Ok(HandlerAnswer::Panicked(text)) => Err((StubError::Panicked, format!("the handler panicked: {text}"))),
+        Err(Unanswered::TooLarge) => {
+            Err((StubError::Unsupported, "unsupported: a call of more than 1 MiB to a handler".to_owned()))
+        }
+        Err(Unanswered::Broken(why)) => Err((StubError::NoReply, why)),
+    };
+    let said = said.unwrap_or_else(|(error, why)| {
+        let why = shared.masker.mask(&why).into_owned();
+        open.failed(error, &format!("; {why}"));
+        Said::problem(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": why}))
+    });
+    open.answered(said.status.as_u16(), "");
+    open.told().await;
+    ours(said)
 }
 
 /// A service wants a connection to a host.
@@ -156,7 +187,15 @@ struct Answered<'a> {
     /// How it is said; `None`: at once.
     manner: Option<Manner>,
     /// Who is asked instead.
-    goes_on: Option<&'a Target>,
+    goes_on: Option<GoesOn<'a>>,
+}
+
+/// Who answers what no route takes.
+#[derive(Clone, Copy)]
+enum GoesOn<'a> {
+    To(&'a Target),
+    /// Its address.
+    Handler(&'a str),
 }
 
 impl<'a> Answered<'a> {
@@ -183,6 +222,7 @@ impl Shared {
         match (table.find(asked), rule.and_then(|rule| Some((rule, rule.target()?)))) {
             (Some(route), _) => self.by_route(route, asked),
             (None, Some((rule, target))) => self.passed_on((rule.slot, &rule.id), target, asked),
+            (None, None) if self.handler.is_some() => self.handed_on(asked),
             (None, None) => self.unmatched(asked, self.nearest(&table, asked)),
         }
     }
@@ -206,7 +246,17 @@ impl Shared {
         let request = format!("{}; to {}", asked.shown(&self.masker), target.label);
         let came = Came { route: Some(id.to_owned()), status: 0, request, error: None };
         let said = Said::bare(StatusCode::BAD_GATEWAY);
-        Answered { goes_on: Some(target), ..Answered::at_once(OpenCall::of(self, counted, came), said) }
+        Answered { goes_on: Some(GoesOn::To(target)), ..Answered::at_once(OpenCall::of(self, counted, came), said) }
+    }
+
+    fn handed_on(&self, asked: &Asked) -> Answered<'_> {
+        let handler = self.handler.as_ref();
+        let counted = self.state.journal.count(handler.map(|(slot, _)| *slot));
+        let request = asked.shown(&self.masker);
+        let came = Came { route: Some(HANDLER.to_owned()), status: 0, request, error: None };
+        let open = OpenCall::of(self, counted, came);
+        let goes_on = handler.map(|(_, address)| GoesOn::Handler(address));
+        Answered { goes_on, ..Answered::at_once(open, Said::bare(StatusCode::INTERNAL_SERVER_ERROR)) }
     }
 
     fn refused(&self, rule: &Rule, asked: &Asked) -> Answered<'_> {

@@ -158,6 +158,15 @@ impl Said {
         said
     }
 
+    /// What a function answered; `Err` says what of it cannot be sent.
+    pub(super) fn handled(status: u16, headers: &[(String, String)], body: Vec<u8>) -> Result<Self, String> {
+        let status = StatusCode::from_u16(status).ok().filter(|status| status.as_u16() >= 200);
+        let status = status.ok_or("its status is none that an answer can have")?;
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.clone(), Template::text(value.as_str()))).collect();
+        Ok(Self { status, headers: self::headers(&headers, &Value::Null)?, body: body.into() })
+    }
+
     /// Nothing but a status.
     pub(super) fn bare(status: StatusCode) -> Self {
         Self { status, ..plain(Bytes::new()) }

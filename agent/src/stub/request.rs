@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Request, Uri};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::RequestPart;
+use meshproof_proto::stub::HandlerCall;
 use serde_json::{Map, Value, json};
 
 use super::server::Arrived;
@@ -82,6 +84,22 @@ impl Asked {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = self.parts.headers;
         request
+    }
+
+    /// The same call, for a function.
+    pub(super) fn handed_over(&self) -> HandlerCall {
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        HandlerCall {
+            method: self.method().to_owned(),
+            path: self.path().to_owned(),
+            query: self.parts.uri.query().map(str::to_owned),
+            headers: self.parts.headers.iter().map(header).collect(),
+            body: self.body.to_vec(),
+            host: self.host(),
+            tls_name: self.arrived.tls_name.clone(),
+        }
     }
 
     fn query(&self) -> Vec<(String, String)> {

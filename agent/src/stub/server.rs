@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Of a stub that is a proxy.
     pub(super) hosts: Option<Hosts>,
+    /// Where its calls are counted, and the address of the function that answers what no route takes.
+    pub(super) handler: Option<(usize, String)>,
     /// What may be dialled from here.
     pub(super) permits: Arc<Permits>,
 }
@@ -176,11 +178,8 @@ impl Talk {
                 builder.serve_connection(TokioIo::new(line), service).await
             }
         };
-        let Err(error) = ended else { return };
-        tracing::debug!(%error, "a connection to a stub broke");
-        if let Some(host) = talk.arrived.through.as_ref().filter(|_| error.is_parse()) {
-            let request = format!("CONNECT {host}: unsupported: what is no HTTP/1.1 ({error})");
-            talk.shared.unsupported(request, 0).told().await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to a stub broke");
         }
     }
 }

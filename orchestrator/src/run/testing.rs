@@ -422,6 +422,7 @@ fn title(call: &StubCall, error: Option<StubError>) -> (String, Place) {
             (format!("the stub `{stub}` cannot make the reply of its route `{route}`"), Place::Stub)
         }
         (Some(StubError::NoReply), None) => (format!("the stub `{stub}` cannot make its reply"), Place::Stub),
+        (Some(StubError::Panicked), _) => (format!("the handler of the stub `{stub}` panicked"), Place::Stub),
         (Some(StubError::Unsupported), _) => {
             (format!("the stub `{stub}` got a call that it does not support"), Place::Stub)
         }

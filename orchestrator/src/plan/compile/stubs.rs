@@ -35,6 +35,8 @@ impl<'d> Compiler<'d> {
                 protos: stub.protos.iter().map(|path| self.held_file(path)).collect(),
                 tls,
                 upstreams,
+                // A plan cannot name a function; whoever runs it from Rust can.
+                handler: None,
             },
         })
     }
