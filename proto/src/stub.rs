@@ -84,7 +84,7 @@ pub enum Becomes {
     /// The routes answer.
     Intercepted,
     /// The routes answer what they take; everything else goes to this place. The agent puts its address in.
-    Rewritten(Target),
+    Rewritten(Box<Target>),
     Refused,
 }
 

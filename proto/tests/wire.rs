@@ -388,7 +388,7 @@ fn initialize() -> Initialize {
     let tls = Some(ServerTls { identity, clients: Some(held("ca")) });
     let grpc = StubOrder { protocol: Protocol::Grpc, protos, tls, ..StubOrder::http("stock", Vec::new()) };
     let target = Target::plain("ledger.http", "127.0.0.1:1");
-    let becomes = [Becomes::Intercepted, Becomes::Rewritten(target), Becomes::Refused];
+    let becomes = [Becomes::Intercepted, Becomes::Rewritten(Box::new(target)), Becomes::Refused];
     let hosts = becomes.map(|becomes| Upstream { id: "bank".to_owned(), host: "*.example".to_owned(), becomes });
     let authority_of_stub = Identity { cert: held("upstreams.cert"), key: held("upstreams.key") };
     let upstreams = Upstreams { authority: authority_of_stub, subject: "stub".to_owned(), hosts: hosts.to_vec() };

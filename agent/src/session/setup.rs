@@ -100,7 +100,7 @@ async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Res
 fn targets(stub: &mut StubOrder) -> impl Iterator<Item = &mut Target> {
     let hosts = stub.upstreams.iter_mut().flat_map(|upstreams| &mut upstreams.hosts);
     hosts.filter_map(|upstream| match &mut upstream.becomes {
-        Becomes::Rewritten(target) => Some(target),
+        Becomes::Rewritten(target) => Some(&mut **target),
         Becomes::Intercepted | Becomes::Refused => None,
     })
 }

@@ -221,7 +221,7 @@ pub enum Becomes {
     /// Where they go instead.
     Rewritten {
         to: Word,
-        tls: Option<Tls>,
+        tls: Option<Box<Tls>>,
     },
     Refused,
 }

@@ -40,7 +40,7 @@ impl Compiler<'_> {
                 if let Some(at) = at.filter(|at| **at != to.service) {
                     self.tunnels.insert(Tunnel { at: at.clone(), to });
                 }
-                Becomes::Rewritten(Target { tls, ..Target::plain(label, "") })
+                Becomes::Rewritten(Box::new(Target { tls, ..Target::plain(label, "") }))
             }
         };
         Some(Upstream { id: upstream.id.value.clone(), host: upstream.host.value.clone(), becomes })

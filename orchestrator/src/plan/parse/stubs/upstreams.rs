@@ -23,7 +23,7 @@ fn upstream<'n>(at: usize, node: &'n Node, cx: &'n Reading<'n>) -> Option<Upstre
     let rewrite = fields.optional("rewrite", host);
     let rewritten = fields.has("rewrite").then(|| {
         let to = fields.required("to", read::some_text);
-        let tls = fields.optional("tls", tls::tls);
+        let tls = fields.optional("tls", tls::tls).map(Box::new);
         Some(Becomes::Rewritten { to: to?, tls })
     });
     fields.finish();
