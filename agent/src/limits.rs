@@ -53,9 +53,6 @@ pub const LOG_REQUESTS: usize = 64;
 /// Connections open to a stub at once; the next ones wait in the kernel's queue.
 pub const STUB_CONNECTIONS: usize = 1024;
 
-/// Hosts of a stub whose certificates are kept: a service talks to a handful; making one again costs a tenth of a millisecond.
-pub const STUB_HOSTS: usize = 1024;
-
 /// Last calls of a stub that are shown as evidence.
 pub const STUB_CALLS_SHOWN: usize = 16;
 

@@ -11,8 +11,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::action::tls::certificates;
-use crate::limits;
 use crate::stub::tls::HTTP1;
+
+/// Hosts whose certificates are kept: a service talks to a handful; making one again costs a tenth of a millisecond.
+const HOSTS_KEPT: usize = 1024;
 
 pub(super) struct Mint {
     issuer: Issuer<'static, KeyPair>,
@@ -40,7 +42,7 @@ impl Mint {
             return Ok(Arc::clone(config));
         }
         let config = self.make(host).map_err(|why| format!("no certificate for {host} can be made: {why}"))?;
-        if made.len() >= limits::STUB_HOSTS {
+        if made.len() >= HOSTS_KEPT {
             made.clear();
         }
         made.insert(host.to_owned(), Arc::clone(&config));
