@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use meshproof_proto::event::StubCall;
+use meshproof_proto::event::{StubCall, StubError};
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{
@@ -75,6 +75,14 @@ async fn fact(told: &mut mpsc::Receiver<Fact>) -> StubCall {
     }
 }
 
+/// A call that the stub could not answer as the plan says.
+async fn erred(told: &mut mpsc::Receiver<Fact>) -> (StubCall, StubError) {
+    match told.recv().await {
+        Some(Fact::StubErred { call, error }) => (call, error),
+        other => panic!("no error: {other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn replies_come_in_turn_with_their_templates_filled_and_every_call_is_told() {
     let (stub, mut told) = stub().await;
@@ -134,7 +142,8 @@ async fn a_call_that_no_route_takes_is_unexpected_and_hears_which_route_is_near(
 async fn a_reply_that_cannot_be_made_does_not_pass_for_an_answer() {
     let (stub, mut told) = stub().await;
     assert_eq!(status(&call(&stub, "/odd/a/b", json!({})).await), 500);
-    let fact = fact(&mut told).await;
+    let (fact, error) = erred(&mut told).await;
+    assert_eq!(error, StubError::NoReply);
     assert!(fact.unexpected && fact.request.contains("`request.json.no` is not set"), "{fact:?}");
 }
 
@@ -145,7 +154,8 @@ async fn an_endless_body_is_broken_off_and_told() {
     let head = format!("POST /v1/charges HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", u64::MAX / 4);
     stream.write_all(head.as_bytes()).await.expect("writes");
     while stream.write_all(&[b'x'; 16 * 1024]).await.is_ok() {}
-    let fact = fact(&mut told).await;
+    let (fact, error) = erred(&mut told).await;
+    assert_eq!(error, StubError::Unsupported);
     assert_eq!((fact.status, fact.unexpected, stub.calls(Some("charge"))), (413, true, Some(0)));
 }
 
