@@ -124,7 +124,7 @@ impl Session {
     fn event(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::SignalingUp { url } => match self.away.remove(&url) {
-                true => tracing::warn!(url, "signaling is back"),
+                true => tracing::warn!(url, "signaling is there again"),
                 false => tracing::info!(url, "signaling is there"),
             },
             // it is tried again and again, and told once

@@ -30,3 +30,5 @@ pub use crate::keeper::protocol::{
     StopSignal, StopWish, Stopped, Target, What,
 };
 pub use crate::keeper::setup::Programs;
+/// This process's own log, which is the agents' too.
+pub use meshproof_agent::own_log::mask_with as mask_own_log;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use meshproof_agent::own_log;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
 
 use crate::journal::Journal;
+use crate::local;
 use crate::progress::Progress;
 use crate::record::{Entry, Happening};
 
@@ -28,14 +28,14 @@ pub(super) enum Seen {
 impl Scribe {
     pub(super) fn new(journal: Journal, progress: Progress, masker: Masker) -> Self {
         let masker = Arc::new(masker);
-        own_log::mask_with(Arc::clone(&masker));
+        local::mask_own_log(Arc::clone(&masker));
         Self { journal, progress, masker }
     }
 
     /// From now on these secrets are masked.
     pub(super) fn mask_with(&mut self, masker: Masker) {
         self.masker = Arc::new(masker);
-        own_log::mask_with(Arc::clone(&self.masker));
+        local::mask_own_log(Arc::clone(&self.masker));
     }
 
     /// What takes secrets out of everything else that leaves the run.
