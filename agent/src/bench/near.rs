@@ -26,10 +26,9 @@ pub(crate) async fn near(
     let (reader, mut writer) = tokio::io::split(stream);
     let mut frames = Frames::new(reader);
     // the first answer waits for the bulk connection: it is a sign of life and no round trip
-    let silent = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:?}", limits::BENCH_FIRST));
-    timeout(limits::BENCH_FIRST, ping(0, &mut frames, &mut writer)).await.map_err(silent)??;
+    within(limits::BENCH_FIRST, "no answer within", ping(0, &mut frames, &mut writer)).await?;
     report.send_modify(|report| (report.path, report.stage) = (path(), BenchStage::Pinging));
-    let pings = moving(pings(order.pings, &mut frames, &mut writer)).await?;
+    let pings = pings(order.pings, &mut frames, &mut writer).await?;
     report.send_modify(|report| (report.pings, report.stage) = (pings, BenchStage::Sending));
     let lasts = Duration::from_millis(order.duration_ms);
     let sending = async { tokio::try_join!(push(&mut writer, lasts), arrivals(&mut frames, report)).map(|_| ()) };
@@ -55,7 +54,7 @@ where
 {
     let mut trips_us = Vec::new();
     for number in 1..=count {
-        let trip = ping(u64::from(number), frames, writer).await?;
+        let trip = moving(ping(u64::from(number), frames, writer)).await?;
         trips_us.push(u64::try_from(trip.as_micros()).unwrap_or(u64::MAX));
     }
     Ok(Pings::of(trips_us))
@@ -102,9 +101,12 @@ async fn receive<R: AsyncRead + Unpin>(frames: &mut Frames<R>, report: &Report) 
 
 /// What has to come to something soon, or the bench is over.
 async fn moving<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let stalled =
-        |_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing arrived for {:?}", limits::BENCH_STALLED));
-    timeout(limits::BENCH_STALLED, work).await.map_err(stalled)?
+    within(limits::BENCH_STALLED, "nothing arrived for", work).await
+}
+
+async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{what} {limit:?}"));
+    timeout(limit, work).await.map_err(late)?
 }
 
 /// Seconds in which nothing arrives are seconds as well.

@@ -118,6 +118,29 @@ pub struct LinkInfo {
     pub last_change: LinkChange,
 }
 
+impl LinkInfo {
+    /// Of a link that has done nothing yet.
+    pub(crate) fn new(peer: &Identity) -> Self {
+        Self {
+            peer: peer.peer,
+            name: peer.name.to_string(),
+            role: peer.role,
+            state: "idle",
+            generation: None,
+            path: None,
+            rtt: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            sent_per_s: 0,
+            received_per_s: 0,
+            streams: 0,
+            stripes: 0,
+            queued: 0,
+            last_change: LinkChange { at: Instant::now(), why: "made".to_owned() },
+        }
+    }
+}
+
 /// When a link's state last changed, and why.
 #[derive(Debug, Clone)]
 pub struct LinkChange {

@@ -38,29 +38,21 @@ mod tests {
     use std::time::Duration;
 
     use meshproof_proto::id::PeerId;
-    use meshproof_proto::identity::Role;
+    use meshproof_proto::identity::{Identity, Issued, Role, UnixSeconds};
 
     use super::*;
     use crate::api::LinkChange;
 
     fn lost(name: &str, at: Instant) -> LinkInfo {
-        LinkInfo {
+        let peer = Identity {
             peer: PeerId([1; 32]),
-            name: name.to_owned(),
+            name: name.parse().expect("a name"),
             role: Role::Agent,
-            state: "lost",
-            generation: None,
-            path: None,
-            rtt: None,
-            bytes_sent: 0,
-            bytes_received: 0,
-            sent_per_s: 0,
-            received_per_s: 0,
-            streams: 0,
-            stripes: 0,
-            queued: 0,
-            last_change: LinkChange { at, why: "gone".to_owned() },
-        }
+            capabilities: [].into(),
+            not_after: UnixSeconds(0),
+            issued: Issued { token: PeerId([2; 32]), root: PeerId([3; 32]) },
+        };
+        LinkInfo { state: "lost", last_change: LinkChange { at, why: "gone".to_owned() }, ..LinkInfo::new(&peer) }
     }
 
     fn names(links: &[LinkInfo]) -> Vec<&str> {

@@ -42,9 +42,7 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
     }
-}
 
-impl Server {
     /// The share of a core that it takes, over some time.
     pub async fn cpu_share(&self, over: Duration) -> f64 {
         let before = self.cpu_seconds();

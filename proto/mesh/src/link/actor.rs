@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::making::{self, Made};
 use super::pace::Pace;
-use super::status;
 use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
-use crate::api::{Loss, MeshEvent};
+use crate::api::{LinkInfo, Loss, MeshEvent};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
 use crate::streams::{Mux, Way};
@@ -28,7 +27,7 @@ pub(crate) struct LinkTask {
     pub(super) tracks: Tracks,
     pub(super) mux: Arc<Mux>,
     pub(super) counters: Arc<Counters>,
-    pub(super) info: Arc<Mutex<crate::api::LinkInfo>>,
+    pub(super) info: Arc<Mutex<LinkInfo>>,
     pub(super) pace: Pace,
     pub(super) events_way: watch::Sender<Option<mpsc::Sender<Outgoing>>>,
     pub(super) tell: mpsc::Sender<FromCarrier>,
@@ -60,7 +59,7 @@ impl LinkTask {
         let (tell, told) = mpsc::channel(limits::FRAME_QUEUE);
         let (made_in, made) = mpsc::channel(limits::DESCRIPTIONS);
         let (events_way, events) = watch::channel(None);
-        let info = Arc::new(Mutex::new(status::made(&peer)));
+        let info = Arc::new(Mutex::new(LinkInfo::new(&peer)));
         let mux = Mux::new(&me, &peer.peer);
         let counters = Arc::new(Counters::default());
         let link = Link {

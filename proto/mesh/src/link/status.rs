@@ -4,7 +4,6 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use meshproof_proto::id::Generation;
-use meshproof_proto::identity::Identity;
 use meshproof_proto::limits;
 use meshproof_proto::link::State;
 use meshproof_proto::signal::ConnectionKind;
@@ -13,27 +12,6 @@ use super::ToNode;
 use super::actor::LinkTask;
 use crate::api::{LinkChange, LinkInfo, Loss, MeshEvent};
 use crate::streams::Way;
-
-/// A link that has done nothing yet.
-pub(super) fn made(peer: &Identity) -> LinkInfo {
-    LinkInfo {
-        peer: peer.peer,
-        name: peer.name.to_string(),
-        role: peer.role,
-        state: shown(&State::Idle),
-        generation: None,
-        path: None,
-        rtt: None,
-        bytes_sent: 0,
-        bytes_received: 0,
-        sent_per_s: 0,
-        received_per_s: 0,
-        streams: 0,
-        stripes: 0,
-        queued: 0,
-        last_change: LinkChange { at: Instant::now(), why: "made".to_owned() },
-    }
-}
 
 impl LinkTask {
     /// A machine's state changed.
@@ -94,7 +72,7 @@ impl LinkTask {
     /// A peer that is gone without a word is still shown for a while, or nobody would see that it is missing.
     pub(super) fn remember(&self) {
         let info = self.note(|info| info.clone());
-        if info.state == shown(&State::Lost) {
+        if info.state == "lost" {
             self.around.tables.past.remember(info);
         }
     }
@@ -112,7 +90,7 @@ fn shown(state: &State) -> &'static str {
 
 /// What brought the link there, from how it was before.
 fn why(state: &State, former: Option<Generation>, before: &LinkInfo) -> String {
-    let trouble = [shown(&State::Lost), shown(&State::Suspect { reason: String::new() })].contains(&before.state);
+    let trouble = matches!(before.state, "suspect" | "lost");
     match state {
         State::Idle => "nobody wants it any more".to_owned(),
         State::Connecting => "wanted".to_owned(),

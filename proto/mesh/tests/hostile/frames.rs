@@ -60,7 +60,10 @@ pub async fn play(cases: impl IntoIterator<Item = Case>) {
             ConnectionKind::Bulk(_) => until_answered(&mut line).await,
         }
         let name = case.name;
-        attack(&scene, &mut line, case).await;
+        tokio::select! {
+            () = attack(&scene, &mut line, case) => {}
+            () = hostile.stays() => {}
+        }
         line.connection.close().await;
         drop(hostile);
         scene.end(name).await;

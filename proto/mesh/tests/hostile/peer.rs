@@ -101,6 +101,13 @@ impl Hostile {
         }
     }
 
+    /// Answers the server's pings and never ends: a flood may take longer on a busy machine than the server bears silence, and a link
+    /// is given up once its peer has left.
+    pub async fn stays(&mut self) {
+        while self.receive().await.is_some() {}
+        std::future::pending().await
+    }
+
     async fn say(&mut self, word: &ToServer) {
         let text = serde_json::to_string(word).expect("plain data");
         // a server that has enough of us closes the socket
