@@ -1,14 +1,18 @@
 //! What comes in on an open connection.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use meshproof_proto::codec::{Codec, CodecError};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
+use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{Outgoing, Purpose, RpcInbox, Told, packing};
+use crate::limits::BEATS_REMEMBERED;
 use crate::rpc::{Assembler, RpcDoors, RpcTransportError};
 use crate::rtc::{Connection, IncomingMessage, RtcEvent};
 
@@ -40,7 +44,7 @@ pub(super) async fn read(
     urgent: &mpsc::Sender<Outgoing>,
 ) -> String {
     let (inbox, mut faults) = inbox.map(|inbox| (inbox.doors, inbox.faults)).unzip();
-    let mut reader = Reader { purpose, inbox, urgent, calls: Assembler::default(), replies: Assembler::default() };
+    let mut reader = Reader { purpose, inbox, urgent, calls: Assembler::default(), replies: Assembler::default(), beats: Beats::new() };
     loop {
         let event = tokio::select! {
             event = connection.next_event() => event,
@@ -75,6 +79,28 @@ struct Reader<'a> {
     urgent: &'a mpsc::Sender<Outgoing>,
     calls: Assembler,
     replies: Assembler,
+    beats: Beats,
+}
+
+/// How many of the peer's beats are answered: those that it could tell apart, in each span between two of an honest peer. The answers
+/// to a flood would fill our own way to the peer, and our beats would wait behind them.
+struct Beats {
+    since: Instant,
+    answered: usize,
+}
+
+impl Beats {
+    fn new() -> Self {
+        Self { since: Instant::now(), answered: 0 }
+    }
+
+    fn may_answer(&mut self) -> bool {
+        if self.since.elapsed() >= limits::HEARTBEAT {
+            *self = Self::new();
+        }
+        self.answered += 1;
+        self.answered <= BEATS_REMEMBERED
+    }
 }
 
 impl Reader<'_> {
@@ -112,7 +138,7 @@ impl Reader<'_> {
                 Ok(())
             }
             ControlFrame::Beat(number) => {
-                self.answer(Outgoing::new(MAIN_CHANNEL, &ControlFrame::BeatAnswer(number)));
+                self.answer(&ControlFrame::BeatAnswer(number));
                 Ok(())
             }
             ControlFrame::BeatAnswer(number) => self.tell(Told::Answered { number }).await,
@@ -132,7 +158,7 @@ impl Reader<'_> {
     async fn bulk(&mut self, frame: BulkFrame) -> Result<(), ReadError> {
         match frame {
             BulkFrame::Beat(number) => {
-                self.answer(Outgoing::new(MAIN_CHANNEL, &BulkFrame::BeatAnswer(number)));
+                self.answer(&BulkFrame::BeatAnswer(number));
                 self.purpose.mux.flush_acks();
                 Ok(())
             }
@@ -150,8 +176,10 @@ impl Reader<'_> {
         }
     }
 
-    fn answer(&self, frame: Option<Outgoing>) {
-        if let Some(frame) = frame {
+    fn answer<T: Serialize>(&mut self, answer: &T) {
+        if self.beats.may_answer()
+            && let Some(frame) = Outgoing::new(MAIN_CHANNEL, answer)
+        {
             let _ = self.urgent.try_send(frame);
         }
     }

@@ -25,7 +25,7 @@ fn even(n: u64) -> StreamId {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_beats_is_answered_or_left_and_holds_nothing() {
+async fn a_flood_of_beats_is_answered_in_part_and_holds_nothing() {
     play([
         flood("beats", CONTROL, |n| encoded(&ControlFrame::Beat(n)), Outcome::Nothing),
         flood("answers to beats never sent", CONTROL, |n| encoded(&ControlFrame::BeatAnswer(n)), Outcome::Nothing),

@@ -103,7 +103,7 @@ async fn attack(scene: &Scene, line: &mut Line, case: Case) {
     sending.await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
 }
 
-/// An answer may be dropped while a flood fills the victim's queue, so it is asked for again until it comes.
+/// Only some beats of a flood are answered, so it is asked for again until the answer comes.
 async fn until_answered(line: &mut Line) {
     const BEAT: u64 = u64::MAX - 1;
     let (beat, answer) = match line.kind {

@@ -41,8 +41,15 @@ pub struct Hostile {
     offered: Generation,
 }
 
+/// An answer to the victim's beats waits behind this much of a flood and no more, or a slow machine would take the flood for silence.
+const SEND_BUFFER: usize = 16 * 1024;
+
 pub fn config() -> RtcConfig {
-    RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() }
+    RtcConfig {
+        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        send_buffer: Some(SEND_BUFFER),
+        ..RtcConfig::default()
+    }
 }
 
 /// The channels that the victim expects on a connection of that kind.
