@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use meshproof_proto::limits::BATCHES_ON_THE_WAY;
+
 /// A body that is held: of an HTTP answer, of a call to a stub, of a TCP answer read to its end. Honest JSON is far below.
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
@@ -85,9 +87,6 @@ pub const FAILURES_BYTES: usize = 12 * 1024;
 
 /// Text of the evidence of one step, together, for the same reason.
 pub const EVIDENCE_BYTES: usize = 32 * 1024;
-
-/// Batches of events sent ahead of their acknowledgements: a slow journal holds so many messages in our memory and no more.
-pub const BATCHES_ON_THE_WAY: usize = 4;
 
 /// Bytes of events that wait for acknowledgement before steps are refused: the agent has to stay small.
 pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;

@@ -151,8 +151,8 @@ impl Session {
                 self.end_bench_of(&peer);
                 self.suspect(&peer, format!("lost: {loss}"));
             }
-            MeshEvent::Events { peer, frame } => self.acknowledged(&peer, frame),
-            MeshEvent::Stream { peer, header, stream } => self.opened(&peer, &header, stream),
+            MeshEvent::Events { peer, frame, .. } => self.acknowledged(&peer, frame),
+            MeshEvent::Stream { peer, header, stream, .. } => self.opened(&peer, &header, stream),
         }
     }
 

@@ -18,6 +18,7 @@ mod ready;
 mod scribe;
 mod signals;
 mod teardown;
+mod windows;
 mod witness;
 
 use std::path::PathBuf;

@@ -81,6 +81,9 @@ pub const EVENTS_PER_BATCH: usize = 64;
 /// Bytes of events in one batch: one data channel message.
 pub const EVENT_BATCH_BYTES: usize = MESSAGE_BYTES - 256;
 
+/// Batches of events sent ahead of their acknowledgements: a slow journal holds so many messages in an agent's memory and no more.
+pub const BATCHES_ON_THE_WAY: usize = 4;
+
 /// Text inside an event: evidence, messages. Longer text is cut with a mark.
 pub const EVENT_TEXT_BYTES: usize = 8 * 1024;
 

@@ -238,7 +238,7 @@ impl Orchestrator {
                 let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
                 self.agents.insert(up.peer.name, (up.peer.peer, client));
             }
-            MeshEvent::Events { peer, frame: EventFrame::Batch(batch) } => {
+            MeshEvent::Events { peer, frame: EventFrame::Batch(batch), .. } => {
                 assert_eq!(batch.instance, peer.peer);
                 let journal = self.journal.entry(peer.name.clone()).or_default();
                 for event in batch.events {

@@ -1,5 +1,8 @@
 //! The loop of a run: waits for agents, processes, signals and time, and does what the run says.
 
+#[cfg(test)]
+mod floods;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -18,6 +21,7 @@ use super::crew::Crew;
 use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
+use super::windows::Windows;
 use super::{Options, build};
 use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice};
@@ -52,6 +56,8 @@ pub(super) struct Driver {
     pub(super) unacked: BTreeSet<PeerId>,
     /// When that is due.
     pub(super) acknowledge_at: Option<Instant>,
+    /// How much of it there may be.
+    pub(super) windows: Windows,
     /// Something did not hold, so what the services left is kept.
     pub(super) failed: bool,
     /// Signaling servers that were there and are not.
@@ -100,6 +106,7 @@ impl Driver {
             carried: Arc::default(),
             unacked: BTreeSet::new(),
             acknowledge_at: None,
+            windows: Windows::default(),
             failed: false,
             away: BTreeSet::new(),
             pending: VecDeque::new(),
@@ -151,7 +158,7 @@ impl Driver {
             };
             match wake {
                 Wake::Input(input) => self.input(input, run)?,
-                Wake::Mesh(event) => self.mesh_event(event, run)?,
+                Wake::Mesh(event) => self.mesh_event(event, run).await?,
                 Wake::Notice(Some(notice)) => self.notice(notice, run)?,
                 Wake::Notice(None) => self.keeper_gone(run),
                 // It is ending already.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use meshproof_mesh::MeshEvent;
+use futures::FutureExt as _;
+use meshproof_mesh::{MeshEvent, NoLink};
 use meshproof_proto::event::{EventBatch, Evidence};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
@@ -11,6 +12,7 @@ use meshproof_proto::identity::Identity;
 use super::driver::Driver;
 use super::outcome::Broken;
 use super::scribe::Seen;
+use super::windows::Flood;
 use super::witness;
 use crate::local::{Cause, Exit, Notice, What};
 use crate::record::{Entry, Happening};
@@ -19,13 +21,19 @@ use crate::run::{Input, Run};
 /// Events are acknowledged in groups, so that one sync serves many.
 const SYNC_EVERY: Duration = Duration::from_millis(20);
 
-/// A link that takes no acknowledgement is on its way out; the loop does not wait for it.
-const ACK_WITHIN: Duration = Duration::from_millis(50);
-
 impl Driver {
-    pub(super) fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
         match event {
-            MeshEvent::Events { peer, frame: EventFrame::Batch(batch) } => self.batch(&peer, batch, run)?,
+            MeshEvent::Events { peer, frame: EventFrame::Batch(batch), turn } => {
+                self.batch(&peer, batch, run).await?;
+                // its next one comes after what others have sent meanwhile
+                drop(turn);
+            }
+            MeshEvent::Stream { peer, .. } => {
+                if let Err(flood) = self.windows.something(peer.peer) {
+                    self.cut_off(&peer, &flood, run).await;
+                }
+            }
             MeshEvent::LinkUp(up) => {
                 self.crew.linked(up);
             }
@@ -56,8 +64,7 @@ impl Driver {
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
-            | MeshEvent::Acknowledged { .. }
-            | MeshEvent::Stream { .. } => {}
+            | MeshEvent::Acknowledged { .. } => {}
         }
         Ok(())
     }
@@ -71,9 +78,16 @@ impl Driver {
     }
 
     /// An agent's events: into the journal, to the run, and acknowledged with the next sync.
-    fn batch(&mut self, peer: &Identity, batch: EventBatch, run: &mut Run) -> anyhow::Result<()> {
+    async fn batch(&mut self, peer: &Identity, batch: EventBatch, run: &mut Run) -> anyhow::Result<()> {
+        if self.windows.is_closed(&peer.peer) {
+            return Ok(());
+        }
         if batch.instance != peer.peer {
             tracing::warn!(agent = %peer.name, "events of another instance were not taken");
+            return Ok(());
+        }
+        if let Err(flood) = self.windows.batch(&batch, &self.authority.run) {
+            self.cut_off(peer, &flood, run).await;
             return Ok(());
         }
         for event in batch.events {
@@ -98,11 +112,34 @@ impl Driver {
         self.acknowledge_at = None;
         for instance in std::mem::take(&mut self.unacked) {
             let through = self.scribe.complete_through(instance);
-            // an agent whose link is away sends its events again, and is answered then
             let ack = mesh.send_events(instance, EventFrame::Ack { instance, through });
-            let _ = tokio::time::timeout(ACK_WITHIN, ack).await;
+            match ack.now_or_never() {
+                // an agent whose link is away sends its events again, and is answered then
+                Some(Ok(()) | Err(NoLink)) => self.windows.acknowledge(instance, through),
+                // nobody waits for one that does not read; it is told with the next ones
+                None => drop(self.unacked.insert(instance)),
+            }
+        }
+        if !self.unacked.is_empty() {
+            self.acknowledge_at = Some(Instant::now() + SYNC_EVERY);
         }
         Ok(())
+    }
+
+    /// Nothing more is taken from a peer that floods. It hears why, and so does whoever reads the report.
+    async fn cut_off(&mut self, peer: &Identity, flood: &Flood, run: &mut Run) {
+        if self.windows.is_closed(&peer.peer) {
+            return;
+        }
+        tracing::warn!(peer = %peer.name, %flood, "cut off");
+        self.windows.close(peer.peer);
+        self.unacked.remove(&peer.peer);
+        if let Some(mesh) = self.mesh.clone() {
+            mesh.refuse(peer.peer, flood.to_string()).await;
+        }
+        if let Some(agent) = self.crew.name_of(&peer.peer).cloned() {
+            self.lost(agent, &flood.to_string(), run);
+        }
     }
 
     pub(super) fn notice(&mut self, notice: Notice, run: &mut Run) -> anyhow::Result<()> {

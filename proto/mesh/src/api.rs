@@ -1,11 +1,13 @@
 //! What a mesh tells the peer that joined it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Identity, Role, TrustError};
 use meshproof_proto::trust::RootNews;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::rpc::RpcPort;
 use crate::rtc::SelectedPath;
@@ -53,6 +55,7 @@ pub enum MeshEvent {
     Events {
         peer: Identity,
         frame: EventFrame,
+        turn: Turn,
     },
     /// The mesh's root keys said more; all of it that is known, to be kept for the next life.
     News(RootNews),
@@ -61,7 +64,23 @@ pub enum MeshEvent {
         peer: Identity,
         header: Vec<u8>,
         stream: ByteStream,
+        turn: Turn,
     },
+}
+
+/// A link's place before whoever joined. A link has few of them and gets this one back when it is dropped, so that no peer fills
+/// the queue for all others: what one floods with waits at its own link.
+#[derive(Debug)]
+pub struct Turn {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Waits while all places of the link are taken.
+    pub(crate) async fn of(places: &Arc<Semaphore>) -> Self {
+        let place = Arc::clone(places).acquire_owned().await;
+        Self { _place: place.expect("nobody closes this semaphore") }
+    }
 }
 
 /// A link's control connection is there, for the first time or again.
@@ -88,6 +107,9 @@ pub enum Loss {
     /// The root keys revoked its token.
     #[error(transparent)]
     NotAdmitted(#[from] TrustError),
+    /// Whoever joined will have nothing to do with it, and told it why.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// A link as it is now.

@@ -23,7 +23,7 @@ mod streams;
 pub mod tls;
 mod udp;
 
-pub use api::{LinkChange, LinkInfo, LinkUp, Loss, MeshEvent, NoLink};
+pub use api::{LinkChange, LinkInfo, LinkUp, Loss, MeshEvent, NoLink, Turn};
 pub use config::MeshConfig;
 pub use mesh::{JoinError, Mesh};
 pub use rpc::RpcPort;

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     News,
     /// The peer will not come back: end, for that reason.
     Forget(Loss),
+    /// Tell the peer why it is not welcome any more, and end.
+    Refuse(Loss),
     /// Say goodbye and end.
     Leave,
 }

@@ -107,6 +107,7 @@ impl Mesh {
             context: Arc::clone(&context),
             tables: Arc::clone(&tables),
             wanted: BTreeSet::new(),
+            refused: BTreeSet::new(),
             servers,
             events,
             asks: asks_out,
@@ -139,6 +140,11 @@ impl Mesh {
     /// Wants a link to a peer from now on: at once if it is in the roster, and each time that it comes into it.
     pub async fn connect(&self, peer: PeerId) {
         let _ = self.asks.send(Ask::Connect { peer, kind: ConnectionKind::Control }).await;
+    }
+
+    /// Will have nothing to do with that instance from now on; it hears why.
+    pub async fn refuse(&self, peer: PeerId, why: String) {
+        let _ = self.asks.send(Ask::Refuse { peer, why }).await;
     }
 
     /// The links, by name.

@@ -31,6 +31,7 @@ use crate::signaling::{FromServer, News};
 #[derive(Debug)]
 pub(crate) enum Ask {
     Connect { peer: PeerId, kind: ConnectionKind },
+    Refuse { peer: PeerId, why: String },
     Leave,
 }
 
@@ -59,6 +60,8 @@ pub(crate) struct Node {
     pub tables: Arc<Tables>,
     /// Peers that shall be linked whenever a server lists them.
     pub wanted: BTreeSet<PeerId>,
+    /// Instances that get no link any more.
+    pub refused: BTreeSet<PeerId>,
     pub servers: Vec<Server>,
     pub events: mpsc::Sender<MeshEvent>,
     pub asks: mpsc::Receiver<Ask>,
@@ -78,6 +81,7 @@ impl Node {
             tokio::select! {
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Connect { peer, kind }) => self.connect(peer, kind).await,
+                    Some(Ask::Refuse { peer, why }) => self.refuse(peer, why).await,
                     Some(Ask::Leave) | None => break,
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
@@ -137,10 +141,13 @@ impl Node {
         }
     }
 
-    /// The link to a peer of the roster, made when there is none.
+    /// The link to a peer of the roster, made when there is none and the peer is not refused.
     fn link(&self, peer: PeerId) -> Option<Link> {
         if let Some(link) = self.tables.links.get(&peer) {
             return Some(link.value().clone());
+        }
+        if self.refused.contains(&peer) {
+            return None;
         }
         let identity = self.tables.roster.get(&peer)?.value().clone();
         let around = Surroundings {

@@ -9,15 +9,16 @@ use meshproof_proto::limits;
 use meshproof_proto::link::{Input, Output};
 use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::version::Version;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::making::{self, Made};
 use super::pace::Pace;
 use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
-use crate::api::{LinkInfo, Loss, MeshEvent};
+use crate::api::{LinkInfo, Loss, MeshEvent, Turn};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
+use crate::limits::TURNS;
 use crate::streams::{Mux, Way};
 
 /// Owns one link.
@@ -35,6 +36,7 @@ pub(crate) struct LinkTask {
     pub(super) made_in: mpsc::Sender<Made>,
     made: mpsc::Receiver<Made>,
     commands: mpsc::Receiver<Command>,
+    turns: Arc<Semaphore>,
     /// The first of these tells the user who offered.
     pub(super) introduced: bool,
     /// The control connection before the one in use.
@@ -83,6 +85,7 @@ impl LinkTask {
             made_in,
             made,
             commands,
+            turns: Arc::new(Semaphore::new(TURNS)),
             introduced: false,
             former: None,
             speaks: None,
@@ -153,6 +156,7 @@ impl LinkTask {
                 self.remember();
                 self.over(loss).await;
             }
+            Command::Refuse(loss) => self.refuse(loss).await,
             Command::Leave => self.leave(),
         }
     }
@@ -215,10 +219,14 @@ impl LinkTask {
             Told::Forward { to, signal } => self.to_node(ToNode::Forward { from: self.peer.peer, to, signal }),
             Told::Forwarded { from, signal } => self.to_node(ToNode::Forwarded { from, signal }),
             Told::News(news) => self.around.context.learn(&news),
-            Told::Events(frame) => self.tell_user(MeshEvent::Events { peer: self.peer.clone(), frame }).await,
+            Told::Events(frame) => {
+                let (peer, turn) = (self.peer.clone(), Turn::of(&self.turns).await);
+                self.tell_user(MeshEvent::Events { peer, frame, turn }).await;
+            }
             Told::Stream(incoming) => {
-                let (peer, header, stream) = (self.peer.clone(), incoming.header, incoming.stream);
-                self.tell_user(MeshEvent::Stream { peer, header, stream }).await;
+                let (peer, turn) = (self.peer.clone(), Turn::of(&self.turns).await);
+                let (header, stream) = (incoming.header, incoming.stream);
+                self.tell_user(MeshEvent::Stream { peer, header, stream, turn }).await;
             }
             Told::Bye => self.over(Loss::Left).await,
             Told::Ended { reason } => {

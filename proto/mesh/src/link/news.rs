@@ -3,6 +3,7 @@
 use meshproof_proto::frame::ControlFrame;
 
 use super::actor::LinkTask;
+use crate::api::Loss;
 
 impl LinkTask {
     /// A peer that is no longer welcome hears why and is left (false), any other one hears all that is known.
@@ -12,12 +13,17 @@ impl LinkTask {
             self.pass_news_on();
             return true;
         };
-        let why = error.to_string();
+        self.refuse(error.into()).await;
+        false
+    }
+
+    /// The peer hears why, and is left.
+    pub(super) async fn refuse(&mut self, loss: Loss) {
+        let why = loss.to_string();
         for (kind, track) in self.tracks.iter_mut() {
             track.carriers.values().for_each(|carrier| carrier.refuse(kind, &why));
         }
-        self.over(error.into()).await;
-        false
+        self.over(loss).await;
     }
 
     /// What the root keys said so far, if anything.

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
+use meshproof_proto::limits;
 
 use super::Node;
 use crate::api::Loss;
@@ -28,6 +29,19 @@ impl Node {
             (false, _, _) => return,
         };
         let _ = link.commands.send(Command::Forget(loss)).await;
+    }
+
+    /// No link to the peer from now on, neither this one nor another.
+    pub(super) async fn refuse(&mut self, peer: PeerId, why: String) {
+        tracing::warn!(?peer, why, "a peer is refused from now on");
+        if self.refused.len() >= limits::PEERS_PER_MESH {
+            self.refused.retain(|refused| self.tables.roster.contains_key(refused));
+        }
+        self.refused.insert(peer);
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone());
+        if let Some(link) = link {
+            let _ = link.commands.send(Command::Refuse(Loss::Refused(why))).await;
+        }
     }
 
     /// Links to former instances of that name are not waited for.

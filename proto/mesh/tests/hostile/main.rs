@@ -18,3 +18,4 @@ mod older;
 mod peer;
 mod scene;
 mod signals;
+mod turns;

@@ -1,0 +1,157 @@
+//! How far ahead of its acknowledgements an agent's events may be, and who went further.
+//!
+//! An agent sends a few batches ahead and then waits, so events that nobody had time to acknowledge come from one that floods.
+//! Everybody else's events come in turns with its own; this is for what it would do to the journal, its disk and this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshproof_proto::event::EventBatch;
+use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::limits::{BATCHES_ON_THE_WAY, EVENTS_PER_BATCH};
+use thiserror::Error;
+
+/// What one may send between two acknowledgements: what it may have on the way, and the same again after each of a few connections
+/// that broke in the meantime.
+const BETWEEN_ACKNOWLEDGEMENTS: usize = 4 * BATCHES_ON_THE_WAY;
+
+/// The last number that may be on its way, counted from the acknowledged one.
+const NUMBERS_AHEAD: u64 = (BATCHES_ON_THE_WAY * EVENTS_PER_BATCH) as u64;
+
+/// What an agent does that no honest one can.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum Flood {
+    #[error("it floods: a batch of {0} events came, {EVENTS_PER_BATCH} are the most")]
+    Large(usize),
+    #[error(
+        "it floods: event {number} came before {acknowledged} was acknowledged, {NUMBERS_AHEAD} ahead are the most"
+    )]
+    Ahead { number: u64, acknowledged: u64 },
+    #[error("it floods: {0} batches of events and new streams came between two acknowledgements")]
+    Many(usize),
+}
+
+/// Everybody's windows.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    of: BTreeMap<PeerId, Window>,
+    closed: BTreeSet<PeerId>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// What the agent was told last.
+    acknowledged: u64,
+    /// What came since.
+    came: usize,
+}
+
+impl Windows {
+    /// A batch came. Events of other runs have numbers of their own.
+    ///
+    /// # Errors
+    /// It is more than its sender may send.
+    pub(super) fn batch(&mut self, batch: &EventBatch, run: &RunId) -> Result<(), Flood> {
+        if batch.events.len() > EVENTS_PER_BATCH {
+            return Err(Flood::Large(batch.events.len()));
+        }
+        let acknowledged = self.of.entry(batch.instance).or_default().acknowledged;
+        let ours = batch.events.iter().filter(|event| event.run == *run);
+        let last = ours.map(|event| event.seq).max().unwrap_or_default();
+        if last > acknowledged.saturating_add(NUMBERS_AHEAD) {
+            return Err(Flood::Ahead { number: last, acknowledged });
+        }
+        self.something(batch.instance)
+    }
+
+    /// Something came that is to be paid for like a batch.
+    ///
+    /// # Errors
+    /// There was too much of it.
+    pub(super) fn something(&mut self, from: PeerId) -> Result<(), Flood> {
+        let window = self.of.entry(from).or_default();
+        window.came += 1;
+        if window.came > BETWEEN_ACKNOWLEDGEMENTS { Err(Flood::Many(window.came)) } else { Ok(()) }
+    }
+
+    /// It is told that everything up to this number is in the journal.
+    pub(super) fn acknowledge(&mut self, instance: PeerId, through: u64) {
+        self.of.insert(instance, Window { acknowledged: through, came: 0 });
+    }
+
+    /// Nothing of it is taken from now on.
+    pub(super) fn close(&mut self, instance: PeerId) {
+        self.of.remove(&instance);
+        self.closed.insert(instance);
+    }
+
+    pub(super) fn is_closed(&self, instance: &PeerId) -> bool {
+        self.closed.contains(instance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use meshproof_proto::event::{Event, Fact};
+
+    const AGENT: PeerId = PeerId([1; 32]);
+
+    fn run() -> RunId {
+        RunId("r".to_owned())
+    }
+
+    fn batch(numbers: impl IntoIterator<Item = u64>) -> EventBatch {
+        let event = |seq| Event { run: run(), seq, at_ms: 0, fact: Fact::Gap { lost: 0 } };
+        EventBatch { instance: AGENT, events: numbers.into_iter().map(event).collect() }
+    }
+
+    #[test]
+    fn an_agent_that_waits_for_its_acknowledgements_may_go_on_for_ever() {
+        let mut windows = Windows::default();
+        let full = EVENTS_PER_BATCH as u64;
+        for round in 0..100 {
+            let begin = round * NUMBERS_AHEAD;
+            for ahead in 0..BATCHES_ON_THE_WAY as u64 {
+                let first = begin + ahead * full + 1;
+                assert_eq!(windows.batch(&batch(first..first + full), &run()), Ok(()));
+            }
+            windows.acknowledge(AGENT, begin + NUMBERS_AHEAD);
+        }
+    }
+
+    #[test]
+    fn what_was_on_the_way_may_come_again_after_a_few_broken_connections() {
+        let mut windows = Windows::default();
+        for _ in 0..4 {
+            for number in 1..=BATCHES_ON_THE_WAY as u64 {
+                assert_eq!(windows.batch(&batch([number]), &run()), Ok(()));
+            }
+        }
+        assert_eq!(windows.batch(&batch([1]), &run()), Err(Flood::Many(17)), "and not for ever");
+    }
+
+    #[test]
+    fn what_no_honest_agent_sends_is_a_flood() {
+        let mut windows = Windows::default();
+        windows.acknowledge(AGENT, 100);
+        assert_eq!(windows.batch(&batch([356]), &run()), Ok(()));
+        assert_eq!(windows.batch(&batch([357]), &run()), Err(Flood::Ahead { number: 357, acknowledged: 100 }));
+        assert_eq!(
+            windows.batch(&batch([u64::MAX]), &run()),
+            Err(Flood::Ahead { number: u64::MAX, acknowledged: 100 })
+        );
+        assert_eq!(windows.batch(&batch(101..166), &run()), Err(Flood::Large(65)));
+        assert_eq!(windows.batch(&batch([357]), &RunId("another".to_owned())), Ok(()));
+    }
+
+    #[test]
+    fn each_has_a_window_of_its_own_and_one_that_is_closed_stays_so() {
+        let mut windows = Windows::default();
+        let other = PeerId([2; 32]);
+        while windows.something(AGENT).is_ok() {}
+        windows.close(AGENT);
+        assert_eq!(windows.something(other), Ok(()));
+        windows.acknowledge(AGENT, 5);
+        assert!(windows.is_closed(&AGENT) && !windows.is_closed(&other));
+    }
+}
