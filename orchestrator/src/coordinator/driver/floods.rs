@@ -2,7 +2,9 @@
 //!
 //! `cargo test -p meshproof --lib floods -- --ignored --nocapture` measures how long the other one's events take.
 
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Stdio;
 use std::time::Duration;
 
 use meshproof_mesh::rtc::RtcConfig;
@@ -32,7 +34,6 @@ fn name(text: &str) -> Name {
 /// A place in a mesh of its own.
 struct World {
     url: String,
-    root: Key,
     server: CancellationToken,
 }
 
@@ -46,40 +47,43 @@ impl World {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("ws://{}/mesh", listener.local_addr().expect("bound"));
-        let (root, server) = (Key::from_seed([1; 32]), CancellationToken::new());
-        let config = meshproof_signaling::Config::new(vec![(name("dev"), root.public())]);
+        let server = CancellationToken::new();
+        let config = meshproof_signaling::Config::new(vec![(name("dev"), root().public())]);
         tokio::spawn(meshproof_signaling::serve(listener, config, server.clone()));
-        Self { url, root, server }
-    }
-
-    fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
-        let token = Token::issue(&self.root, Digest::of(who.as_bytes()).0, |token| Grant {
-            mesh: name("dev"),
-            names: who.to_owned(),
-            role,
-            capabilities: Capability::ALL.into(),
-            not_after: UnixSeconds(u64::MAX / 2),
-            token,
-        });
-        Mesh::join(MeshConfig {
-            mesh: name("dev"),
-            name: name(who),
-            token,
-            signaling: vec![self.url.clone()],
-            rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
-            proxies: Default::default(),
-            authorities: Default::default(),
-        })
-        .expect("a good token")
+        Self { url, server }
     }
 }
 
-/// An orchestrator that takes what comes, beside its two agents.
+fn root() -> Key {
+    Key::from_seed([1; 32])
+}
+
+fn join(url: &str, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
+    let token = Token::issue(&root(), Digest::of(who.as_bytes()).0, |token| Grant {
+        mesh: name("dev"),
+        names: who.to_owned(),
+        role,
+        capabilities: Capability::ALL.into(),
+        not_after: UnixSeconds(u64::MAX / 2),
+        token,
+    });
+    Mesh::join(MeshConfig {
+        mesh: name("dev"),
+        name: name(who),
+        token,
+        signaling: vec![url.to_owned()],
+        rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+        proxies: Default::default(),
+        authorities: Default::default(),
+    })
+    .expect("a good token")
+}
+
+/// An orchestrator that takes what comes from its two agents, and the honest one of them.
 struct Scene {
     _world: World,
     folder: tempfile::TempDir,
     honest: Agent,
-    hostile: Agent,
     taking: JoinHandle<()>,
 }
 
@@ -154,12 +158,19 @@ impl Agent {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    /// With the hostile agent.
+    async fn new() -> (Self, Agent) {
         let world = World::new().await;
+        let hostile = join(&world.url, "hostile", Role::Agent);
+        tokio::join!(Self::of(world), Agent::linked(hostile))
+    }
+
+    /// The hostile agent comes by itself.
+    async fn of(world: World) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut driver, mut run) = driver(folder.path());
-        let (mesh, mut events) = world.join("orchestrator", Role::Orchestrator);
-        let (honest, hostile) = (world.join("honest", Role::Agent), world.join("hostile", Role::Agent));
+        let (mesh, mut events) = join(&world.url, "orchestrator", Role::Orchestrator);
+        let honest = join(&world.url, "honest", Role::Agent);
         let gathering = async {
             let mut linked = 0;
             while linked < 2 {
@@ -173,10 +184,10 @@ impl Scene {
                 }
             }
         };
-        let ((), honest, hostile) = tokio::join!(gathering, Agent::linked(honest), Agent::linked(hostile));
+        let ((), honest) = tokio::join!(gathering, Agent::linked(honest));
         (driver.mesh, driver.mesh_events) = (Some(mesh), Some(events));
         let taking = tokio::spawn(async move { driver.take_all(&mut run).await });
-        Self { _world: world, folder, honest, hostile, taking }
+        Self { _world: world, folder, honest, taking }
     }
 
     /// What the journal has of an agent.
@@ -232,6 +243,8 @@ enum Flood {
 }
 
 impl Flood {
+    const ALL: [Self; 4] = [Self::Events, Self::Ahead, Self::Streams, Self::Calls];
+
     async fn go_on(self, mut agent: Agent) {
         let (mut next, mut opened) = (1, Vec::<ByteStream>::new());
         let full = EVENTS_PER_BATCH as u64;
@@ -268,7 +281,7 @@ impl Flood {
 
 async fn others_are_served_during(flood: Flood) {
     const REPORTS: u64 = 40;
-    let Scene { _world, folder, mut honest, hostile, taking } = Scene::new().await;
+    let (Scene { _world, folder, mut honest, taking }, hostile) = Scene::new().await;
     let flooding = tokio::spawn(flood.go_on(hostile));
     let reporting = tokio::time::timeout(PATIENCE, honest.report(1..REPORTS + 1)).await;
     assert_eq!(reporting.expect("all of it is acknowledged").len() as u64, REPORTS);
@@ -298,17 +311,61 @@ async fn while_an_agent_opens_streams_or_calls_without_an_end_every_event_of_ano
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_floods_is_cut_off_hears_why_and_fills_no_journal() {
-    let mut scene = Scene::new().await;
+    let (mut scene, mut hostile) = Scene::new().await;
     scene.honest.report(1..3).await;
     let far = 1_000_000;
-    scene.hostile.send(far..far + 2).await.expect("it has a link so far");
-    let why = tokio::time::timeout(PATIENCE, scene.hostile.told_why()).await.expect("it is told");
+    hostile.send(far..far + 2).await.expect("it has a link so far");
+    let why = tokio::time::timeout(PATIENCE, hostile.told_why()).await.expect("it is told");
     assert!(why.contains("it floods: event 1000001 came before 0 was acknowledged"), "{why}");
-    scene.hostile.mesh.connect(scene.hostile.orchestrator).await;
+    hostile.mesh.connect(hostile.orchestrator).await;
     scene.honest.report(3..10).await;
-    let link = scene.hostile.mesh.links().into_iter().find(|link| link.peer == scene.hostile.orchestrator);
+    let link = hostile.mesh.links().into_iter().find(|link| link.peer == hostile.orchestrator);
     assert!(link.is_none_or(|link| link.state != "up"), "it is not let in again");
     assert_eq!(scene.journal("hostile").await, 0);
+}
+
+/// The hostile agent as a process of its own: what it costs itself is not its orchestrator's fault.
+struct Flooder(std::process::Child);
+
+/// For that process: what it does, and where its signaling is.
+const TASK: &str = "MESHPROOF_TEST_FLOOD";
+
+impl Flooder {
+    fn start(flood: Flood, url: &str) -> Self {
+        let this = std::env::current_exe().expect("its own path");
+        let mut command = std::process::Command::new("taskset");
+        command.args(["--cpu-list", "1"]).arg(this).args([
+            "--ignored",
+            "--exact",
+            "coordinator::driver::floods::the_flooder",
+        ]);
+        let command = command.env(TASK, format!("{flood:?} {url}")).stdin(Stdio::piped()).stdout(Stdio::null());
+        Self(command.spawn().expect("taskset is there"))
+    }
+
+    /// Has it flood.
+    fn go(&mut self) {
+        self.0.stdin.take().expect("it waits for the end of its standard input");
+    }
+}
+
+impl Drop for Flooder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+#[ignore = "a process of the measurement"]
+async fn the_flooder() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let (kind, url) = task.split_once(' ').expect("a kind and a place");
+    let flood = Flood::ALL.into_iter().find(|flood| format!("{flood:?}") == kind).expect("a kind of flood");
+    let agent = Agent::linked(join(url, "hostile", Role::Agent)).await;
+    let told = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    told.await.expect("it reads").expect("it reads");
+    flood.go_on(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -324,14 +381,15 @@ async fn how_long_the_events_of_another_agent_take() {
         "ms until an event is in the journal and acknowledged, p99 of {REPORTS}, medians of {ROUNDS} rounds (least..most)"
     );
     let mut missed = false;
-    for flood in [Flood::Events, Flood::Ahead, Flood::Streams, Flood::Calls] {
+    for flood in Flood::ALL {
         let (mut quiet, mut flooded) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let Scene { _world, folder: _folder, mut honest, hostile, taking } = Scene::new().await;
+            let world = World::new().await;
+            let mut flooder = Flooder::start(flood, &world.url);
+            let Scene { _world, folder: _folder, mut honest, taking } = Scene::of(world).await;
             quiet.push(p99(honest.report(1..REPORTS).await));
-            let flooding = tokio::spawn(flood.go_on(hostile));
+            flooder.go();
             flooded.push(p99(honest.report(REPORTS..2 * REPORTS).await));
-            flooding.abort();
             taking.abort();
         }
         let moves: Vec<f64> =
