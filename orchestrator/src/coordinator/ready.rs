@@ -90,7 +90,8 @@ impl Driver {
 
     async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
         let wishes = self.plan.services.iter().map(|service| {
-            let wish = |number: Option<u16>| number.map_or(PortWish::Dynamic, PortWish::Fixed);
+            let fixed = if service.processes.is_empty() { PortWish::Known } else { PortWish::Fixed };
+            let wish = |number: Option<u16>| number.map_or(PortWish::Dynamic, fixed);
             let ports = service.ports.iter().map(|port| (port.name.clone(), wish(port.number))).collect();
             let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
             (service.name.clone(), Wishes { ports, logs })

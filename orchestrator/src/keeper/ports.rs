@@ -43,6 +43,7 @@ impl Ports {
                 Ok(port)
             }
             PortWish::Dynamic => self.any(),
+            PortWish::Known(port) => Ok(port),
         }
     }
 
@@ -103,5 +104,15 @@ mod tests {
         drop(holder);
         assert_eq!(ports.allot(PortWish::Fixed(port)).expect("free again"), port);
         assert!(matches!(ports.allot(PortWish::Fixed(port)), Err(PortError::Twice(_))));
+    }
+
+    #[test]
+    fn the_port_of_a_service_that_runs_already_is_given_as_it_is_and_as_often_as_it_is_named() {
+        let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = holder.local_addr().expect("bound").port();
+        let mut ports = Ports::default();
+        for _ in 0..2 {
+            assert_eq!(ports.allot(PortWish::Known(port)).expect("it is not reserved"), port);
+        }
     }
 }

@@ -39,12 +39,13 @@ pub enum Request {
     End { how: How },
 }
 
-/// A port: any free one, or this one.
+/// A port: any free one, or this one; or this one of a service that runs already, which is not ours to reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PortWish {
     Dynamic,
     Fixed(u16),
+    Known(u16),
 }
 
 /// Everything a service needs to run.
