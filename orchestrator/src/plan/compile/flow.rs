@@ -1,6 +1,7 @@
 //! Flow: what runs side by side, what runs again and again, and the matrix. All of it is written out here, so that every result is
 //! expected before the first step begins.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -155,7 +156,7 @@ impl Compiler<'_> {
             let course = Course { prefix, group: Some(Group { number, branch }), ..course.clone() };
             compiled.extend(self.sequence(steps, &course, &mut inside));
             match (&mut scope.saved, inside.saved) {
-                (Some(saved), Some(more)) => saved.extend(more),
+                (Some(saved), Some(more)) => Rc::make_mut(saved).extend(more.iter().cloned()),
                 (saved, None) => *saved = None,
                 (None, _) => {}
             }
@@ -175,7 +176,7 @@ impl Compiler<'_> {
             self.cx.report(problem.expected("a number from 1 on"));
         }
         if let (Some(saved), Some(name)) = (&mut scope.saved, &repeat.name) {
-            saved.insert(name.value.clone());
+            Rc::make_mut(saved).insert(name.value.clone());
         }
         let mut compiled = Vec::new();
         for round in 0..times {
@@ -194,7 +195,7 @@ impl Compiler<'_> {
         }
         self.settled.set_locals(&course.locals);
         if let (Some(saved), Some(name)) = (&mut scope.saved, &repeat.name) {
-            saved.remove(&name.value);
+            Rc::make_mut(saved).remove(&name.value);
         }
         compiled
     }

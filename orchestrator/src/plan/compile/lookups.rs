@@ -2,6 +2,7 @@
 //! tunnel that leads there.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use meshproof_proto::expr::{Expr, Segment, Template, ValueTemplate};
 use meshproof_proto::id::Name;
@@ -22,8 +23,8 @@ pub(super) struct Scope<'d> {
     pub(super) own: Option<&'d Service>,
     /// The agent that needs the addresses, for tunnels.
     pub(super) at: Option<Name>,
-    /// What earlier steps saved; `None` where that cannot be said.
-    pub(super) saved: Option<BTreeSet<String>>,
+    /// What earlier steps saved; `None` where that cannot be said. Shared, because each step looks from a scope of its own.
+    pub(super) saved: Option<Rc<BTreeSet<String>>>,
     /// Whether the addresses of services and stubs are known when this is needed.
     pub(super) addresses: Addresses,
     /// The axes of the matrix, where it counts.

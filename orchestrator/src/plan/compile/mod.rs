@@ -19,6 +19,7 @@ mod verbs;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use meshproof_proto::id::{Digest, Name};
 
@@ -119,7 +120,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
 impl Compiler<'_> {
     fn test(&mut self, test: &super::model::Test, course: &Course<'_>) -> Test {
         let timeout = test.timeout.as_ref().and_then(|timeout| self.settled.duration(timeout));
-        let mut scope = Scope { saved: Some(BTreeSet::new()), matrix: course.axes(), ..Scope::default() };
+        let mut scope = Scope { saved: Some(Rc::default()), matrix: course.axes(), ..Scope::default() };
         if !test.complete {
             // A step that could not be read may have saved anything.
             scope.saved = None;

@@ -1,6 +1,7 @@
 //! Services.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::compiled::{File, FileContent, Port, Service};
@@ -16,7 +17,8 @@ impl<'d> Compiler<'d> {
         if service.tls {
             self.identity_at(name.clone(), &service.name.value);
         }
-        let scope = Scope { own: Some(service), at: Some(name.clone()), saved: Some([].into()), ..Scope::default() };
+        let scope =
+            Scope { own: Some(service), at: Some(name.clone()), saved: Some(Rc::default()), ..Scope::default() };
         for argument in service.processes.iter().flatten() {
             self.look_text(&argument.value, argument.span, &scope);
         }

@@ -1,5 +1,6 @@
 //! Steps: who acts, on whom, how long.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +32,8 @@ impl Compiler<'_> {
             self.look_text(&when.value, when.span, scope);
         }
         let does = self.does(step, place, scope);
-        if let Some(saved) = &mut scope.saved {
-            saved.extend(step.saves.iter().map(|save| save.name.value.clone()));
+        if let Some(saved) = scope.saved.as_mut().filter(|_| !step.saves.is_empty()) {
+            Rc::make_mut(saved).extend(step.saves.iter().map(|save| save.name.value.clone()));
         }
         let usual =
             if let Verb::Conduct(model::Conduct::Pause(_)) = step.verb.value { DEFAULT_PAUSE } else { DEFAULT_WITHIN };

@@ -1,5 +1,7 @@
 //! Stubs.
 
+use std::rc::Rc;
+
 use meshproof_proto::order::{
     Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute,
 };
@@ -16,7 +18,7 @@ use super::lookups::{Addresses, Scope};
 impl<'d> Compiler<'d> {
     pub(super) fn stub(&mut self, stub: &'d model::Stub) -> Option<Stub> {
         let at = self.names.service_name(&stub.at);
-        let scope = Scope { saved: Some([].into()), addresses: Addresses::NotYet, ..Scope::default() };
+        let scope = Scope { saved: Some(Rc::default()), addresses: Addresses::NotYet, ..Scope::default() };
         let routes = stub.routes.iter().map(|route| self.route(stub, route, &scope)).collect();
         let tls = stub.tls.map(|clients| self.stub_tls(&stub.name.value, clients));
         let upstreams = self.upstreams(stub, at.as_ref());
