@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::record::{Entry, Record};
 use seen::Seen;
@@ -54,11 +55,15 @@ pub struct Journal {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Lines that are on disk.
+    on_disk: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     dirty: bool,
+    /// Lines that were written.
+    lines: u64,
     ending: bool,
     failed: Option<std::io::Error>,
 }
@@ -115,8 +120,15 @@ impl Journal {
         if let (Some(instance), Some(seq)) = (record.entry.instance, record.entry.seq) {
             self.seen.add(instance, seq);
         }
-        self.shared.lock().dirty = true;
-        self.shared.changed.notify_one();
+        let was_dirty = {
+            let mut state = self.shared.lock();
+            state.lines = self.lines;
+            std::mem::replace(&mut state.dirty, true)
+        };
+        if !was_dirty {
+            // Only the first of those that reach the disk together wakes the one who brings them there.
+            self.shared.changed.notify_one();
+        }
         Ok(Some(record))
     }
 
@@ -128,7 +140,27 @@ impl Journal {
             state.failed.take()
         };
         let synced = failed.map_or_else(|| self.file.sync_data(), Err);
-        synced.map_err(|source| self.io("sync", source))
+        synced.map_err(|source| self.io("sync", source))?;
+        self.shared.on_disk.send_modify(|on_disk| *on_disk = self.lines);
+        Ok(())
+    }
+
+    /// How many lines are on disk, as it changes; also told when that failed, and then [`Self::sync`] says so.
+    #[must_use]
+    pub fn on_disk(&self) -> watch::Receiver<u64> {
+        self.shared.on_disk.subscribe()
+    }
+
+    /// How many lines there are.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Whether lines could not be brought to the disk.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shared.lock().failed.is_some()
     }
 
     /// Up to which number the events of an instance are all here: what may be acknowledged after [`Self::sync`].
@@ -164,11 +196,16 @@ fn sync_behind(shared: &Shared, file: &File) {
         state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         if state.dirty {
             state.dirty = false;
+            let lines = state.lines;
             drop(state);
             let synced = file.sync_data();
             state = shared.lock();
-            if let Err(error) = synced {
-                state.failed.get_or_insert(error);
+            match synced {
+                Ok(()) => shared.on_disk.send_modify(|on_disk| *on_disk = lines),
+                Err(error) => {
+                    state.failed.get_or_insert(error);
+                    shared.on_disk.send_modify(|_| {});
+                }
             }
         }
         if state.ending {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod floods;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::order::Authority;
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,11 +52,15 @@ pub(super) struct Driver {
     pub(super) teardown: Option<JoinHandle<()>>,
     /// What our links carried, counted before they went.
     pub(super) carried: Arc<OnceLock<Happening>>,
-    /// What is in the journal and not yet acknowledged.
-    pub(super) unacked: BTreeSet<PeerId>,
-    /// When that is due.
+    /// What is in the journal and not yet acknowledged, in its order.
+    pub(super) unacked: VecDeque<Unacked>,
+    /// Lines of the journal that are on disk: what stands there may be acknowledged.
+    pub(super) on_disk: watch::Receiver<u64>,
+    /// Acknowledgements that a link did not take.
+    pub(super) untold: BTreeMap<PeerId, u64>,
+    /// When they are tried again.
     pub(super) acknowledge_at: Option<Instant>,
-    /// How much of it there may be.
+    /// How far ahead of acknowledgements agents are.
     pub(super) windows: Windows,
     /// Something did not hold, so what the services left is kept.
     pub(super) failed: bool,
@@ -64,6 +68,15 @@ pub(super) struct Driver {
     pub(super) away: BTreeSet<String>,
     /// Answers of the environment, which come at once.
     pub(super) pending: VecDeque<Input>,
+}
+
+/// Events of one instance that the journal has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unacked {
+    pub(super) instance: PeerId,
+    pub(super) through: u64,
+    /// The journal's last line about them.
+    pub(super) line: u64,
 }
 
 /// What the loop woke up for.
@@ -88,12 +101,14 @@ impl Driver {
         let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
         let (inbox_in, inbox) = mpsc::channel(INBOX);
+        let scribe = Scribe::new(journal, progress, confided.masker()?);
         Ok(Self {
             plan,
             source,
             options,
             authority,
-            scribe: Scribe::new(journal, progress, confided.masker()?),
+            on_disk: scribe.on_disk(),
+            scribe,
             confided,
             crew: Crew::default(),
             environment: None,
@@ -104,7 +119,8 @@ impl Driver {
             inbox,
             teardown: None,
             carried: Arc::default(),
-            unacked: BTreeSet::new(),
+            unacked: VecDeque::new(),
+            untold: BTreeMap::new(),
             acknowledge_at: None,
             windows: Windows::default(),
             failed: false,
@@ -203,9 +219,18 @@ impl Driver {
             Some(input) = self.inbox.recv() => Wake::Input(input),
             Some(event) = receive(self.mesh_events.as_mut()) => Wake::Mesh(event),
             notice = receive(self.notices.as_mut()) => Wake::Notice(notice),
+            // Events that came again were on disk before.
+            () = std::future::ready(()), if self.is_due() => Wake::Acknowledge,
+            // The journal lives as long as this loop.
+            Ok(()) = self.on_disk.changed() => Wake::Acknowledge,
             () = until(self.acknowledge_at) => Wake::Acknowledge,
             () = until(due) => Wake::Time,
         }
+    }
+
+    /// Whether something may be acknowledged.
+    fn is_due(&self) -> bool {
+        self.unacked.front().is_some_and(|first| first.line <= *self.on_disk.borrow())
     }
 
     /// Does everything the run asks for; gives the exit when it is over.

@@ -9,7 +9,7 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
 
-use super::driver::Driver;
+use super::driver::{Driver, Unacked};
 use super::outcome::Broken;
 use super::scribe::Seen;
 use super::windows::Flood;
@@ -18,8 +18,8 @@ use crate::local::{Cause, Exit, Notice, What};
 use crate::record::{Entry, Happening};
 use crate::run::{Input, Run};
 
-/// Events are acknowledged in groups, so that one sync serves many.
-const SYNC_EVERY: Duration = Duration::from_millis(20);
+/// An acknowledgement that a link did not take is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Driver {
     pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
@@ -100,29 +100,31 @@ impl Driver {
                 run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
             }
         }
-        self.unacked.insert(peer.peer);
-        self.acknowledge_at.get_or_insert_with(|| Instant::now() + SYNC_EVERY);
+        let (instance, through) = (peer.peer, self.scribe.complete_through(peer.peer));
+        self.unacked.push_back(Unacked { instance, through, line: self.scribe.lines() });
         Ok(())
     }
 
     /// What is on disk is acknowledged, as far as no number is missing.
     pub(super) async fn acknowledge(&mut self) -> anyhow::Result<()> {
-        self.scribe.sync()?;
+        self.scribe.check()?;
         let Some(mesh) = self.mesh.clone() else { return Ok(()) };
-        self.acknowledge_at = None;
-        for instance in std::mem::take(&mut self.unacked) {
-            let through = self.scribe.complete_through(instance);
+        let on_disk = *self.on_disk.borrow_and_update();
+        let mut due = std::mem::take(&mut self.untold);
+        while let Some(unacked) = self.unacked.front().filter(|unacked| unacked.line <= on_disk) {
+            due.insert(unacked.instance, unacked.through);
+            self.unacked.pop_front();
+        }
+        for (instance, through) in due {
             let ack = mesh.send_events(instance, EventFrame::Ack { instance, through });
             match ack.now_or_never() {
                 // an agent whose link is away sends its events again, and is answered then
                 Some(Ok(()) | Err(NoLink)) => self.windows.acknowledge(instance, through),
                 // nobody waits for one that does not read; it is told with the next ones
-                None => drop(self.unacked.insert(instance)),
+                None => drop(self.untold.insert(instance, through)),
             }
         }
-        if !self.unacked.is_empty() {
-            self.acknowledge_at = Some(Instant::now() + SYNC_EVERY);
-        }
+        self.acknowledge_at = (!self.untold.is_empty()).then(|| Instant::now() + AGAIN_AFTER);
         Ok(())
     }
 
@@ -133,7 +135,8 @@ impl Driver {
         }
         tracing::warn!(peer = %peer.name, %flood, "cut off");
         self.windows.close(peer.peer);
-        self.unacked.remove(&peer.peer);
+        self.unacked.retain(|unacked| unacked.instance != peer.peer);
+        self.untold.remove(&peer.peer);
         if let Some(mesh) = self.mesh.clone() {
             mesh.refuse(peer.peer, flood.to_string()).await;
         }

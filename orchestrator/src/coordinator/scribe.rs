@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
+use tokio::sync::watch;
 
 use crate::journal::Journal;
 use crate::local;
@@ -57,6 +58,21 @@ impl Scribe {
             }
             None => Ok(Seen::Before),
         }
+    }
+
+    /// How many lines are on disk, as it changes.
+    pub(super) fn on_disk(&self) -> watch::Receiver<u64> {
+        self.journal.on_disk()
+    }
+
+    /// How many lines were written.
+    pub(super) fn lines(&self) -> u64 {
+        self.journal.lines()
+    }
+
+    /// Fails when lines cannot be brought to the disk.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        if self.journal.has_failed() { self.sync() } else { Ok(()) }
     }
 
     /// Up to this number every event of the instance was written.

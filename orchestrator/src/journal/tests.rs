@@ -83,3 +83,15 @@ fn two_runs_cannot_write_one_journal_and_the_second_is_told_what_to_do() {
     Journal::create(&path).expect("the first is gone");
     assert_eq!(read(&path).expect("emptied").len(), 0);
 }
+
+#[tokio::test]
+async fn lines_reach_the_disk_by_themselves_and_that_is_told() {
+    let (_dir, _path, mut journal) = journal();
+    let mut on_disk = journal.on_disk();
+    for text in ["a", "b", "c"] {
+        journal.append(said(text)).expect("written");
+    }
+    let told = on_disk.wait_for(|lines| *lines == journal.lines());
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("they do").expect("the journal is there");
+    assert!(!journal.has_failed());
+}
