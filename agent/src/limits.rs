@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
-pub use meshproof_proto::limits::BATCHES_ON_THE_WAY;
+pub use meshproof_proto::limits::{BATCH_BYTES_ON_THE_WAY, BATCHES_ON_THE_WAY};
 
 /// A body that is held: of an HTTP answer, of a call to a stub, of a TCP answer read to its end. Honest JSON is far below.
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// An HTTP connection that no step takes again is closed after this: steps in a row follow each other within milliseconds, and servers'
+/// own idle timeouts are longer.
+pub const HTTP_KEPT: Duration = Duration::from_millis(200);
+
+/// HTTP connections that are kept for the next step, of all targets: more than steps run side by side.
+pub const HTTP_CONNECTIONS_KEPT: usize = 64;
 
 /// What is kept of a program's stdout and of its stderr, each. The rest is read and thrown away, so that the program goes on.
 pub const OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 
 /// One line of a TCP answer: the largest that line protocols promise.
 pub const LINE_BYTES: usize = 64 * 1024;
+
+/// Bytes that a step's programs print and that are told while they run: what a person reads; all of it is in the answer.
+pub const PRINTED_BYTES: usize = 64 * 1024;
+
+/// What a program prints within this is told together: nobody sees that it is late, and a chatty program is a few events a second.
+pub const PRINTED_GATHERED: Duration = Duration::from_millis(100);
 
 /// A program's pipes may outlive it in the hands of a process that left its group; they are given up after this.
 pub const PIPE_GRACE: Duration = Duration::from_millis(500);
@@ -88,11 +101,17 @@ pub const FAILURES_BYTES: usize = 12 * 1024;
 /// Text of the evidence of one step, together, for the same reason.
 pub const EVIDENCE_BYTES: usize = 32 * 1024;
 
+/// Batches that wait for the connection: it takes them as fast as it can, and no more are made before that.
+pub const BATCHES_WAITING: usize = 4;
+
 /// Bytes of events that wait for acknowledgement before steps are refused: the agent has to stay small.
 pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What runs may still fill the outbox to so many times its bounds, so that the end of a step is told.
 pub const OUTBOX_RESERVE: usize = 2;
+
+/// That a step has begun is told so late at most: most steps end before, and then both are one message.
+pub const BEGUN_TOLD: Duration = Duration::from_millis(5);
 
 /// Longest lease of a fault: nothing that is tested lasts a day, and adding to a clock must not overflow.
 pub const LEASE_LONGEST: Duration = Duration::from_secs(24 * 3600);

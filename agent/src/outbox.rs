@@ -26,9 +26,16 @@ pub struct Outbox {
     acked: u64,
     /// The last number that is on its way.
     sent: u64,
-    /// The last number of each batch on its way.
-    on_the_way: VecDeque<u64>,
+    on_the_way: VecDeque<OnTheWay>,
     lost: Option<Lost>,
+}
+
+/// A batch that was sent and not acknowledged.
+#[derive(Debug)]
+struct OnTheWay {
+    /// Its last number.
+    last: u64,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -87,24 +94,25 @@ impl Outbox {
 
     /// The next batch for the orchestrator, while it is not too far behind.
     pub fn poll_batch(&mut self) -> Option<EventBatch> {
-        if self.on_the_way.len() >= limits::BATCHES_ON_THE_WAY {
+        let on_the_way: usize = self.on_the_way.iter().map(|batch| batch.bytes).sum();
+        if self.on_the_way.len() >= limits::BATCHES_ON_THE_WAY || on_the_way >= limits::BATCH_BYTES_ON_THE_WAY {
             return None;
         }
         let first = usize::try_from(self.sent - self.acked).ok()?;
         let mut bytes = 0;
         let mut events = Vec::new();
         for kept in self.kept.iter().skip(first).take(EVENTS_PER_BATCH) {
-            bytes += kept.bytes;
-            if bytes > EVENT_BATCH_BYTES && !events.is_empty() {
+            if bytes + kept.bytes > EVENT_BATCH_BYTES && !events.is_empty() {
                 break;
             }
+            bytes += kept.bytes;
             events.push(kept.event.clone());
         }
         if events.is_empty() {
             return None;
         }
         self.sent += events.len() as u64;
-        self.on_the_way.push_back(self.sent);
+        self.on_the_way.push_back(OnTheWay { last: self.sent, bytes });
         Some(EventBatch { instance: self.instance, events })
     }
 
@@ -118,7 +126,7 @@ impl Outbox {
             self.kept_bytes -= kept.bytes;
             self.acked += 1;
         }
-        while self.on_the_way.front().is_some_and(|last| *last <= through) {
+        while self.on_the_way.front().is_some_and(|batch| batch.last <= through) {
             self.on_the_way.pop_front();
         }
         if self.is_below(1)
@@ -132,6 +140,11 @@ impl Outbox {
     pub fn rewind(&mut self) {
         self.sent = self.acked;
         self.on_the_way.clear();
+    }
+
+    /// Whether everything is on its way.
+    pub fn is_all_sent(&self) -> bool {
+        self.sent == self.last()
     }
 
     /// Facts that the orchestrator has not acknowledged.

@@ -81,8 +81,16 @@ pub const EVENTS_PER_BATCH: usize = 64;
 /// Bytes of events in one batch: one data channel message.
 pub const EVENT_BATCH_BYTES: usize = MESSAGE_BYTES - 256;
 
-/// Batches of events sent ahead of their acknowledgements: a slow journal holds so many messages in an agent's memory and no more.
-pub const BATCHES_ON_THE_WAY: usize = 4;
+/// Batches of events sent ahead of their acknowledgements, which come once the journal is on disk: a step in a row is a batch or two
+/// and takes under a millisecond, so that a slow disk must not hold up those after it.
+pub const BATCHES_ON_THE_WAY: usize = 256;
+
+/// Bytes of those: a slow journal holds so much in an agent's memory and no more.
+pub const BATCH_BYTES_ON_THE_WAY: usize = 512 * 1024;
+
+/// Batches of events, and new streams, of one link that whoever joined has before it: an honest one seldom waits, and it is all that
+/// others have to wait for of one that floods.
+pub const TURNS: usize = 4;
 
 /// Text inside an event: evidence, messages. Longer text is cut with a mark.
 pub const EVENT_TEXT_BYTES: usize = 8 * 1024;

@@ -172,3 +172,19 @@ fn acknowledgements_of_what_was_never_sent_are_not_believed() {
     outbox.ack(1);
     assert_eq!(outbox.unacked(), 1);
 }
+
+#[test]
+fn batches_of_steps_in_a_row_are_sent_long_before_the_journal_is_on_disk_and_their_bytes_are_bounded() {
+    let mut small = outbox();
+    for step in 0..100 {
+        small.push(fact(step), 0);
+        assert!(small.poll_batch().is_some(), "step {step} waits for an acknowledgement");
+    }
+    let mut large = outbox();
+    let mut on_the_way = 0;
+    for _ in 0..100 {
+        large.push(ended(20_000, 0), 0);
+        on_the_way += large.poll_batch().iter().map(|batch| batch.events.len() * 20_000).sum::<usize>();
+    }
+    assert!(on_the_way <= limits::BATCH_BYTES_ON_THE_WAY + EVENT_BATCH_BYTES, "{on_the_way}");
+}

@@ -19,7 +19,7 @@ pub(super) struct Pump {
 
 impl Pump {
     pub(super) fn new(mesh: Mesh, to: PeerId) -> Self {
-        let (batches, mut waiting) = mpsc::channel(limits::BATCHES_ON_THE_WAY);
+        let (batches, mut waiting) = mpsc::channel(limits::BATCHES_WAITING);
         let pumping = async move {
             while let Some(batch) = waiting.recv().await {
                 if mesh.send_events(to, EventFrame::Batch(batch)).await.is_err() {

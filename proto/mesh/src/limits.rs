@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshproof_proto::limits::{BATCHES_ON_THE_WAY, CALLS_IN_FLIGHT, FRAME_QUEUE};
+use meshproof_proto::limits::{CALLS_IN_FLIGHT, FRAME_QUEUE};
 
 /// How long a goodbye, or a refusal, may take to reach the peer: a long round trip.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(300);
@@ -15,10 +15,6 @@ pub(crate) const EVENT_BATCHES: usize = 4;
 
 /// Calls and replies in one message: many small ones, and no more than a heartbeat can wait behind.
 pub(crate) const PACKED_BYTES: usize = 16 * 1024;
-
-/// Batches of events, and new streams, of one link that whoever joined has before it: as many as an agent sends ahead, so that an
-/// honest one never waits, and all that others have to wait for of one that floods.
-pub(crate) const TURNS: usize = BATCHES_ON_THE_WAY;
 
 /// Signals that wait for a signaling server, and words of links that wait for the node: those of many links at once.
 pub(crate) const SIGNALS: usize = FRAME_QUEUE * 4;

@@ -18,7 +18,7 @@ use super::{Command, Link, Surroundings, ToNode};
 use crate::api::{LinkInfo, Loss, MeshEvent, Turn};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
-use crate::limits::TURNS;
+use meshproof_proto::limits::TURNS;
 use crate::streams::{Mux, Way};
 
 /// Owns one link.

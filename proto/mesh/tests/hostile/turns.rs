@@ -4,7 +4,7 @@ use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::event::{Event, EventBatch, Fact};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{PeerId, RunId};
-use meshproof_proto::limits::BATCHES_ON_THE_WAY;
+use meshproof_proto::limits::TURNS;
 
 use crate::common::{PATIENCE, Peer, World};
 
@@ -13,9 +13,8 @@ const BATCH_BYTES: usize = 10_000;
 
 const ROUNDS: usize = 10;
 
-/// What of the flood may come before somebody else's event that is there: the places of a link, which are as many as batches on the
-/// way, and what is passed on while the other one's is on its way from its socket to its own place. Without places it was 64.
-const MOST: usize = 8 * BATCHES_ON_THE_WAY;
+/// What of the flood may come before somebody else's event that is there: the places of a link, and what is passed on while the other one's is on its way from its socket to its own place. Without places it was 64.
+const MOST: usize = 8 * TURNS;
 
 fn batch(instance: PeerId) -> EventFrame {
     let fact = Fact::LinkSuspect { peer: "somebody".parse().expect("a name"), reason: "x".repeat(BATCH_BYTES) };
@@ -57,8 +56,8 @@ async fn what_a_peer_says_comes_in_turns_with_what_another_floods_with() {
             assert_eq!(next(&mut victim).await, "flooder");
         }
         // nobody takes events until the other's are there
-        let there = received(&victim.mesh, "honest") + (BATCHES_ON_THE_WAY * BATCH_BYTES) as u64;
-        for _ in 0..BATCHES_ON_THE_WAY {
+        let there = received(&victim.mesh, "honest") + (TURNS * BATCH_BYTES) as u64;
+        for _ in 0..TURNS {
             honest.mesh.send_events(to, batch(honest.mesh.me())).await.expect("linked");
         }
         let arriving = async {
@@ -72,7 +71,7 @@ async fn what_a_peer_says_comes_in_turns_with_what_another_floods_with() {
             before += 1;
         }
         assert!(before <= MOST, "round {round}: {before} batches of the flood came first, {MOST} are the most");
-        for _ in 1..BATCHES_ON_THE_WAY {
+        for _ in 1..TURNS {
             while next(&mut victim).await != "honest" {}
         }
     }
