@@ -9,12 +9,16 @@ pub(crate) mod connection;
 mod exec;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod kept;
+mod live;
 mod phases;
 mod tcp;
 pub(crate) mod tls;
 mod ws;
 
 pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, GrpcAnswer, HttpAnswer, Output, TcpAnswer};
+pub use kept::Connections;
+pub use live::Live;
 pub use phases::Phases;
 pub use tcp::TcpSession;
 
@@ -31,7 +35,7 @@ pub async fn perform(action: &Action, scope: &Value, terms: impl Into<Terms<'_>>
 /// As [`perform`], reading as much of the answer as these checks look at.
 pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms: Terms<'_>) -> Answer {
     match action {
-        Action::Http(http) => http::perform(http, scope, terms).await,
+        Action::Http(http) => Box::pin(http::perform(http, scope, terms)).await,
         Action::Tcp(tcp) => tcp::perform(tcp, tcp::Until::of(tcp, checks), scope, terms).await,
         Action::Exec(exec) => exec::perform(exec, scope, terms).await,
         Action::Grpc(grpc) => grpc::perform(grpc, scope, terms).await,
@@ -43,7 +47,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
         | Action::Settle { .. }
-        | Action::ExpectMetric { .. } => Answer::impossible("this is not a call to a service"),
+        | Action::ExpectMetric { .. }
+        | Action::WatchMetric { .. } => Answer::impossible("this is not a call to a service"),
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meshproof_proto::event::{Fact, Usage};
 use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{Scrape, ServicePlace};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -44,6 +44,8 @@ struct Shared {
     /// What may be dialled for it: the port is the plan's, and a name may lead anywhere.
     permits: Arc<Permits>,
     held: Mutex<Held>,
+    /// Grows with every look.
+    looks: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ impl Metrics {
             let address = service.ports.get(&scrape.port)?;
             Some((address.clone(), scrape.clone()))
         });
-        let shared = Arc::new(Shared { source, permits, held: Mutex::default() });
+        let shared = Arc::new(Shared { source, permits, held: Mutex::default(), looks: watch::Sender::new(0) });
         let task = tokio::spawn(look_on(Arc::clone(&shared), facts));
         Self { shared, _task: AbortOnDropHandle::new(task) }
     }
@@ -109,6 +111,7 @@ impl Metrics {
     pub async fn refresh(&self, metric: &str) {
         if usage::is_sampled(metric) {
             self.shared.held().sample(Search::Now);
+            self.shared.looked();
         } else {
             self.shared.scrape().await;
         }
@@ -124,6 +127,12 @@ impl Metrics {
             return Err(NoNumber::Ever(format!("the service has no `metrics`, so no `{}`", question.metric)));
         }
         held.told.number(question)
+    }
+
+    /// Wakes whoever wants to see every number as it comes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.looks.subscribe()
     }
 
     /// The series of a metric, for people.
@@ -158,6 +167,11 @@ impl Shared {
         let Some((address, scrape)) = &self.source else { return };
         let fetched = told::fetch(address, scrape, &self.permits).await;
         self.held().told.take(fetched);
+        self.looked();
+    }
+
+    fn looked(&self) {
+        self.looks.send_modify(|looks| *looks += 1);
     }
 }
 
@@ -190,6 +204,7 @@ async fn look_on(shared: Arc<Shared>, facts: mpsc::Sender<Fact>) {
                 held.sample(search);
                 held.usages.usage()
             };
+            shared.looked();
             // One that has no room is not worth waiting for: the next one comes soon.
             if let Some(usage) = usage.filter(|_| samples.is_multiple_of(limits::SAMPLES_PER_EVENT)) {
                 let _ = facts.try_send(Fact::Sampled(usage));

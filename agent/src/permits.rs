@@ -27,6 +27,7 @@ use std::time::Duration;
 use meshproof_proto::order::{Action, ExecAction, ServicePlace, Target};
 use serde_json::Value;
 
+use crate::action::{Connections, Live};
 use crate::audit::Audit;
 use crate::service::Call;
 use programs::Programs;
@@ -46,13 +47,24 @@ pub struct Permits {
 pub struct Terms<'p> {
     pub within: Duration,
     pub permits: &'p Permits,
+    /// Those that calls before have left open; none: every call has a connection of its own.
+    pub connections: Option<&'p Connections>,
+    /// Who hears what programs print while they run.
+    pub live: Option<&'p Live<'p>>,
+}
+
+impl<'p> Terms<'p> {
+    /// Of a call for itself: nothing is kept from it, and nobody hears it.
+    pub fn alone(within: Duration, permits: &'p Permits) -> Self {
+        Self { within, permits, connections: None, live: None }
+    }
 }
 
 impl From<Duration> for Terms<'static> {
     /// With no setting at all, which is the strictest.
     fn from(within: Duration) -> Self {
         static STRICT: LazyLock<Permits> = LazyLock::new(Permits::default);
-        Self { within, permits: &STRICT }
+        Self::alone(within, &STRICT)
     }
 }
 
@@ -116,6 +128,7 @@ impl Permits {
             Action::Stream(_)
             | Action::ExpectLog { .. }
             | Action::ExpectMetric { .. }
+            | Action::WatchMetric { .. }
             | Action::ExpectStub { .. }
             | Action::ChangeStub { .. }
             | Action::WatchLog { .. }

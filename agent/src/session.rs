@@ -102,6 +102,7 @@ impl Session {
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            let held_until = self.run.as_ref().and_then(|run| run.held_until);
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = self.events.recv() => match event {
@@ -109,6 +110,7 @@ impl Session {
                     None => return,
                 },
                 Some(order) = self.orders.recv() => self.order(order).await,
+                () = run::told_later(held_until) => {}
                 happened = run::next(&mut self.run) => {
                     if let Some(run) = &mut self.run {
                         run.happened(happened, &self.mesh);

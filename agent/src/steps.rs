@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::event::{Evidence, Outcome, StepResult};
+use meshproof_proto::event::{Evidence, Fact, Outcome, StepResult};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, StepOrder};
+use tokio::sync::mpsc;
 
+use crate::action::Connections;
 use crate::evidence::told;
 use crate::limits;
 use crate::logs::LogStore;
@@ -34,7 +36,11 @@ pub struct Beside {
     /// By name.
     pub stubs: BTreeMap<String, StubServer>,
     pub metrics: Metrics,
+    /// Where what happens is told.
+    pub facts: mpsc::Sender<Fact>,
     pub permits: Arc<Permits>,
+    /// HTTP connections from one step to the next.
+    pub connections: Connections,
     /// Takes the run's secrets out of what is told.
     pub masker: Arc<Masker>,
 }
@@ -88,7 +94,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
     let clock = Clock::of(order);
     let (attempt, tries) = match &order.action {
         Action::Http(_) | Action::Tcp(_) | Action::Exec(_) | Action::Grpc(_) | Action::Ws(_) => {
-            calls::run(order, &clock, &beside.permits).await
+            calls::run(order, &clock, beside).await
         }
         Action::ExpectLog { log } => log::run(order, &clock, (beside, log)).await,
         Action::ExpectStub { stub, route } => {
@@ -97,7 +103,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         Action::ExpectMetric { metric, labels } => metric::run(order, &clock, (&beside.metrics, metric, labels)).await,
         Action::ChangeStub { stub, change } => (stub::change(order, beside.stubs.get(stub), change), 1),
         Action::Settle { quiet_ms } => settle::run(&clock, beside, Duration::from_millis(*quiet_ms)).await,
-        Action::WatchLog { .. } | Action::WatchStub { .. } => {
+        Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => {
             (Attempt::impossible("a watch is not a step that ends by itself"), 1)
         }
         Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),

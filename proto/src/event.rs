@@ -81,6 +81,12 @@ pub enum Fact {
         call: StubCall,
         error: StubError,
     },
+    /// What a step's program printed while it runs, some lines at a time, and not all of it when it is much.
+    Printed {
+        key: StepKey,
+        pipe: Pipe,
+        text: String,
+    },
 }
 
 /// Why a stub did not do as its plan says.
@@ -95,6 +101,25 @@ pub enum StubError {
     UnknownHost,
     /// The function that answers for it panicked.
     Panicked,
+}
+
+/// Where a program prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pipe {
+    Stdout,
+    Stderr,
+}
+
+impl Pipe {
+    /// As plans write it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
 }
 
 /// What the processes of a service use together, and used at most in any sample since they were started.

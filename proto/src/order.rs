@@ -217,6 +217,11 @@ pub enum Action {
         /// What the labels of a series must be for it to count.
         labels: Vec<(String, Matcher)>,
     },
+    /// As `ExpectMetric`, and looked at until it is broken or the step is cancelled.
+    WatchMetric {
+        metric: String,
+        labels: Vec<(String, Matcher)>,
+    },
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.

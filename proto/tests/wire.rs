@@ -8,7 +8,7 @@ use std::path::Path;
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
 use meshproof_proto::event::{
-    CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, StepResult, StubCall, StubError, Usage,
+    CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, Pipe, StepResult, StubCall, StubError, Usage,
 };
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
@@ -271,6 +271,10 @@ fn new_actions() -> Vec<(&'static str, Action)> {
         (
             "expect-metric",
             Action::ExpectMetric { metric: "up".to_owned(), labels: vec![("job".to_owned(), Matcher::Exists(true))] },
+        ),
+        (
+            "watch-metric",
+            Action::WatchMetric { metric: "up".to_owned(), labels: vec![("job".to_owned(), Matcher::Exists(true))] },
         ),
     ]
 }
@@ -539,6 +543,8 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     {
         event(&mut golden, seq, Fact::StubErred { call: stub_call(), error });
     }
+    event(&mut golden, 22, Fact::Printed { key: key(), pipe: Pipe::Stdout, text: "it".to_owned() });
+    event(&mut golden, 23, Fact::Printed { key: key(), pipe: Pipe::Stderr, text: "it".to_owned() });
     handled(&mut golden);
     golden.is_kept("1.1");
 }

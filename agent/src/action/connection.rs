@@ -5,6 +5,7 @@
 //! are errors of TLS here: a connection that ends before its first answer, from a server that asked who we are, was refused.
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,6 +71,15 @@ impl Connection {
     /// Becomes true when TLS breaks it.
     pub(super) fn broken_by_tls(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.of_tls)
+    }
+
+    /// The socket once more; none when there is no room for another descriptor.
+    pub(super) fn socket(&self) -> Option<OwnedFd> {
+        let socket = match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        socket.as_fd().try_clone_to_owned().ok()
     }
 
     fn refused(&self) -> bool {

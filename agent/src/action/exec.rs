@@ -4,33 +4,37 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
+use meshproof_proto::event::Pipe;
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Bounds, ExecAction};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, Output};
+use super::live::LivePipe;
 use crate::limits;
 use crate::permits::{Permits, Terms, spawn};
 
 /// What every program finds of our environment; the rest is given or not there.
 const INHERITED: [&str; 2] = ["PATH", "HOME"];
 
-pub(super) async fn perform(action: &ExecAction, scope: &Value, Terms { within, permits }: Terms<'_>) -> Answer {
-    let program = match Program::of(action, scope).and_then(|program| program.permitted(permits)) {
+pub(super) async fn perform(action: &ExecAction, scope: &Value, terms: Terms<'_>) -> Answer {
+    let program = match Program::of(action, scope).and_then(|program| program.permitted(terms.permits)) {
         Ok(program) => program,
         Err(message) => return Answer::impossible(message),
     };
     let sent = program.argv.join(" ");
     let started = Instant::now();
     let mut seen = Seen::default();
-    let error = match timeout(within, run(program, permits, &mut seen)).await {
+    let error = match timeout(terms.within, run(program, terms, &mut seen)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
-        Err(_) => Some(CallError::new(ErrorKind::Timeout, format!("`{sent}` had not ended after {within:?}; killed"))),
+        Err(_) => {
+            Some(CallError::new(ErrorKind::Timeout, format!("`{sent}` had not ended after {:?}; killed", terms.within)))
+        }
     };
     Answer { sent, came: Came::Exec(seen.answer()), error, took: started.elapsed() }
 }
@@ -125,14 +129,19 @@ impl Drop for Group {
     }
 }
 
-async fn run(program: Program, permits: &Permits, seen: &mut Seen) -> Result<(), CallError> {
+async fn run(program: Program, terms: Terms<'_>, seen: &mut Seen) -> Result<(), CallError> {
     let mut child = program
-        .start(permits)
+        .start(terms.permits)
         .map_err(|error| CallError::new(ErrorKind::Start, format!("`{}` did not start: {error}", program.argv[0])))?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let Seen { status, stdout, stderr } = seen;
     let feeding = feed(child.stdin.take(), program.stdin.unwrap_or_default());
-    let pipes = read_both(child.stdout.take(), child.stderr.take(), stdout, stderr);
+    let live = |pipe| terms.live.map(|live| live.pipe(pipe));
+    let (out, err) = (live(Pipe::Stdout), live(Pipe::Stderr));
+    let (from_out, from_err) = (child.stdout.take(), child.stderr.take());
+    let pipes = async {
+        tokio::join!(read(from_out, stdout, out), read(from_err, stderr, err));
+    };
     tokio::pin!(feeding, pipes);
     let mut open = true;
     let mut hungry = true;
@@ -161,14 +170,24 @@ async fn feed(stdin: Option<ChildStdin>, text: String) {
     }
 }
 
-async fn read_both(out: Option<ChildStdout>, err: Option<ChildStderr>, stdout: &mut Kept, stderr: &mut Kept) {
-    tokio::join!(read(out, stdout), read(err, stderr));
-}
-
-async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Kept) {
+async fn read(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Kept, live: Option<LivePipe<'_>>) {
     let Some(mut pipe) = pipe else { return };
     let mut buffer = vec![0; 16 * 1024];
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        kept.take(&buffer[..count]);
+    let Some(mut live) = live else {
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            kept.take(&buffer[..count]);
+        }
+        return;
+    };
+    loop {
+        tokio::select! {
+            came = pipe.read(&mut buffer) => {
+                let Ok(count @ 1..) = came else { break };
+                kept.take(&buffer[..count]);
+                live.take(&buffer[..count]);
+            }
+            () = live.due() => live.tell().await,
+        }
     }
+    live.end().await;
 }

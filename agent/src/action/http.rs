@@ -1,4 +1,4 @@
-//! One HTTP/1.1 exchange over a connection of its own. Redirects are answers like any other.
+//! One HTTP/1.1 exchange, over a connection that an earlier step left open where there is one. Redirects are answers like any other.
 
 use std::error::Error as _;
 use std::sync::atomic::Ordering;
@@ -9,14 +9,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
-use hyper_util::rt::TokioIo;
 use meshproof_proto::order::{Body, HttpAction, Target};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, HttpAnswer};
 use super::connect::{connect, kind_of, named};
-use super::phases::Lap;
+use super::kept::{Age, Connections, Open};
+use super::phases::{Lap, Phases};
 use crate::limits;
 use crate::permits::{Permits, Terms};
 
@@ -27,43 +27,121 @@ pub(super) async fn perform(action: &HttpAction, scope: &Value, terms: Terms<'_>
     };
     let started = Instant::now();
     let mut seen = HttpAnswer::default();
-    let error = match timeout(terms.within, exchange(&action.target, request, terms.permits, &mut seen)).await {
+    let error = match timeout(terms.within, exchange(&action.target, request, terms, &mut seen)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
         Err(_) => Some(too_late(&action.target, &seen, terms.within)),
     };
-    Answer { sent, came: Came::Http(seen), error, took: started.elapsed() }
+    let kept = if seen.phases.is_of_kept() { "over a connection that an earlier step left open\n" } else { "" };
+    Answer { sent: sent + kept, came: Came::Http(seen), error, took: started.elapsed() }
 }
 
 /// Fills `seen` as far as it gets, so that a deadline leaves what was there.
 async fn exchange(
     target: &Target,
     request: Request<Full<Bytes>>,
-    permits: &Permits,
+    terms: Terms<'_>,
     seen: &mut HttpAnswer,
 ) -> Result<(), CallError> {
-    let stream = connect(target, &[b"http/1.1"], permits, &mut seen.phases).await?;
-    let of_tls = stream.broken_by_tls();
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| broken(target, &error))?;
-    let talk = async move {
-        let mut lap = Lap::begin();
-        let response = sender.send_request(request).await.map_err(|error| broken(target, &error))?;
-        seen.phases.wait = lap.end();
-        take(target, response, seen).await
+    let Some(connections) = terms.connections else {
+        let mut open = fresh(target, terms.permits, seen).await?;
+        return talk(&mut open, (target, request), seen).await.map(drop).map_err(|failed| failed.error(target));
     };
-    tokio::pin!(talk, connection);
-    // The connection is driven here and not in a task of its own: who drops this drops the socket.
-    let done = tokio::select! {
-        biased;
-        done = &mut talk => done,
-        _ = &mut connection => talk.await,
+    let mut request = request;
+    let (age, kept) = connections.take(target);
+    if let Some(mut open) = kept {
+        seen.phases = Phases::of_kept(target.tls.is_some());
+        match talk(&mut open, (target, request), seen).await {
+            Ok(after) => return give_back(after, connections, (target, age, open)),
+            // It was closed in this very moment, and nothing was said over it.
+            Err(Failed::Unsent(unsent, _)) => request = *unsent,
+            Err(failed) => return Err(failed.error(target)),
+        }
+    }
+    seen.phases = Phases::default();
+    let mut open = fresh(target, terms.permits, seen).await?;
+    let after = talk(&mut open, (target, request), seen).await.map_err(|failed| failed.error(target))?;
+    give_back(after, connections, (target, age, open))
+}
+
+async fn fresh(target: &Target, permits: &Permits, seen: &mut HttpAnswer) -> Result<Open, CallError> {
+    let stream = connect(target, &[b"http/1.1"], permits, &mut seen.phases).await?;
+    Open::begin(stream).await.map_err(|error| broken(target, &error))
+}
+
+fn give_back(
+    after: After,
+    connections: &Connections,
+    (target, age, open): (&Target, Age, Open),
+) -> Result<(), CallError> {
+    if after == After::Open {
+        connections.give_back(target, age, open);
+    }
+    Ok(())
+}
+
+/// What an exchange leaves of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Open,
+    Closed,
+}
+
+/// How an exchange failed.
+enum Failed {
+    /// Nothing of the request has left.
+    Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
+    Broken(CallError),
+}
+
+impl Failed {
+    fn error(self, target: &Target) -> CallError {
+        match self {
+            Self::Unsent(_, error) => broken(target, &error),
+            Self::Broken(error) => error,
+        }
+    }
+}
+
+async fn talk(
+    open: &mut Open,
+    (target, request): (&Target, Request<Full<Bytes>>),
+    seen: &mut HttpAnswer,
+) -> Result<After, Failed> {
+    let Open { sender, connection, of_tls, .. } = open;
+    let mut connection = connection.as_mut();
+    let asked = async {
+        let mut lap = Lap::begin();
+        let response = sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+            Some(request) => Failed::Unsent(Box::new(request), error.into_error()),
+            None => Failed::Broken(broken(target, &error.into_error())),
+        })?;
+        seen.phases.wait = lap.end();
+        take(target, response, seen).await.map_err(Failed::Broken)
+    };
+    let mut after = After::Open;
+    let done = {
+        tokio::pin!(asked);
+        // The connection is driven here and not in a task of its own: who drops this drops the socket.
+        tokio::select! {
+            biased;
+            done = &mut asked => done,
+            _ = &mut connection => {
+                after = After::Closed;
+                asked.await
+            }
+        }
     };
     // A request that was not sent yet when the refusal came is only told that it was given up.
-    done.map_err(|error| match of_tls.load(Ordering::Relaxed) {
-        true => CallError { kind: ErrorKind::Tls, ..error },
-        false => error,
-    })
+    done.map_err(|failed| match of_tls.load(Ordering::Relaxed) {
+        true => Failed::Broken(CallError { kind: ErrorKind::Tls, ..failed.error(target) }),
+        false => failed,
+    })?;
+    // It has seen the answer's end only when it is looked at once more.
+    if after == After::Closed || futures::poll!(&mut connection).is_ready() || !sender.is_ready() {
+        return Ok(After::Closed);
+    }
+    Ok(After::Open)
 }
 
 async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnswer) -> Result<(), CallError> {

@@ -20,6 +20,19 @@ pub struct Phases {
     pub body: Option<Duration>,
 }
 
+impl Phases {
+    /// Those of a call over a connection that stands already.
+    pub(super) fn of_kept(is_tls: bool) -> Self {
+        let nothing = Some(Duration::ZERO);
+        Self { dns: nothing, connect: nothing, tls: nothing.filter(|_| is_tls), wait: None, body: None }
+    }
+
+    /// Whether nothing had to be connected.
+    pub(super) fn is_of_kept(&self) -> bool {
+        self.connect == Some(Duration::ZERO)
+    }
+}
+
 /// As people read them: `dns 40.1µs, connect 98.2µs, wait 1.2ms`.
 impl fmt::Display for Phases {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -79,7 +79,7 @@ enum State {
 impl TcpSession {
     /// Connects, under these terms.
     pub async fn open(target: &Target, terms: impl Into<Terms<'_>>) -> Result<Self, CallError> {
-        let Terms { within, permits } = terms.into();
+        let Terms { within, permits, .. } = terms.into();
         let stream = bounded(target, within, connect(target, &[], permits, &mut Phases::default())).await?;
         Ok(Self { target: target.clone(), state: State::Open { stream, rest: Vec::new() } })
     }

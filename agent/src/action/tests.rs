@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::permits::{Permits, Settings};
 
+mod kept;
 mod tls;
 
 /// More than any call here takes.
@@ -233,7 +234,7 @@ fn shell(script: &str) -> ExecAction {
 
 async fn exec(action: ExecAction, within: Duration) -> (ExecAnswer, Option<CallError>) {
     let permits = Permits::of(Settings { shell: true, ..Settings::default() });
-    let terms = Terms { within, permits: &permits };
+    let terms = Terms::alone(within, &permits);
     let answer = perform(&Action::Exec(action), &json!({"given": "yes"}), terms).await;
     let Came::Exec(came) = answer.came else { panic!("not a program's answer: {answer:?}") };
     (came, answer.error)

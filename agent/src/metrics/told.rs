@@ -47,7 +47,7 @@ pub(super) async fn fetch(address: &str, scrape: &Scrape, permits: &Permits) -> 
         headers: vec![("Accept".to_owned(), Template::text("text/plain;version=0.0.4"))],
         body: Body::Empty,
     });
-    let terms = Terms { within: limits::SCRAPE_WITHIN, permits };
+    let terms = Terms::alone(limits::SCRAPE_WITHIN, permits);
     let answer = Box::pin(perform_for(&action, &[], &Value::Null, terms)).await;
     if let Some(error) = answer.error {
         return Err(error.message);

@@ -174,13 +174,13 @@ async fn a_log_is_in_a_listed_folder_wherever_a_link_leads() {
 /// Closed at once by the server, if it comes that far.
 async fn dial(address: &str, permits: &Permits) -> Answer {
     let (target, send) = (Target::plain("shop", address), Template::text("x\n"));
-    perform(&Action::Tcp(TcpAction { target, send }), &Value::Null, Terms { within: LONG, permits }).await
+    perform(&Action::Tcp(TcpAction { target, send }), &Value::Null, Terms::alone(LONG, permits)).await
 }
 
 async fn run(argv: &[&str], permits: &Permits) -> (Option<i32>, String) {
     let argv = argv.iter().map(|argument| Template::text(*argument)).collect();
     let action = ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() };
-    let answer = perform(&Action::Exec(action), &Value::Null, Terms { within: LONG, permits }).await;
+    let answer = perform(&Action::Exec(action), &Value::Null, Terms::alone(LONG, permits)).await;
     let Came::Exec(came) = answer.came else { return (None, answer.error.expect("a reason").message) };
     (came.code, came.stdout.text + &came.stderr.text + &answer.error.map(|error| error.message).unwrap_or_default())
 }

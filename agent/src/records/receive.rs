@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::frames::{self, invalid};
-use crate::action::{Answer, CallError, Came, ErrorKind, TcpSession, perform};
+use crate::action::{Answer, CallError, Came, Connections, ErrorKind, TcpSession, perform};
 use crate::evidence::masked;
 use crate::limits;
 use crate::permits::{Permits, Terms};
@@ -27,7 +27,9 @@ pub async fn receive(
 ) -> io::Result<u64> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(2 * limits::RECORDS_WRITE_BYTES, reader);
-    let mut applier = Applier::of(apply, permits);
+    let connections = Connections::default();
+    let terms = Terms { within: limits::APPLY_WITHIN, permits, connections: Some(&connections), live: None };
+    let mut applier = Applier::of(apply, terms);
     let mut buffer = Vec::new();
     let mut count = 0;
     while let Some(Record { index, json }) = frames::take(&mut reader).await? {
@@ -73,7 +75,7 @@ enum How<'o> {
 }
 
 impl<'o> Applier<'o> {
-    fn of(apply: &'o Action, permits: &'o Permits) -> Self {
+    fn of(apply: &'o Action, terms: Terms<'o>) -> Self {
         let how = match apply {
             Action::Tcp(action) => How::Tcp { action, session: None },
             Action::Http(_)
@@ -86,10 +88,11 @@ impl<'o> Applier<'o> {
             | Action::WatchStub { .. }
             | Action::Settle { .. }
             | Action::ExpectMetric { .. }
+            | Action::WatchMetric { .. }
             | Action::Grpc(_)
             | Action::Ws(_) => How::Call(apply),
         };
-        Self { how, terms: Terms { within: limits::APPLY_WITHIN, permits } }
+        Self { how, terms }
     }
 
     async fn apply(&mut self, index: u64, json: &str) -> Answer {

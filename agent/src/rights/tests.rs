@@ -72,6 +72,7 @@ fn rows() -> Vec<Row> {
         (start(stream()), COMMAND, &[Stream]),
         (start(Action::ExpectLog { log: "stdout".into() }), COMMAND, &[Logs]),
         (start(Action::ExpectMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
+        (start(Action::WatchMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
         (start(Action::ExpectStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
         (start(Action::WatchLog { log: "*".into() }), COMMAND, &[Logs]),
         (start(Action::WatchStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),

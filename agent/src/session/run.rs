@@ -14,6 +14,7 @@ use meshproof_proto::order::{
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -45,6 +46,8 @@ pub(super) struct Run {
     /// Kept so that the facts never end while the run is here.
     pub(super) tell: mpsc::Sender<Fact>,
     pub(super) links_before: LinkBytes,
+    /// Until then nothing is told, as all there is to tell is that steps have begun.
+    pub(super) held_until: Option<Instant>,
     pub(super) stage: Stage,
 }
 
@@ -96,6 +99,14 @@ pub(super) async fn next(run: &mut Option<Run>) -> Happened {
     }
 }
 
+/// Ends when what was held back is to be told; waits for ever when nothing is.
+pub(super) async fn told_later(held_until: Option<Instant>) {
+    match held_until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Run {
     async fn next(&mut self) -> Happened {
         tokio::select! {
@@ -112,7 +123,10 @@ impl Run {
             Happened::StepEnded(key, result) => self.push(Fact::StepEnded { key, result }),
             Happened::FaultEnded(report) => {
                 self.push(Fact::FaultEnded(report));
-                let waiting = self.working().map(|work| work.faults.take_waiting());
+                let waiting = self.working().map(|work| {
+                    work.beside.connections.forget();
+                    work.faults.take_waiting()
+                });
                 for (order, answer) in waiting.unwrap_or_default() {
                     self.begin_fault(order, answer);
                 }
@@ -124,6 +138,12 @@ impl Run {
     fn push(&mut self, fact: Fact) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        self.held_until = match fact {
+            Fact::StepStarted { .. } if self.held_until.is_some() || self.outbox.is_all_sent() => {
+                Some(self.held_until.unwrap_or_else(|| Instant::now() + limits::BEGUN_TOLD))
+            }
+            _ => None,
+        };
         if self.outbox.push(fact, at_ms).is_none() {
             tracing::error!(run = %self.authority.run, "an event is lost: the orchestrator takes none, and there is no more room");
         }
@@ -157,6 +177,7 @@ impl Run {
         let has_room = self.outbox.has_room();
         let tell = self.tell.clone();
         let work = self.working()?;
+        work.beside.connections.of_test(&order.key.test);
         order.put_in_secrets(&work.secrets);
         let key = order.key.clone();
         let (beside, tunnels) = (&work.beside, &work.tunnels);
@@ -189,6 +210,8 @@ impl Run {
             return Err(Refusal::Failed(format!("{} processes are more than are observed", processes.len())));
         }
         work.beside.metrics.observe(processes);
+        // They are others than those to which connections stand.
+        work.beside.connections.forget();
         Ok(())
     }
 
@@ -215,6 +238,8 @@ impl Run {
         let fault = order.fault.clone();
         let begun = match self.working() {
             Ok(work) => {
+                // A fault is on what is done from now on, its connections too.
+                work.beside.connections.forget();
                 let place = Place { beside: &work.beside, tunnels: &work.tunnels, seed: work.seed };
                 work.faults.begin(order, answer, place)
             }
@@ -228,7 +253,10 @@ impl Run {
 
     pub(super) fn heal_fault(&mut self, fault: &str, answer: Answer<FaultReport>) {
         match self.working() {
-            Ok(work) => work.faults.heal(fault, answer),
+            Ok(work) => {
+                work.beside.connections.forget();
+                work.faults.heal(fault, answer);
+            }
             Err(refusal) => reply(answer, Err(refusal)),
         }
     }
@@ -314,6 +342,10 @@ impl Run {
 
     /// Passes events on as far as the orchestrator follows.
     pub(super) fn send_events(&mut self) {
+        if self.held_until.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
+        self.held_until = None;
         let gone = self.pump.as_ref().is_some_and(|pump| pump.take(&mut self.outbox) == Pumped::Gone);
         if gone {
             // The next connection brings a new one.

@@ -15,6 +15,7 @@ use super::kept::KeptStubs;
 use super::pump::Pump;
 use super::run::{Run, Stage, Work};
 use super::steps::Steps;
+use crate::action::Connections;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
@@ -59,7 +60,15 @@ pub(super) async fn run(
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let metrics = Metrics::open(&service, tell.clone(), Arc::clone(permits));
     let logs = LogStore::open(&service.logs, &permits.logs);
-    let beside = Beside { logs, stubs, metrics, permits: Arc::clone(permits), masker };
+    let beside = Beside {
+        logs,
+        stubs,
+        metrics,
+        facts: tell.clone(),
+        permits: Arc::clone(permits),
+        connections: Connections::default(),
+        masker,
+    };
     let work = Work {
         service,
         seed,
@@ -82,6 +91,7 @@ pub(super) async fn run(
         facts,
         tell,
         links_before: LinkBytes::of(mesh),
+        held_until: None,
         stage: Stage::Working(Box::new(work)),
     })
 }

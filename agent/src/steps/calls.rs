@@ -4,23 +4,24 @@ use meshproof_proto::event::Outcome;
 use meshproof_proto::order::StepOrder;
 use serde_json::Value;
 
-use super::{Attempt, Clock, Repeat, limits};
-use crate::action::{Answer, ErrorKind, perform_for};
+use super::{Attempt, Beside, Clock, Repeat, limits};
+use crate::action::{Answer, ErrorKind, Live, perform_for};
 use crate::checks;
-use crate::permits::{Permits, Terms};
+use crate::permits::Terms;
 
 /// Repeats the call after growing waits until it holds or the time is over. Gives the last try and the number of tries.
-pub(super) async fn run(order: &StepOrder, clock: &Clock, permits: &Permits) -> (Attempt, u32) {
+pub(super) async fn run(order: &StepOrder, clock: &Clock, beside: &Beside) -> (Attempt, u32) {
+    let live = Live::of(&order.key, &beside.facts, &beside.masker);
     let mut wait = limits::POLL_FIRST;
     let mut tries = 1;
-    let mut last = attempt(order, clock, permits).await;
+    let mut last = attempt(order, clock, (beside, &live)).await;
     while last.repeat == Repeat::Useful {
         let Some(left) = clock.left() else { break };
         // Never past the end: the last try is made at the end itself, so that all of the time is used.
         tokio::time::sleep(wait.min(left)).await;
         wait = (wait * 2).min(limits::POLL_LONGEST);
         tries += 1;
-        let next = attempt(order, clock, permits).await;
+        let next = attempt(order, clock, (beside, &live)).await;
         if next.repeat == Repeat::CutShort {
             break;
         }
@@ -29,9 +30,10 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, permits: &Permits) -> 
     (last, tries)
 }
 
-async fn attempt(order: &StepOrder, clock: &Clock, permits: &Permits) -> Attempt {
+async fn attempt(order: &StepOrder, clock: &Clock, (beside, live): (&Beside, &Live<'_>)) -> Attempt {
     let bound = clock.bound();
-    let terms = Terms { within: bound, permits };
+    let connections = Some(&beside.connections);
+    let terms = Terms { within: bound, permits: &beside.permits, connections, live: Some(live) };
     let answer = Box::pin(perform_for(&order.action, &order.checks, &Value::Null, terms)).await;
     let mut attempt = judged(order, &answer);
     let timed_out = answer.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Timeout);

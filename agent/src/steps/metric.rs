@@ -32,23 +32,35 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, asked: Asked<'_>) -> (
     }
 }
 
-async fn attempt(order: &StepOrder, clock: &Clock, (metrics, metric, labels): Asked<'_>) -> Attempt {
+async fn attempt(order: &StepOrder, clock: &Clock, asked: Asked<'_>) -> Attempt {
+    let (metrics, metric, _) = asked;
     if timeout(clock.bound(), metrics.refresh(metric)).await.is_err() {
         let message = format!("the service did not tell its metrics within {:?}", clock.within);
         return Attempt::of(Outcome::CallFailed { message }, Vec::new());
     }
+    judged(order, asked).unwrap_or_else(|none| none)
+}
+
+/// Holds what was seen last against the checks; `Err` where there is no such number yet.
+pub(super) fn judged(order: &StepOrder, (metrics, metric, labels): Asked<'_>) -> Result<Attempt, Attempt> {
     let mut failures = Vec::new();
+    let mut is_there = true;
     for (index, check) in (0..).zip(&order.checks) {
         let Some(stat) = Stat::of(&check.field) else {
-            return Attempt::impossible(format!("a metric has no `{}` to check", check.field));
+            return Ok(Attempt::impossible(format!("a metric has no `{}` to check", check.field)));
         };
         match metrics.number(&Question { metric, labels, stat }) {
             Ok(range) => failures.extend(outside(check, range).map(|why| checks::failure(index, why))),
-            Err(NoNumber::Yet(why)) => failures.push(missing(index, check, why)),
-            Err(NoNumber::Ever(why)) => return Attempt::impossible(why),
+            Err(NoNumber::Yet(why)) => {
+                is_there = false;
+                failures.push(missing(index, check, why));
+            }
+            Err(NoNumber::Ever(why)) => return Ok(Attempt::impossible(why)),
         }
     }
-    Attempt::of(checks::failed_or_ok(failures), vec![evidence(format!("metric {metric}"), metrics.shown(metric))])
+    let shown = vec![evidence(format!("metric {metric}"), metrics.shown(metric))];
+    let attempt = Attempt::of(checks::failed_or_ok(failures), shown);
+    if is_there { Ok(attempt) } else { Err(attempt) }
 }
 
 fn missing(index: u32, check: &Check, actual: String) -> CheckFailure {

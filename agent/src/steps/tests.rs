@@ -13,9 +13,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::action::Connections;
 use crate::action::perform;
 use crate::logs::Mark;
 use crate::permits::{Permits, Settings};
+
+mod live;
 
 const LONG_MS: u64 = 20_000;
 
@@ -51,30 +54,32 @@ fn at_least(number: f64) -> Matcher {
 struct World {
     dir: tempfile::TempDir,
     beside: Beside,
-    _facts: mpsc::Receiver<Fact>,
+    heard: mpsc::Receiver<Fact>,
 }
 
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let logs = ["audit", "stdout"].map(|log| (log.to_owned(), path(&dir, log)));
-        let (facts, told) = mpsc::channel(64);
+        let (facts, heard) = mpsc::channel(64);
         let number = ValueTemplate::Text(Template::parse("${{ call.number }}").expect("a template"));
         let body = || Body::Json(ValueTemplate::Map(vec![("number".to_owned(), number.clone())]));
         let replies = vec![StubReply { times: 2, ..StubReply::http(503, body()) }, StubReply::http(200, body())];
         let stub = StubOrder::http("pay", vec![StubRoute::http("charge", (None, None), replies)]);
-        let stub = StubServer::bind(stub, facts, 1).await.expect("binds");
+        let stub = StubServer::bind(stub, facts.clone(), 1).await.expect("binds");
         let stubs = BTreeMap::from([("pay".to_owned(), stub)]);
         let permits = Arc::new(permits());
-        let metrics = Metrics::open(&ServicePlace::default(), mpsc::channel(1).0, Arc::clone(&permits));
+        let metrics = Metrics::open(&ServicePlace::default(), facts.clone(), Arc::clone(&permits));
         let beside = Beside {
+            facts,
             logs: LogStore::open(&logs.into_iter().collect(), &permits.logs),
             stubs,
             metrics,
             permits,
+            connections: Connections::default(),
             masker: Arc::default(),
         };
-        Self { dir, beside, _facts: told }
+        Self { dir, beside, heard }
     }
 
     fn write(&self, log: &str, text: &str) {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{Action, StepOrder};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::log::Count;
-use super::{Attempt, Beside, Clock, log, stub};
+use super::{Attempt, Beside, Clock, log, metric, stub};
 use crate::evidence::told;
 use crate::stub::StubServer;
 
@@ -25,7 +26,7 @@ pub struct Watched {
 /// Whether a step is a watch, which ends when it is told to.
 #[must_use]
 pub fn is_watch(action: &Action) -> bool {
-    matches!(action, Action::WatchLog { .. } | Action::WatchStub { .. })
+    matches!(action, Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. })
 }
 
 /// Watches to its end. What is broken stays broken, so the first breach ends it.
@@ -36,6 +37,7 @@ pub async fn watch_step(order: &StepOrder, beside: &Beside, watched: Watched) ->
         Action::WatchStub { stub, route } => {
             watch_stub(order, (beside.stubs.get(stub), route.as_deref()), watched).await
         }
+        Action::WatchMetric { metric, labels } => watch_metric(order, (beside, metric, labels), watched).await,
         _ => Attempt::impossible("this step is no watch"),
     };
     told(attempt.result(&clock, 1), &beside.masker)
@@ -94,4 +96,32 @@ async fn watch_stub(
             () = watched.stop.cancelled() => {}
         }
     }
+}
+
+/// A number is looked at whenever it was sampled or fetched. That there is none yet breaks nothing before the last look.
+async fn watch_metric(
+    order: &StepOrder,
+    (beside, metric, labels): (&Beside, &str, &[(String, Matcher)]),
+    watched: Watched,
+) -> Attempt {
+    let metrics = &beside.metrics;
+    let mut changes = metrics.changes();
+    let _ = watched.begun.send(());
+    loop {
+        changes.borrow_and_update();
+        match metric::judged(order, (metrics, metric, labels)) {
+            Ok(attempt) if attempt.outcome != Outcome::Ok => return attempt,
+            Ok(_) | Err(_) => {}
+        }
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            () = watched.stop.cancelled() => break,
+        }
+    }
+    let within = Duration::from_millis(order.within_ms);
+    if timeout(within, metrics.refresh(metric)).await.is_err() {
+        let message = format!("the metric {metric} could not be looked at within {within:?}");
+        return Attempt::of(Outcome::Unknown { message }, Vec::new());
+    }
+    metric::judged(order, (metrics, metric, labels)).unwrap_or_else(|none| none)
 }

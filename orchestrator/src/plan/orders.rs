@@ -204,6 +204,10 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             let resolved = labels.iter().map(|(name, matcher)| (name.clone(), resolved_matcher(matcher, scope)));
             Action::ExpectMetric { metric: metric.clone(), labels: resolved.collect() }
         }
+        Action::WatchMetric { metric, labels } => {
+            let resolved = labels.iter().map(|(name, matcher)| (name.clone(), resolved_matcher(matcher, scope)));
+            Action::WatchMetric { metric: metric.clone(), labels: resolved.collect() }
+        }
         Action::ChangeStub { stub, change } => {
             Action::ChangeStub { stub: stub.clone(), change: stubs::changed(change, scope) }
         }
@@ -273,7 +277,9 @@ fn complete(action: &Action) -> Result<(), Missing> {
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
         | Action::Settle { .. } => Vec::new(),
-        Action::ExpectMetric { labels, .. } => labels.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect(),
+        Action::ExpectMetric { labels, .. } | Action::WatchMetric { labels, .. } => {
+            labels.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect()
+        }
         Action::ChangeStub { change, .. } => stubs::looks(change),
     };
     first_unknown(&looks)

@@ -90,6 +90,7 @@ impl Mask<'_> {
             Fact::StubErred { call, error } => {
                 Fact::StubErred { call: StubCall { request: self.text(call.request), ..call }, error }
             }
+            Fact::Printed { key, pipe, text } => Fact::Printed { key, pipe, text: self.text(text) },
             fact @ (Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::StepStarted { .. }

@@ -180,6 +180,11 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
             let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
             Some(worded(style, Tone::Faint, "stub", &text))
         }
+        Fact::Printed { pipe, text, .. } => {
+            let line = |line| worded(style, Tone::Faint, pipe.word(), &format!("{} | {}", clean(from), clean(line)));
+            let lines: Vec<String> = text.lines().map(line).collect();
+            (!lines.is_empty()).then(|| lines.join("\n"))
+        }
         Fact::LinkOffered { .. }
         | Fact::Sampled(_)
         | Fact::StepStarted { .. }

@@ -213,7 +213,8 @@ impl Run {
             | Fact::LinkBytes { .. }
             | Fact::StubCallsUntold { .. }
             | Fact::Sampled(_)
-            | Fact::Used(_) => {}
+            | Fact::Used(_)
+            | Fact::Printed { .. } => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Masks what comes in pieces. A secret, however it is cut, is never let through in parts.
 
+use super::views::View;
 use super::{Found, Masker};
-use crate::limits::MASK_STREAM_BYTES;
+use crate::limits::{MASK_LAYERS, MASK_STREAM_BYTES};
 
 /// Bytes go in in pieces of any size, masked bytes come out, a little later.
 #[derive(Debug)]
@@ -35,8 +36,23 @@ impl MaskStream<'_> {
         }
         // A secret that begins before here is here as a whole.
         let border = self.kept.len() - reach;
+        self.tell_through(border)
+    }
+
+    /// Everything but what could be the beginning of a secret: for who waits for what was said so far.
+    pub fn flush(&mut self) -> Vec<u8> {
+        let reach = self.masker.reach();
+        let from = self.kept.len().saturating_sub(reach);
+        let end = &self.kept[from..];
+        let begun = self.masker.begun(&View::of(end), MASK_LAYERS, end.len());
+        let border = begun.map_or(self.kept.len(), |found| from + found.at.start);
+        // What was told stays told.
+        self.tell_through(border.max(self.told))
+    }
+
+    fn tell_through(&mut self, border: usize) -> Vec<u8> {
         let told = self.tell(border);
-        let forgotten = border.saturating_sub(reach);
+        let forgotten = border.saturating_sub(self.masker.reach());
         self.kept.drain(..forgotten);
         self.told = border - forgotten;
         told

@@ -183,6 +183,36 @@ fn a_secret_across_every_border_of_a_stream_is_masked_once() {
 }
 
 #[test]
+fn a_stream_that_is_flushed_between_any_two_bytes_tells_no_more_than_three_of_a_secret() {
+    let secret = "S3cr3t-\"value\"+x/y";
+    let masker = masker(secret);
+    for writing in WRITINGS {
+        let text = format!("says <{}> and goes on", writing.of(secret));
+        for first in 0..=text.len() {
+            let mut stream = masker.stream();
+            let mut out = stream.push(&text.as_bytes()[..first]);
+            out.extend(stream.flush());
+            let so_far = out.len();
+            out.extend(stream.push(&text.as_bytes()[first..]));
+            out.extend(stream.flush());
+            out.extend(stream.finish());
+            let out = String::from_utf8(out).expect("text");
+            assert!(out.starts_with("says <") && out.ends_with("> and goes on"), "{writing:?} at {first}: {out}");
+            assert!(so_far >= first.min("says <".len()), "{writing:?} at {first}: what is no secret waits");
+            let written = writing.of(secret);
+            let shown = (1..=written.len())
+                .rev()
+                .find(|length| (0..=written.len() - length).any(|at| out.contains(&written[at..at + length])));
+            // Three bytes of the secret, in the widest of writings.
+            assert!(shown.unwrap_or_default() < 6 * crate::limits::MASK_CUT_BYTES, "{writing:?} at {first}: {out}");
+        }
+    }
+    let plain = Masker::default();
+    let mut stream = plain.stream();
+    assert_eq!((stream.push(b"as it is"), stream.flush()), (b"as it is".to_vec(), Vec::new()));
+}
+
+#[test]
 fn overlapping_secrets_and_repeats_leave_nothing_between_them() {
     let masker = Masker::new([("first", "abcdefgh"), ("second", "efghijkl")]).expect("long enough");
     assert_eq!(masker.mask("<abcdefghijkl>"), "<***first***>");

@@ -13,9 +13,11 @@ impl Action {
             Self::Grpc(_) => Capability::Grpc,
             Self::Ws(_) => Capability::Ws,
             Self::Stream(_) => Capability::Stream,
-            Self::ExpectLog { .. } | Self::WatchLog { .. } | Self::Settle { .. } | Self::ExpectMetric { .. } => {
-                Capability::Logs
-            }
+            Self::ExpectLog { .. }
+            | Self::WatchLog { .. }
+            | Self::Settle { .. }
+            | Self::ExpectMetric { .. }
+            | Self::WatchMetric { .. } => Capability::Logs,
             Self::ExpectStub { .. } | Self::WatchStub { .. } | Self::ChangeStub { .. } => Capability::Stub,
         }
     }

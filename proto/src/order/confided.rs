@@ -40,7 +40,7 @@ impl Action {
                 let DataSource::Generate { json, .. } = &mut stream.data;
                 json.put_in_secrets(scope);
             }
-            Self::ExpectMetric { labels, .. } => {
+            Self::ExpectMetric { labels, .. } | Self::WatchMetric { labels, .. } => {
                 labels.iter_mut().for_each(|(_, label)| matcher(label, scope));
             }
             Self::ChangeStub { change: StubChange::Replace(routes), .. } => {

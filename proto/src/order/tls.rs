@@ -116,7 +116,8 @@ impl Action {
             | Self::WatchLog { .. }
             | Self::WatchStub { .. }
             | Self::Settle { .. }
-            | Self::ExpectMetric { .. } => None,
+            | Self::ExpectMetric { .. }
+            | Self::WatchMetric { .. } => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What holds for a whole test, addressed to the agents that look.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ impl Compiler<'_> {
                 let key = format!("always.{at}.{}", work.at);
                 let title = step.name.as_ref().map_or_else(|| title(step), |name| name.value.clone());
                 // Nothing is saved yet when the watching begins.
-                let scope = Scope { saved: Some([].into()), ..Scope::default() };
+                let scope = Scope { saved: Some(Rc::default()), ..Scope::default() };
                 let ask = Does::Ask(Box::new(self.ask(step, work, &scope)));
                 let optional = step.optional;
                 steps.push(Step {
@@ -41,6 +42,7 @@ impl Compiler<'_> {
             let action = match work.action {
                 Action::ExpectLog { log } => Action::WatchLog { log },
                 Action::ExpectStub { stub, route } => Action::WatchStub { stub, route },
+                Action::ExpectMetric { metric, labels } => Action::WatchMetric { metric, labels },
                 other => other,
             };
             Work { action, ..work }
@@ -52,6 +54,7 @@ impl Compiler<'_> {
             }
             Verb::Expect(World::Log(log)) => self.log(log).into_iter().collect(),
             Verb::Expect(World::Stub(stub, order)) => self.stub_calls(stub, order).into_iter().collect(),
+            Verb::Expect(World::Metric(metric, labels)) => self.metric(metric, labels).into_iter().collect(),
             _ => Vec::new(),
         };
         found.into_iter().map(watch).collect()

@@ -8,7 +8,7 @@ use super::super::source::Span;
 use super::super::tree::{Key, Node};
 use super::steps;
 
-/// Expectations that are looked at all the time: how many such lines a log may have, how many calls a stub.
+/// Expectations that are looked at all the time: how many such lines a log may have, how many calls a stub, what a metric may be.
 pub(super) fn always<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Step>> {
     let steps = steps::steps(node, cx)?;
     Some(steps.into_iter().filter(|step| is_watchable(step, cx)).collect())
@@ -16,11 +16,12 @@ pub(super) fn always<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Step
 
 fn is_watchable(step: &Step, cx: &Reading<'_>) -> bool {
     let counted = match &step.verb.value {
-        Verb::Expect(World::Log(_)) => "count",
-        Verb::Expect(World::Stub(..)) => "calls",
+        Verb::Expect(World::Log(_)) => Some("count"),
+        Verb::Expect(World::Stub(..)) => Some("calls"),
+        Verb::Expect(World::Metric(..)) => None,
         _ => {
             let problem = Diagnostic::new(Code::Choice, step.verb.span, "this cannot be watched during a whole test");
-            cx.report(problem.expected("an `expect` of a `log` or a `stub`"));
+            cx.report(problem.expected("an `expect` of a `log`, a `stub` or a `metric`"));
             return false;
         }
     };
@@ -29,7 +30,7 @@ fn is_watchable(step: &Step, cx: &Reading<'_>) -> bool {
         cx.report(Diagnostic::new(Code::Check, odd.span, message).expected("`calls`"));
         return false;
     }
-    if !step.checks.iter().any(|check| check.field == counted) {
+    if let Some(counted) = counted.filter(|counted| !step.checks.iter().any(|check| check.field == *counted)) {
         let message = format!("what always holds is a number, and here is no `{counted}`");
         let help = "`count: 0` says that no such line may ever come";
         cx.report(

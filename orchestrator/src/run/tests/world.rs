@@ -203,7 +203,7 @@ impl World {
     fn ordered(&self, agent: &Name, order: &StepOrder) -> Vec<Input> {
         let started = Input::Fact { agent: agent.clone(), fact: Fact::StepStarted { key: order.key.clone() } };
         match &order.action {
-            Action::WatchLog { .. } | Action::WatchStub { .. } => vec![started],
+            Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => vec![started],
             Action::Settle { .. } => {
                 let mut ended = self.ended(agent, &order.key, None);
                 if let Input::Fact { fact: Fact::StepEnded { result, .. }, .. } = &mut ended
