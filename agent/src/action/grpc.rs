@@ -10,9 +10,11 @@ pub(crate) mod wire;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use meshproof_proto::order::GrpcAction;
+use meshproof_proto::order::{GrpcAction, Target};
+use prost_reflect::MethodDescriptor;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -20,6 +22,7 @@ use super::answer::{Answer, CallError, Came, ErrorKind, GrpcAnswer};
 use super::connect::{connect, named};
 use super::http::broken;
 use super::phases::Lap;
+use crate::limits;
 use crate::permits::{Permits, Terms};
 use wire::Server;
 
@@ -103,6 +106,7 @@ async fn talk(
     seen: &mut GrpcAnswer,
 ) -> Result<(), CallError> {
     let Wanted { service, method: name, json, metadata } = wanted;
+    let target = server.target;
     let method = schema::method(&mut server, &action.protos, (&service, &name)).await?;
     let order = |message: String| CallError::new(ErrorKind::Order, message);
     let requests = match json {
@@ -118,10 +122,26 @@ async fn talk(
     seen.phases.wait = lap.end();
     seen.code = Some(replied.code.to_owned());
     seen.message = replied.message;
-    let decoded = replied.messages.iter().map(|bytes| schema::decoded(method.output(), bytes));
-    let decoded: Result<Vec<_>, _> = decoded.collect();
-    let mut decoded = decoded.map_err(|why| CallError::new(ErrorKind::Protocol, why))?;
+    let mut decoded = decoded(&method, &replied.messages, target)?;
     let json = if method.is_server_streaming() { Some(Value::Array(decoded)) } else { decoded.pop() };
     seen.json = json.map(|json| json.to_string());
     Ok(())
+}
+
+/// The messages as JSON. An empty one has all the fields of its kind there, so that their number and what they become is bounded too.
+fn decoded(method: &MethodDescriptor, messages: &[Bytes], target: &Target) -> Result<Vec<Value>, CallError> {
+    let mut all = Vec::new();
+    let mut bytes = 0;
+    for message in messages {
+        let json = schema::decoded(method.output(), message);
+        let json = json.map_err(|why| CallError::new(ErrorKind::Protocol, why))?;
+        bytes += json.to_string().len();
+        if bytes > limits::BODY_BYTES {
+            let most = limits::BODY_BYTES / (1024 * 1024);
+            let message = format!("the answer of {} is longer than {most} MiB as JSON", target.label);
+            return Err(CallError::new(ErrorKind::TooLarge, message));
+        }
+        all.push(json);
+    }
+    Ok(all)
 }

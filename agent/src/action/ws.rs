@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -84,7 +85,8 @@ async fn talk(
         Until::Close => {
             let mut bytes = 0;
             while let Some(text) = next(&mut socket).await.map_err(broken)? {
-                bytes += text.len();
+                // An empty message is not free: without end, they too fill the memory.
+                bytes += text.len() + size_of::<String>();
                 if bytes > limits::BODY_BYTES {
                     let message = format!("the answer is longer than {} MiB", limits::BODY_BYTES / (1024 * 1024));
                     return Err(CallError::new(ErrorKind::TooLarge, message));
@@ -115,9 +117,10 @@ async fn next(socket: &mut WebSocketStream<Connection>) -> Result<Option<String>
 fn of(error: &Error, named: &str) -> CallError {
     let kind = match error {
         Error::Io(error) => kind_of(error),
-        Error::Capacity(_) => ErrorKind::TooLarge,
+        // Its word for a head that does not end.
+        Error::Capacity(_) | Error::AttackAttempt => ErrorKind::TooLarge,
         Error::ConnectionClosed | Error::AlreadyClosed => ErrorKind::Reset,
-        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
             ErrorKind::Reset
         }
         _ => ErrorKind::Protocol,

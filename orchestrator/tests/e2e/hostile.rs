@@ -10,7 +10,10 @@ use crate::scene::{Scene, root};
 
 const PLAN: &str = "testdata/hostile/plan.yaml";
 
-/// All tricks together take two seconds of waiting; the rest is a busy machine, and the build of the services.
+/// The same tricks, each as the one word that a plan may expect; and what the agents' memory came to.
+const WORDS: &str = "testdata/hostile/words.yaml";
+
+/// All tricks together take some seconds of waiting; the rest is a busy machine, and the build of the services.
 const IN_TIME: Duration = Duration::from_secs(120);
 
 /// What a terminal would obey, and letters that turn the direction of reading.
@@ -18,8 +21,33 @@ fn is_harmful(found: char) -> bool {
     (found.is_control() && found != '\n') || matches!(found, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Half of the tricks are a program of Python.
+fn is_python_here() -> bool {
+    let is_here = std::process::Command::new("python3").arg("--version").output().is_ok();
+    assert!(is_here || std::env::var("CI").as_deref() != Ok("true"), "python3 is not installed; .ci/setup does it");
+    if !is_here {
+        println!("skipped: python3 is not installed");
+    }
+    is_here
+}
+
+#[test]
+fn each_trick_is_the_right_word_for_a_plan_within_its_time_and_the_agents_stay_small() {
+    if !is_python_here() {
+        return;
+    }
+    let scene = Scene::new();
+    let ended = scene.run_plain(WORDS).end();
+    ended.assert_code(0);
+    assert!(!ended.all().contains(is_harmful), "the terminal would be harmed");
+    scene.assert_nothing_left();
+}
+
 #[test]
 fn each_trick_of_a_hostile_service_ends_in_a_clear_and_bounded_failure_that_is_safe_to_look_at() {
+    if !is_python_here() {
+        return;
+    }
     let text = std::fs::read_to_string(root().join(PLAN)).expect("it is there");
     let marked: BTreeMap<u64, &str> =
         (1..).zip(text.lines()).filter_map(|(at, line)| Some((at, line.split_once("# red: ")?.1))).collect();

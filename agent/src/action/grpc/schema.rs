@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::answer::{CallError, ErrorKind};
 use super::wire::{Replied, Server, framed};
+use crate::limits;
 
 /// Both have the same messages; many servers know only the older one.
 const REFLECTIONS: [&str; 2] = ["grpc.reflection.v1", "grpc.reflection.v1alpha"];
@@ -89,11 +90,15 @@ pub(crate) fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
 /// Asks the server for the description of a service, and for all that it imports.
 async fn reflected(server: &mut Server<'_>, service: &str) -> Result<DescriptorPool, CallError> {
     let mut files: Vec<FileDescriptorProto> = Vec::new();
+    let mut bytes = 0;
     let mut wanted = vec![json!({"fileContainingSymbol": service})];
     while let Some(request) = wanted.pop() {
         for file in ask(server, &request).await? {
-            if files.len() >= FILES {
-                return Err(CallError::new(ErrorKind::TooLarge, format!("reflection gave more than {FILES} files")));
+            bytes += file.encoded_len();
+            if files.len() >= FILES || bytes > limits::BODY_BYTES {
+                let message =
+                    format!("reflection gave {} files and {bytes} bytes, which describe no service", files.len());
+                return Err(CallError::new(ErrorKind::TooLarge, message));
             }
             if files.iter().all(|known| known.name() != file.name()) {
                 files.push(file);
