@@ -12,6 +12,7 @@ mod longpath;
 mod machine;
 mod measure;
 mod rpc;
+#[allow(dead_code, reason = "the bench of steps has ratios that should be low")]
 mod table;
 mod ways;
 mod world;

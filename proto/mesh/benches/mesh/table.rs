@@ -56,6 +56,11 @@ impl Goal {
         Self::new((format!("{must}"), figure >= must), (format!("{aim}"), figure >= aim))
     }
 
+    /// A ratio that should be low.
+    pub fn ratio_at_most(ratio: f64, must: f64, aim: f64) -> Self {
+        Self::new((format!("{must}x"), ratio <= must), (format!("{aim}x"), ratio <= aim))
+    }
+
     /// A figure that should be low.
     pub fn at_most(figure: f64, must: f64, aim: f64) -> Self {
         Self::new((format!("{must}"), figure <= must), (format!("{aim}"), figure <= aim))

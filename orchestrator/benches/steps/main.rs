@@ -1,0 +1,50 @@
+//! What plans cost beside what they ask for: `cargo bench -p meshproof`.
+//!
+//! One run, one table: reading a plan of ten thousand steps, and a thousand HTTP steps in a real run, beside the same requests made
+//! by hurl and by a bare client, all to one server that keeps connections open. Rivals take turns within each round, and the ratio
+//! is the median of the rounds' ratios. All traffic stays on loopback. A word on the command line (`-- check`) runs the sections
+//! that bear it. A missed must ends it with exit code 1.
+
+mod bare;
+mod check;
+mod hurl;
+#[path = "../../../proto/mesh/benches/mesh/machine.rs"]
+#[allow(dead_code, reason = "the mesh's bench measures memory and processor time too")]
+mod machine;
+#[path = "../../../proto/mesh/benches/mesh/measure.rs"]
+#[allow(dead_code, reason = "the mesh's bench has quantiles and patience too")]
+mod measure;
+mod plans;
+mod sequence;
+mod server;
+#[path = "../../../proto/mesh/benches/mesh/table.rs"]
+#[allow(dead_code, reason = "the mesh's bench has other goals")]
+mod table;
+
+use std::process::ExitCode;
+
+use table::Table;
+
+/// In this order: what needs no other process comes first.
+const SECTIONS: &[(&str, fn() -> Table)] = &[("check", check::run), ("sequence", sequence::run)];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    if let [word, port @ ..] = &words[..]
+        && word == server::CHILD
+    {
+        server::serve(port.first().map_or(0, |port| port.parse().expect("a port")));
+        return ExitCode::SUCCESS;
+    }
+    println!("{}", machine::description());
+    let mut table = Table::default();
+    for (name, section) in SECTIONS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            eprintln!("{name} …");
+            table.extend(section());
+        }
+    }
+    println!("{table}");
+    println!("{}", machine::load());
+    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
