@@ -74,7 +74,8 @@ def web_socket(stream):
         stream.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
         for_ever(stream, b"x-flood: water\r\n" * 64)
     if trick == "slow-handshake":
-        for_ever(stream, b"H", 0.02)
+        stream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nx-slow: ")
+        for_ever(stream, b"y", 0.02)
     if trick == "closed-handshake":
         return None
     if trick == "wrong-proof":
@@ -269,14 +270,14 @@ METRICS = "good"
 def write(trick):
     with open("trick.log", "ab", buffering=0) as log:
         if trick == "flood":
-            for turn in range(400):
+            for turn in range(30):
                 log.write(b"".join(b"line %d of the flood, which is as long as lines usually are\n" % (turn * 2500 + line) for line in range(2500)))
         elif trick == "endless-line":
             for _ in range(64):
                 log.write(b"y" * (1 << 20))
+            log.write(b"\n")
         elif trick == "nothing":
-            for _ in range(64):
-                log.write(b"\n" * (1 << 20))
+            log.write(b"\n" * 20_000)
         elif trick == "invalid-utf8":
             log.write(b"\xff\xfe\xc3\x28\0 invalid\n")
         elif trick == "escapes":

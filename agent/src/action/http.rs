@@ -50,7 +50,7 @@ async fn exchange(
     let mut request = request;
     let (age, kept) = connections.take(target);
     if let Some(mut open) = kept {
-        seen.phases = Phases::of_kept(target.tls.is_some());
+        seen.phases = Phases::of_kept(target);
         match talk(&mut open, (target, request), seen).await {
             Ok(after) => return give_back(after, connections, (target, age, open)),
             // It was closed in this very moment, and nothing was said over it.

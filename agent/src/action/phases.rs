@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use meshproof_proto::order::Target;
 use serde::{Deserialize, Serialize};
 
 /// What each phase took; `None` of one that did not come to its end, or that the call does not have.
@@ -22,9 +23,9 @@ pub struct Phases {
 
 impl Phases {
     /// Those of a call over a connection that stands already.
-    pub(super) fn of_kept(is_tls: bool) -> Self {
+    pub(super) fn of_kept(target: &Target) -> Self {
         let nothing = Some(Duration::ZERO);
-        Self { dns: nothing, connect: nothing, tls: nothing.filter(|_| is_tls), wait: None, body: None }
+        Self { dns: nothing, connect: nothing, tls: nothing.filter(|_| target.tls.is_some()), wait: None, body: None }
     }
 
     /// Whether nothing had to be connected.

@@ -25,8 +25,10 @@ use std::process::ExitCode;
 
 use table::Table;
 
+type Section = fn() -> Table;
+
 /// In this order: what needs no other process comes first.
-const SECTIONS: &[(&str, fn() -> Table)] = &[("check", check::run), ("sequence", sequence::run)];
+const SECTIONS: &[(&str, Section)] = &[("check", check::run), ("sequence", sequence::run)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

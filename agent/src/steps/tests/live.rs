@@ -11,9 +11,9 @@ fn shell(line: &str) -> StepOrder {
 
 async fn printed(world: &mut World) -> (Pipe, String) {
     loop {
-        match world.heard.recv().await.expect("the world is there") {
-            Fact::Printed { pipe, text, .. } => return (pipe, text),
-            _ => {}
+        let fact = world.heard.recv().await.expect("the world is there");
+        if let Fact::Printed { pipe, text, .. } = fact {
+            return (pipe, text);
         }
     }
 }
@@ -60,7 +60,7 @@ async fn of_much_that_is_printed_the_first_part_is_told_and_all_of_it_is_kept() 
         }
     }
     assert_eq!(running.await.expect("no panic").outcome, Outcome::Ok);
-    assert!(told >= limits::PRINTED_BYTES && told < limits::PRINTED_BYTES + 64, "{told}");
+    assert!((limits::PRINTED_BYTES..limits::PRINTED_BYTES + 64).contains(&told), "{told}");
     assert!(last.ends_with("… (no more is told while the step runs)\n"), "{last}");
 }
 
