@@ -26,6 +26,9 @@ pub const PRINTED_BYTES: usize = 64 * 1024;
 /// What a program prints within this is told together: nobody sees that it is late, and a chatty program is a few events a second.
 pub const PRINTED_GATHERED: Duration = Duration::from_millis(100);
 
+/// What a connection brought before its end is read in well under this.
+pub const CALL_GRACE: Duration = Duration::from_millis(500);
+
 /// A program's pipes may outlive it in the hands of a process that left its group; they are given up after this.
 pub const PIPE_GRACE: Duration = Duration::from_millis(500);
 

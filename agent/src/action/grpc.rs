@@ -89,7 +89,8 @@ async fn exchange(
         biased;
         done = &mut talk => done,
         ended = &mut connection => match ended {
-            Ok(()) => talk.await,
+            // What came before the end is there at once; an answer that is not will never be.
+            Ok(()) => timeout(limits::CALL_GRACE, talk).await.unwrap_or_else(|_| Err(closed(target))),
             Err(error) => Err(broken(target, &error)),
         },
     };
@@ -97,6 +98,10 @@ async fn exchange(
         true => CallError { kind: ErrorKind::Tls, ..error },
         false => error,
     })
+}
+
+fn closed(target: &Target) -> CallError {
+    CallError::new(ErrorKind::Reset, format!("{} closed the connection before the call had ended", named(target)))
 }
 
 async fn talk(
