@@ -107,6 +107,7 @@ impl Permits {
             | Call::BeginBench(..)
             | Call::Bench(_)
             | Call::Stubs(_)
+            | Call::PurgeStub(..)
             | Call::Observe(..) => Ok(()),
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     /// Takes the agent's time and its links' bandwidth, and changes nothing.
     Measure,
     Look,
+    /// Changes what a run sees, from outside of it.
+    Tend,
     /// Agents ask it of each other, on a stream.
     Between,
 }
@@ -33,7 +35,7 @@ impl Kind {
     fn callers(self) -> &'static [Role] {
         match self {
             Self::Command => &[Role::Orchestrator],
-            Self::Measure => &[Role::Orchestrator, Role::OperatorConsole],
+            Self::Measure | Self::Tend => &[Role::Orchestrator, Role::OperatorConsole],
             Self::Look => &[Role::Orchestrator, Role::OperatorConsole, Role::Observer],
             Self::Between => &[Role::Agent],
         }

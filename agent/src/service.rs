@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use meshproof_proto::bench::{BenchOrder, BenchReport};
-use meshproof_proto::id::PeerId;
+use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
@@ -52,6 +52,8 @@ pub(crate) enum Call {
     Bench(Answer<BenchReport>),
     Stubs(Answer<Vec<StubReport>>),
     Observe(Authority, Vec<i32>, Answer<()>),
+    /// The stub, and who asks.
+    PurgeStub(String, Name, Answer<()>),
 }
 
 /// The service for one caller.
@@ -147,6 +149,11 @@ impl Agent for AgentServer {
 
     async fn observe(self, _: Context, authority: Authority, processes: Vec<i32>) -> Result<(), Refusal> {
         self.ask(|answer| Call::Observe(authority, processes, answer)).await
+    }
+
+    async fn purge_stub(self, _: Context, stub: String) -> Result<(), Refusal> {
+        let by = self.caller.name.clone();
+        self.ask(|answer| Call::PurgeStub(stub, by, answer)).await
     }
 }
 

@@ -9,6 +9,7 @@ mod membership;
 mod mesh;
 mod run;
 mod schema;
+mod stubs;
 mod who;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
     Links(links::Args),
+    /// Show what its stubs were called for and whether they answer; make one forget.
+    Stubs(stubs::Args),
     /// Measure the link of two agents: round trips, and bytes each way.
     Bench(bench::Args),
     /// Act for one service; what runs beside it.
@@ -73,6 +76,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Mesh(command) => membership::run(command),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
+        Command::Stubs(args) => stubs::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),

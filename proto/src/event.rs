@@ -87,6 +87,11 @@ pub enum Fact {
         pipe: Pipe,
         text: String,
     },
+    /// Somebody outside of the run had a stub forget its calls.
+    StubPurged {
+        stub: String,
+        by: Name,
+    },
 }
 
 /// Why a stub did not do as its plan says.

@@ -47,6 +47,8 @@ pub trait Agent {
     async fn stubs() -> Result<Vec<StubReport>, Refusal>;
     /// The service's processes were started, each the leader of a group: what they use is sampled from now on.
     async fn observe(authority: Authority, processes: Vec<i32>) -> Result<(), Refusal>;
+    /// The stub forgets every call, and its routes are the plan's; from outside of the run, which is told.
+    async fn purge_stub(stub: String) -> Result<(), Refusal>;
 }
 
 /// Why an agent did not take an order.

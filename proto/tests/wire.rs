@@ -545,6 +545,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     }
     event(&mut golden, 22, Fact::Printed { key: key(), pipe: Pipe::Stdout, text: "it".to_owned() });
     event(&mut golden, 23, Fact::Printed { key: key(), pipe: Pipe::Stderr, text: "it".to_owned() });
+    event(&mut golden, 24, Fact::StubPurged { stub: "it".to_owned(), by: name("console") });
     handled(&mut golden);
     golden.is_kept("1.1");
 }

@@ -32,6 +32,7 @@ impl Call {
             Self::Bench(_) => measure("bench"),
             Self::Stubs(_) => look("stubs"),
             Self::Observe(..) => command("observe", []),
+            Self::PurgeStub(..) => tend("purge_stub", Capability::Stub),
         }
     }
 }
@@ -67,6 +68,10 @@ fn command(call: &'static str, capabilities: impl IntoIterator<Item = Capability
 
 fn look(call: &'static str) -> Needed {
     Needed { call, kind: Kind::Look, capabilities: BTreeSet::new() }
+}
+
+fn tend(call: &'static str, capability: Capability) -> Needed {
+    Needed { call, kind: Kind::Tend, capabilities: [capability].into() }
 }
 
 /// What is measured is streams.

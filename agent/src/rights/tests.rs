@@ -30,6 +30,7 @@ const ROLES: [Role; 5] = [Role::Agent, Role::Orchestrator, Role::OperatorConsole
 
 const COMMAND: &[Role] = &[Role::Orchestrator];
 const MEASURE: &[Role] = &[Role::Orchestrator, Role::OperatorConsole];
+const TEND: &[Role] = &[Role::Orchestrator, Role::OperatorConsole];
 const LOOK: &[Role] = &[Role::Orchestrator, Role::OperatorConsole, Role::Observer];
 
 /// What the session says to every call that reaches it.
@@ -91,6 +92,7 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
+        (AgentRequest::PurgeStub { stub: "pay".into() }, TEND, &[Stub]),
         (AgentRequest::About {}, LOOK, &[]),
         (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
@@ -119,6 +121,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::BeginBench { order } => client.begin_bench(now, order).await?,
         AgentRequest::Bench {} => client.bench(now).await?.map(drop),
         AgentRequest::Stubs {} => client.stubs(now).await?.map(drop),
+        AgentRequest::PurgeStub { stub } => client.purge_stub(now, stub).await?,
         AgentRequest::Observe { authority, processes } => client.observe(now, authority, processes).await?,
     })
 }
@@ -276,6 +279,7 @@ fn refuse(call: Call) {
         Call::About(answer) => drop(answer.send(Err(reached()))),
         Call::Bench(answer) => drop(answer.send(Err(reached()))),
         Call::Stubs(answer) => drop(answer.send(Err(reached()))),
+        Call::PurgeStub(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Observe(_, _, answer) => drop(answer.send(Err(reached()))),
     }
 }

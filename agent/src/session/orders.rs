@@ -41,6 +41,10 @@ impl Session {
             Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
             Call::Bench(answer) => reply(answer, self.bench_report(caller)),
             Call::Stubs(answer) => self.stub_reports(answer),
+            Call::PurgeStub(stub, by, answer) => {
+                let purged = self.run.as_mut().map(|run| run.purge(&stub, by));
+                reply(answer, purged.unwrap_or(Err(Refusal::Unknown { what: "stub".to_owned(), name: stub })));
+            }
             Call::Observe(authority, processes, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.observe(processes)));
             }

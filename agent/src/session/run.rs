@@ -10,6 +10,7 @@ use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, Term};
 use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
+    StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
@@ -351,6 +352,15 @@ impl Run {
             // The next connection brings a new one.
             self.pump = None;
         }
+    }
+
+    /// Somebody outside of the run has a stub forget its calls. The run is told: its counts would be a riddle otherwise.
+    pub(super) fn purge(&mut self, stub: &str, by: Name) -> Result<(), Refusal> {
+        let unknown = || Refusal::Unknown { what: "stub".to_owned(), name: stub.to_owned() };
+        let played = self.working()?.beside.stubs.get(stub).ok_or_else(unknown)?;
+        played.change(&StubChange::Purge).map_err(|error| Refusal::Failed(error.to_string()))?;
+        self.push(Fact::StubPurged { stub: stub.to_owned(), by });
+        Ok(())
     }
 
     /// What can be told of the stubs it plays.

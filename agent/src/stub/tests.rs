@@ -70,7 +70,7 @@ fn status(answer: &Answer) -> u16 {
 
 async fn fact(told: &mut mpsc::Receiver<Fact>) -> StubCall {
     match told.recv().await {
-        Some(Fact::StubCalled(call)) => call,
+        Some(Fact::StubCalled(call) | Fact::StubErred { call, .. }) => call,
         other => panic!("not a call: {other:?}"),
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
+use super::stubs::Stubs;
 use crate::membership::name_for;
 use crate::mesh_file::MeshFile;
 
@@ -148,6 +149,39 @@ impl Console {
         look.silent.extend(self.missing());
         look.silent.sort_by(|left, right| left.name.cmp(&right.name));
         look
+    }
+
+    /// Asks every agent for the stubs that it plays.
+    pub async fn stubs(&mut self) -> Stubs {
+        let asking = self
+            .agents
+            .clone()
+            .into_values()
+            .map(|Agent { name, client }| async move { (name, answer(client.stubs(context::current())).await) });
+        let mut seen = Stubs { run: self.file.run.clone(), stubs: Vec::new(), silent: Vec::new() };
+        for (name, answered) in self.during(join_all(asking)).await {
+            match answered {
+                Ok(stubs) => seen.stubs.extend(stubs.into_iter().map(|stub| (name.clone(), stub))),
+                Err(error) => seen.silent.push(Silent { name, why: error.to_string() }),
+            }
+        }
+        seen.silent.extend(self.missing());
+        seen.stubs.sort_by(|left, right| (&left.1.name, &left.0).cmp(&(&right.1.name, &right.0)));
+        seen
+    }
+
+    /// Has these stubs forget every call.
+    ///
+    /// # Errors
+    /// An agent refuses it, or does not answer in time.
+    pub async fn purge(&mut self, stubs: &Stubs) -> Result<(), ConsoleError> {
+        for (at, stub) in &stubs.stubs {
+            let Some((_, client)) = self.agent(at.as_str()) else { continue };
+            let name = stub.name.clone();
+            // The client's part is large, and this one rare.
+            Box::pin(self.call(async move { client.purge_stub(context::current(), name).await })).await?;
+        }
+        Ok(())
     }
 
     /// One call to one agent, the mesh attended to meanwhile.

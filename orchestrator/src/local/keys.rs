@@ -47,7 +47,7 @@ impl Root {
 
     /// The token of whoever looks at the mesh from a terminal, and measures its links.
     pub fn console(&self) -> Result<Token, LocalError> {
-        self.issue(CONSOLES.to_owned(), Role::OperatorConsole, [Capability::Stream].into())
+        self.issue(CONSOLES.to_owned(), Role::OperatorConsole, [Capability::Stream, Capability::Stub].into())
     }
 
     fn issue(&self, names: String, role: Role, capabilities: BTreeSet<Capability>) -> Result<Token, LocalError> {

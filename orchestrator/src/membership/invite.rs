@@ -29,7 +29,7 @@ pub fn usual(role: Role) -> BTreeSet<Capability> {
             let below = [Capability::Netem, Capability::Tun];
             Capability::ALL.into_iter().filter(|capability| !below.contains(capability)).collect()
         }
-        Role::OperatorConsole => [Capability::Stream].into(),
+        Role::OperatorConsole => [Capability::Stream, Capability::Stub].into(),
         Role::Observer | Role::ZoneOperator => BTreeSet::new(),
     }
 }

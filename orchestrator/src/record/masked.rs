@@ -99,6 +99,7 @@ impl Mask<'_> {
             | Fact::LinkBytes { .. }
             | Fact::Gap { .. }
             | Fact::StubCallsUntold { .. }
+            | Fact::StubPurged { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
         }

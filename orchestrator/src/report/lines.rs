@@ -176,6 +176,10 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
             Some(worded(style, Tone::Faint, "carried", &carried(from, sent, received)?))
         }
         Fact::Used(usage) => Some(worded(style, Tone::Faint, "used", &format!("by {}: {}", clean(from), used(usage)))),
+        Fact::StubPurged { stub, by } => {
+            let text = format!("{} was made to forget its calls by {by}", clean(stub));
+            Some(worded(style, Tone::Warning, "stub", &text))
+        }
         Fact::StubCallsUntold { stub, calls } => {
             let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
             Some(worded(style, Tone::Faint, "stub", &text))

@@ -212,6 +212,7 @@ impl Run {
             | Fact::FaultBegan { .. }
             | Fact::LinkBytes { .. }
             | Fact::StubCallsUntold { .. }
+            | Fact::StubPurged { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)
             | Fact::Printed { .. } => {}

@@ -1,11 +1,14 @@
 //! `links`, `who` and `bench`, against the mesh of a run that waits in its middle.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::journal::Journal;
 use crate::processes;
 use crate::scene::{Scene, root};
 use crate::session::Session;
@@ -135,6 +138,50 @@ fn who_lists_every_peer_of_the_mesh_with_what_it_may_do() {
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
     assert!(said.contains("no agent is named `nobody` in this mesh; there are ledger, shop"), "{said}");
     run.end();
+}
+
+#[test]
+fn stubs_are_looked_into_and_purged_from_outside_and_the_run_is_told() {
+    let run = Waiting::start();
+    let told = run.told(&["stubs", "--json"]);
+    let stub = &told["stubs"][0];
+    assert_eq!((&stub["stub"], &stub["at"], &stub["healthy"]), (&"payments".into(), &"shop".into(), &true.into()));
+    assert_eq!((&stub["calls"], &stub["routes"][0]["calls"]), (&0.into(), &0.into()), "{told:#}");
+    charge(stub["address"].as_str().expect("an address"));
+    let called = run.told(&["stubs", "payments", "--json"]);
+    assert_eq!((&called["stubs"][0]["calls"], &called["stubs"][0]["unmatched"]), (&1.into(), &0.into()), "{called:#}");
+    let last = called["stubs"][0]["last"][0].as_str().expect("a call");
+    assert!(last.starts_with("charge #1 -> 503"), "{last}");
+    let table = String::from_utf8(run.ask(&["stubs"]).stdout).expect("a text");
+    assert!(table.contains("last calls of payments:") && table.contains("charge #1 -> 503"), "{table}");
+
+    let purged = run.told(&["stubs", "payments", "--purge", "--json"]);
+    assert_eq!((&purged["stubs"][0]["calls"], &purged["stubs"][0]["last"]), (&0.into(), &Value::Array(Vec::new())));
+    let nobody = run.ask(&["stubs", "nobody", "--purge"]);
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(nobody.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no stub `nobody` in this mesh; known: payments"), "{said}");
+    let Waiting { scene, session } = run;
+    std::fs::write(scene.path().join("go"), "").expect("a new file");
+    session.end().assert_code(0);
+    let journal = Journal::read(&scene.out());
+    assert_eq!(
+        journal.facts("stub-purged").map(|purged| purged.fact["stub"].clone()).collect::<Vec<_>>(),
+        ["payments"]
+    );
+    scene.assert_nothing_left();
+}
+
+/// A call as the plan's route takes it.
+fn charge(address: &str) {
+    let mut stream = TcpStream::connect(address).expect("the stub listens");
+    let body = r#"{"card":"4242"}"#;
+    let head =
+        format!("POST /v1/charges HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("it takes a call");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
 }
 
 #[test]
