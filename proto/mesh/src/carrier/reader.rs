@@ -44,7 +44,14 @@ pub(super) async fn read(
     urgent: &mpsc::Sender<Outgoing>,
 ) -> String {
     let (inbox, mut faults) = inbox.map(|inbox| (inbox.doors, inbox.faults)).unzip();
-    let mut reader = Reader { purpose, inbox, urgent, calls: Assembler::default(), replies: Assembler::default(), beats: Beats::new() };
+    let mut reader = Reader {
+        purpose,
+        inbox,
+        urgent,
+        calls: Assembler::default(),
+        replies: Assembler::default(),
+        beats: Beats::new(),
+    };
     loop {
         let event = tokio::select! {
             event = connection.next_event() => event,

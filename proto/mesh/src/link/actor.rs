@@ -18,8 +18,8 @@ use super::{Command, Link, Surroundings, ToNode};
 use crate::api::{LinkInfo, Loss, MeshEvent, Turn};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
-use meshproof_proto::limits::TURNS;
 use crate::streams::{Mux, Way};
+use meshproof_proto::limits::TURNS;
 
 /// Owns one link.
 pub(crate) struct LinkTask {
