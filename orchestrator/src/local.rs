@@ -14,6 +14,8 @@ mod limits;
 mod opening;
 mod processes;
 mod spec;
+#[cfg(test)]
+pub(crate) mod testing;
 mod withheld;
 
 pub use collect::Collect;

@@ -27,6 +27,10 @@ def listen(port, serve):
         except OSError:
             pass  # whoever called has had enough
         finally:
+            try:
+                stream.shutdown(socket.SHUT_RDWR)  # closing alone waits for a thread that still reads
+            except OSError:
+                pass
             stream.close()
 
     def accept():

@@ -15,7 +15,6 @@ use meshproof_proto::id::{Digest, Name, RunId};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::limits::EVENTS_PER_BATCH;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::plan::{Inputs, check};
@@ -45,11 +44,7 @@ impl Drop for World {
 
 impl World {
     async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("ws://{}/mesh", listener.local_addr().expect("bound"));
-        let server = CancellationToken::new();
-        let config = meshproof_signaling::Config::new(vec![(name("dev"), root().public())]);
-        tokio::spawn(meshproof_signaling::serve(listener, config, server.clone()));
+        let (url, server) = crate::local::testing::signaling(name("dev"), root().public()).await;
         Self { url, server }
     }
 }
