@@ -16,7 +16,7 @@ const fn goal(what: &'static str, aim_s: u64, must_s: u64) -> Goal {
     Goal { what, aim: Duration::from_secs(aim_s), must: Duration::from_secs(must_s) }
 }
 
-/// From the cut until the last side knows.
+/// From the cut until the last side knows; of a host that moved or a process that died, until the first one does.
 pub const DETECTED: Goal = goal("detected", 3, 5);
 /// From the path's return until a call and a stream have come back to either side.
 pub const HEALED: Goal = goal("healed", 3, 5);

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{A, B, echoes};
+use super::{A, B, echoes, suspects};
 use crate::audit::{Calls, Talk};
-use crate::board::{Board, HEALED};
+use crate::board::{Board, DETECTED, HEALED};
 use crate::netns::{self, Host};
 use crate::wire::{Event, Moment, Part};
 use crate::world::World;
@@ -21,6 +21,9 @@ pub async fn replaced(scenario: &'static str, board: &Board) -> Result<(), Strin
         let (old, new) = (netns::at(addresses[round % 2]), netns::at(addresses[(round + 1) % 2]));
         let moved = Moment::now();
         world.network.replace("a", old, new)?;
+        // the other side learns of it by the next offer, at the latest
+        let suspected = suspects(&world, "a", "b", moved).await?;
+        board.note(scenario, DETECTED, suspected.since(moved));
         let echoed = echoes(&mut world, ("a", "b")).await?;
         board.note(scenario, HEALED, echoed.since(moved));
     }

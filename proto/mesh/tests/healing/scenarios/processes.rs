@@ -43,6 +43,7 @@ pub async fn killed(scenario: &'static str, board: &Board) -> Result<(), String>
         let killed = Moment::now();
         calls.remember(&world.kill("b"));
         world.start("b")?;
+        board.note(scenario, DETECTED, missed(&world, &old, killed).await?.since(killed));
         let began = world.peer_ref("b").started;
         let linked = world.up(("a", "b"), killed).await?;
         board.note(scenario, LINKED, linked.since(began));
@@ -54,6 +55,15 @@ pub async fn killed(scenario: &'static str, board: &Board) -> Result<(), String>
     }
     calls.check(&world).await?;
     elsewhere.finish(&world).await
+}
+
+/// Waits until `a` knows that an instance of `b` is not there: its link is suspect or closed. Gives when it did.
+async fn missed(world: &World, instance: &str, since: Moment) -> Result<Moment, String> {
+    let misses = |event: &Event| match event {
+        Event::Suspect { instance: of, .. } | Event::Lost { instance: of, .. } => (of == instance).then_some(()),
+        _ => None,
+    };
+    Ok(world.peer_ref("a").when(since, "that it misses the old instance", misses).await?.0)
 }
 
 fn instance_of_b(world: &World) -> Result<String, String> {
