@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::process::Process;
-use crate::wire::{Command, Event, Moment, Outcome, Part, Talked};
+use crate::wire::{Command, Counted, Event, Moment, Outcome, Part, Talked};
 use crate::world::World;
 
 /// A call stays in flight for so long, so that it is when the path is cut.
@@ -18,6 +18,43 @@ pub struct Talk {
     service: Process,
     customer: Process,
     began: Moment,
+}
+
+/// A point in what both sides say and hear.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    asked: Moment,
+    service: Counted,
+    customer: Counted,
+    beyond: Beyond,
+}
+
+/// What a mark is passed by.
+#[derive(Debug, Clone, Copy)]
+pub enum Beyond {
+    /// The next byte, whenever it was said.
+    Heard,
+    /// What began to be said after the mark was set, and so everything before it.
+    Said,
+}
+
+/// Half a second of what a side says.
+const LITTLE: u64 = 200_000;
+
+impl Mark {
+    /// Whether the connection stood still, one way at least, since an earlier mark. A second or more lies between them.
+    pub fn is_silent_since(&self, earlier: &Self) -> bool {
+        let heard = [(self.service, earlier.service), (self.customer, earlier.customer)];
+        heard.into_iter().any(|(now, before)| now.heard - before.heard < LITTLE)
+    }
+
+    /// What the service has to hear more than, and the customer.
+    fn passes_at(&self) -> (u64, u64) {
+        match self.beyond {
+            Beyond::Heard => (self.service.heard, self.customer.heard),
+            Beyond::Said => (self.customer.said, self.service.said),
+        }
+    }
 }
 
 impl Talk {
@@ -34,6 +71,31 @@ impl Talk {
             side.when(began, "what it heard", |event| (*event == Event::Heard).then_some(())).await?;
         }
         Ok(talk)
+    }
+
+    /// Sets a mark. Both sides listen for its passing when this returns.
+    pub async fn mark(&mut self, beyond: Beyond) -> Result<Mark, String> {
+        let asked = Moment::now();
+        for side in [&mut self.service, &mut self.customer] {
+            side.tell(&Command::Count)?;
+        }
+        let counted = |event: &Event| if let Event::Counted(counted) = event { Some(*counted) } else { None };
+        let (_, service) = self.service.when(asked, "what it said and heard", counted).await?;
+        let (_, customer) = self.customer.when(asked, "what it said and heard", counted).await?;
+        let mark = Mark { asked, service, customer, beyond };
+        let (by_service, by_customer) = mark.passes_at();
+        self.service.tell(&Command::HearBeyond { bytes: by_service })?;
+        self.customer.tell(&Command::HearBeyond { bytes: by_customer })?;
+        Ok(mark)
+    }
+
+    /// Waits until both sides are beyond a mark; gives when the later one was.
+    pub async fn passed(&self, mark: &Mark) -> Result<Moment, String> {
+        let is_beyond = |bytes: u64| move |event: &Event| (*event == Event::HeardBeyond { bytes }).then_some(());
+        let (what, (by_service, by_customer)) = ("that it hears more", mark.passes_at());
+        let (service, ()) = self.service.when(mark.asked, what, is_beyond(by_service)).await?;
+        let (customer, ()) = self.customer.when(mark.asked, what, is_beyond(by_customer)).await?;
+        Ok(service.max(customer))
     }
 
     /// Ends it in peace: both have heard every byte that the other said.

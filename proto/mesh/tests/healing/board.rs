@@ -20,8 +20,12 @@ const fn goal(what: &'static str, aim_s: u64, must_s: u64) -> Goal {
 pub const DETECTED: Goal = goal("detected", 3, 5);
 /// From the path's return until a call and a stream have come back to either side.
 pub const HEALED: Goal = goal("healed", 3, 5);
+/// The same until bytes go on both ways in a TCP connection that was open before the cut and stood still.
+pub const RESUMED: Goal = goal("resumed", 3, 5);
 /// From a cut that lasts until a call and a stream have come back through the relay: an attempt to go directly comes first.
 pub const RELAYED: Goal = goal("relayed", 8, 10);
+/// The same for that TCP connection.
+pub const RESUMED_RELAYED: Goal = goal("resumed", 8, 10);
 /// From the start of the process until both sides are linked.
 pub const LINKED: Goal = goal("linked", 2, 5);
 /// From the new instance's link until the old one's is closed.

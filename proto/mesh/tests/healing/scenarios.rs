@@ -14,6 +14,7 @@ mod turn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::audit::{Beyond, Talk};
 use crate::board::Board;
 use crate::netns::Host;
 use crate::wire::{Command, Event, Moment, Path, Way};
@@ -118,6 +119,14 @@ async fn echoes(world: &mut World, (one, other): (&str, &str)) -> Result<Moment,
         }
     }
     Ok(last)
+}
+
+/// Waits until something new comes through between `a` and `b`, and until an old connection that stood still goes on; gives when
+/// either did.
+async fn back_again(world: &mut World, talk: &mut Talk) -> Result<(Moment, Moment), String> {
+    let mark = talk.mark(Beyond::Heard).await?;
+    let echoed = echoes(world, ("a", "b")).await?;
+    Ok((echoed, talk.passed(&mark).await?))
 }
 
 /// Waits until `a` and `b` are linked by that path.

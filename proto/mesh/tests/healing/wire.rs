@@ -50,6 +50,10 @@ pub enum Command {
     Call { to: String, id: u64, answered_after: Duration },
     /// Peer: sends a few bytes forth and back, in a call and in a stream of its own, until they arrive.
     Echo { to: String, id: u64 },
+    /// Service and customer: how much it has said and heard by now.
+    Count,
+    /// Service and customer: tells when it has heard more than so many bytes.
+    HearBeyond { bytes: u64 },
     /// Customer: says no more, and reads to the end.
     Finish,
 }
@@ -113,6 +117,11 @@ pub enum Event {
     },
     /// The service or its customer has read its first bytes.
     Heard,
+    Counted(Counted),
+    /// More than that was heard, in answer to [`Command::HearBeyond`].
+    HeardBeyond {
+        bytes: u64,
+    },
     Talked(Talked),
     Addresses {
         addresses: Vec<IpAddr>,
@@ -138,6 +147,14 @@ pub enum Outcome {
 pub enum Way {
     Call,
     Stream,
+}
+
+/// Bytes of one side of a TCP connection until now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// A piece that it is about to say included.
+    pub said: u64,
+    pub heard: u64,
 }
 
 /// What one side of a TCP connection wrote and read.

@@ -59,7 +59,7 @@ impl Peer {
                 tokio::spawn(tunnel::echo(self.mesh.clone(), self.instance(&to), id));
                 tokio::spawn(work::echo(self.clients.entry(to).or_default().subscribe(), id));
             }
-            Command::Finish => {}
+            Command::Count | Command::HearBeyond { .. } | Command::Finish => {}
         }
     }
 

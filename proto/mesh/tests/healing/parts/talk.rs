@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::wire::{self, Event, Talked};
+use crate::wire::{self, Command, Counted, Event, Talked};
 
 /// 400 kB/s each way: enough to be in the middle of something whenever a path is cut, little beside the scenarios' own work.
 const PIECE_BYTES: usize = 8 * 1024;
@@ -23,51 +23,80 @@ enum Voice {
     Customer,
 }
 
+/// What the one who speaks and the one who listens share with whoever asks.
+#[derive(Clone)]
+struct Counts {
+    /// It is enough.
+    finish: watch::Sender<bool>,
+    /// Bytes that were said, a piece that was begun included.
+    said: watch::Sender<u64>,
+    heard: watch::Sender<u64>,
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { finish: watch::Sender::new(false), said: watch::Sender::new(0), heard: watch::Sender::new(0) }
+    }
+
+    /// Answers the scenario until it asks for the end, or is gone.
+    async fn answer(self) {
+        let mut commands = wire::commands();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Count => {
+                    let (said, heard) = (*self.said.borrow(), *self.heard.borrow());
+                    wire::say(Event::Counted(Counted { said, heard }));
+                }
+                Command::HearBeyond { bytes } => drop(tokio::spawn(hear_beyond(self.heard.subscribe(), bytes))),
+                Command::Finish => break,
+                other => eprintln!("who talks is not told to {other:?}"),
+            }
+        }
+        self.finish.send_replace(true);
+    }
+}
+
+async fn hear_beyond(mut heard: watch::Receiver<u64>, bytes: u64) {
+    if heard.wait_for(|heard| *heard > bytes).await.is_ok() {
+        wire::say(Event::HeardBeyond { bytes });
+    }
+}
+
 pub async fn serve() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     wire::say(Event::Listening { port: listener.local_addr()?.port() });
     let (customer, _) = listener.accept().await?;
     // it speaks as long as it is listened to
-    let (finish, finished) = watch::channel(false);
-    talk(customer, (Voice::Service, Voice::Customer), finished, finish).await
+    talk(customer, (Voice::Service, Voice::Customer)).await
 }
 
 pub async fn visit(port: u16) -> io::Result<()> {
     let service = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let (finish, finished) = watch::channel(false);
-    let asked = finish.clone();
-    tokio::spawn(async move {
-        wire::commands().recv().await;
-        asked.send_replace(true);
-    });
-    talk(service, (Voice::Customer, Voice::Service), finished, finish).await
+    talk(service, (Voice::Customer, Voice::Service)).await
 }
 
-async fn talk(
-    socket: TcpStream,
-    (mine, theirs): (Voice, Voice),
-    finished: watch::Receiver<bool>,
-    finish: watch::Sender<bool>,
-) -> io::Result<()> {
-    let (from, to) = socket.into_split();
-    let speaking = tokio::spawn(speak(to, mine, finished));
-    let (received, heard) = listen(from, theirs).await;
-    finish.send_replace(true);
+async fn talk(socket: TcpStream, (mine, theirs): (Voice, Voice)) -> io::Result<()> {
+    let ((from, to), counts) = (socket.into_split(), Counts::new());
+    tokio::spawn(counts.clone().answer());
+    let speaking = tokio::spawn(speak(to, mine, counts.clone()));
+    let (received, heard) = listen(from, theirs, &counts.heard).await;
+    counts.finish.send_replace(true);
     let (sent, said) = speaking.await.expect("it does not panic");
     let fault = heard.and(said).err();
     wire::say(Event::Talked(Talked { sent, received, fault }));
     Ok(())
 }
 
-async fn speak(mut to: OwnedWriteHalf, voice: Voice, mut finished: watch::Receiver<bool>) -> (u64, Result<(), String>) {
+async fn speak(mut to: OwnedWriteHalf, voice: Voice, counts: Counts) -> (u64, Result<(), String>) {
     let mut pace = tokio::time::interval(PACE);
     let (mut sent, mut piece) = (0, vec![0; PIECE_BYTES]);
     loop {
-        if *finished.borrow_and_update() {
+        if *counts.finish.borrow() {
             return (sent, to.shutdown().await.map_err(|error| format!("closing: {error}")));
         }
         pace.tick().await;
         fill(&mut piece, voice, sent);
+        counts.said.send_replace(sent + piece.len() as u64);
         if let Err(error) = to.write_all(&piece).await {
             return (sent, Err(format!("writing after {sent} bytes: {error}")));
         }
@@ -75,7 +104,7 @@ async fn speak(mut to: OwnedWriteHalf, voice: Voice, mut finished: watch::Receiv
     }
 }
 
-async fn listen(mut from: OwnedReadHalf, voice: Voice) -> (u64, Result<(), String>) {
+async fn listen(mut from: OwnedReadHalf, voice: Voice, heard: &watch::Sender<u64>) -> (u64, Result<(), String>) {
     let (mut received, mut buffer, mut expected) = (0, vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
     loop {
         let got = match from.read(&mut buffer).await {
@@ -91,6 +120,7 @@ async fn listen(mut from: OwnedReadHalf, voice: Voice) -> (u64, Result<(), Strin
             return (received, Err(format!("byte {} is wrong", received + at as u64)));
         }
         received += got as u64;
+        heard.send_replace(received);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{A, B, echoes, suspects};
-use crate::audit::{Calls, Talk};
-use crate::board::{Board, DETECTED, HEALED};
+use crate::audit::{Beyond, Calls, Talk};
+use crate::board::{Board, DETECTED, HEALED, RESUMED};
 use crate::netns::{self, Host};
 use crate::wire::{Event, Moment, Part};
 use crate::world::World;
@@ -14,18 +14,21 @@ const ELSEWHERE: u8 = 111;
 
 pub async fn replaced(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B]).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let (mut calls, addresses) = (Calls::default(), [A.1, ELSEWHERE]);
     for round in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
         let (old, new) = (netns::at(addresses[round % 2]), netns::at(addresses[(round + 1) % 2]));
         let moved = Moment::now();
         world.network.replace("a", old, new)?;
+        // there is hardly a silence, so only what is said from now on proves anything
+        let mark = talk.mark(Beyond::Said).await?;
         // the other side learns of it by the next offer, at the latest
         let suspected = suspects(&world, "a", "b", moved).await?;
         board.note(scenario, DETECTED, suspected.since(moved));
         let echoed = echoes(&mut world, ("a", "b")).await?;
         board.note(scenario, HEALED, echoed.since(moved));
+        board.note(scenario, RESUMED, talk.passed(&mark).await?.since(moved));
     }
     calls.check(&world).await?;
     talk.finish(&world).await

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{A, B, echoes, lasts, suspects};
-use crate::audit::{Calls, Talk};
-use crate::board::{Board, DETECTED, HEALED};
+use super::{A, B, back_again, lasts, suspects};
+use crate::audit::{Beyond, Calls, Talk};
+use crate::board::{Board, DETECTED, HEALED, RESUMED};
 use crate::netns;
 use crate::wire::{Event, Moment, Path};
 use crate::world::World;
@@ -37,13 +37,11 @@ impl Ways {
 
 pub async fn healed(scenario: &'static str, cut: Cut, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B]).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
-        let figures = once(&mut world, &mut calls, cut).await?;
-        board.note(scenario, DETECTED, figures.detected);
-        board.note(scenario, HEALED, figures.healed);
+        once(&mut world, (&mut talk, &mut calls), cut).await?.note(scenario, board);
         direct_again(&world).await?;
     }
     calls.check(&world).await?;
@@ -65,22 +63,34 @@ async fn direct_again(world: &World) -> Result<(), String> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Figures {
-    pub detected: Duration,
-    pub healed: Duration,
+    detected: Duration,
+    healed: Duration,
+    /// If it stood still: a path that is direct again may be so for new things first, which the next cut then strikes alone.
+    resumed: Option<Duration>,
+}
+
+impl Figures {
+    pub fn note(self, scenario: &'static str, board: &Board) {
+        board.note(scenario, DETECTED, self.detected);
+        board.note(scenario, HEALED, self.healed);
+        self.resumed.into_iter().for_each(|resumed| board.note(scenario, RESUMED, resumed));
+    }
 }
 
 /// Cuts the path between `a` and `b` and lets it heal.
-pub async fn once(world: &mut World, calls: &mut Calls, cut: Cut) -> Result<Figures, String> {
-    let began = Moment::now();
+pub async fn once(world: &mut World, (talk, calls): (&mut Talk, &mut Calls), cut: Cut) -> Result<Figures, String> {
+    let (began, before) = (Moment::now(), talk.mark(Beyond::Heard).await?);
     for (from, to) in cut.ways.dropped() {
         world.network.cut(from, to)?;
     }
     let at_a = suspects(world, "a", "b", began).await?;
     let at_b = suspects(world, "b", "a", began).await?;
+    let stood_still = talk.mark(Beyond::Heard).await?.is_silent_since(&before);
     calls.attempt(world, "a", "b")?;
     lasts(began, cut.lasting).await;
     let back = Moment::now();
     world.network.heal()?;
-    let echoed = echoes(world, ("a", "b")).await?;
-    Ok(Figures { detected: at_a.max(at_b).since(began), healed: echoed.since(back) })
+    let (healed, resumed) = back_again(world, talk).await?;
+    let (detected, resumed) = (at_a.max(at_b).since(began), stood_still.then(|| resumed.since(back)));
+    Ok(Figures { detected, healed: healed.since(back), resumed })
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{A, B, C, echoes, lasts, suspects};
+use super::{A, B, C, back_again, echoes, lasts, suspects};
 use crate::audit::{Calls, Talk};
-use crate::board::{Board, CLOSED, DETECTED, HEALED, LINKED};
+use crate::board::{Board, CLOSED, DETECTED, HEALED, LINKED, RESUMED};
 use crate::wire::{Event, Moment};
 use crate::world::World;
 
 pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B]).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
@@ -23,8 +23,9 @@ pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String>
         lasts(stopped, Duration::from_secs(5)).await;
         let goes_on = Moment::now();
         world.peer("b").signal(Signal::CONT)?;
-        let echoed = echoes(&mut world, ("a", "b")).await?;
+        let (echoed, resumed) = back_again(&mut world, &mut talk).await?;
         board.note(scenario, HEALED, echoed.since(goes_on));
+        board.note(scenario, RESUMED, resumed.since(goes_on));
     }
     calls.check(&world).await?;
     talk.finish(&world).await

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{A, B, echoes, lasts, suspects};
+use super::{A, B, back_again, lasts, suspects};
 use crate::audit::{Calls, Talk};
-use crate::board::{Board, DETECTED, HEALED};
+use crate::board::{Board, DETECTED, HEALED, RESUMED};
 use crate::wire::Moment;
 use crate::world::World;
 
@@ -12,7 +12,7 @@ const LASTING: Duration = Duration::from_secs(4);
 
 pub async fn healed(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B]).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
@@ -29,7 +29,9 @@ pub async fn healed(scenario: &'static str, board: &Board) -> Result<(), String>
         lasts(began, LASTING).await;
         let back = Moment::now();
         world.network.permit_udp("a")?;
-        board.note(scenario, HEALED, echoes(&mut world, ("a", "b")).await?.since(back));
+        let (echoed, resumed) = back_again(&mut world, &mut talk).await?;
+        board.note(scenario, HEALED, echoed.since(back));
+        board.note(scenario, RESUMED, resumed.since(back));
     }
     calls.check(&world).await?;
     talk.finish(&world).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cut::{self, Cut, Ways};
 use super::{A, B, C, lasts, linked};
 use crate::audit::{Calls, Talk};
-use crate::board::{Board, DETECTED, HEALED, REGISTERED};
+use crate::board::{Board, DETECTED, REGISTERED};
 use crate::netns::Host;
 use crate::wire::{Event, Moment, Path};
 use crate::world::{World, url_on};
@@ -45,7 +45,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// Both have a link with a third peer, which then carries their signals.
 pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     let mut world = World::linked(&[A, B, C]).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let killed = Moment::now();
     world.kill_signaling();
     all_say(&world, killed, "that signaling is down", down).await?;
@@ -55,10 +55,9 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
         // the old connection coming back would prove nothing about signals
         world.network.retire_sockets([A, B])?;
-        let figures = cut::once(&mut world, &mut calls, cut).await?;
+        let figures = cut::once(&mut world, (&mut talk, &mut calls), cut).await?;
         world.up(("a", "b"), began).await?;
-        board.note(scenario, DETECTED, figures.detected);
-        board.note(scenario, HEALED, figures.healed);
+        figures.note(scenario, board);
     }
     calls.check(&world).await?;
     talk.finish(&world).await
@@ -77,7 +76,7 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     }
     world.connect("a", "b")?;
     world.up(("a", "b"), world.peer_ref("b").started).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let killed = Moment::now();
     world.kill_signaling();
     all_say(&world, killed, "that signaling is down", down).await?;
@@ -85,10 +84,9 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
-        let figures = cut::once(&mut world, &mut calls, cut).await?;
+        let figures = cut::once(&mut world, (&mut talk, &mut calls), cut).await?;
         linked(&world, Path::Relayed, began).await?;
-        board.note(scenario, DETECTED, figures.detected);
-        board.note(scenario, HEALED, figures.healed);
+        figures.note(scenario, board);
         // a relayed link would not notice the next cut
         linked(&world, Path::Direct, began).await?;
     }

@@ -1,8 +1,8 @@
 //! Peers that have no route to each other, but both to a TURN server.
 
 use super::{A, B, echoes, linked, suspects};
-use crate::audit::{Calls, Talk};
-use crate::board::{Board, DETECTED, LINKED, RELAYED};
+use crate::audit::{Beyond, Calls, Talk};
+use crate::board::{Board, DETECTED, LINKED, RELAYED, RESUMED_RELAYED};
 use crate::daemon::{self, Daemon, TURN_PORT};
 use crate::netns::{self, Host};
 use crate::wire::{Event, Moment, Path};
@@ -18,19 +18,25 @@ pub async fn taken(scenario: &'static str, board: &Board) -> Result<(), String> 
     let mut server = Daemon::turn(&world.network, TURN).await?;
     start(&mut world)?;
     linked(&world, Path::Turn, world.peer_ref("a").started).await?;
-    let talk = Talk::begin(&mut world, "a", "b").await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
         calls.begin_both(&mut world, "a", "b").await?;
         echoes(&mut world, ("a", "b")).await?;
         let killed = Moment::now();
         server.kill().await?;
+        let before = talk.mark(Beyond::Heard).await?;
         let at_a = suspects(&world, "a", "b", killed).await?;
         let at_b = suspects(&world, "b", "a", killed).await?;
         board.note(scenario, DETECTED, at_a.max(at_b).since(killed));
+        let mark = talk.mark(Beyond::Heard).await?;
         linked(&world, Path::Relayed, killed).await?;
         let echoed = echoes(&mut world, ("a", "b")).await?;
         board.note(scenario, RELAYED, echoed.since(killed));
+        let resumed = talk.passed(&mark).await?;
+        if mark.is_silent_since(&before) {
+            board.note(scenario, RESUMED_RELAYED, resumed.since(killed));
+        }
         let back = Moment::now();
         server = Daemon::turn(&world.network, TURN).await?;
         linked(&world, Path::Turn, back).await?;
