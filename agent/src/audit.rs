@@ -118,8 +118,7 @@ mod tests {
             name: "console-1".parse().expect("a name"),
             role: Role::OperatorConsole,
             capabilities: Default::default(),
-            not_after: UnixSeconds(0),
-            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) },
+            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]), not_after: UnixSeconds(0) },
         };
         let audit = Audit::in_directory(folder.path()).expect("a directory");
         let reason = "x".repeat(4_000);

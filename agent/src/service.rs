@@ -174,8 +174,7 @@ mod tests {
             name: "caller".parse().expect("a name"),
             role,
             capabilities: Capability::ALL.into(),
-            not_after: UnixSeconds(0),
-            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) },
+            issued: Issued { token: PeerId([8; 32]), root: PeerId([9; 32]), not_after: UnixSeconds(0) },
         };
         let rights = Arc::new(Rights::new(Capability::ALL.into(), Audit::default(), Default::default()));
         let (orders, taken) = mpsc::channel(8);

@@ -181,16 +181,16 @@ pub struct Identity {
     pub name: Name,
     pub role: Role,
     pub capabilities: BTreeSet<Capability>,
-    pub not_after: UnixSeconds,
     pub issued: Issued,
 }
 
-/// Which token a peer joined with, and which root key made it.
+/// Which token a peer joined with, which root key made it, and until when it is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// The token's public key.
     pub token: PeerId,
     pub root: PeerId,
+    pub not_after: UnixSeconds,
 }
 
 /// Why a chain, a token or a signature was not accepted.
@@ -204,8 +204,10 @@ pub enum TrustError {
     OtherMesh { ours: Name, theirs: Name },
     #[error("the grant allows names like `{pattern}`, not `{name}`; invite that name or change it")]
     NameNotGranted { pattern: String, name: Name },
-    #[error("the grant ended {ago_s} s ago by this clock; make a new token, or compare the clocks")]
-    Expired { ago_s: u64 },
+    #[error(
+        "token {token} ended {ago_s} s ago by this clock; ask for a new one: `meshproof mesh invite`, or compare the clocks"
+    )]
+    Expired { token: String, ago_s: u64 },
     #[error("token {token} was revoked (list {list}); ask for a new one: `meshproof mesh invite`")]
     Revoked { token: String, list: u64 },
     #[error(
@@ -286,19 +288,29 @@ impl Chain {
         if !glob::matches(&grant.names, claim.name.as_str()) {
             return Err(TrustError::NameNotGranted { pattern: grant.names, name: claim.name });
         }
-        if let Some(ago_s) =
-            now.0.checked_sub(grant.not_after.0.saturating_add(limits::CLOCK_SKEW.as_secs())).filter(|ago| *ago > 0)
-        {
-            return Err(TrustError::Expired { ago_s });
-        }
+        let issued = Issued { token: grant.token, root: *root, not_after: grant.not_after };
+        issued.still_good(now)?;
         Ok(Identity {
             peer: claim.instance,
             name: claim.name,
             role: grant.role,
             capabilities: grant.capabilities,
-            not_after: grant.not_after,
-            issued: Issued { token: grant.token, root: *root },
+            issued,
         })
+    }
+}
+
+impl Issued {
+    /// Whether the token has not ended, also by a clock that is a little behind.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn still_good(&self, now: UnixSeconds) -> Result<(), TrustError> {
+        let Self { token, not_after, .. } = self;
+        if now.0 <= not_after.0.saturating_add(limits::CLOCK_SKEW.as_secs()) {
+            return Ok(());
+        }
+        Err(TrustError::Expired { token: token.short(), ago_s: now.0 - not_after.0 })
     }
 }
 

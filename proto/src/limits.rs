@@ -122,6 +122,10 @@ pub const UPGRADE_EVERY: Duration = Duration::from_secs(20);
 /// Clocks of peers may differ by this much when expiries are judged.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
+/// How often a peer and a signaling server look whose token ended. Clocks may be two minutes apart, so more often is not more exact; and it
+/// is what a revoked one has.
+pub const TOKENS_LOOK: Duration = Duration::from_secs(5);
+
 /// A signal is worthless after its attempt; the rest is clock skew.
 pub const SIGNAL_LIFETIME: Duration = Duration::from_secs(30);
 

@@ -177,7 +177,7 @@ impl Trust {
         let mut refused = TrustError::BadSignature("grant");
         for root in self.line.iter().rev() {
             match chain.verify(root, &self.mesh, now) {
-                Ok(identity) => return self.admits(&identity.issued).map(|()| identity),
+                Ok(identity) => return self.admits(&identity.issued, now).map(|()| identity),
                 // of another root key, perhaps of the one before
                 Err(error @ TrustError::BadSignature("grant")) => refused = error,
                 Err(error) => return Err(error),
@@ -189,8 +189,9 @@ impl Trust {
     /// Whether what was issued is still good.
     ///
     /// # Errors
-    /// It was revoked.
-    pub fn admits(&self, issued: &Issued) -> Result<(), TrustError> {
+    /// It ended, or was revoked.
+    pub fn admits(&self, issued: &Issued, now: UnixSeconds) -> Result<(), TrustError> {
+        issued.still_good(now)?;
         let Some((list, _)) = &self.revoked else { return Ok(()) };
         if list.keys.contains(&issued.token) {
             return Err(TrustError::Revoked { token: issued.token.short(), list: list.number });

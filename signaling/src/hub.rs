@@ -104,7 +104,7 @@ impl Hub {
             let timeout = self.rooms.poll_timeout();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = at(timeout) => self.rooms.handle_timeout(Instant::now()),
+                () = at(timeout) => self.rooms.handle_timeout(now()),
                 arrival = arrivals.recv() => match arrival {
                     Some(arrival) => self.take(arrival),
                     None => return,

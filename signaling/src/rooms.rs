@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Signed, UnixSeconds};
-use meshproof_proto::limits::SIGNAL_BYTES;
+use meshproof_proto::limits::{SIGNAL_BYTES, TOKENS_LOOK};
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::PROTOCOL;
@@ -92,6 +92,8 @@ pub struct Rooms {
     conns: BTreeMap<ConnId, Conn>,
     /// Of the challenged connections, earliest first.
     deadlines: BTreeSet<(Instant, ConnId)>,
+    /// When the members' tokens are looked at, while there are any.
+    look: Option<Instant>,
     register_within: Duration,
     outputs: VecDeque<Output>,
 }
@@ -124,6 +126,7 @@ impl Rooms {
             rooms: meshes.into_iter().map(|(name, root)| (name.clone(), Room::new(Trust::new(name, root)))).collect(),
             conns: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            look: None,
             register_within,
             outputs: VecDeque::new(),
         }
@@ -134,12 +137,12 @@ impl Rooms {
         match input {
             Input::Connected { nonce } => self.challenge(conn, nonce, now.instant),
             Input::Message(message) => {
-                if let Err(refusal) = self.message(conn, message) {
+                if let Err(refusal) = self.message(conn, message, now) {
                     self.refuse(conn, &refusal);
                 }
             }
             Input::Vetted { claim, result } => {
-                if let Err(refusal) = self.vetted(conn, *claim, result) {
+                if let Err(refusal) = self.vetted(conn, (*claim, result), now) {
                     self.refuse(conn, &refusal);
                 }
             }
@@ -148,19 +151,23 @@ impl Rooms {
         }
     }
 
-    /// Refuses the connections that did not register in time.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Refuses the connections that did not register in time, and those whose tokens ended.
+    pub fn handle_timeout(&mut self, now: Now) {
         while let Some((deadline, conn)) = self.deadlines.first().copied() {
-            if deadline > now {
+            if deadline > now.instant {
                 break;
             }
             self.refuse(conn, &Refusal::Late { after: self.register_within });
+        }
+        if self.look.is_some_and(|look| look <= now.instant) {
+            self.look_at_tokens(now);
         }
     }
 
     /// When [`Rooms::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        deadline.into_iter().chain(self.look).min()
     }
 
     /// What is to be done next; call until there is nothing.
@@ -180,7 +187,7 @@ impl Rooms {
         self.send(conn, ToPeer::Challenge { protocol: PROTOCOL, nonce: nonce.to_vec() });
     }
 
-    fn message(&mut self, conn: ConnId, message: ToServer) -> Result<(), Refusal> {
+    fn message(&mut self, conn: ConnId, message: ToServer, now: Now) -> Result<(), Refusal> {
         match (self.conns.get(&conn), message) {
             (None, _) => Ok(()),
             (Some(Conn::Challenged { nonce, deadline }), ToServer::Register { protocol, mesh, chain, proof }) => {
@@ -203,7 +210,7 @@ impl Rooms {
             (Some(known), ToServer::News { mesh, news }) => match known {
                 Conn::Registered { mesh: theirs, .. } if *theirs != mesh => Err(Refusal::UnknownMesh(mesh)),
                 Conn::Challenged { .. } | Conn::Claiming { .. } | Conn::Registered { .. } => {
-                    self.learn(conn, &mesh, &news)
+                    self.learn(conn, (&mesh, &news), now)
                 }
             },
             (Some(_), ToServer::Leave) => {
@@ -215,14 +222,19 @@ impl Rooms {
     }
 
     /// The result of vetting counts for a connection that still waits for it.
-    fn vetted(&mut self, conn: ConnId, claim: Claim, result: Result<Vetted, Refusal>) -> Result<(), Refusal> {
+    fn vetted(
+        &mut self,
+        conn: ConnId,
+        (claim, result): (Claim, Result<Vetted, Refusal>),
+        now: Now,
+    ) -> Result<(), Refusal> {
         let Some(Conn::Claiming { deadline }) = self.conns.get(&conn) else { return Ok(()) };
         let deadline = *deadline;
         let Vetted { peer, issued, bytes } = result?;
         let Claim { mesh, chain, protocol, .. } = claim;
         let room = self.rooms.get_mut(&mesh).expect("vetting found the mesh");
         // the root may have said more while the claim was looked into
-        room.trust.admits(&issued).map_err(Refusal::Trust)?;
+        room.trust.admits(&issued, now.unix).map_err(Refusal::Trust)?;
         let member = Member { conn, chain: chain.clone(), issued, bytes: bytes + 1, speaks: protocol };
         if !room.has_place(&peer, &member) {
             return Err(Refusal::Full(mesh));
@@ -231,6 +243,7 @@ impl Rooms {
         let (others, peers, news) = (room.conns_without(&peer), room.chains_without(&peer), room.trust.news());
         self.conns.insert(conn, Conn::Registered { mesh, peer });
         self.deadlines.remove(&(deadline, conn));
+        self.look.get_or_insert(now.instant + TOKENS_LOOK);
         if let Some(former) = &former {
             self.conns.remove(&former.conn);
             self.outputs.push_back(Output::Close { conn: former.conn, reason: CloseReason::Replaced });

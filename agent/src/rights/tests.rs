@@ -286,8 +286,8 @@ fn refuse(call: Call) {
 
 fn caller(role: Role, capabilities: &BTreeSet<Capability>) -> Identity {
     let (peer, capabilities) = (PeerId([1; 32]), capabilities.clone());
-    let issued = Issued { token: PeerId([8; 32]), root: PeerId([9; 32]) };
-    Identity { peer, name: name("caller"), role, capabilities, not_after: UnixSeconds(0), issued }
+    let issued = Issued { token: PeerId([8; 32]), root: PeerId([9; 32]), not_after: UnixSeconds(0) };
+    Identity { peer, name: name("caller"), role, capabilities, issued }
 }
 
 fn name(text: &str) -> meshproof_proto::id::Name {

@@ -47,7 +47,7 @@ pub fn peers(look: &Look) -> Vec<Peer> {
             instance: Some(identity.peer),
             up_ms: about.map(|about| about.up_ms),
             links: up.iter().filter(|row| [row.left.instance, row.right.instance].contains(&identity.peer)).count(),
-            expires: Some(identity.not_after),
+            expires: Some(identity.issued.not_after),
             capabilities: identity.capabilities.clone(),
             version: about.map(|about| about.version.clone()),
             protocol: about.map(|about| about.protocol.to_string()),

@@ -19,7 +19,7 @@ use std::sync::Mutex;
 
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Signed;
+use meshproof_proto::identity::{Issued, Signed};
 use meshproof_proto::signal::{ConnectionKind, Signal};
 use tokio::sync::{mpsc, watch};
 
@@ -50,7 +50,7 @@ pub(crate) enum Command {
         from: PeerId,
         signal: Signed,
     },
-    /// The root keys said more.
+    /// The root keys said more, or a token ended.
     News,
     /// The peer will not come back: end, for that reason.
     Forget(Loss),
@@ -78,6 +78,8 @@ pub(crate) enum ToNode {
 /// The link as others hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
+    /// What the peer joined with.
+    pub issued: Issued,
     pub commands: mpsc::Sender<Command>,
     pub mux: Arc<Mux>,
     pub counters: Arc<Counters>,

@@ -2,6 +2,7 @@
 
 mod carrying;
 mod ending;
+mod expiry;
 mod news;
 mod roster;
 
@@ -76,6 +77,7 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn run(mut self) {
+        let mut looks = expiry::looks();
         loop {
             let settles = self.servers.iter().filter_map(|server| server.settles).min();
             tokio::select! {
@@ -87,6 +89,7 @@ impl Node {
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
                 Some(message) = self.links.recv() => self.link_says(message).await,
                 () = until(settles) => self.settle().await,
+                _ = looks.tick() => self.look_at_tokens().await,
                 Ok(()) = self.trust.changed() => self.learned().await,
                 Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged).await,
             }

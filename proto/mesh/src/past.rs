@@ -49,8 +49,7 @@ mod tests {
             name: name.parse().expect("a name"),
             role: Role::Agent,
             capabilities: [].into(),
-            not_after: UnixSeconds(0),
-            issued: Issued { token: PeerId([2; 32]), root: PeerId([3; 32]) },
+            issued: Issued { token: PeerId([2; 32]), root: PeerId([3; 32]), not_after: UnixSeconds(0) },
         };
         LinkInfo { state: "lost", last_change: LinkChange { at, why: "gone".to_owned() }, ..LinkInfo::new(&peer) }
     }

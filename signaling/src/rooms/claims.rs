@@ -26,7 +26,7 @@ fn nobody_waits_for_a_claim_that_is_looked_into_and_one_whose_socket_went_regist
     scene.put(1, Input::Disconnected);
     vet(&mut scene.rooms, slow, scene.now);
     assert_eq!(drain(&mut scene.rooms, scene.now), [], "nobody hears of it");
-    assert_eq!(scene.rooms.poll_timeout(), None);
+    assert_eq!(scene.rooms.poll_timeout(), Some(scene.now.instant + TOKENS_LOOK), "no deadline but the next look");
 }
 
 #[test]

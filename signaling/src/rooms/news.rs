@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use meshproof_proto::id::Name;
+use meshproof_proto::limits::TOKENS_LOOK;
 use meshproof_proto::rendezvous::ToPeer;
 use meshproof_proto::trust::RootNews;
 
-use super::{ConnId, Output, Refusal, Rooms};
+use super::{ConnId, Now, Output, Refusal, Rooms};
 
 impl Rooms {
     /// Takes what is new; peers whose tokens are no longer good have to go.
-    pub(super) fn learn(&mut self, from: ConnId, mesh: &Name, news: &RootNews) -> Result<(), Refusal> {
+    pub(super) fn learn(&mut self, from: ConnId, (mesh, news): (&Name, &RootNews), now: Now) -> Result<(), Refusal> {
         let room = self.rooms.get_mut(mesh).ok_or_else(|| Refusal::UnknownMesh(mesh.clone()))?;
         if !Arc::make_mut(&mut room.trust).learn(news).map_err(Refusal::Trust)? {
             return Ok(());
         }
-        let (news, revoked) = (room.trust.news(), room.revoked());
+        let (news, revoked) = (room.trust.news(), room.unwelcome(now.unix));
         for (conn, error) in revoked {
             self.refuse(conn, &Refusal::Trust(error));
         }
@@ -23,5 +24,14 @@ impl Rooms {
         self.broadcast(everybody.into_iter().filter(|conn| *conn != from).collect(), ToPeer::News(news.clone()));
         self.outputs.push_back(Output::Learned { mesh: mesh.clone(), news });
         Ok(())
+    }
+
+    /// Peers whose tokens ended have to go. While anybody is left, it is looked again.
+    pub(super) fn look_at_tokens(&mut self, now: Now) {
+        let ended: Vec<_> = self.rooms.values().flat_map(|room| room.unwelcome(now.unix)).collect();
+        for (conn, error) in ended {
+            self.refuse(conn, &Refusal::Trust(error));
+        }
+        self.look = self.rooms.values().any(|room| !room.is_empty()).then(|| now.instant + TOKENS_LOOK);
     }
 }

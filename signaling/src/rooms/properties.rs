@@ -35,6 +35,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
         1 => Just(Step::Leave),
         2 => Just(Step::Disconnect),
         1 => (0..4_u64).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds))),
+        // tokens end while somebody holds them
+        1 => Just(Step::Pass(Duration::from_secs(75))),
     ];
     prop::collection::vec((0..CONNS, step), 0..40)
 }
@@ -72,7 +74,8 @@ impl World {
     fn step(&mut self, slot: u64, step: Step) {
         if let Step::Pass(time) = step {
             self.now.instant += time;
-            return self.rooms.handle_timeout(self.now.instant);
+            self.now.unix.0 += time.as_secs();
+            return self.rooms.handle_timeout(self.now);
         }
         if let Step::Connect = step {
             self.drop_slot(slot);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::{Chain, Issued, TrustError};
+use meshproof_proto::identity::{Chain, Issued, TrustError, UnixSeconds};
 use meshproof_proto::limits::PEERS_PER_MESH;
 use meshproof_proto::trust::Trust;
 use meshproof_proto::version::Version;
@@ -54,9 +54,13 @@ impl Room {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// Those whose tokens are no longer good, and why.
-    pub(super) fn revoked(&self) -> Vec<(ConnId, TrustError)> {
-        let judged = |member: &Member| self.trust.admits(&member.issued).err().map(|error| (member.conn, error));
+    pub(super) fn unwelcome(&self, now: UnixSeconds) -> Vec<(ConnId, TrustError)> {
+        let judged = |member: &Member| self.trust.admits(&member.issued, now).err().map(|error| (member.conn, error));
         self.members.values().filter_map(judged).collect()
     }
 

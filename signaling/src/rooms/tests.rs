@@ -65,7 +65,7 @@ fn token(root: u8, seed: u8, mesh: &str) -> Token {
 }
 
 fn issued() -> Issued {
-    Issued { token: PeerId([200; 32]), root: PeerId([ROOT; 32]) }
+    Issued { token: PeerId([200; 32]), root: PeerId([ROOT; 32]), not_after: UnixSeconds(1_000) }
 }
 
 fn rooms() -> Rooms {
@@ -108,6 +108,13 @@ impl Scene {
 
     pub(super) fn say(&mut self, conn: u64, message: ToServer) -> Vec<Output> {
         self.put(conn, Input::Message(message))
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<Output> {
+        self.now.instant += time;
+        self.now.unix.0 += time.as_secs();
+        self.rooms.handle_timeout(self.now);
+        drain(&mut self.rooms, self.now)
     }
 
     pub(super) fn join(&mut self, conn: u64, peer: &Peer) -> Vec<Output> {
@@ -245,7 +252,7 @@ fn refusals_name_the_cause_and_what_to_do() {
     }
     scene.now.unix = UnixSeconds(5_000);
     let reason = scene.refusal(90, a.register(&NONCE));
-    assert!(reason.contains("make a new token, or compare the clocks"), "{reason}");
+    assert!(reason.contains("ask for a new one: `meshproof mesh invite`, or compare the clocks"), "{reason}");
 }
 
 #[test]
@@ -272,16 +279,37 @@ fn a_registered_peer_that_breaks_the_rules_is_refused_and_gone_for_the_others() 
 fn who_does_not_register_in_time_is_refused_and_who_did_is_not() {
     let mut scene = Scene::new();
     let start = scene.now.instant;
-    scene.join(1, &Peer::new(10, "dev"));
     assert_eq!(scene.rooms.poll_timeout(), None);
     scene.put(2, Input::Connected { nonce: NONCE });
     assert_eq!(scene.rooms.poll_timeout(), Some(start + WITHIN));
-    scene.rooms.handle_timeout(start + WITHIN - Duration::from_millis(1));
-    assert_eq!(drain(&mut scene.rooms, scene.now), []);
-    scene.rooms.handle_timeout(start + WITHIN);
-    assert!(refused(2, drain(&mut scene.rooms, scene.now)).contains("nobody registered within 5s"));
-    assert_eq!(scene.rooms.poll_timeout(), None);
+    scene.join(1, &Peer::new(10, "dev"));
+    assert_eq!(scene.pass(WITHIN - Duration::from_millis(1)), []);
+    assert!(refused(2, scene.pass(Duration::from_millis(1))).contains("nobody registered within 5s"));
     assert_eq!(scene.say(2, Peer::new(11, "dev").register(&NONCE)), [], "too late");
+}
+
+#[test]
+fn a_member_whose_token_ends_has_to_go_within_seconds_and_hears_what_to_do() {
+    let mut scene = Scene::new();
+    let (peer, other) = (Peer::new(10, "dev"), Peer::new(11, "prod"));
+    scene.join(1, &peer);
+    let minute = Duration::from_secs(60);
+    for _ in 0..3 {
+        assert_eq!(scene.pass(minute), [], "the token is good, by a clock that may be two minutes ahead");
+    }
+    scene.join(2, &other);
+    assert_eq!(scene.pass(minute - Duration::from_secs(20)), [], "the last second");
+    scene.now.unix.0 += 1;
+    assert_eq!(scene.rooms.poll_timeout(), Some(scene.now.instant + TOKENS_LOOK));
+    let outputs = scene.pass(TOKENS_LOOK);
+    let (first, second) = outputs.split_at(2);
+    for (conn, outputs) in [(1, first), (2, second)] {
+        let reason = refused(conn, outputs.to_vec());
+        assert!(reason.contains(" ended 126 s ago") && reason.contains("meshproof mesh invite"), "{reason}");
+    }
+    assert_eq!(scene.rooms.poll_timeout(), None, "nobody is left to look at");
+    let refusal = scene.refusal(4, peer.register(&NONCE));
+    assert!(refusal.contains("126 s ago"), "nor does it come in again: {refusal}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl LinkTask {
         let mux = Mux::new(&me, &peer.peer);
         let counters = Arc::new(Counters::default());
         let link = Link {
+            issued: peer.issued,
             commands: commands_in,
             mux: Arc::clone(&mux),
             counters: Arc::clone(&counters),

@@ -4,11 +4,12 @@ use meshproof_proto::frame::ControlFrame;
 
 use super::actor::LinkTask;
 use crate::api::Loss;
+use crate::context::now_unix;
 
 impl LinkTask {
     /// A peer that is no longer welcome hears why and is left (false), any other one hears all that is known.
     pub(super) async fn news(&mut self) -> bool {
-        let admitted = self.around.context.trust.borrow().admits(&self.peer.issued);
+        let admitted = self.around.context.trust.borrow().admits(&self.peer.issued, now_unix());
         let Err(error) = admitted else {
             self.pass_news_on();
             return true;

@@ -7,6 +7,7 @@ use meshproof_proto::rendezvous::ToServer;
 
 use super::Node;
 use crate::api::MeshEvent;
+use crate::context::now_unix;
 use crate::link::Command;
 
 impl Node {
@@ -26,17 +27,18 @@ impl Node {
             // one that is away or busy hears of it when we register again
             let _ = server.out.try_send(news);
         }
-        self.forget_revoked().await;
+        self.forget_unwelcome().await;
         self.tell(MeshEvent::News(news)).await;
     }
 
-    async fn forget_revoked(&mut self) {
-        let revoked: Vec<PeerId> = {
-            let trust = self.context.trust.borrow();
-            let gone = |identity: &Identity| trust.admits(&identity.issued).is_err();
+    /// Peers whose tokens are no longer good are not in the mesh any more.
+    pub(super) async fn forget_unwelcome(&mut self) {
+        let unwelcome: Vec<PeerId> = {
+            let (trust, now) = (self.context.trust.borrow(), now_unix());
+            let gone = |identity: &Identity| trust.admits(&identity.issued, now).is_err();
             self.tables.roster.iter().filter(|entry| gone(entry.value())).map(|entry| *entry.key()).collect()
         };
-        for peer in revoked {
+        for peer in unwelcome {
             if let Some((_, identity)) = self.tables.roster.remove(&peer) {
                 self.tell(MeshEvent::PeerLeft(identity)).await;
             }

@@ -54,7 +54,10 @@ impl World {
     }
 
     pub fn join(&self, who: &str, seed: u8) -> Peer {
-        let token = self.token(who, seed);
+        self.join_with(who, self.token(who, seed))
+    }
+
+    pub fn join_with(&self, who: &str, token: Token) -> Peer {
         let config = MeshConfig {
             mesh: name("dev"),
             name: name(who),

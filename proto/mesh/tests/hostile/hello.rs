@@ -52,7 +52,7 @@ async fn a_hello_that_does_not_hold_ends_the_connection_with_a_reason() {
             Lie::Hello(another_mesh),
             "the grant is for mesh `prod`, this is mesh `dev`",
         ),
-        ("a hello with a grant that ended", CONTROL, Lie::Hello(ended_grant), "the grant ended"),
+        ("a hello with a grant that ended", CONTROL, Lie::Hello(ended_grant), " s ago by this clock"),
         ("a hello with a name that is not granted", CONTROL, Lie::Hello(another_name), "the grant allows names like"),
         ("a hello with another root's grant", CONTROL, Lie::Hello(another_root), "the grant is not signed"),
         ("a hello of another peer", CONTROL, Lie::Hello(another_peer), "another peer answered"),

@@ -3,6 +3,8 @@
 //! Each case is a row: what is sent, and what the honest side says about it. Around each, a friend of the same process
 //! must not notice anything, memory is bounded, nothing panics, and no socket is left: see [`scene::Scene::end`].
 
+#[path = "../common/brief.rs"]
+mod brief;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod common;
@@ -11,6 +13,7 @@ mod process;
 
 mod bulk;
 mod control;
+mod expiry;
 mod floods;
 mod frames;
 mod hello;

@@ -12,7 +12,7 @@ use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, MAIN_CHANNEL};
 use meshproof_proto::hello::{Hello, Party, Transcript};
 use meshproof_proto::id::{Digest, Generation, PeerId};
-use meshproof_proto::identity::{Chain, Key, UnixSeconds};
+use meshproof_proto::identity::{Chain, Key, Token, UnixSeconds};
 use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::version::{PROTOCOL, Version};
@@ -74,13 +74,18 @@ pub fn encoded(frame: &impl Serialize) -> Bytes {
 
 impl Hostile {
     pub async fn register(world: &World, who: &str, victim: PeerId, part: Part) -> Self {
+        Self::register_with(&world.token(who, 66), who, (world, victim), part).await
+    }
+
+    /// Registers with a token of the test's own.
+    pub async fn register_with(token: &Token, who: &str, (world, victim): (&World, PeerId), part: Part) -> Self {
         // each is a new instance, also under an old name
         static MADE: AtomicU64 = AtomicU64::new(0);
         let made = || MADE.fetch_add(1, Ordering::Relaxed);
         let mut keys = std::iter::repeat_with(|| Key::from_seed(Digest::of(&made().to_le_bytes()).0));
         let fits = |key: &Key| (key.public() < victim) == (part == Part::Offers);
         let key = keys.find(fits).expect("one key of a few is on either side");
-        let chain = world.token(who, 66).claim(&name(who), key.public());
+        let chain = token.claim(&name(who), key.public());
         let (socket, _) = tokio_tungstenite::connect_async(&world.url).await.expect("the server is there");
         let mut hostile =
             Self { name: who.to_owned(), key, chain, victim, protocol: PROTOCOL, socket, offered: Generation(0) };

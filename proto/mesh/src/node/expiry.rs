@@ -1,0 +1,39 @@
+//! Tokens that end while their peers are in the mesh. A session lives no longer than the token that it was made with: either end of a
+//! link looks at both tokens, so that it takes one honest clock and nobody's help.
+
+use meshproof_proto::limits::TOKENS_LOOK;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::Node;
+use crate::api::Loss;
+use crate::context::now_unix;
+use crate::link::{Command, Link};
+
+/// When tokens are looked at.
+pub(super) fn looks() -> Interval {
+    let mut looks = tokio::time::interval(TOKENS_LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+impl Node {
+    /// Links end whose peer's token ended; all of them, if it is our own.
+    pub(super) async fn look_at_tokens(&mut self) {
+        if let Err(error) = self.context.check(&self.context.chain) {
+            if !self.tables.links.is_empty() {
+                tracing::error!(%error, "this peer is no longer welcome; its links end");
+            }
+            self.tell_links(|| Command::Refuse(Loss::NotAdmitted(error.clone()))).await;
+            return;
+        }
+        let ended: Vec<Link> = {
+            let (trust, now) = (self.context.trust.borrow(), now_unix());
+            let links = self.tables.links.iter();
+            links.filter(|link| trust.admits(&link.issued, now).is_err()).map(|link| link.value().clone()).collect()
+        };
+        for link in ended {
+            let _ = link.commands.send(Command::News).await;
+        }
+        self.forget_unwelcome().await;
+    }
+}
