@@ -4,6 +4,7 @@
 //! verdicts, and the machines that decide (link, stream flow, shaper). Never sockets, tasks, clocks, randomness or files:
 //! time and seeds are arguments.
 
+pub mod allowance;
 pub mod backoff;
 pub mod bench;
 pub mod codec;

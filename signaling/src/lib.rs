@@ -5,7 +5,6 @@
 //! lives here never looks inside a signal, never depends on the mesh crate, and holds no secret: it knows the public root
 //! key of each mesh that it serves, and forgets everything when it stops.
 
-pub mod allowance;
 pub mod cli;
 mod hub;
 pub mod limits;

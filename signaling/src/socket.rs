@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::allowance::Allowance;
 use crate::hub::{Arrival, Inbox, Outgoing, queue};
 use crate::limits;
 use crate::rooms::{CloseReason, ConnId, Input, Nonce};
 use crate::sources::Share;
+use meshproof_proto::allowance::Allowance;
 
 /// How a peer is known to be alive.
 #[derive(Clone, Copy, Debug)]

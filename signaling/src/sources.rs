@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::allowance::Allowance;
 use crate::limits;
+use meshproof_proto::allowance::Allowance;
 
 /// The addresses that asked for something lately.
 #[derive(Debug)]

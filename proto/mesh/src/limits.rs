@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshproof_proto::allowance::Rate;
 use meshproof_proto::limits::{CALLS_IN_FLIGHT, FRAME_QUEUE};
 
 /// How long a goodbye, or a refusal, may take to reach the peer: a long round trip.
@@ -18,6 +19,13 @@ pub(crate) const PACKED_BYTES: usize = 16 * 1024;
 
 /// Signals that wait for a signaling server, and words of links that wait for the node: those of many links at once.
 pub(crate) const SIGNALS: usize = FRAME_QUEUE * 4;
+
+/// Signals that a peer has us pass on: it lost a hundred links at once, and tries each again every few seconds. What is over it is lost,
+/// as on any way that a signal takes, and comes again with the next attempt.
+pub(crate) const FORWARDS: Rate = Rate { at_once: 128, per_second: 64 };
+
+/// Signals that a peer passes on to us, each of which has a signature to be checked: those of eight such peers.
+pub(crate) const FORWARDED: Rate = Rate { at_once: 1_024, per_second: 512 };
 
 /// RPC messages that wait for the service or the client: as many again as may be in flight.
 pub(crate) const CALLS_WAITING: usize = CALLS_IN_FLIGHT * 2;

@@ -5,6 +5,7 @@
 //! beside it and reports back.
 
 mod actor;
+mod errands;
 mod making;
 mod news;
 mod opening;

@@ -135,7 +135,7 @@ impl Node {
     async fn link_says(&self, message: ToNode) {
         match message {
             ToNode::Carry { to, signal, server } => self.carry(to, signal, server).await,
-            ToNode::Forward { from, to, signal } => self.pass_on((from, to), signal).await,
+            ToNode::Forward { from, to, signal } => self.pass_on((from, to), signal),
             ToNode::Forwarded { from, signal } => self.signal((from, None), &signal).await,
             ToNode::Down(peer) => self.consider(peer).await,
             ToNode::Ended(peer) => {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::{HANG, Peer, Server, Socket, mesh, root};
+use meshproof_proto::allowance::Rate;
 use meshproof_proto::identity::Signed;
 use meshproof_proto::rendezvous::{ToPeer, ToServer};
-use meshproof_signaling::allowance::Rate;
 use meshproof_signaling::{Config, limits};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;

@@ -11,6 +11,7 @@ use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::version::Version;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::errands::Errands;
 use super::making::{self, Made};
 use super::pace::Pace;
 use super::track::{Tracks, Wanted};
@@ -41,6 +42,7 @@ pub(crate) struct LinkTask {
     pub(super) introduced: bool,
     /// The control connection before the one in use.
     pub(super) former: Option<Generation>,
+    pub(super) errands: Errands,
     /// What the peer speaks, once a hello said so.
     pub(super) speaks: Option<Version>,
     life: Life,
@@ -89,6 +91,7 @@ impl LinkTask {
             turns: Arc::new(Semaphore::new(TURNS)),
             introduced: false,
             former: None,
+            errands: Errands::new(Instant::now()),
             speaks: None,
             life: Life::GoingOn,
         };
@@ -217,8 +220,8 @@ impl LinkTask {
             Told::Open(open) => self.opened((kind, generation), open).await,
             Told::Answered { number } => self.answered((kind, generation), number),
             Told::Signal(signed) => self.signal_in_band(&signed),
-            Told::Forward { to, signal } => self.to_node(ToNode::Forward { from: self.peer.peer, to, signal }),
-            Told::Forwarded { from, signal } => self.to_node(ToNode::Forwarded { from, signal }),
+            Told::Forward { to, signal } => self.forward(to, signal),
+            Told::Forwarded { from, signal } => self.forwarded(from, signal),
             Told::News(news) => self.around.context.learn(&news),
             Told::Events(frame) => {
                 let (peer, turn) = (self.peer.clone(), Turn::of(&self.turns).await);

@@ -43,10 +43,11 @@ impl Node {
     }
 
     /// A peer cannot reach another: we can, or not. A link that is made for it would come too late.
-    pub(super) async fn pass_on(&self, (from, to): (PeerId, PeerId), signal: Signed) {
+    pub(super) fn pass_on(&self, (from, to): (PeerId, PeerId), signal: Signed) {
         let link = self.tables.links.get(&to).map(|link| link.value().clone());
         if let Some(link) = link {
-            let _ = link.commands.send(Command::Forwarded { from, signal }).await;
+            // nobody waits for a link that is busy on behalf of another peer
+            let _ = link.commands.try_send(Command::Forwarded { from, signal });
         }
     }
 

@@ -15,6 +15,7 @@ mod bulk;
 mod control;
 mod expiry;
 mod floods;
+mod forwards;
 mod frames;
 mod hello;
 mod older;
