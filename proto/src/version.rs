@@ -8,7 +8,7 @@ use thiserror::Error;
 /// The protocol this build speaks.
 ///
 /// 1.1 added relayed connections, signals forwarded by a third peer, news of the root, several bulk connections of a link
-/// (*stripes*), over which a stream's pieces come out of order, and calls that share a message. None of it is sent to a peer of
+/// (*stripes*), over which a stream's pieces come out of order, calls that share a message, and datagrams. None of it is sent to a peer of
 /// 1.0.
 pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
@@ -52,6 +52,11 @@ impl Version {
 
     /// Whether a peer of this version reads several control frames from one message.
     pub fn packs_frames(self) -> bool {
+        self.is_from(1)
+    }
+
+    /// Whether a peer of this version takes datagrams.
+    pub fn has_datagrams(self) -> bool {
         self.is_from(1)
     }
 

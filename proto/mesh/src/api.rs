@@ -137,6 +137,8 @@ pub struct LinkInfo {
     pub stripes: usize,
     /// Bytes that streams took and the peer has not acknowledged.
     pub queued: u64,
+    /// Datagrams that were lost at this end, on their way out or in: a queue was full, or nobody took them.
+    pub datagrams_dropped: u64,
     pub last_change: LinkChange,
 }
 
@@ -158,6 +160,7 @@ impl LinkInfo {
             streams: 0,
             stripes: 0,
             queued: 0,
+            datagrams_dropped: 0,
             last_change: LinkChange { at: Instant::now(), why: "made".to_owned() },
         }
     }

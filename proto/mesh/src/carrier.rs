@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use meshproof_proto::codec::Codec;
-use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
+use meshproof_proto::frame::{BulkFrame, ControlFrame, DATAGRAM_CHANNEL, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
 use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Identity, Signed};
 use meshproof_proto::limits;
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use packing::Packing;
 
 use crate::context::Context;
+use crate::datagrams::Datagrams;
 use crate::limits::{EVENT_BATCHES, GOODBYE};
 use crate::rpc::{RpcInbox, RpcPort};
 use crate::rtc::{ChannelSpec, Connection, Reliability, RtcEvent, SelectedPath, Sender};
@@ -40,9 +41,10 @@ pub(crate) fn channels(kind: ConnectionKind) -> [ChannelSpec; 2] {
             main("control"),
             ChannelSpec { id: EVENTS_CHANNEL, label: "events", reliability: Reliability::ReliableOrdered },
         ],
-        ConnectionKind::Bulk(_) => {
-            [main("bulk"), ChannelSpec { id: 1, label: "datagram", reliability: Reliability::UnorderedNoRetransmit }]
-        }
+        ConnectionKind::Bulk(_) => [
+            main("bulk"),
+            ChannelSpec { id: DATAGRAM_CHANNEL, label: "datagram", reliability: Reliability::UnorderedNoRetransmit },
+        ],
     }
 }
 
@@ -99,6 +101,7 @@ pub(crate) struct Purpose {
     pub kind: ConnectionKind,
     pub generation: Generation,
     pub mux: Arc<Mux>,
+    pub datagrams: Arc<Datagrams>,
     pub counters: Arc<Counters>,
     pub tell: mpsc::Sender<FromCarrier>,
 }
@@ -289,7 +292,14 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         }
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
-            futures::future::Either::Right(write_bulk(&sender, queues, (&purpose.mux, way)))
+            let streams = write_bulk(&sender, queues, (&purpose.mux, way));
+            let datagrams = write_datagrams(&sender, (stripe, speaks), &purpose.datagrams);
+            futures::future::Either::Right(async {
+                tokio::select! {
+                    reason = streams => reason,
+                    reason = datagrams => reason,
+                }
+            })
         }
     };
     tokio::select! {
@@ -334,6 +344,24 @@ async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)
         };
         let Some(out) = out else { continue };
         if let Err(error) = sender.send(out.channel, out.bytes).await {
+            return error.to_string();
+        }
+    }
+}
+
+/// Apart from the streams, so that neither waits for the other.
+async fn write_datagrams(sender: &Sender, (stripe, speaks): (u8, Version), datagrams: &Datagrams) -> String {
+    if stripe > 0 {
+        return std::future::pending().await;
+    }
+    loop {
+        let bytes = datagrams.next().await;
+        if !speaks.has_datagrams() {
+            datagrams.drop_one();
+            continue;
+        }
+        if let Err(error) = sender.send(DATAGRAM_CHANNEL, bytes).await {
+            datagrams.drop_one();
             return error.to_string();
         }
     }

@@ -12,6 +12,7 @@ use meshproof_proto::version::Version;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::datagrams::Inboxes;
 use crate::proxy::Proxies;
 use crate::relay::Caller;
 use crate::rtc::RtcConfig;
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub servers: Vec<String>,
     /// The addresses of this machine that connections bind.
     pub addresses: watch::Receiver<BTreeSet<IpAddr>>,
+    /// Where datagrams go.
+    pub inboxes: Inboxes,
     /// Owns every task of this peer; leaving waits for all of them.
     pub tasks: TaskTracker,
 }

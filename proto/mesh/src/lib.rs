@@ -8,6 +8,7 @@ mod api;
 mod carrier;
 mod config;
 mod context;
+mod datagrams;
 mod limits;
 mod link;
 mod mesh;
@@ -25,6 +26,7 @@ mod udp;
 
 pub use api::{LinkChange, LinkInfo, LinkUp, Loss, MeshEvent, NoLink, Turn};
 pub use config::MeshConfig;
+pub use datagrams::Datagram;
 pub use mesh::{JoinError, Mesh};
 pub use rpc::RpcPort;
 pub use streams::ByteStream;

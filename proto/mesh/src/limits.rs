@@ -37,6 +37,12 @@ pub(crate) const DATAGRAMS_WAITING: usize = 512;
 /// Unacknowledged bytes of one channel before `send` waits; the stack's default is unbounded.
 pub(crate) const CHANNEL_UNSENT_BYTES: usize = 256 * 1024;
 
+/// Datagrams of a link that wait to be sent: what a burst brings while its first connection is made. More would only be late.
+pub(crate) const DATAGRAM_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Datagrams of a link that wait for whoever takes them, which is done in microseconds.
+pub(crate) const DATAGRAM_QUEUE: usize = 256;
+
 /// What waits in a wire that benchmarks put in a path, as a router's queue would: 25 ms at 640 MB/s.
 pub(crate) const WIRE_BYTES: usize = 16 * 1024 * 1024;
 

@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use crate::api::{LinkInfo, Loss, MeshEvent};
 use crate::carrier::{Counters, Outgoing};
 use crate::context::Context;
+use crate::datagrams::Datagrams;
 use crate::node::Tables;
 use crate::streams::Mux;
 
@@ -83,6 +84,7 @@ pub(crate) struct Link {
     pub issued: Issued,
     pub commands: mpsc::Sender<Command>,
     pub mux: Arc<Mux>,
+    pub datagrams: Arc<Datagrams>,
     pub counters: Arc<Counters>,
     pub info: Arc<Mutex<LinkInfo>>,
     /// The way for event batches, while the control connection is up.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use bytes::Bytes;
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Identity, Key, TrustError};
@@ -22,6 +23,7 @@ use crate::addresses::{AddressWatcher, Scope};
 use crate::api::{LinkInfo, MeshEvent, NoLink};
 use crate::config::MeshConfig;
 use crate::context::{Context, now_unix, random};
+use crate::datagrams::{Datagram, Inboxes};
 use crate::limits::{LEAVE_WITHIN, SIGNALS};
 use crate::node::{Ask, Node, Server, Tables};
 use crate::signaling::Client;
@@ -81,6 +83,7 @@ impl Mesh {
             authorities: config.authorities,
             servers: config.signaling.clone(),
             addresses: addresses.clone(),
+            inboxes: Inboxes::default(),
             tasks: TaskTracker::new(),
         });
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);
@@ -154,6 +157,7 @@ impl Mesh {
             (info.bytes_sent, info.bytes_received) = link.counters.with(&link.mux);
             (info.streams, info.queued) = link.mux.queued();
             info.stripes = link.mux.ways();
+            info.datagrams_dropped = link.datagrams.dropped();
             info
         };
         let mut links: Vec<_> = self.tables.links.iter().map(|entry| info(entry.value())).collect();
@@ -173,6 +177,27 @@ impl Mesh {
         let stream = link.mux.open(header).ok_or(NoLink)?;
         let _ = self.asks.send(Ask::Connect { peer, kind: ConnectionKind::Bulk(0) }).await;
         Ok(stream)
+    }
+
+    /// Sends a datagram, which arrives once or never. One that is larger than a message may be, or that finds the queue full, is
+    /// dropped and counted in [`LinkInfo::datagrams_dropped`].
+    ///
+    /// # Errors
+    ///
+    /// There is no link to the peer.
+    pub fn send_datagram(&self, peer: PeerId, bytes: Bytes) -> Result<(), NoLink> {
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone()).ok_or(NoLink)?;
+        link.datagrams.send(bytes);
+        if link.mux.ways() == 0 {
+            // When there is no room for it, the next datagram asks.
+            let _ = self.asks.try_send(Ask::Connect { peer, kind: ConnectionKind::Bulk(0) });
+        }
+        Ok(())
+    }
+
+    /// The datagrams of that peer from now on. There is one taker: the last who asked.
+    pub fn datagrams(&self, peer: PeerId) -> mpsc::Receiver<Datagram> {
+        self.context.inboxes.open(peer)
     }
 
     /// Sends a batch of events, or an acknowledgement of some. Waits while the peer takes them slowly.

@@ -2,11 +2,21 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
 use common::{World, linked};
 use futures::StreamExt;
-use meshproof_mesh::MeshEvent;
+use meshproof_mesh::{Datagram, Mesh, MeshEvent};
+use meshproof_proto::id::PeerId;
 use tarpc::server::Channel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Far more than any wait here needs, so that a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tarpc::service]
 trait Echo {
@@ -103,6 +113,83 @@ async fn the_one_who_offers_and_the_one_who_acknowledges_say_so_once() {
     let (from_a, from_b) = tokio::join!(a.wait(introduction), b.wait(introduction));
     let lower_offers = a.mesh.me() < b.mesh.me();
     assert_eq!((from_a == "offered", from_b == "offered"), (lower_offers, !lower_offers));
+    a.mesh.leave().await;
+    b.mesh.leave().await;
+}
+
+/// Sends datagrams, each another one, until so many came; any may be lost, and none may come twice.
+async fn cross(from: &Mesh, to: PeerId, inbox: &mut mpsc::Receiver<Datagram>, wanted: usize) {
+    let mut all = BTreeSet::new();
+    let mut number = 0_u32;
+    while all.len() < wanted {
+        assert!(number < 100_000, "only {} of {number} came", all.len());
+        for _ in 0..10 {
+            let mut bytes = number.to_le_bytes().to_vec();
+            bytes.resize(4 + usize::try_from(number % 3).expect("small") * 2_000, 7);
+            from.send_datagram(to, Bytes::from(bytes)).expect("linked");
+            number += 1;
+        }
+        while let Ok(datagram) = timeout(Duration::from_millis(100), inbox.recv()).await {
+            let Datagram { peer, bytes } = datagram.expect("the mesh lives");
+            assert_eq!(peer.peer, from.me());
+            let (head, rest) = bytes.split_at(4);
+            let came = u32::from_le_bytes(head.try_into().expect("four bytes"));
+            assert!(came < number && all.insert(came), "{came} came twice");
+            assert!(
+                rest.len() == usize::try_from(came % 3).expect("small") * 2_000 && rest.iter().all(|byte| *byte == 7)
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn datagrams_cross_both_ways_once_or_never_and_are_counted_when_nobody_takes_them() {
+    let world = World::new().await;
+    let (a, b, a_up, b_up) = linked(&world).await;
+    let (at_a, at_b) = (b_up.peer.peer, a_up.peer.peer);
+    let mut from_a = b.mesh.datagrams(at_a);
+    cross(&a.mesh, at_b, &mut from_a, 50).await;
+
+    // larger than any message
+    b.mesh.send_datagram(at_a, Bytes::from(vec![0; 61 * 1024])).expect("linked");
+    assert_eq!(b.mesh.links()[0].datagrams_dropped, 1);
+    let nobody = async {
+        while a.mesh.links()[0].datagrams_dropped == 0 {
+            b.mesh.send_datagram(at_a, Bytes::from_static(b"nobody")).expect("linked");
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, nobody).await.expect("they come and are counted");
+    let mut from_b = a.mesh.datagrams(at_b);
+    // what was still on its way
+    while timeout(Duration::from_millis(200), from_b.recv()).await.is_ok() {}
+    cross(&b.mesh, at_a, &mut from_b, 50).await;
+    a.mesh.leave().await;
+    b.mesh.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_datagrams_is_cut_to_the_queue_and_delays_no_stream() {
+    let world = World::new().await;
+    let (a, mut b, a_up, b_up) = linked(&world).await;
+    let at_b = a_up.peer.peer;
+    let _unread = b.mesh.datagrams(b_up.peer.peer);
+    for _ in 0..5_000 {
+        a.mesh.send_datagram(at_b, Bytes::from(vec![7; 1_000])).expect("linked");
+    }
+    let mut near = a.mesh.open_stream(at_b, b"copy".to_vec()).await.expect("linked");
+    near.write_all(b"through").await.expect("flows");
+    near.shutdown().await.expect("flows");
+    let mut far = b
+        .wait(|event| match event {
+            MeshEvent::Stream { stream, .. } => Some(stream),
+            _ => None,
+        })
+        .await;
+    let mut got = String::new();
+    timeout(PATIENCE, far.read_to_string(&mut got)).await.expect("it comes in time").expect("flows");
+    assert_eq!(got, "through");
+    assert!(a.mesh.links()[0].datagrams_dropped > 0);
     a.mesh.leave().await;
     b.mesh.leave().await;
 }

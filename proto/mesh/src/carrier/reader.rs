@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use meshproof_proto::codec::{Codec, CodecError};
-use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
+use meshproof_proto::frame::{BulkFrame, ControlFrame, DATAGRAM_CHANNEL, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
 use serde::Serialize;
@@ -126,6 +126,10 @@ impl Reader<'_> {
                 self.tell(Told::Events(frame)).await
             }
             (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(Codec::Bincode.decode(&message.bytes)?).await,
+            (ConnectionKind::Bulk(_), DATAGRAM_CHANNEL) => {
+                self.purpose.datagrams.received(message.bytes, &self.purpose.context.inboxes);
+                Ok(())
+            }
             (ConnectionKind::Control | ConnectionKind::Bulk(_), _) => Err(ReadError::Misplaced),
         }
     }

@@ -19,6 +19,7 @@ use super::{Command, Link, Surroundings, ToNode};
 use crate::api::{LinkInfo, Loss, MeshEvent, Turn};
 use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
+use crate::datagrams::Datagrams;
 use crate::streams::{Mux, Way};
 use meshproof_proto::limits::TURNS;
 
@@ -28,6 +29,7 @@ pub(crate) struct LinkTask {
     pub(super) peer: Identity,
     pub(super) tracks: Tracks,
     pub(super) mux: Arc<Mux>,
+    pub(super) datagrams: Arc<Datagrams>,
     pub(super) counters: Arc<Counters>,
     pub(super) info: Arc<Mutex<LinkInfo>>,
     pub(super) pace: Pace,
@@ -66,10 +68,12 @@ impl LinkTask {
         let info = Arc::new(Mutex::new(LinkInfo::new(&peer)));
         let mux = Mux::new(&me, &peer.peer);
         let counters = Arc::new(Counters::default());
+        let datagrams = Datagrams::new(&peer);
         let link = Link {
             issued: peer.issued,
             commands: commands_in,
             mux: Arc::clone(&mux),
+            datagrams: Arc::clone(&datagrams),
             counters: Arc::clone(&counters),
             info: Arc::clone(&info),
             events,
@@ -79,6 +83,7 @@ impl LinkTask {
             around,
             peer,
             mux,
+            datagrams,
             counters,
             info,
             pace: Pace::new(Instant::now()),

@@ -132,6 +132,7 @@ impl LinkTask {
             kind,
             generation,
             mux: Arc::clone(&self.mux),
+            datagrams: Arc::clone(&self.datagrams),
             counters: Arc::clone(&self.counters),
             tell: self.tell.clone(),
         };
