@@ -198,3 +198,9 @@ pub const MASK_CUT_BYTES: usize = 4;
 
 /// A text may be cut inside of an escape, of which the longest that is looked into before its last byte is `\\u006`.
 pub const MASK_CUT_ESCAPE_BYTES: usize = 6;
+
+/// A datagram that is to come out of order is kept back for so long: others come meanwhile, and nobody's timeout is over.
+pub const REORDER_HOLDS: Duration = Duration::from_millis(20);
+
+/// What a narrow line keeps of datagrams before it loses them: a router's queue of a second is already called bloated.
+pub const DATAGRAM_LINE: Duration = Duration::from_secs(1);

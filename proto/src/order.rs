@@ -11,7 +11,7 @@ mod tls;
 pub use bounds::Bounds;
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,8 @@ pub struct ServicePlace {
     pub listens: BTreeMap<String, Listen>,
     /// Where it tells its metrics, if it does.
     pub scrape: Option<Scrape>,
+    /// Those ports that take datagrams.
+    pub datagrams: BTreeSet<String>,
 }
 
 /// Metrics that are fetched again and again, in Prometheus' text format.
@@ -85,6 +87,17 @@ pub struct TunnelOrder {
     /// The service that is reached, and its port's name.
     pub to: Name,
     pub port: String,
+    pub transport: Transport,
+}
+
+/// What a port takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// What the agent made ready.
@@ -327,6 +340,8 @@ pub enum FaultTarget {
     Stub { stub: String },
     /// Tunnelled traffic between this agent's service and that one.
     Traffic { peer: Name, direction: Direction },
+    /// All tunnelled traffic between this agent's service and those, both ways.
+    Partition { peers: BTreeSet<Name> },
 }
 
 /// Which way traffic is disturbed, seen from the agent that gets the order.

@@ -1,58 +1,17 @@
-//! What a fault does to a byte stream, decided without clocks or sockets.
+//! What a fault does to traffic, decided without clocks or sockets.
 //!
 //! Bytes of a reliable stream cannot be dropped without breaking it, so full loss is a black hole: bytes are held and flow on
-//! when the fault ends, as TCP's own retransmissions would make them.
+//! when the fault ends, as TCP's own retransmissions would make them. Datagrams are lost, doubled and overtaken one by one.
 
-use std::fmt;
+mod datagrams;
+mod shape;
+
+pub use datagrams::DatagramShaper;
+pub use shape::{ConnectionShape, DatagramShape, HttpShape, Shape};
+
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::seed::Seed;
-
-/// A disturbance. Zero and `None` mean undisturbed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Shape {
-    /// Added one way.
-    pub latency_us: u64,
-    /// Uniform around the latency, plus or minus this.
-    pub jitter_us: u64,
-    pub bandwidth_bits_per_s: Option<u64>,
-    /// Per cent; on streams only 0 and 100 are possible.
-    pub loss_percent: f64,
-}
-
-impl Shape {
-    /// Whether nothing passes.
-    pub fn is_black_hole(&self) -> bool {
-        self.loss_percent >= 100.0
-    }
-
-    /// One delay drawn from latency and jitter.
-    pub fn delay(&self, seed: &mut Seed) -> Duration {
-        let span = seed.below(2 * self.jitter_us + 1);
-        Duration::from_micros((self.latency_us + span).saturating_sub(self.jitter_us))
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        if self.latency_us > 0 {
-            parts.push(format!("latency {:?}", Duration::from_micros(self.latency_us)));
-        }
-        if self.jitter_us > 0 {
-            parts.push(format!("jitter {:?}", Duration::from_micros(self.jitter_us)));
-        }
-        if let Some(bits) = self.bandwidth_bits_per_s {
-            parts.push(format!("bandwidth {} kbit/s", bits / 1000));
-        }
-        if self.loss_percent > 0.0 {
-            parts.push(format!("loss {}%", self.loss_percent));
-        }
-        f.write_str(&if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") })
-    }
-}
 
 /// Applies a shape to the chunks of one direction of one stream, keeping their order.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
-use meshproof_proto::shaper::Shape;
+use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Shape};
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::stub::{HandlerAnswer, HandlerCall};
 use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
@@ -319,6 +319,7 @@ fn new_orders(golden: &mut Golden) {
     let apply = tcp();
     let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
     golden.value("receive", &receive);
+    faults(golden);
     golden.value("initialize", &initialize());
     golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });
 }
@@ -326,15 +327,32 @@ fn new_orders(golden: &mut Golden) {
 /// Orders as they were in protocol 1.0.
 fn kept_orders(golden: &mut Golden) {
     steps(golden, kept_actions());
+    golden.value("fault-report", &report());
+}
+
+fn faults(golden: &mut Golden) {
     for (word, target) in [
         ("stub", FaultTarget::Stub { stub: "payments".to_owned() }),
         ("traffic", FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both }),
+        ("partition", FaultTarget::Partition { peers: [name("ledger")].into() }),
     ] {
-        let shape = Shape { latency_us: 1, jitter_us: 2, bandwidth_bits_per_s: Some(3), loss_percent: 100.0 };
+        let shape = Shape {
+            latency_us: 1,
+            jitter_us: 2,
+            bandwidth_bits_per_s: Some(3),
+            loss_percent: 100.0,
+            datagrams: DatagramShape { duplicate_percent: 4.5, reorder_percent: 6.0 },
+            connections: ConnectionShape {
+                refuse: true,
+                reset_after_us: Some(7),
+                slice_bytes: Some(8),
+                slow_close_us: 9,
+            },
+            http: Some(HttpShape { status: 503, first: Some(10), percent: Some(11.5) }),
+        };
         let order = FaultOrder { authority: authority(), fault: "slow".to_owned(), target, shape, lease_ms: 5_000 };
         golden.value(&format!("fault.{word}"), &order);
     }
-    golden.value("fault-report", &report());
 }
 
 fn texts() -> BTreeMap<String, String> {
@@ -406,9 +424,12 @@ fn initialize() -> Initialize {
             listens: [("a".to_owned(), Listen::Udp), ("b".to_owned(), Listen::Tcp), ("c".to_owned(), Listen::Http)]
                 .into(),
             scrape: Some(Scrape { port: "http".to_owned(), path: "/metrics".to_owned(), every_ms: 1_000 }),
+            datagrams: ["dns".to_owned()].into(),
         },
         stubs: vec![stub, grpc, StubOrder { keep: Keep::Mesh, ..raw.clone() }, raw],
-        tunnels: vec![TunnelOrder { to: name("ledger"), port: "tcp".to_owned() }],
+        tunnels: [Transport::Tcp, Transport::Udp]
+            .map(|transport| TunnelOrder { to: name("ledger"), port: "tcp".to_owned(), transport })
+            .to_vec(),
         seed: 42,
         secrets,
     }

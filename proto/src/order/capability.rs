@@ -28,7 +28,7 @@ impl FaultTarget {
     pub fn capability(&self) -> Capability {
         match self {
             Self::Stub { .. } => Capability::Stub,
-            Self::Traffic { .. } => Capability::Tunnel,
+            Self::Traffic { .. } | Self::Partition { .. } => Capability::Tunnel,
         }
     }
 }
