@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::descriptors;
 use crate::inherited;
 use crate::limits;
 use crate::news::NewsFile;
@@ -108,6 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
+    descriptors::raise_limit();
     let stop = CancellationToken::new();
     say_what_is_missing(&args.permits);
     let capabilities = allowed(grant.capabilities, args.allow);

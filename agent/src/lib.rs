@@ -8,6 +8,7 @@ pub mod audit;
 mod bench;
 pub mod checks;
 pub mod cli;
+pub mod descriptors;
 pub mod endpoints;
 mod evidence;
 mod inherited;

@@ -128,8 +128,45 @@ pub const TUNNEL_READ_BYTES: usize = 16 * 1024;
 /// Bytes of one direction of one connection that wait at a gate before its sender is not read any more: 1 s at 1 MiB/s.
 pub const TUNNEL_WAITING_BYTES: usize = 1024 * 1024;
 
-/// Tunnelled connections of one listener at once; the next ones wait in the kernel's queue.
-pub const TUNNEL_CONNECTIONS: usize = 1024;
+/// Ports that are tried for a listener: others would have to take each in the microsecond after it was found free.
+pub const BIND_ATTEMPTS: usize = 16;
+
+/// The head of a request that a fault may answer: servers take 8 to 32 KiB.
+pub const REQUEST_HEAD_BYTES: usize = 64 * 1024;
+
+/// Client and service have so long to close a connection after a fault has answered a request on it.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Between the pieces that a fault cuts a chunk to: a reader that is woken takes what is there in well under this.
+pub const BETWEEN_PIECES: Duration = Duration::from_millis(1);
+
+/// Tunnelled connections of one listener at once; the next ones wait in the kernel's queue. Two such tunnels fill a link.
+pub const TUNNEL_CONNECTIONS: usize = 4096;
+
+/// Clients of one listener for datagrams that are told apart: those of a resolver's busy minute. The one that was silent longest
+/// makes room.
+pub const DATAGRAM_FLOWS: usize = 1024;
+
+/// A client of a listener for datagrams that is silent for so long is forgotten: longer than any answer is waited for.
+pub const DATAGRAM_FLOW_IDLE: Duration = Duration::from_secs(60);
+
+/// The largest datagram that is taken, the largest that UDP over IPv4 carries. What no message of the mesh holds is dropped there.
+pub const DATAGRAM_BYTES: usize = 65_507;
+
+/// Datagrams that wait for the time that a fault gave them: a second of ten thousand a second.
+pub const DATAGRAMS_LATE: usize = 10_000;
+
+/// Datagrams of one client that wait to be passed to the service: those of a burst, which come in faster than another task gets its turn.
+pub const DATAGRAMS_WAITING: usize = 512;
+
+/// A datagram that probes a path is given up after this: whatever is asked for less is measured, and no socket waits longer.
+pub const DATAGRAM_BACK: Duration = Duration::from_secs(3);
+
+/// Between datagrams that probe a path: enough of them in a short fault to tell a share.
+pub const DATAGRAM_PROBE_EVERY: Duration = Duration::from_millis(20);
+
+/// Datagrams that probe a path under one fault: of 200, 10 % are lost give or take 2 %.
+pub const DATAGRAM_PROBES: usize = 200;
 
 /// Connections that a fault's report tells apart; more are not counted one by one.
 pub const CONNECTIONS_COUNTED: usize = 65_536;

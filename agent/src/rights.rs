@@ -7,6 +7,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use table::for_datagrams;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -7,16 +7,20 @@
 //! A new connection passes both gates once, without bytes, before it is dialled: the handshake of a real network.
 //! The end of a stream and its reset wait their turn behind its bytes.
 
+mod answer;
 mod carry;
 mod gate;
+mod measured;
 mod probe;
+mod requests;
 mod tally;
 
 #[cfg(test)]
 mod tests;
 
-pub use carry::carry;
-pub use gate::{Disturbance, Gate, Passage, Traveller};
+pub use answer::{Stopped, answer};
+pub use carry::{Carries, carry};
+pub use gate::{Crossing, Disturbance, Gate, Passage, Traveller};
 pub use probe::{echo, ping, ping_undisturbed};
 pub use tally::Tally;
 

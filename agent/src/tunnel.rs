@@ -3,21 +3,24 @@
 //! A tunnel keeps what TCP promises its users: bytes in order, each side's end on its own, and a reset as a reset. Only ports of
 //! the service beside this agent are dialled, by the names that the run gave them.
 
+mod datagrams;
 mod dial;
 mod listen;
 mod relay;
 
-pub use relay::relay;
+pub(crate) use datagrams::{Exchange, Lets, Way};
+pub use relay::{Client, relay};
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use meshproof_mesh::{ByteStream, Mesh, NoLink};
 use meshproof_proto::id::{Name, PeerId, RunId};
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,9 +32,25 @@ use crate::wire::StreamHeader;
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     fars: BTreeMap<Name, Far>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    tasks: Tasks,
     numbers: Numbers,
+}
+
+/// What runs for the tunnels of a run, and ends with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs until it ends or the run does.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let bounded = self.stop.clone().run_until_cancelled_owned(work);
+        self.tracker.spawn(async move {
+            let _ = bounded.await;
+        });
+    }
 }
 
 /// The other end of a path: another service of the run, and the agent beside it.
@@ -41,6 +60,30 @@ pub(crate) struct Far {
     pub run: RunId,
     pub peer: PeerId,
     pub path: Arc<Path>,
+    pub datagrams: Arc<Exchange>,
+    /// Listeners beside this agent that lead there.
+    pub listeners: Arc<Listeners>,
+}
+
+/// The listeners of a path, as a fault that refuses connections sees them.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    addresses: Mutex<Vec<SocketAddr>>,
+    closed: watch::Sender<usize>,
+}
+
+impl Listeners {
+    /// What an attempt to connect to each of them comes to.
+    pub async fn try_all(&self) -> Vec<io::Result<TcpStream>> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        futures::future::join_all(addresses.into_iter().map(TcpStream::connect)).await
+    }
+
+    /// Returns when none is closed.
+    pub async fn all_open(&self) {
+        // The sender is ours, so the wait ends only by what is waited for.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed == 0).await;
+    }
 }
 
 impl Far {
@@ -68,12 +111,21 @@ impl Numbers {
 impl Tunnels {
     /// Paths to the other services of a run.
     pub fn new(mesh: &Mesh, run: &RunId, roster: &BTreeMap<Name, PeerId>) -> Self {
-        let far = |peer: &PeerId| Far { mesh: mesh.clone(), run: run.clone(), peer: *peer, path: Arc::default() };
-        Self {
-            fars: roster.iter().map(|(name, peer)| (name.clone(), far(peer))).collect(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            numbers: Numbers::default(),
+        let tasks = Tasks::default();
+        let far = |peer: &PeerId| {
+            let path = Arc::default();
+            let datagrams = Exchange::new((mesh.clone(), *peer), run, &path, &tasks);
+            let (mesh, run, listeners) = (mesh.clone(), run.clone(), Arc::default());
+            Far { mesh, run, peer: *peer, path, datagrams, listeners }
+        };
+        let fars = roster.iter().map(|(name, peer)| (name.clone(), far(peer))).collect();
+        Self { fars, tasks, numbers: Numbers::default() }
+    }
+
+    /// Takes datagrams of the other services from now on.
+    pub fn take_datagrams(&self, lets: &Lets) {
+        for far in self.fars.values().filter(|far| far.peer != far.mesh.me()) {
+            self.spawn(Arc::clone(&far.datagrams).run(lets.clone()));
         }
     }
 
@@ -83,9 +135,17 @@ impl Tunnels {
 
     /// Listens on a free port of loopback for connections to a port of the service there.
     pub async fn listen(&self, far: &Far, port: String) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = listen::bind().await?;
         let address = listener.local_addr()?;
+        far.listeners.addresses.lock().unwrap_or_else(PoisonError::into_inner).push(address);
         self.spawn(listen::accept(listener, listen::Tunnel { far: far.clone(), port }, self.numbers.clone()));
+        Ok(address)
+    }
+
+    /// Listens on a free port of loopback for datagrams to a port of the service there.
+    pub async fn listen_for_datagrams(&self, far: &Far, port: String) -> io::Result<SocketAddr> {
+        let (address, taking) = far.datagrams.listen(port).await?;
+        self.spawn(taking);
         Ok(address)
     }
 
@@ -97,22 +157,19 @@ impl Tunnels {
 
     /// Runs until it ends or the run does.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let bounded = self.stop.clone().run_until_cancelled_owned(work);
-        self.tasks.spawn(async move {
-            let _ = bounded.await;
-        });
+        self.tasks.spawn(work);
     }
 
     /// Closes listeners and connections, and waits until they are closed.
     pub async fn close(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        self.tasks.tracker.wait().await;
     }
 }
 
 impl Drop for Tunnels {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.tasks.stop.cancel();
     }
 }

@@ -50,6 +50,11 @@ impl StreamHeader {
     }
 }
 
+/// What datagrams between services take of the agent that sends them.
+pub(crate) fn for_datagrams() -> Needed {
+    Needed { call: "datagrams of a tunnel", kind: Kind::Between, capabilities: [Capability::Tunnel].into() }
+}
+
 fn setting(order: &Initialize) -> BTreeSet<Capability> {
     let needs = [
         (!order.stubs.is_empty(), Capability::Stub),

@@ -11,7 +11,7 @@ use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds}
 use meshproof_proto::order::{
     Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
     HttpAction, Initialize, ReceiveOrder, RecordStreamId, Scrape, ServicePlace, StepKey, StepOrder, StreamAction,
-    StubChange, StubOrder, Target, TcpAction, TunnelOrder, WsAction,
+    StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::secrets::Secrets;
@@ -54,7 +54,9 @@ fn rows() -> Vec<Row> {
     let stubs = |order: &mut Initialize| {
         order.stubs.push(StubOrder::http("pay", Vec::new()));
     };
-    let tunnels = |order: &mut Initialize| order.tunnels.push(TunnelOrder { to: name("ledger"), port: "tcp".into() });
+    let tunnels = |order: &mut Initialize| {
+        order.tunnels.push(TunnelOrder { to: name("ledger"), port: "tcp".into(), transport: Transport::Tcp })
+    };
     let logs = |order: &mut Initialize| drop(order.service.logs.insert("stdout".into(), "/var/log/shop".into()));
     let scrape = |order: &mut Initialize| {
         order.service.scrape = Some(Scrape { port: "http".into(), path: "/metrics".into(), every_ms: 1_000 });

@@ -3,14 +3,15 @@
 //! Ending takes time, as it makes sure that traffic flows again; meanwhile the fault is no longer active, and an order to begin
 //! it anew waits.
 
+mod partition;
 mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use meshproof_proto::id::Digest;
-use meshproof_proto::order::{FaultOrder, FaultReport, FaultTarget};
+use meshproof_proto::id::{Digest, Name};
+use meshproof_proto::order::{Direction, FaultOrder, FaultReport, FaultTarget};
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
@@ -20,7 +21,7 @@ use crate::lease::{Begun, Leases};
 use crate::limits;
 use crate::service::Answer;
 use crate::steps::Beside;
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Far, Tunnels};
 use traffic::{Patience, TrafficFault};
 
 #[derive(Debug, Default)]
@@ -52,7 +53,7 @@ struct Active {
 #[derive(Debug)]
 enum How {
     Stub(Arc<Beside>),
-    Traffic(TrafficFault),
+    Traffic(Vec<TrafficFault>),
 }
 
 /// A fault on its way out, and who waits for its report.
@@ -110,8 +111,10 @@ impl Faults {
                 How::Stub(Arc::clone(place.beside))
             }
             FaultTarget::Traffic { peer, direction } => {
-                let far = place.tunnels.far(peer).ok_or_else(|| unknown("service in this run", peer.as_str()))?;
-                How::Traffic(TrafficFault::begin(far, order, *direction, &mut seed_of(place.seed, &order.fault)))
+                How::Traffic(disturb([peer], (order, *direction), &place).map_err(|peer| unknown(SERVICE, &peer))?)
+            }
+            FaultTarget::Partition { peers } => {
+                How::Traffic(disturb(peers, (order, Direction::Both), &place).map_err(|peer| unknown(SERVICE, &peer))?)
             }
         };
         let active = Active { target: order.target.clone(), shape: order.shape.clone(), how };
@@ -136,11 +139,15 @@ impl Faults {
         let Some(Active { target, shape, how }) = self.active.remove(fault) else { return };
         let name = fault.to_owned();
         let ending = match (how, &target) {
-            (How::Traffic(traffic), _) => traffic.end(patience).boxed(),
+            (How::Traffic(paths), _) => {
+                let ended = partition::end(paths, patience);
+                let shape = shape.clone();
+                async move { ended.await.unwrap_or_else(|| nothing_known(&name, &shape)) }.boxed()
+            }
             (How::Stub(beside), FaultTarget::Stub { stub }) => {
                 end_stub(beside, stub.clone(), name, shape.clone()).boxed()
             }
-            (How::Stub(_), FaultTarget::Traffic { .. }) => return,
+            (How::Stub(_), FaultTarget::Traffic { .. } | FaultTarget::Partition { .. }) => return,
         };
         let id = self.endings.spawn(ending).id();
         self.ending.insert(id, Ending { fault: fault.to_owned(), target, shape, answers: Vec::new() });
@@ -202,6 +209,20 @@ impl Faults {
     pub(super) fn active(&self) -> Vec<String> {
         self.leases.names()
     }
+}
+
+const SERVICE: &str = "service in this run";
+
+/// Begins it on the traffic with each of these services. The name of one that is not in the run is an error, and nothing is begun.
+fn disturb<'p>(
+    peers: impl IntoIterator<Item = &'p Name>,
+    (order, direction): (&FaultOrder, Direction),
+    place: &Place<'_>,
+) -> Result<Vec<TrafficFault>, String> {
+    let fars = peers.into_iter().map(|peer| place.tunnels.far(peer).ok_or_else(|| peer.to_string()));
+    let fars: Vec<&Far> = fars.collect::<Result<_, _>>()?;
+    let mut seed = seed_of(place.seed, &order.fault);
+    Ok(fars.into_iter().map(|far| TrafficFault::begin(far, order, direction, &mut seed)).collect())
 }
 
 async fn end_stub(beside: Arc<Beside>, stub: String, fault: String, shape: Shape) -> FaultReport {

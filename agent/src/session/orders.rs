@@ -63,7 +63,7 @@ impl Session {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
         let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| tunnel.to.clone()).collect();
-        let mut run = setup::run(&self.mesh, caller, order, (&mut self.kept_stubs, self.rights.permits())).await?;
+        let mut run = setup::run(&self.mesh, caller, order, (&mut self.kept_stubs, &self.rights)).await?;
         for (how, peer) in self.links.known() {
             run.linked(how, peer);
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::order::{Becomes, Initialize, Initialized, ServicePlace, StubOrder, Target, TunnelOrder};
+use meshproof_proto::order::{
+    Becomes, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
+};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::mpsc;
 
@@ -22,19 +24,20 @@ use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::own_log;
-use crate::permits::Permits;
+use crate::rights::Rights;
 use crate::steps::Beside;
 use crate::stub::{Around, StubServer};
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Lets, Tunnels};
 
 /// Binds everything that the run needs here. On an error nothing stays bound.
 pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    (kept, permits): (&mut KeptStubs, &Arc<Permits>),
+    (kept, rights): (&mut KeptStubs, &Arc<Rights>),
 ) -> Result<Run, Refusal> {
     let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets } = order;
+    let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, secrets) = (Arc::new(masker), secrets.scope());
     own_log::mask_with(Arc::clone(&masker));
@@ -48,6 +51,9 @@ pub(super) async fn run(
         let (name, address) = listen(&tunnels, order).await?;
         initialized.tunnels.insert(name, address);
     }
+    let of_datagrams = |(name, _): &(&String, &String)| service.datagrams.contains(*name);
+    let ports = service.ports.iter().filter(of_datagrams).map(|(name, address)| (name.clone(), address.clone()));
+    tunnels.take_datagrams(&Lets { ports: ports.collect(), rights: Arc::clone(rights) });
     let endpoints = Endpoints::bind(&service, &permits.logs).await;
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
@@ -96,11 +102,18 @@ pub(super) async fn run(
     })
 }
 
-async fn listen(tunnels: &Tunnels, TunnelOrder { to, port }: TunnelOrder) -> Result<(String, String), Refusal> {
+async fn listen(
+    tunnels: &Tunnels,
+    TunnelOrder { to, port, transport }: TunnelOrder,
+) -> Result<(String, String), Refusal> {
     let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
     let far = tunnels.far(&to).ok_or_else(unknown)?;
     let name = format!("{to}.{port}");
-    match tunnels.listen(far, port).await {
+    let listening = match transport {
+        Transport::Tcp => tunnels.listen(far, port).await,
+        Transport::Udp => tunnels.listen_for_datagrams(far, port).await,
+    };
+    match listening {
         Ok(address) => Ok((name, address.to_string())),
         Err(error) => Err(Refusal::Failed(format!("tunnel `{name}` cannot listen on loopback: {error}"))),
     }

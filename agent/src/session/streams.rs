@@ -81,6 +81,9 @@ impl Work {
     fn opened(&mut self, from: &Name, header: StreamHeader, stream: ByteStream) {
         let Some(far) = self.tunnels.far(from) else { return refuse(stream, "there is no path to that service") };
         match header {
+            StreamHeader::Tunnel { port, .. } if self.service.datagrams.contains(&port) => {
+                refuse(stream, &format!("the port `{port}` of the service here takes datagrams, not connections"));
+            }
             StreamHeader::Tunnel { port, .. } => match self.service.ports.get(&port) {
                 Some(address) => self.tunnels.dial(far, (address.clone(), &self.beside.permits), stream),
                 None => refuse(stream, &format!("the service here has no port `{port}`")),

@@ -58,6 +58,9 @@ impl Disturbance {
         if shape.loss_percent > 0.0 && !shape.is_black_hole() {
             return Err(Unsupported("loss below 100%"));
         }
+        if shape.is_for_datagrams() || shape.is_for_connections() {
+            return Err(Unsupported("such a fault"));
+        }
         self.active.send_if_modified(|active| {
             if active.as_ref().is_some_and(|active| active.shape == shape) {
                 return false;
@@ -169,13 +172,15 @@ impl Measured {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { latency_us: 800_000, jitter_us: 0, bandwidth_bits_per_s: None, loss_percent: 0.0 };
+    fn slow() -> Shape {
+        Shape { latency_us: 800_000, ..Shape::default() }
+    }
     const SEEN: Seen = Seen { probes: 0, healed: true };
 
     #[test]
     fn a_report_compares_the_mean_with_what_was_asked() {
         let measured = Measured { replies: 3, added: Duration::from_millis(2436), held: 0 };
-        let report = measured.report("slow", &SHAPE, SEEN);
+        let report = measured.report("slow", &slow(), SEEN);
         assert_eq!((report.asked.as_str(), report.measured.as_str()), ("latency 800ms", "latency 812.0ms (3 replies)"));
         assert!((report.deviation_percent.expect("a number") - 1.5).abs() < 1e-9);
         assert!(report.effective);
@@ -185,7 +190,7 @@ mod tests {
     fn what_disturbed_nothing_was_not_effective() {
         let measured = Measured { replies: 3, added: Duration::ZERO, held: 0 };
         assert!(!measured.report("nothing", &Shape::default(), SEEN).effective);
-        let unseen = Measured::default().report("unseen", &SHAPE, SEEN);
+        let unseen = Measured::default().report("unseen", &slow(), SEEN);
         assert_eq!((unseen.effective, unseen.measured.as_str(), unseen.deviation_percent), (false, "", None));
     }
 

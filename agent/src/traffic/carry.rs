@@ -6,20 +6,30 @@ use std::io;
 use meshproof_proto::shaper::Fate;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::gate::{Passage, Ticket, now, until};
+use super::answer::Stopped;
+use super::gate::{Load, Passage, Ticket, now, until};
+use super::requests::{Found, Requests};
 use crate::limits;
+
+/// Which direction of a connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// From whoever opened the connection.
+    Requests,
+    Answers,
+}
 
 /// Carries bytes until the source ends, and then its end.
 ///
 /// # Errors
 ///
-/// The source or the sink broke; whoever holds both resets both.
+/// The source or the sink broke; whoever holds both resets both. Or a request is to be answered on the way.
 pub async fn carry(
     source: &mut (impl AsyncRead + Unpin),
     sink: &mut (impl AsyncWrite + Unpin),
-    mut passage: Passage,
-) -> io::Result<()> {
-    let mut waiting = Waiting::default();
+    (mut passage, carries): (Passage, Carries),
+) -> Result<(), Stopped> {
+    let mut waiting = Waiting::of(carries);
     let mut buffer = vec![0; limits::TUNNEL_READ_BYTES];
     let mut reading = Reading::On;
     loop {
@@ -27,15 +37,18 @@ pub async fn carry(
             passage.passed(&ticket, now());
             match what {
                 What::Bytes(bytes) => sink.write_all(&bytes).await?,
-                What::End => return sink.shutdown().await,
-                What::Broken(error) => return Err(error),
+                What::End => return Ok(sink.shutdown().await?),
+                What::Broken(error) => return Err(error.into()),
+                What::Answer(status) => return Err(Stopped::Answered(status)),
             }
         }
+        let resets = passage.resets();
         tokio::select! {
+            () = until(resets) => return Err(passage.was_reset().into()),
             read = source.read(&mut buffer), if reading == Reading::On && waiting.bytes < limits::TUNNEL_WAITING_BYTES => {
                 let what = match read {
                     // The usual way: nothing is disturbed, nothing is copied.
-                    Ok(count) if count > 0 && waiting.queue.is_empty() && passage.is_open() => {
+                    Ok(count) if count > 0 && waiting.is_empty() && passage.is_open() => {
                         sink.write_all(&buffer[..count]).await?;
                         continue;
                     }
@@ -46,10 +59,18 @@ pub async fn carry(
                 if !matches!(what, What::Bytes(_)) {
                     reading = Reading::Over;
                 }
-                waiting.push(what, &mut passage);
+                waiting.take(what, &mut passage);
+                if waiting.has_answer() {
+                    reading = Reading::Over;
+                }
             }
             () = until(waiting.next()) => {}
-            () = passage.changed() => waiting.follow(&mut passage),
+            () = passage.changed() => {
+                waiting.follow(&mut passage);
+                if !passage.looks_at_requests() {
+                    waiting.give_up_head(&mut passage);
+                }
+            }
         }
     }
 }
@@ -66,10 +87,14 @@ enum What {
     Bytes(Vec<u8>),
     End,
     Broken(io::Error),
+    /// Instead of a request.
+    Answer(u16),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    carries: Carries,
+    requests: Requests,
     queue: VecDeque<(What, Ticket)>,
     bytes: usize,
     /// The stages that the queue was admitted by.
@@ -77,11 +102,64 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn of(carries: Carries) -> Self {
+        Self { carries, requests: Requests::default(), queue: VecDeque::new(), bytes: 0, version: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.requests.is_empty()
+    }
+
+    /// Nothing is read behind a request that is answered.
+    fn has_answer(&self) -> bool {
+        matches!(self.queue.back(), Some((What::Answer(_), _)))
+    }
+
+    /// What was read, request by request where a fault asks for them.
+    fn take(&mut self, what: What, passage: &mut Passage) {
+        let looks = self.carries == Carries::Requests && passage.looks_at_requests();
+        match what {
+            What::Bytes(bytes) if looks => {
+                for found in self.requests.take(&bytes) {
+                    match found {
+                        Found::Bytes(bytes) => self.push(What::Bytes(bytes), passage),
+                        Found::Head(head) => match passage.request() {
+                            None => self.push(What::Bytes(head), passage),
+                            Some(status) => return self.push(What::Answer(status), passage),
+                        },
+                    }
+                }
+            }
+            what => {
+                self.give_up_head(passage);
+                self.push(what, passage);
+            }
+        }
+    }
+
+    /// The beginning of a head that nobody asks for any more, or that will have no end.
+    fn give_up_head(&mut self, passage: &mut Passage) {
+        let head = self.requests.give_up();
+        if !head.is_empty() {
+            self.push(What::Bytes(head), passage);
+        }
+    }
+
     fn push(&mut self, what: What, passage: &mut Passage) {
-        let bytes = if let What::Bytes(bytes) = &what { bytes.len() } else { 0 };
         self.follow(passage);
-        let ticket = passage.admit(bytes, now());
-        self.bytes += bytes;
+        for what in pieces(what, passage.piece()) {
+            self.push_whole(what, passage);
+        }
+    }
+
+    fn push_whole(&mut self, what: What, passage: &mut Passage) {
+        let load = match &what {
+            What::Bytes(bytes) => Load::Bytes(bytes.len()),
+            What::End => Load::End,
+            What::Broken(_) | What::Answer(_) => Load::Bytes(0),
+        };
+        let ticket = passage.admit(load, now());
+        self.bytes += ticket.bytes();
         self.queue.push_back((what, ticket));
     }
 
@@ -107,9 +185,32 @@ impl Waiting {
             return;
         }
         self.version = version;
-        let now = now();
+        let (now, piece) = (now(), passage.piece());
+        if self.queue.iter().any(|(_, ticket)| ticket.bytes() > piece) {
+            return self.cut(piece, passage);
+        }
         for (_, ticket) in &mut self.queue {
             passage.readmit(ticket, now);
         }
+    }
+
+    /// What waits is admitted anew, in pieces.
+    fn cut(&mut self, piece: usize, passage: &mut Passage) {
+        self.bytes = 0;
+        for (what, _) in std::mem::take(&mut self.queue) {
+            for what in pieces(what, piece) {
+                self.push_whole(what, passage);
+            }
+        }
+    }
+}
+
+/// The same, with bytes in pieces of at most this size.
+fn pieces(what: What, piece: usize) -> Vec<What> {
+    match what {
+        What::Bytes(bytes) if bytes.len() > piece => {
+            bytes.chunks(piece).map(|piece| What::Bytes(piece.to_vec())).collect()
+        }
+        What::Bytes(_) | What::End | What::Broken(_) | What::Answer(_) => vec![what],
     }
 }

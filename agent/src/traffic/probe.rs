@@ -6,17 +6,24 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::gate::now;
-use super::{Path, Traveller};
+use super::{Gate, Path, Traveller};
 
 const PROBE: &[u8; 8] = b"probe  \n";
 
 /// Sends a few bytes through the path's gates to whoever echoes at the other end of `stream`; the time until they are back.
 pub async fn ping(path: &Path, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Duration> {
     let start = now();
-    path.outgoing.passage(Traveller::Probe).pass(PROBE.len()).await;
+    through(&path.outgoing).await?;
     there_and_back(&mut stream).await?;
-    path.incoming.passage(Traveller::Probe).pass(PROBE.len()).await;
+    through(&path.incoming).await?;
     Ok(now() - start)
+}
+
+/// As a connection would pass: its opening, its bytes, its end.
+async fn through(gate: &Gate) -> io::Result<()> {
+    let mut passage = gate.passage(Traveller::Probe);
+    passage.pass(PROBE.len()).await?;
+    if gate.closes_slowly() { passage.pass_end().await } else { Ok(()) }
 }
 
 /// As [`ping`], past the gates.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use meshproof_proto::order::FaultReport;
+use meshproof_proto::shaper::{ConnectionShape, HttpShape};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -27,11 +28,11 @@ fn report(tally: &Tally, shape: &Shape) -> FaultReport {
 }
 
 /// Both ends of a pipe that goes through the path's outgoing gate.
-fn pipe(path: &Path) -> (DuplexStream, DuplexStream, JoinHandle<std::io::Result<()>>) {
+fn pipe(path: &Path) -> (DuplexStream, DuplexStream, JoinHandle<Result<(), Stopped>>) {
     let (near, mut source) = duplex(1 << 20);
     let (mut sink, far) = duplex(1 << 20);
     let passage = path.outgoing.passage(CONNECTION);
-    let carrying = tokio::spawn(async move { carry(&mut source, &mut sink, passage).await });
+    let carrying = tokio::spawn(async move { carry(&mut source, &mut sink, (passage, Carries::Requests)).await });
     (near, far, carrying)
 }
 
@@ -82,7 +83,7 @@ async fn a_black_hole_holds_open_connections_and_new_ones_until_it_ends_and_lose
         assert_eq!(held.measured, "loss 100% (2 connections, 57 B held, 0 B passed)");
         assert!(held.effective);
         path.end("f");
-        opened.await;
+        opened.await.expect("no reset");
     }
     near.write_all(b"after").await.expect("open");
     drop(near);
@@ -132,7 +133,7 @@ async fn behind_a_black_hole_the_sender_is_held_to_a_bound() {
 async fn a_fault_on_one_direction_leaves_the_other_alone() {
     let path = Path::default();
     path.begin("f", (&hole(), Direction::Incoming), &mut Seed::new(1));
-    path.outgoing.passage(CONNECTION).pass(3).await;
+    path.outgoing.passage(CONNECTION).pass(3).await.expect("no reset");
     timeout(Duration::from_secs(9), path.incoming.passage(CONNECTION).pass(3)).await.expect_err("held");
     assert!(!path.is_undisturbed());
     path.end("f");
@@ -146,7 +147,7 @@ async fn two_faults_on_one_path_add_up_and_are_measured_apart() {
     let slow = path.begin("slow", (&latency(100), Direction::Outgoing), &mut seed);
     let slower = path.begin("slower", (&latency(300), Direction::Outgoing), &mut seed);
     let start = Instant::now();
-    path.outgoing.passage(CONNECTION).pass(10).await;
+    path.outgoing.passage(CONNECTION).pass(10).await.expect("no reset");
     assert_eq!(start.elapsed().as_millis() / 10, 40);
     assert!(slow.report("slow", &latency(100)).measured.starts_with("latency 10"));
     assert!(slower.report("slower", &latency(300)).measured.starts_with("latency 30"));
@@ -160,7 +161,8 @@ async fn connections_share_the_bandwidth_of_a_path() {
     let start = Instant::now();
     let mut first = path.outgoing.passage(Traveller::Connection(1));
     let mut second = path.outgoing.passage(Traveller::Connection(2));
-    tokio::join!(first.pass(5_000), second.pass(5_000));
+    let (one, other) = tokio::join!(first.pass(5_000), second.pass(5_000));
+    one.and(other).expect("no reset");
     assert_eq!(start.elapsed().as_millis() / 10, 100);
     assert!(report(&tally, &narrow).measured.contains("10000 B passed"));
 }
@@ -178,6 +180,102 @@ async fn a_silent_path_is_measured_by_probes() {
     assert!(report.effective && !tally.has_traffic());
     assert!(report.measured.contains("probes only"), "{report:?}");
     path.end("f");
+}
+
+fn on_connections(connections: ConnectionShape) -> Shape {
+    Shape { connections, ..Shape::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slices_are_no_larger_than_asked_for_keep_their_order_and_come_one_by_one() {
+    let path = Path::default();
+    let shape = on_connections(ConnectionShape { slice_bytes: Some(10), ..ConnectionShape::default() });
+    let (mut near, mut far, _carrying) = pipe(&path);
+    let tally = begin(&path, &shape);
+    let sent: Vec<u8> = (0..=255).collect();
+    near.write_all(&sent).await.expect("open");
+    drop(near);
+    let (mut got, mut reads) = (Vec::new(), 0);
+    loop {
+        let mut buffer = [0; 256];
+        let count = far.read(&mut buffer).await.expect("open");
+        if count == 0 {
+            break;
+        }
+        assert!(count <= 10, "a piece of {count} bytes");
+        got.extend_from_slice(&buffer[..count]);
+        reads += 1;
+    }
+    assert_eq!((got, reads), (sent, 26));
+    let report = report(&tally, &shape);
+    assert!(report.effective && report.measured.starts_with("pieces of at most 10 B"), "{report:?}");
+    assert_eq!(report.deviation_percent, Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_close_delays_the_end_and_not_the_bytes() {
+    let path = Path::default();
+    let shape = on_connections(ConnectionShape { slow_close_us: 3_000_000, ..ConnectionShape::default() });
+    let tally = begin(&path, &shape);
+    let (mut near, mut far, carrying) = pipe(&path);
+    let start = Instant::now();
+    near.write_all(b"all of it").await.expect("open");
+    near.shutdown().await.expect("open");
+    arrives(&mut far, b"all of it").await;
+    assert!(start.elapsed().as_millis() < 10);
+    assert_eq!(far.read(&mut [0]).await.expect("an end"), 0);
+    assert!((3_000..3_010).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    carrying.await.expect("no panic").expect("nothing broke");
+    let report = report(&tally, &shape);
+    assert!(report.measured.starts_with("1 closed 300"), "{report:?}");
+    assert!(report.effective && report.deviation_percent.expect("a number") < 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_strikes_open_connections_and_new_ones_after_its_time_and_is_counted_once_each() {
+    let path = Path::default();
+    let shape = on_connections(ConnectionShape { reset_after_us: Some(2_000_000), ..ConnectionShape::default() });
+    let (_near, _far, open) = pipe(&path);
+    let tally = path.begin("f", (&shape, Direction::Both), &mut Seed::new(1));
+    let start = Instant::now();
+    let mut new = path.incoming.passage(Traveller::Connection(2));
+    new.pass(100).await.expect("not yet");
+    let error = open.await.expect("no panic").expect_err("reset");
+    assert!(matches!(error, Stopped::Broken(error) if error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!((2_000..2_010).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    new.pass(100).await.expect_err("reset");
+    new.pass(100).await.expect_err("still reset");
+    let report = report(&tally, &shape);
+    assert!(report.effective && report.measured.starts_with("reset 2 ("), "{report:?}");
+    path.end("f");
+    path.incoming.passage(Traveller::Connection(3)).pass(100).await.expect("over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_requests_are_answered_on_the_way_also_on_connections_that_were_open_and_the_others_pass() {
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+    let path = Path::default();
+    let http = HttpShape { status: 503, first: Some(2), percent: None };
+    let shape = Shape { http: Some(http), ..Shape::default() };
+    let (mut near, mut far, open) = pipe(&path);
+    near.write_all(REQUEST).await.expect("open");
+    arrives(&mut far, REQUEST).await;
+    let tally = begin(&path, &shape);
+    near.write_all(REQUEST).await.expect("open");
+    assert!(matches!(open.await.expect("no panic"), Err(Stopped::Answered(503))));
+    let (mut near, _far, second) = pipe(&path);
+    near.write_all(REQUEST).await.expect("open");
+    assert!(matches!(second.await.expect("no panic"), Err(Stopped::Answered(503))));
+    let (mut near, mut far, third) = pipe(&path);
+    for _ in 0..2 {
+        near.write_all(REQUEST).await.expect("open");
+        arrives(&mut far, REQUEST).await;
+    }
+    drop(near);
+    third.await.expect("no panic").expect("nothing broke");
+    let report = report(&tally, &shape);
+    assert!(report.measured.starts_with("status 503 for 2 of 4 requests"), "{report:?}");
+    assert_eq!(report.deviation_percent, Some(0.0));
 }
 
 #[test]

@@ -5,7 +5,14 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::traffic::{Path, Traveller, carry};
+use crate::traffic::{Carries, Path, Stopped, Traveller, answer, carry};
+
+/// At which end of the relay the connection was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    Local,
+    Remote,
+}
 
 /// Carries bytes both ways through the path's gates until both directions ended, each on its own.
 ///
@@ -16,18 +23,35 @@ pub async fn relay(
     mut local: TcpStream,
     remote: &mut (impl AsyncRead + AsyncWrite + Unpin),
     path: &Path,
-    number: Traveller,
+    (number, client): (Traveller, Client),
 ) -> io::Result<()> {
-    let (mut remote_reader, mut remote_writer) = tokio::io::split(remote);
-    let (mut local_reader, mut local_writer) = local.split();
-    let outgoing = carry(&mut local_reader, &mut remote_writer, path.outgoing.passage(number));
-    let incoming = carry(&mut remote_reader, &mut local_writer, path.incoming.passage(number));
-    let ended = tokio::try_join!(outgoing, incoming);
-    if ended.is_err() {
-        // Closing then sends a reset instead of an end that nobody meant.
-        let _ = local.set_zero_linger();
+    let (goes, comes) = match client {
+        Client::Local => (Carries::Requests, Carries::Answers),
+        Client::Remote => (Carries::Answers, Carries::Requests),
+    };
+    let ended = {
+        let (mut remote_reader, mut remote_writer) = tokio::io::split(&mut *remote);
+        let (mut local_reader, mut local_writer) = local.split();
+        let outgoing = carry(&mut local_reader, &mut remote_writer, (path.outgoing.passage(number), goes));
+        let incoming = carry(&mut remote_reader, &mut local_writer, (path.incoming.passage(number), comes));
+        tokio::try_join!(outgoing, incoming)
+    };
+    match (ended, client) {
+        (Ok(((), ())), _) => Ok(()),
+        (Err(Stopped::Answered(status)), Client::Local) => {
+            answer(status, &mut local, remote).await;
+            Ok(())
+        }
+        (Err(Stopped::Answered(status)), Client::Remote) => {
+            answer(status, remote, &mut local).await;
+            Ok(())
+        }
+        (Err(Stopped::Broken(error)), _) => {
+            // Closing then sends a reset instead of an end that nobody meant.
+            let _ = local.set_zero_linger();
+            Err(error)
+        }
     }
-    ended.map(|((), ())| ())
 }
 
 #[cfg(test)]
@@ -39,6 +63,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    const ONE: (Traveller, Client) = (Traveller::Connection(0), Client::Local);
 
     /// A client's socket, the agent's end of it, and a stream in two ends.
     async fn joined() -> (TcpStream, TcpStream) {
@@ -61,7 +87,7 @@ mod tests {
         let (mut client, local) = joined().await;
         let (mut remote, mut service) = tokio::io::duplex(64);
         let path = Path::default();
-        let relaying = relay(local, &mut remote, &path, Traveller::Connection(0));
+        let relaying = relay(local, &mut remote, &path, ONE);
         let talk = async {
             client.write_all(b"question").await.expect("open");
             client.shutdown().await.expect("open");
@@ -82,7 +108,7 @@ mod tests {
     async fn a_broken_stream_resets_the_connection() {
         let (mut client, local) = joined().await;
         let mut remote = tokio::io::join(Refused, tokio::io::sink());
-        let error = relay(local, &mut remote, &Path::default(), Traveller::Connection(0)).await.expect_err("broken");
+        let error = relay(local, &mut remote, &Path::default(), ONE).await.expect_err("broken");
         assert_eq!(error.to_string(), "refused");
         let error = client.read_u8().await.expect_err("reset");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -94,7 +120,7 @@ mod tests {
         let (mut remote, _service) = tokio::io::duplex(64);
         client.set_zero_linger().expect("a socket");
         drop(client);
-        let error = relay(local, &mut remote, &Path::default(), Traveller::Connection(0)).await.expect_err("reset");
+        let error = relay(local, &mut remote, &Path::default(), ONE).await.expect_err("reset");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -1,7 +1,9 @@
 //! Whole agents in a real mesh, driven as an orchestrator drives them.
 
 mod benches;
+mod datagrams;
 mod process;
+mod tunnels;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::order::{
-    Authority, Initialize, Initialized, ServicePlace, StepKey, StubOrder, TunnelOrder, Unmatched,
+    Authority, Initialize, Initialized, ServicePlace, StepKey, StubOrder, Transport, TunnelOrder, Unmatched,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
 use tarpc::context;
@@ -146,8 +146,21 @@ impl Orchestrator {
     /// Sets up the run at an agent whose service has this port, with tunnels to the `tcp` port of others.
     pub async fn initialize(&self, agent: &str, port: Option<&str>, tunnels: &[&str]) -> Initialized {
         let ports = port.map(|address| ("tcp".to_owned(), address.to_owned())).into_iter().collect();
-        let tunnels = tunnels.iter().map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned() }).collect();
+        let tunnels = tunnels
+            .iter()
+            .map(|to| TunnelOrder { to: name(to), port: "tcp".to_owned(), transport: Transport::Tcp })
+            .collect();
         let service = ServicePlace { ports, ..ServicePlace::default() };
+        self.set_up(agent, Initialize { service, tunnels, ..self.setting() }).await
+    }
+
+    /// Sets up the run at an agent whose service takes datagrams at this port, or that reaches the `dns` port of another.
+    pub async fn initialize_for_datagrams(&self, agent: &str, port: Option<&str>, reaches: &[&str]) -> Initialized {
+        let ports = port.map(|address| ("dns".to_owned(), address.to_owned())).into_iter().collect();
+        let transport = Transport::Udp;
+        let tunnels =
+            reaches.iter().map(|to| TunnelOrder { to: name(to), port: "dns".to_owned(), transport }).collect();
+        let service = ServicePlace { ports, datagrams: ["dns".to_owned()].into(), ..ServicePlace::default() };
         self.set_up(agent, Initialize { service, tunnels, ..self.setting() }).await
     }
 
@@ -213,6 +226,17 @@ impl Orchestrator {
         loop {
             tokio::select! {
                 done = &mut work => return done.expect("it ends in time"),
+                Some(event) = self.events.recv() => self.take(event).await,
+            }
+        }
+    }
+
+    /// As [`during`](Self::during), for work that has a bound of its own.
+    pub async fn during_long<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
                 Some(event) = self.events.recv() => self.take(event).await,
             }
         }

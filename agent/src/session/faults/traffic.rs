@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
-use crate::traffic::{Tally, ping, ping_undisturbed};
-use crate::tunnel::Far;
+use crate::traffic::{Tally, Traveller, ping, ping_undisturbed};
+use crate::tunnel::{Far, Way};
 
 /// It disturbs the path until [`TrafficFault::end`]. Probes travel the path from time to time, so that something is measured
 /// even when the services are silent.
@@ -37,7 +37,7 @@ pub(super) enum Patience {
 impl TrafficFault {
     pub(super) fn begin(far: &Far, order: &FaultOrder, direction: Direction, seed: &mut Seed) -> Self {
         let tally = far.path.begin(&order.fault, (&order.shape, direction), seed);
-        let probing = probe_on(far.clone());
+        let probing = probe_on(far.clone(), order.shape.clone());
         Self {
             far: far.clone(),
             fault: order.fault.clone(),
@@ -51,7 +51,7 @@ impl TrafficFault {
     pub(super) async fn end(self, patience: Patience) -> FaultReport {
         if patience == Patience::Measure && !self.tally.is_measured(&self.shape) {
             // It is held, or takes its time; what it meets is counted either way.
-            let _ = timeout(probe_takes(&self.shape), self.far_ping()).await;
+            let _ = timeout(probe_takes(&self.shape), probe(&self.far, &self.shape)).await;
         }
         let report = self.tally.report(&self.fault, &self.shape);
         self.far.path.end(&self.fault);
@@ -68,30 +68,53 @@ impl TrafficFault {
         FaultReport { healed: matches!(healed, Ok(Ok(_))), ..report }
     }
 
-    async fn far_ping(&self) -> io::Result<Duration> {
-        probe(&self.far).await
-    }
-
     /// Other faults may still disturb the path; then the probe goes past them.
     async fn flows(&self) -> io::Result<Duration> {
-        if self.far.path.is_undisturbed() {
-            return probe(&self.far).await;
+        let undisturbed = self.far.path.is_undisturbed();
+        if undisturbed {
+            self.far.listeners.all_open().await;
         }
-        ping_undisturbed(self.far.open_probe().await.map_err(not_connected)?).await
+        if self.shape.is_for_datagrams() {
+            // One of them may be lost by itself.
+            while !self.far.datagrams.probe(Way::Past).await {}
+        }
+        match undisturbed {
+            true => ping(&self.far.path, self.far.open_probe().await.map_err(not_connected)?).await,
+            false => ping_undisturbed(self.far.open_probe().await.map_err(not_connected)?).await,
+        }
     }
 }
 
-async fn probe_on(far: Far) {
-    for _ in 0..limits::PROBES {
-        if let Err(error) = probe(&far).await {
+async fn probe_on(far: Far, shape: Shape) {
+    let (probes, every) = match shape.is_for_datagrams() {
+        true => (limits::DATAGRAM_PROBES, limits::DATAGRAM_PROBE_EVERY),
+        false => (limits::PROBES, limits::PROBE_EVERY),
+    };
+    for _ in 0..probes {
+        if shape.is_for_datagrams() {
+            far.datagrams.touch();
+        } else if let Err(error) = probe(&far, &shape).await {
             tracing::debug!(%error, "a probe did not come back");
         }
-        sleep(limits::PROBE_EVERY).await;
+        sleep(every).await;
     }
 }
 
-async fn probe(far: &Far) -> io::Result<Duration> {
-    ping(&far.path, far.open_probe().await.map_err(not_connected)?).await
+/// One probe, of the kind that meets such a fault.
+async fn probe(far: &Far, shape: &Shape) -> io::Result<()> {
+    if shape.connections.refuse {
+        for refused in far.listeners.try_all().await {
+            if matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
+                far.path.outgoing.refused(Traveller::Probe);
+            }
+        }
+        return Ok(());
+    }
+    if shape.is_for_datagrams() {
+        far.datagrams.probe(Way::Through).await;
+        return Ok(());
+    }
+    ping(&far.path, far.open_probe().await.map_err(not_connected)?).await.map(drop)
 }
 
 fn not_connected(error: NoLink) -> io::Error {
@@ -103,6 +126,9 @@ fn probe_takes(shape: &Shape) -> Duration {
     if shape.is_black_hole() {
         return limits::HOLE_HOLDS;
     }
-    let there_and_back = Duration::from_micros(shape.latency_us.saturating_add(shape.jitter_us).saturating_mul(2));
-    there_and_back.saturating_add(limits::HOLE_HOLDS).min(limits::MEASURED_WITHIN)
+    let connections = &shape.connections;
+    let one_way = shape.latency_us.saturating_add(shape.jitter_us).saturating_add(connections.slow_close_us);
+    let there_and_back = Duration::from_micros(one_way.saturating_mul(2));
+    let reset = Duration::from_micros(connections.reset_after_us.unwrap_or_default());
+    there_and_back.max(reset).saturating_add(limits::HOLE_HOLDS).min(limits::MEASURED_WITHIN)
 }

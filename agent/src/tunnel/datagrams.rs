@@ -1,0 +1,269 @@
+//! Datagrams between the services of two agents.
+//!
+//! A listener beside one service takes them from clients, each client a *flow*; beside the other service each flow has a socket of
+//! its own, so that the service sees clients apart and its answers find their way. Nothing here waits for anything: what finds no
+//! room is dropped and counted, as on any network.
+
+mod flows;
+mod late;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshproof_mesh::{Datagram, Mesh};
+use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::identity::Identity;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+
+use super::Tasks;
+use crate::limits;
+use crate::permits::Permits;
+use crate::rights::{Rights, for_datagrams};
+use crate::traffic::{Gate, Path, Traveller};
+use crate::wire::{Packet, RunTag};
+use flows::{Clients, Upstreams};
+use late::Late;
+
+/// The number of probes that nobody waits for.
+const UNAWAITED: u64 = 0;
+
+/// What takes the datagrams of one path.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    mesh: Mesh,
+    peer: PeerId,
+    tag: RunTag,
+    path: Arc<Path>,
+    tasks: Tasks,
+    clients: Mutex<Clients>,
+    upstreams: Mutex<Upstreams>,
+    probes: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
+    next_probe: AtomicU64,
+    late: Late,
+    dropped: AtomicU64,
+}
+
+/// What this agent lets the peer do.
+#[derive(Clone, Debug)]
+pub(crate) struct Lets {
+    /// The ports of the service here that take datagrams, and their addresses.
+    pub ports: BTreeMap<String, String>,
+    pub rights: Arc<Rights>,
+}
+
+impl Lets {
+    fn allow(&self, peer: &Identity) -> bool {
+        self.rights.allow(peer, &for_datagrams()).is_ok()
+    }
+}
+
+/// How a probe goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the gates, as the services' datagrams do.
+    Through,
+    /// Past whatever else still disturbs the path.
+    Past,
+}
+
+impl Exchange {
+    pub(super) fn new((mesh, peer): (Mesh, PeerId), run: &RunId, path: &Arc<Path>, tasks: &Tasks) -> Arc<Self> {
+        Arc::new(Self {
+            mesh,
+            peer,
+            tag: RunTag::of(run),
+            path: Arc::clone(path),
+            tasks: tasks.clone(),
+            clients: Mutex::default(),
+            upstreams: Mutex::default(),
+            probes: Mutex::default(),
+            next_probe: AtomicU64::new(UNAWAITED + 1),
+            late: Late::default(),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes what the peer sends, and does later what faults delay, until the mesh ends.
+    pub(super) async fn run(self: Arc<Self>, lets: Lets) {
+        tokio::select! {
+            () = Arc::clone(&self).receive(lets) => {}
+            () = self.late.run() => {}
+        }
+    }
+
+    async fn receive(self: Arc<Self>, lets: Lets) {
+        let mut inbox = self.mesh.datagrams(self.peer);
+        let mut allowed = None;
+        while let Some(Datagram { peer, bytes }) = inbox.recv().await {
+            if !*allowed.get_or_insert_with(|| lets.allow(&peer)) {
+                continue;
+            }
+            match Packet::decode(&bytes) {
+                Ok(packet) if packet.run() == self.tag => self.packet(packet, &lets),
+                Ok(_) => tracing::trace!("a datagram of another run"),
+                Err(error) => tracing::debug!(%error, "a datagram cannot be read"),
+            }
+        }
+    }
+
+    fn packet(self: &Arc<Self>, packet: Packet, lets: &Lets) {
+        match packet {
+            Packet::There { port, flow, bytes, .. } => {
+                let Some(address) = lets.ports.get(&port).cloned() else {
+                    return tracing::debug!(port, "a datagram to a port that the service here has not");
+                };
+                let (exchange, permits) = (Arc::clone(self), Arc::clone(lets.rights.permits()));
+                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |bytes| {
+                    exchange.to_service((flow, &address), &permits, bytes);
+                });
+            }
+            Packet::Back { flow, bytes, .. } => {
+                let exchange = Arc::clone(self);
+                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |bytes| {
+                    exchange.to_client(flow, &bytes);
+                });
+            }
+            Packet::Probe { number, run } => self.send(&Packet::ProbeBack { number, run }),
+            Packet::ProbeBack { number, .. } => {
+                let exchange = Arc::clone(self);
+                self.cross(&self.path.incoming, (Traveller::Probe, Vec::new()), move |_| exchange.is_back(number));
+            }
+        }
+    }
+
+    /// Listens on a free port of loopback for datagrams to a port of the service there.
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        port: String,
+    ) -> io::Result<(SocketAddr, impl Future<Output = ()> + use<>)> {
+        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+        let address = socket.local_addr()?;
+        Ok((address, Arc::clone(self).take_from_clients((socket, address), port)))
+    }
+
+    async fn take_from_clients(self: Arc<Self>, (socket, address): (Arc<UdpSocket>, SocketAddr), port: String) {
+        let mut buffer = vec![0; limits::DATAGRAM_BYTES];
+        loop {
+            // Of a loopback socket an error is one of a client that is gone; it says nothing of the next datagram.
+            let Ok((count, client)) = socket.recv_from(&mut buffer).await else { continue };
+            let flow = self.clients().flow(&socket, (address, client));
+            let (exchange, port, run) = (Arc::clone(&self), port.clone(), self.tag);
+            let bytes = buffer[..count].to_vec();
+            self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |bytes| {
+                exchange.send(&Packet::There { run, port: port.clone(), flow, bytes });
+            });
+        }
+    }
+
+    fn to_client(&self, flow: u64, bytes: &[u8]) {
+        let client = self.clients().client(flow);
+        match client {
+            Some((socket, client)) if socket.try_send_to(bytes, client).is_ok() => {}
+            Some(_) | None => self.drop_one(),
+        }
+    }
+
+    fn to_service(self: &Arc<Self>, (flow, address): (u64, &str), permits: &Arc<Permits>, bytes: Vec<u8>) {
+        let (queue, new) = self.upstreams().of(flow);
+        if queue.try_send(bytes).is_err() {
+            self.drop_one();
+        }
+        if let Some(waiting) = new {
+            let (exchange, address, permits) = (Arc::clone(self), address.to_owned(), Arc::clone(permits));
+            self.tasks.spawn(async move { flows::serve(exchange, flow, (address, permits), waiting).await });
+        }
+    }
+
+    fn from_service(self: &Arc<Self>, flow: u64, bytes: Vec<u8>) {
+        let (exchange, run) = (Arc::clone(self), self.tag);
+        self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |bytes| {
+            exchange.send(&Packet::Back { run, flow, bytes });
+        });
+    }
+
+    /// Through a gate, and on: at once, later, twice, or not at all.
+    fn cross(
+        self: &Arc<Self>,
+        gate: &Gate,
+        (who, bytes): (Traveller, Vec<u8>),
+        on: impl Fn(Vec<u8>) + Clone + Send + 'static,
+    ) {
+        for crossing in gate.datagram(who, bytes.len()) {
+            if crossing.is_due() {
+                crossing.passed();
+                on(bytes.clone());
+                continue;
+            }
+            let (due, bytes, on) = (crossing.due(), bytes.clone(), on.clone());
+            let then = move || {
+                crossing.passed();
+                on(bytes);
+            };
+            if self.late.put(due.into(), Box::new(then)).is_err() {
+                self.drop_one();
+            }
+        }
+    }
+
+    /// Puts it into the link's queue.
+    fn send(&self, packet: &Packet) {
+        if self.mesh.send_datagram(self.peer, packet.encode().into()).is_err() {
+            self.drop_one();
+        }
+    }
+
+    /// Sends a probe through the gates, which count what becomes of it.
+    pub(crate) fn touch(self: &Arc<Self>) {
+        let (exchange, run) = (Arc::clone(self), self.tag);
+        self.cross(&self.path.outgoing, (Traveller::Probe, Vec::new()), move |_| {
+            exchange.send(&Packet::Probe { run, number: UNAWAITED });
+        });
+    }
+
+    /// Sends a probe through the gates, or past them; whether it came back.
+    pub(crate) fn probe(self: &Arc<Self>, way: Way) -> impl Future<Output = bool> + use<> {
+        let number = self.next_probe.fetch_add(1, Ordering::Relaxed);
+        let (told, back) = oneshot::channel();
+        self.waiting_probes().insert(number, told);
+        let probe = Packet::Probe { run: self.tag, number };
+        let exchange = Arc::clone(self);
+        match way {
+            Way::Through => self.cross(&self.path.outgoing, (Traveller::Probe, Vec::new()), move |_| {
+                exchange.send(&probe);
+            }),
+            Way::Past => self.send(&probe),
+        }
+        let exchange = Arc::clone(self);
+        async move {
+            let is_back = tokio::time::timeout(limits::DATAGRAM_BACK, back).await.is_ok_and(|told| told.is_ok());
+            exchange.waiting_probes().remove(&number);
+            is_back
+        }
+    }
+
+    fn is_back(&self, number: u64) {
+        if let Some(told) = self.waiting_probes().remove(&number) {
+            let _ = told.send(());
+        }
+    }
+
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn upstreams(&self) -> MutexGuard<'_, Upstreams> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting_probes(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
