@@ -9,7 +9,7 @@ use meshproof_mesh::rtc::{PathKind, RtcConfig};
 use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Role;
-use meshproof_proto::order::{Initialize, Initialized, ServicePlace, TunnelOrder};
+use meshproof_proto::order::{Initialize, Initialized, ServicePlace, Transport, TunnelOrder};
 use tokio_util::sync::CancellationToken;
 
 use super::confided;
@@ -18,7 +18,7 @@ use super::driver::Driver;
 use super::held;
 use super::outcome::Broken;
 use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes, Withheld};
-use crate::plan::compiled::{Endpoint, Tunnel};
+use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
 use crate::run::{Place, Setting, early_scope};
 
@@ -91,8 +91,13 @@ impl Driver {
     async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
         let wishes = self.plan.services.iter().map(|service| {
             let fixed = if service.processes.is_empty() { PortWish::Known } else { PortWish::Fixed };
-            let wish = |number: Option<u16>| number.map_or(PortWish::Dynamic, fixed);
-            let ports = service.ports.iter().map(|port| (port.name.clone(), wish(port.number))).collect();
+            let wish = |port: &Port| match (port.number, port.transport) {
+                (Some(number), Transport::Tcp) => fixed(number),
+                // What keeps a port for a service is TCP's; this one is had or not when the service binds it.
+                (Some(number), Transport::Udp) => PortWish::Known(number),
+                (None, _) => PortWish::Dynamic,
+            };
+            let ports = service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect();
             let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
             (service.name.clone(), Wishes { ports, logs })
         });
@@ -208,14 +213,23 @@ impl Driver {
         let scope = early_scope(&self.plan, &self.options.plan_dir.to_string_lossy());
         let stubs = self.plan.stubs.iter().filter(|stub| stub.at == *agent);
         let tunnels = self.plan.tunnels.iter().filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
-        let order = |tunnel: &Tunnel| TunnelOrder { to: tunnel.to.service.clone(), port: tunnel.to.port.clone() };
+        let order = |tunnel: &Tunnel| TunnelOrder {
+            to: tunnel.to.service.clone(),
+            port: tunnel.to.port.clone(),
+            transport: self.plan.transport(&tunnel.to),
+        };
         let place = places.get(agent).map(|place| place.service.clone()).unwrap_or_default();
         let service = self.plan.services.iter().find(|service| service.name == *agent);
         let listens = service.map(|service| service.listens.clone()).unwrap_or_default();
         Initialize {
             authority: self.authority.clone(),
             roster: self.crew.roster(),
-            service: ServicePlace { listens, scrape: service.and_then(|service| service.scrape.clone()), ..place },
+            service: ServicePlace {
+                listens,
+                scrape: service.and_then(|service| service.scrape.clone()),
+                datagrams: service.map(Service::datagram_ports).unwrap_or_default(),
+                ..place
+            },
             stubs: stubs.map(|stub| stub.resolved(&scope, held)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,

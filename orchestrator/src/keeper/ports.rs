@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use thiserror::Error;
 
@@ -50,7 +50,9 @@ impl Ports {
     fn any(&mut self) -> Result<u16, PortError> {
         for _ in 0..PORT_ATTEMPTS {
             let port = reserve(0).map_err(PortError::None)?;
-            if self.0.insert(port) {
+            // It may be for datagrams, which nothing keeps; but every run looks for one among those that are kept for nobody else.
+            let is_free = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+            if is_free && self.0.insert(port) {
                 return Ok(port);
             }
         }

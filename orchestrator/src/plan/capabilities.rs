@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use meshproof_proto::identity::Capability;
+use meshproof_proto::order::FaultTarget;
 
 use super::compiled::{Conduct, Does, Plan, ProcessChange, ProcessStep, Step};
 
@@ -31,7 +32,7 @@ fn of_step(step: &Step) -> Vec<Capability> {
             let apply = ask.apply.as_ref().map(|apply| apply.action.capability());
             apply.into_iter().chain([ask.action.capability()]).collect()
         }
-        Does::Fault(fault) => vec![fault.fault.target.capability()],
+        Does::Fault(fault) => fault.fault.parts.values().map(FaultTarget::capability).collect(),
         Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {
             of_step(ready)
         }

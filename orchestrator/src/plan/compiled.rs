@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::id::{Digest, Name};
-use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, Scrape, StubOrder};
+use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, Scrape, StubOrder, Transport};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use meshproof_proto::sync::Barrier;
@@ -57,6 +57,16 @@ pub struct BuildCommand {
     pub env: Vec<(String, String)>,
 }
 
+impl Plan {
+    /// What the port takes.
+    #[must_use]
+    pub fn transport(&self, of: &Endpoint) -> Transport {
+        let service = self.services.iter().find(|service| service.name == of.service);
+        let port = service.and_then(|service| service.ports.iter().find(|port| port.name == of.port));
+        port.map(|port| port.transport).unwrap_or_default()
+    }
+}
+
 /// What is under test. Its expressions see `self`, `plan`, `params`, `services` and `stubs`.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -85,12 +95,22 @@ pub struct Service {
     pub identities: BTreeSet<String>,
 }
 
+impl Service {
+    /// The ports that take datagrams.
+    #[must_use]
+    pub fn datagram_ports(&self) -> BTreeSet<String> {
+        let ports = self.ports.iter().filter(|port| port.transport == Transport::Udp);
+        ports.map(|port| port.name.clone()).collect()
+    }
+}
+
 /// A port of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     pub name: String,
     /// `None`: any free one.
     pub number: Option<u16>,
+    pub transport: Transport,
 }
 
 /// A file in a service's working directory.
@@ -327,10 +347,27 @@ pub struct Fault {
     pub name: String,
     /// Where it is written.
     pub span: Span,
-    /// The agent that makes it.
-    pub at: Name,
-    pub target: FaultTarget,
+    /// The agents that make it, and what each disturbs. Traffic between two services passes the agents of both, each of which can
+    /// disturb either direction; so one is enough, and two would disturb it twice.
+    pub parts: BTreeMap<Name, FaultTarget>,
+    /// For people: `stub payments`, `traffic shop <-> ledger`.
+    pub target: String,
     pub shape: Shape,
+}
+
+impl Fault {
+    /// All services whose traffic or stubs it disturbs.
+    pub fn ends(&self) -> impl Iterator<Item = &Name> {
+        self.parts.iter().flat_map(|(at, target)| std::iter::once(at).chain(far_ends(target)))
+    }
+}
+
+fn far_ends(target: &FaultTarget) -> Box<dyn Iterator<Item = &Name> + '_> {
+    match target {
+        FaultTarget::Stub { .. } => Box::new(std::iter::empty()),
+        FaultTarget::Traffic { peer, .. } => Box::new(std::iter::once(peer)),
+        FaultTarget::Partition { peers } => Box::new(peers.iter()),
+    }
 }
 
 /// Which faults end.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{Ends, Keep, Listen, Protocol, RequestPart, Takes, Unmatched};
+use meshproof_proto::order::{Ends, Keep, Listen, Protocol, RequestPart, Takes, Transport, Unmatched};
 use meshproof_proto::stub::DEFAULT_JOURNAL;
 
 use super::read::Given;
@@ -129,6 +129,7 @@ pub struct Port {
     pub name: Word,
     /// `None`: any free one.
     pub number: Option<u16>,
+    pub transport: Transport,
 }
 
 /// A file in a service's working directory.
@@ -310,13 +311,41 @@ pub struct Fault {
     pub jitter: Option<Time>,
     pub loss: Option<Spanned<Given<Percent>>>,
     pub bandwidth: Option<Spanned<Given<Bandwidth>>>,
+    pub duplicate: Option<Spanned<Given<Percent>>>,
+    pub reorder: Option<Spanned<Given<Percent>>>,
+    pub refuse: bool,
+    pub reset: Option<Reset>,
+    pub slice: Option<Spanned<Given<u64>>>,
+    pub slow_close: Option<Time>,
+    pub status: Option<Answered>,
+}
+
+/// When connections are reset.
+#[derive(Debug, Clone)]
+pub enum Reset {
+    AtOnce,
+    After(Time),
+}
+
+/// Requests that are answered on the way.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub status: u16,
+    pub first: Option<Spanned<Given<u64>>>,
+    pub percent: Option<Spanned<Given<Percent>>>,
 }
 
 /// What a fault disturbs.
 #[derive(Debug, Clone)]
 pub enum Disturbed {
     Stub(Word),
-    Traffic { from: Word, to: Word, ways: Ways },
+    Traffic {
+        from: Word,
+        to: Word,
+        ways: Ways,
+    },
+    /// Everything between services of different sides.
+    Partition(Spanned<Vec<Vec<Word>>>),
 }
 
 /// `a -> b` or `a <-> b`.

@@ -10,7 +10,7 @@ use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::Output;
 use super::blame::Blame;
-use super::faults::{Active, Opening, Over, parts};
+use super::faults::{Active, Opening, Over};
 use super::limits::{HEAL_DEADLINE, RENEWALS_PER_LEASE};
 use super::machine::{Phase, Run};
 use super::stepping::{Begun, Running, Spot, Wait};
@@ -34,20 +34,18 @@ fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
 
 impl Run {
     pub(super) fn begin_fault(&mut self, step: &FaultStep, running: Running) -> Begun {
-        let parts = parts(&step.fault);
-        let lost = parts.iter().find(|(agent, _)| self.lost.contains_key(agent));
+        let lost = step.fault.parts.keys().find(|agent| self.lost.contains_key(*agent));
         if self.faults.is_active(&step.fault.name) {
             let title = format!("the fault `{}` is active already", step.fault.name);
             return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
-        if let Some((agent, _)) = lost {
+        if let Some(agent) = lost {
             let title = format!("agent `{agent}` is lost");
             return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
-        let agents: Vec<Name> = parts.iter().map(|(agent, _)| agent.clone()).collect();
         let renew_at = step.lasts.is_none().then_some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
         let opening = Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at };
-        let serial = self.faults.open(&step.fault, &agents, opening);
+        let serial = self.faults.open(&step.fault, opening);
         for (agent, order) in self.fault_orders(step) {
             self.push(Output::BeginFault { agent, serial, order: Box::new(order) });
         }
@@ -56,17 +54,17 @@ impl Run {
 
     fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
         let lease = step.lasts.unwrap_or(FAULT_LEASE);
-        let order = |(agent, target)| {
+        let order = |(agent, target): (&Name, &FaultTarget)| {
             let order = FaultOrder {
                 authority: self.setup.authority.clone(),
                 fault: step.fault.name.clone(),
-                target,
+                target: target.clone(),
                 shape: step.fault.shape.clone(),
                 lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             };
-            (agent, order)
+            (agent.clone(), order)
         };
-        parts(&step.fault).into_iter().map(order).collect()
+        step.fault.parts.iter().map(order).collect()
     }
 
     pub(super) fn fault_active(&mut self, agent: &Name, serial: u64) {
@@ -177,11 +175,7 @@ impl Run {
     /// Whether an agent at one of its ends is gone: there is no traffic left to flow, so nobody can see it flow again.
     fn has_lost_an_end(&self, over: &Over) -> bool {
         let Some(step) = fault_step(&self.plan, over.spot) else { return false };
-        let far = match &step.fault.target {
-            FaultTarget::Traffic { peer, .. } => Some(peer),
-            FaultTarget::Stub { .. } => None,
-        };
-        [&step.fault.at].into_iter().chain(far).any(|agent| self.lost.contains_key(agent))
+        step.fault.ends().any(|agent| self.lost.contains_key(agent))
     }
 
     fn not_healed(&mut self, over: &Over) {

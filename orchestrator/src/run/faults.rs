@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Direction, FaultReport, FaultTarget};
+use meshproof_proto::order::FaultReport;
 
 use super::stepping::Spot;
 use crate::plan::compiled::Fault;
@@ -74,27 +74,6 @@ impl Part {
     }
 }
 
-/// The agents that make a fault, and what each disturbs. Traffic between two services passes the agents of both, each of
-/// which can disturb either direction; so one is enough, and two would disturb it twice.
-pub(super) fn parts(fault: &Fault) -> Vec<(Name, FaultTarget)> {
-    vec![(fault.at.clone(), fault.target.clone())]
-}
-
-/// `stub payments`, `traffic shop <-> ledger`
-fn target_of(fault: &Fault) -> String {
-    match &fault.target {
-        FaultTarget::Stub { stub } => format!("stub {stub}"),
-        FaultTarget::Traffic { peer, direction } => {
-            let arrow = match direction {
-                Direction::Outgoing => "->",
-                Direction::Incoming => "<-",
-                Direction::Both => "<->",
-            };
-            format!("traffic {} {arrow} {peer}", fault.at)
-        }
-    }
-}
-
 /// How a fault is written into the book.
 pub(super) struct Opening {
     pub(super) spot: Spot,
@@ -105,20 +84,20 @@ pub(super) struct Opening {
 
 impl Faults {
     /// A fault begins at these agents; gives its serial number.
-    pub(super) fn open(&mut self, fault: &Fault, agents: &[Name], opening: Opening) -> u64 {
+    pub(super) fn open(&mut self, fault: &Fault, opening: Opening) -> u64 {
         self.last_serial += 1;
         let serial = self.last_serial;
-        for agent in agents {
+        for agent in fault.parts.keys() {
             self.untold.entry((agent.clone(), fault.name.clone())).or_default().push_back(serial);
         }
         let active = Active {
             name: fault.name.clone(),
             spot: opening.spot,
             info: opening.info,
-            target: target_of(fault),
+            target: fault.target.clone(),
             asked: fault.shape.to_string(),
             lasts: opening.lasts,
-            parts: agents.iter().map(|agent| (agent.clone(), Part::Beginning)).collect(),
+            parts: fault.parts.keys().map(|agent| (agent.clone(), Part::Beginning)).collect(),
             renew_at: opening.renew_at,
             heal_until: None,
             refusal: None,

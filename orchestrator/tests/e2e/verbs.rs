@@ -18,7 +18,7 @@ use crate::session::{Ended, Session, Shown};
 const AT_ONCE: usize = 3;
 
 /// Programs of other packages that plans need; `.ci/setup` installs them.
-const PROGRAMS: &[&str] = &["openssl", "python3"];
+const PROGRAMS: &[&str] = &["curl", "dnsmasq", "openssl", "python3", "redis-cli", "redis-server"];
 
 fn folder() -> PathBuf {
     root().join("testdata/verbs")

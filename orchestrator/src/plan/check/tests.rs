@@ -190,7 +190,39 @@ fn each_mistake_is_found_where_it_stands() {
             "MP0406 [traffic] this fault has no effect",
         ),
         ("loss: 100%", "loss: 50%", "MP0203 [50%] a byte stream loses everything or nothing"),
-        ("loss: 100%", "refuse: true", "MP0110 [refuse] `refuse` is not supported by this version yet"),
+        ("loss: 100%", "corrupt: 1%", "MP0110 [corrupt] `corrupt` is not supported by this version yet"),
+        ("loss: 100%", "refuse: false", "MP0203 [false] this asks for nothing"),
+        ("loss: 100%", "slice: 0B", "MP0203 [0B] pieces of nothing carry nothing"),
+        (
+            "loss: 100%",
+            "status: 503, first: 2, percent: 10%",
+            "MP0204 [percent] `first` and `percent` exclude each other",
+        ),
+        (
+            "loss: 100%",
+            "percent: 10%, latency: 1s",
+            "MP0406 [percent] `percent` says which requests get a `status`, and there is none",
+        ),
+        (
+            "loss: 100%",
+            "duplicate: 1%",
+            "MP0406 [{ traffic: shop -> ledger, duplicate: 1% }] shop -> ledger are byte streams, and this is done to datagrams: duplicate 1%",
+        ),
+        (
+            "{ traffic: shop -> ledger, loss: 100% }",
+            "{ partition: [[shop], []] }",
+            "MP0405 [[[shop], []]] a partition has at least two sides, none empty",
+        ),
+        (
+            "{ traffic: shop -> ledger, loss: 100% }",
+            "{ partition: [[shop], [shop]] }",
+            "MP0308 [shop] a service is on one side",
+        ),
+        (
+            "{ traffic: shop -> ledger, loss: 100% }",
+            "{ partition: [[shop], [ledger]], latency: 1s }",
+            "MP0406 [[[shop], [ledger]]] a partition is an effect of its own: nothing passes between its sides",
+        ),
         ("shop -> ledger", "shop <- ledger", "MP0405 [shop <- ledger] `shop <- ledger` does not say which traffic"),
         ("fault: slow", "fault: slwo", "MP0305 [slwo] there is no fault `slwo`"),
         ("        for: 2s\n", "        for: 2\n", "MP0201 [2] a bare number where a unit belongs"),
@@ -310,7 +342,7 @@ fn what_belongs_to_later_versions_is_named_as_such() {
     for text in [
         "meshproof: 1\nplan: p\nrepo: { path: . }\ncommits: { good: a, bad: b }\ncheck: { run: make }\n",
         "meshproof: 1\nplan: p\ngroups: { seeds: { count: 2 } }\ntests:\n  - id: t\n    pass-when: { seeds: all }\n    steps:\n\
-         \x20     - barrier: { name: started, of: all }\n        within: 60s\n      - fault: { partition: [[a], [b]] }\n",
+         \x20     - barrier: { name: started, of: all }\n        within: 60s\n      - fault: { link: a -> b, latency: 1s }\n",
     ] {
         let problems = problems(text);
         assert!(problems.len() >= 3 && problems.iter().all(|problem| problem.starts_with("MP0110")), "{problems:#?}");

@@ -1,113 +1,165 @@
 //! Faults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use meshproof_proto::id::Name;
 use meshproof_proto::order::{Direction, FaultTarget};
-use meshproof_proto::shaper::Shape;
+use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Shape};
 
 use super::super::code::Code;
 use super::super::compiled::Fault;
 use super::super::diagnostic::Diagnostic;
-use super::super::model::{self, Disturbed, Document, FaultUse, Verb, Ways, Word};
-use super::super::parse::all_steps;
-use super::super::read;
-use super::super::source::Span;
+use super::super::model::{self, Answered, Disturbed, Reset, Ways, Word};
+use super::super::read::{self, Given};
+use super::super::source::{Span, Spanned};
+use super::super::units::Percent;
 use super::Compiler;
 
 impl Compiler<'_> {
-    /// The fault with what it disturbs, and the agent that makes it.
+    /// The fault with what it disturbs, and the agents that make it.
     pub(super) fn fault(&self, name: &str, fault: &model::Fault) -> Option<Fault> {
-        let target = match &fault.target {
-            Disturbed::Stub(stub) => self.names.stub(stub).and_then(|found| {
-                let at = self.names.service_name(&found.at)?;
-                Some((at, FaultTarget::Stub { stub: stub.value.clone() }))
-            }),
-            Disturbed::Traffic { from, to, ways } => {
-                let (at, peer) = (self.names.service_name(from), self.names.service_name(to));
-                let direction = match ways {
-                    Ways::One => Direction::Outgoing,
-                    Ways::Both => Direction::Both,
-                };
-                at.zip(peer).map(|(at, peer)| (at, FaultTarget::Traffic { peer, direction }))
-            }
+        let found = match &fault.target {
+            Disturbed::Stub(stub) => self.on_stub(stub),
+            Disturbed::Traffic { from, to, ways } => self.on_traffic((from, to), *ways),
+            Disturbed::Partition(sides) => self.between_sides(&sides.value),
         };
         let shape = self.shape(fault)?;
-        let (at, target) = target?;
-        Some(Fault { name: name.to_owned(), span: fault.span, at, target, shape })
+        let (parts, target) = found?;
+        let is_stub = parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
+        if is_stub && (shape.is_for_datagrams() || shape.is_for_connections()) {
+            let message = format!("a stub cannot do this to its calls: {shape}");
+            let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
+            self.cx.report(problem.expected("`latency`, `jitter`, or a loss of 100%").help(
+                "what a stub answers, and how it ends, is said by its routes: `status`, `reset`, `slow`, `times`",
+            ));
+            return None;
+        }
+        self.shapes.borrow_mut().push((fault.clone(), shape.clone()));
+        Some(Fault { name: name.to_owned(), span: fault.span, parts, target, shape })
+    }
+
+    fn on_stub(&self, stub: &Word) -> Option<Found> {
+        let found = self.names.stub(stub)?;
+        let at = self.names.service_name(&found.at)?;
+        let target = FaultTarget::Stub { stub: stub.value.clone() };
+        Some(([(at, target)].into(), format!("stub {}", stub.value)))
+    }
+
+    fn on_traffic(&self, (from, to): (&Word, &Word), ways: Ways) -> Option<Found> {
+        let (at, peer) = (self.names.service_name(from), self.names.service_name(to));
+        let (at, peer) = at.zip(peer)?;
+        let direction = match ways {
+            Ways::One => Direction::Outgoing,
+            Ways::Both => Direction::Both,
+        };
+        let text = format!("traffic {at} {} {peer}", arrow(ways));
+        Some(([(at, FaultTarget::Traffic { peer, direction })].into(), text))
+    }
+
+    /// Each side's agents cut themselves off from the sides after it.
+    fn between_sides(&self, sides: &[Vec<Word>]) -> Option<Found> {
+        let named =
+            |side: &Vec<Word>| -> Vec<Option<Name>> { side.iter().map(|name| self.names.service_name(name)).collect() };
+        let named: Vec<Vec<Option<Name>>> = sides.iter().map(named).collect();
+        let named: Vec<Vec<Name>> =
+            named.into_iter().map(|side| side.into_iter().collect::<Option<_>>()).collect::<Option<_>>()?;
+        let mut parts: BTreeMap<Name, FaultTarget> = BTreeMap::new();
+        for (index, side) in named.iter().enumerate() {
+            let others: BTreeSet<Name> = named.iter().skip(index + 1).flatten().cloned().collect();
+            let cut = side.iter().filter(|_| !others.is_empty());
+            parts.extend(cut.map(|name| (name.clone(), FaultTarget::Partition { peers: others.clone() })));
+        }
+        let side = |side: &Vec<Name>| side.iter().map(Name::as_str).collect::<Vec<_>>().join(" ");
+        let text = named.iter().map(side).collect::<Vec<_>>().join(" | ");
+        Some((parts, format!("partition {text}")))
     }
 
     /// Refuses a proof for which nothing measures a number: it would fail whatever the fault does.
     pub(super) fn provable(&self, fault: &Fault, prove: Span) {
-        let Shape { latency_us, bandwidth_bits_per_s, .. } = fault.shape;
-        let is_hole = fault.shape.is_black_hole();
-        let what = match &fault.target {
-            _ if latency_us > 0 => return,
-            FaultTarget::Stub { .. } if is_hole => "`prove` of the loss of a stub",
-            _ if bandwidth_bits_per_s.is_some() && !is_hole => "`prove` of a bandwidth without a latency",
-            _ => return,
+        let shape = &fault.shape;
+        let (is_hole, connections) = (shape.is_black_hole(), &shape.connections);
+        let is_stub = fault.parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
+        let has_number = shape.latency_us > 0
+            || (shape.loss_percent > 0.0 && !is_stub)
+            || shape.datagrams.duplicate_percent > 0.0
+            || connections.slice_bytes.is_some()
+            || connections.slow_close_us > 0
+            || shape.http.is_some();
+        let what = match () {
+            () if has_number => return,
+            () if is_stub && is_hole => "`prove` of the loss of a stub",
+            () if is_stub => return,
+            () if shape.bandwidth_bits_per_s.is_some() => "`prove` of a bandwidth without a latency",
+            () if connections.refuse || connections.reset_after_us.is_some() => "`prove` of a refusal or a reset",
+            () if shape.datagrams.reorder_percent > 0.0 => "`prove` of a reordering",
+            () => return,
         };
         self.cx.report(read::not_yet(prove, what));
     }
 
-    /// A fault on traffic that never passes through the mesh would disturb nothing. To be asked when everything else is
-    /// compiled and right: a look-up that could not be read may be the very path.
-    pub(super) fn traffic_has_paths(&self, document: &Document) {
-        if !self.cx.is_clean() {
-            return;
-        }
-        let steps = document.tests.iter().flat_map(|test| all_steps(test.steps.iter().chain(&test.after)));
-        let inline = steps.filter_map(|step| match &step.verb.value {
-            Verb::Fault(FaultUse::Inline(fault)) => Some(&**fault),
-            _ => None,
-        });
-        let joined: BTreeSet<(&str, &str)> =
-            self.tunnels.iter().map(|tunnel| (tunnel.at.as_str(), tunnel.to.service.as_str())).collect();
-        // A tunnel's bytes go both ways, whoever dials, and so do faults on one of them.
-        let is_path = |one: &Word, other: &Word| {
-            let (one, other) = (one.value.as_str(), other.value.as_str());
-            joined.contains(&(one, other)) || joined.contains(&(other, one))
-        };
-        for fault in document.faults.iter().filter_map(|(_, fault)| fault.as_ref()).chain(inline) {
-            if let Disturbed::Traffic { from, to, ways } = &fault.target
-                && !is_path(from, to)
-            {
-                self.no_path(from, to, *ways);
-            }
-        }
-    }
-
-    fn no_path(&self, from: &Word, to: &Word, ways: Ways) {
-        let arrow = match ways {
-            Ways::One => "->",
-            Ways::Both => "<->",
-        };
-        let (a, b) = (&from.value, &to.value);
-        let message = format!("nothing in this plan sends {a} {arrow} {b} through the mesh");
-        let expected =
-            format!("`${{{{ services.{b}.PORT }}}}` in `{a}`, or an http or tcp step `at` one of them `to` the other");
-        let problem = Diagnostic::new(Code::NoPath, from.span.to(to.span), message).expected(expected);
-        self.cx.report(problem.help("`.direct` bypasses the mesh, and with it every fault on traffic"));
-    }
-
-    fn shape(&self, fault: &model::Fault) -> Option<Shape> {
-        let micros = |time: &Option<model::Time>| match time {
-            Some(time) => self.settled.duration(time).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
-            None => Some(0),
-        };
-        let (latency_us, jitter_us) = (micros(&fault.latency)?, micros(&fault.jitter)?);
+    pub(super) fn shape(&self, fault: &model::Fault) -> Option<Shape> {
+        let (latency_us, jitter_us) = (self.micros(fault.latency.as_ref())?, self.micros(fault.jitter.as_ref())?);
         let bandwidth_bits_per_s = match &fault.bandwidth {
             Some(bandwidth) => Some(self.settled.bandwidth(bandwidth)?.bits_per_second),
             None => None,
         };
-        let loss_percent = match &fault.loss {
-            Some(loss) => self.settled.percent(loss)?.value(),
-            None => 0.0,
+        let loss_percent = match &fault.target {
+            Disturbed::Partition(_) => 100.0,
+            Disturbed::Stub(_) | Disturbed::Traffic { .. } => self.share(fault.loss.as_ref())?,
         };
-        if loss_percent > 0.0 && loss_percent < 100.0 {
-            let message = "a byte stream loses everything or nothing";
-            self.cx.report(Diagnostic::new(Code::OutOfRange, fault.span, message).expected("a loss of 0% or 100%"));
-            return None;
+        let datagrams = DatagramShape {
+            duplicate_percent: self.share(fault.duplicate.as_ref())?,
+            reorder_percent: self.share(fault.reorder.as_ref())?,
+        };
+        let (connections, http) = (self.connections(fault)?, self.http(fault)?);
+        Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent, datagrams, connections, http })
+    }
+
+    fn connections(&self, fault: &model::Fault) -> Option<ConnectionShape> {
+        let reset_after_us = match &fault.reset {
+            Some(Reset::AtOnce) => Some(0),
+            Some(Reset::After(after)) => Some(self.micros(Some(after))?),
+            None => None,
+        };
+        let slice_bytes = match &fault.slice {
+            Some(size) => Some(self.settled.size(size)?),
+            None => None,
+        };
+        let slow_close_us = self.micros(fault.slow_close.as_ref())?;
+        Some(ConnectionShape { refuse: fault.refuse, reset_after_us, slice_bytes, slow_close_us })
+    }
+
+    fn http(&self, fault: &model::Fault) -> Option<Option<HttpShape>> {
+        let Some(Answered { status, first, percent }) = &fault.status else { return Some(None) };
+        let first = match first {
+            Some(first) => Some(self.settled.count(first)?),
+            None => None,
+        };
+        let percent = match percent {
+            Some(percent) => Some(self.settled.percent(percent)?.value()),
+            None => None,
+        };
+        Some(Some(HttpShape { status: *status, first, percent }))
+    }
+
+    fn micros(&self, time: Option<&model::Time>) -> Option<u64> {
+        match time {
+            Some(time) => self.settled.duration(time).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            None => Some(0),
         }
-        Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent })
+    }
+
+    fn share(&self, share: Option<&Spanned<Given<Percent>>>) -> Option<f64> {
+        share.map_or(Some(0.0), |share| Some(self.settled.percent(share)?.value()))
+    }
+}
+
+/// Agents and what each disturbs, and both for people.
+type Found = (BTreeMap<Name, FaultTarget>, String);
+
+pub(super) fn arrow(ways: Ways) -> &'static str {
+    match ways {
+        Ways::One => "->",
+        Ways::Both => "<->",
     }
 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod conduct;
+mod fault_paths;
 mod faults;
 mod flow;
 mod lookups;
@@ -18,14 +19,16 @@ mod upstreams;
 mod verbs;
 mod watched;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use meshproof_proto::id::{Digest, Name};
+use meshproof_proto::shaper::Shape;
 
 use super::compiled::{Plan, Service, Step, Test, Tunnel};
 use super::limits::DEFAULT_TEST_TIMEOUT;
-use super::model::{Document, Word};
+use super::model::{self, Document, Word};
 use super::read::Reading;
 use super::secrets::SecretInputs;
 use super::source::Span;
@@ -50,6 +53,8 @@ struct Compiler<'d> {
     names: Names<'d>,
     settled: Settled<'d>,
     tunnels: BTreeSet<Tunnel>,
+    /// Every fault as it was compiled, to be held against the tunnels when all are known.
+    shapes: RefCell<Vec<(model::Fault, Shape)>>,
     /// What must hold before a service counts as ready, for those that can be restarted.
     ready: BTreeMap<Name, Option<Step>>,
     /// Steps so far, each round of a `repeat` counted.
@@ -73,6 +78,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         names,
         settled,
         tunnels: BTreeSet::new(),
+        shapes: RefCell::default(),
         ready: BTreeMap::new(),
         steps: 0,
         authority: None,

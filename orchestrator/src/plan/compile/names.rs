@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::id::Name;
+use meshproof_proto::order::Transport;
 
 use super::super::code::Code;
 use super::super::compiled::Endpoint;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Document, Fault, FaultUse, Service, Step, Stub, StubUse, Verb, Word};
+use super::super::model::{Document, Fault, FaultUse, Port, Service, Step, Stub, StubUse, Verb, Word};
 use super::super::parse::all_steps;
 use super::super::read::Reading;
 use super::super::source::Span;
@@ -124,6 +125,13 @@ impl<'d> Names<'d> {
             self.cx.report(problem.expected(one_of(full.iter().map(String::as_str))));
             return None;
         };
+        let is_udp = |found: &&Port| found.name.value == **port && found.transport == Transport::Udp;
+        if let Some(udp) = service.ports.iter().find(is_udp) {
+            let message = format!("`{service_name}.{port}` takes datagrams, and `{verb}` makes a connection");
+            let problem = Diagnostic::new(Code::UnknownPort, to.span, message).label(udp.name.span, "this port");
+            self.cx.report(problem.help("have a program speak to it: `exec` with the address in its arguments"));
+            return None;
+        }
         Some(Endpoint { service: super::name(service_name)?, port: (*port).to_owned() })
     }
 

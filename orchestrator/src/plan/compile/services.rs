@@ -35,7 +35,8 @@ impl<'d> Compiler<'d> {
         let ready = service.ready.as_ref().and_then(|step| self.step(step, &place, &mut scope.clone()));
         let files = service.files.iter().map(|file| self.file(file, &scope)).collect();
         let grace = service.stop.grace.as_ref().and_then(|grace| self.settled.duration(grace));
-        let port = |port: &model::Port| Port { name: port.name.value.clone(), number: port.number };
+        let port =
+            |port: &model::Port| Port { name: port.name.value.clone(), number: port.number, transport: port.transport };
         Some(Service {
             span: service.name.span,
             processes: service

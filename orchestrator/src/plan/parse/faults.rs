@@ -2,18 +2,28 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Disturbed, Fault, FaultUse, Heal, Ways, Word};
+use super::super::model::{Answered, Disturbed, Fault, FaultUse, Heal, Reset, Ways, Word};
 use super::super::read::{self, Fields, Given, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::super::units::Percent;
 use super::named;
 
 const TARGETS: &[&str] = &["traffic", "stub", "service", "link", "partition"];
-const TARGETS_LATER: &[&str] = &["service", "link", "partition"];
-const EFFECTS: &[&str] = &["latency", "jitter", "loss", "bandwidth"];
-const EFFECTS_LATER: &[&str] =
-    &["refuse", "duplicate", "corrupt", "reorder", "reset", "slice", "slow-close", "status", "first", "percent"];
+const TARGETS_LATER: &[&str] = &["service", "link"];
+const EFFECTS: &[&str] = &[
+    "latency",
+    "jitter",
+    "loss",
+    "bandwidth",
+    "duplicate",
+    "reorder",
+    "refuse",
+    "reset",
+    "slice",
+    "slow-close",
+    "status",
+];
+const EFFECTS_LATER: &[&str] = &["corrupt"];
 
 pub(super) fn faults<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Option<Fault>)>> {
     Some(named(node, "faults", cx).into_iter().map(|(name, node)| (name, fault(node, cx))).collect())
@@ -52,12 +62,21 @@ pub(super) fn heal(node: &Node, cx: &Reading<'_>) -> Option<Heal> {
 fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
     let mut fields = Fields::open(node, "a fault", cx)?;
     let is_clear = one_target(&fields, cx);
+    let given: Vec<&str> = EFFECTS.iter().copied().filter(|effect| fields.has(effect)).collect();
     let traffic = fields.optional("traffic", traffic);
     let stub = fields.optional("stub", read::name).map(Disturbed::Stub);
     let latency = fields.optional("latency", read::duration);
     let jitter = fields.optional("jitter", read::duration);
-    let loss = fields.optional("loss", loss);
+    let partition = fields.optional("partition", partition);
+    let loss = fields.optional("loss", read::percent);
     let bandwidth = fields.optional("bandwidth", read::bandwidth);
+    let duplicate = fields.optional("duplicate", read::percent);
+    let reorder = fields.optional("reorder", read::percent);
+    let refuse = fields.optional("refuse", yes).is_some();
+    let reset = fields.optional("reset", reset);
+    let slice = fields.optional("slice", some_size);
+    let slow_close = fields.optional("slow-close", super::steps::some_time);
+    let status = answered(&mut fields);
     // A partition is target and effect in one.
     if !EFFECTS.iter().chain(EFFECTS_LATER).chain(&["partition"]).any(|effect| fields.has(effect)) {
         let message = "this fault has no effect";
@@ -78,7 +97,27 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         }
         _ => problem,
     });
-    is_clear.then_some(Fault { span, target: traffic.or(stub)?, latency, jitter, loss, bandwidth })
+    if let (Some(partition), true) = (&partition, EFFECTS.iter().any(|effect| given.contains(effect))) {
+        let message = "a partition is an effect of its own: nothing passes between its sides";
+        cx.report(Diagnostic::new(Code::FaultEffect, partition.span, message).expected("no other effect beside it"));
+    }
+    let target = traffic.or(stub).or(partition.map(Disturbed::Partition));
+    let fault = Fault {
+        span,
+        target: target?,
+        latency,
+        jitter,
+        loss,
+        bandwidth,
+        duplicate,
+        reorder,
+        refuse,
+        reset,
+        slice,
+        slow_close,
+        status,
+    };
+    is_clear.then_some(fault)
 }
 
 fn one_target(fields: &Fields<'_>, cx: &Reading<'_>) -> bool {
@@ -95,21 +134,74 @@ fn one_target(fields: &Fields<'_>, cx: &Reading<'_>) -> bool {
     false
 }
 
-/// Traffic is made of byte streams, from which single bytes cannot go missing.
-fn loss(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Percent>>> {
-    let found = read::percent(node, cx)?;
-    if let Given::Value(share) = found.value
-        && share.value() > 0.0
-        && share.value() < 100.0
-    {
-        cx.report(
-            Diagnostic::new(Code::OutOfRange, node.span, "a byte stream loses everything or nothing")
-                .expected("0% or 100%")
-                .help("for a slow and shaky connection use latency, jitter and bandwidth"),
-        );
+/// `true`; `false` would be a fault that is none.
+fn yes(node: &Node, cx: &Reading<'_>) -> Option<()> {
+    let found = read::boolean(node, cx)?;
+    if found.value {
+        return Some(());
+    }
+    cx.report(Diagnostic::new(Code::OutOfRange, node.span, "this asks for nothing").expected("`true`"));
+    None
+}
+
+/// `true`, or how long a connection may last.
+fn reset(node: &Node, cx: &Reading<'_>) -> Option<Reset> {
+    match &node.kind {
+        Kind::Bool(_) => yes(node, cx).map(|()| Reset::AtOnce),
+        Kind::Null | Kind::Number(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {
+            super::steps::some_time(node, cx).map(Reset::After)
+        }
+    }
+}
+
+fn some_size(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<u64>>> {
+    let found = read::size(node, cx)?;
+    if found.value == Given::Value(0) {
+        let problem = Diagnostic::new(Code::OutOfRange, node.span, "pieces of nothing carry nothing");
+        cx.report(problem.expected("a size such as `10B`"));
         return None;
     }
     Some(found)
+}
+
+/// `status`, and for which requests: `first` so many, or `percent` of them.
+fn answered<'n>(fields: &mut Fields<'n>) -> Option<Answered> {
+    let status = fields.optional("status", |node, cx| read::integer(node, 200..=599, cx));
+    let (first, percent) = (fields.optional("first", read::count), fields.optional("percent", read::percent));
+    let cx = fields.reading();
+    for key in ["first", "percent"] {
+        if let (Some((key, _)), false) = (fields.entry_quietly(key), fields.has("status")) {
+            let message = format!("`{}` says which requests get a `status`, and there is none", key.name);
+            cx.report(Diagnostic::new(Code::FaultEffect, key.span, message).expected("`status` beside it"));
+        }
+    }
+    if let (Some(_), Some((key, _))) = (&first, fields.entry_quietly("percent")) {
+        let problem = Diagnostic::new(Code::Choice, key.span, "`first` and `percent` exclude each other");
+        cx.report(problem.help("write two faults"));
+    }
+    Some(Answered { status: u16::try_from(status?.value).ok()?, first, percent })
+}
+
+/// `[[a, b], [c]]`: the sides.
+fn partition(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Vec<Vec<Word>>>> {
+    let sides = read::list(node, cx)?;
+    let side = |side: &Node| Some(read::list(side, cx)?.iter().filter_map(|name| read::name(name, cx)).collect());
+    let sides: Vec<Vec<Word>> = sides.iter().filter_map(side).collect();
+    let mut seen: Vec<&Word> = Vec::new();
+    for name in sides.iter().flatten() {
+        if let Some(before) = seen.iter().find(|before| before.value == name.value) {
+            let problem = Diagnostic::new(Code::DuplicateName, name.span, "a service is on one side");
+            cx.report(problem.label(before.span, "first here"));
+            return None;
+        }
+        seen.push(name);
+    }
+    if sides.len() < 2 || sides.iter().any(Vec::is_empty) {
+        let problem = Diagnostic::new(Code::FaultTarget, node.span, "a partition has at least two sides, none empty");
+        cx.report(problem.expected("lists of services, such as `[[a, b], [c]]`"));
+        return None;
+    }
+    Some(Spanned::new(sides, node.span))
 }
 
 /// `a -> b` or `a <-> b`.

@@ -9,7 +9,7 @@ use super::super::tree::{Kind, Node};
 use super::{argv, bounds, environment, inner_path, metrics, named, stays_inside, steps, word};
 
 use meshproof_proto::expr::Template;
-use meshproof_proto::order::Listen;
+use meshproof_proto::order::{Listen, Transport};
 
 const LATER: &[&str] = &["replicas", "zones", "dials"];
 
@@ -90,17 +90,41 @@ fn ports<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Port>> {
             );
             return None;
         }
-        let number = match node.as_text() {
-            Some("dynamic") => None,
-            Some(_) => {
-                read::choice(node, &[("dynamic", ())], cx)?;
-                None
+        let (number, transport) = match &node.kind {
+            Kind::Map(_) => port_with_transport(node, cx)?,
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
+                (port_wish(node, cx)?, Transport::Tcp)
             }
-            None => Some(port_number(node, cx)?),
         };
-        Some(Port { name, number })
+        Some(Port { name, number, transport })
     };
     Some(named(node, "ports", cx).into_iter().filter_map(read).collect())
+}
+
+/// `{ udp: dynamic }`, `{ tcp: 7070 }`.
+fn port_with_transport<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(Option<u16>, Transport)> {
+    let mut fields = Fields::open(node, "a port", cx)?;
+    let found = [("tcp", Transport::Tcp), ("udp", Transport::Udp)]
+        .map(|(word, transport)| fields.entry(word).map(|(key, node)| (key, node, transport)));
+    if let [Some(_), Some((second, ..))] = &found {
+        let problem = Diagnostic::new(Code::Choice, second.span, "a port takes connections or datagrams");
+        cx.report(problem.help("write two ports, each with a name"));
+    }
+    if found.iter().all(Option::is_none) {
+        fields.missing("`tcp` or `udp`");
+    }
+    fields.finish();
+    let (_, node, transport) = found.into_iter().flatten().next()?;
+    Some((port_wish(node, cx)?, transport))
+}
+
+/// A number, or any.
+fn port_wish(node: &Node, cx: &Reading<'_>) -> Option<Option<u16>> {
+    match node.as_text() {
+        Some("dynamic") => Some(None),
+        Some(_) => read::choice(node, &[("dynamic", ())], cx).map(|_| None),
+        None => port_number(node, cx).map(Some),
+    }
 }
 
 pub(super) fn port_number(node: &Node, cx: &Reading<'_>) -> Option<u16> {
