@@ -9,9 +9,11 @@ mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest, error::UrlError, protocol::WebSocketConfig};
@@ -20,6 +22,10 @@ use tokio_util::either::Either;
 use crate::tls::{Authorities, TlsError};
 pub use address::{BadProxy, ProxyAddress};
 use rules::Rules;
+
+/// TCP asks at once, after one second and after three: who has not answered half a second after the second time is away, and the
+/// next attempt asks earlier than the third.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Through which proxy signaling servers are reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,7 +56,7 @@ pub enum ProxyError {
     #[error("the proxy {proxy} broke off: {source}")]
     Broken { proxy: String, source: io::Error },
     #[error("the proxy {proxy} did not connect to {target} within {within:?}")]
-    Timeout { proxy: String, target: String, within: std::time::Duration },
+    Timeout { proxy: String, target: String, within: Duration },
 }
 
 /// Why there is no WebSocket.
@@ -100,7 +106,7 @@ pub(crate) async fn connect(
     };
     let stream = match proxy {
         Some(proxy) => tunnel::through(&proxy, (&host, port)).await?,
-        None => TcpStream::connect((host.as_str(), port)).await.map_err(tungstenite::Error::Io)?,
+        None => dial(&host, port).await.map_err(tungstenite::Error::Io)?,
     };
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
@@ -108,4 +114,20 @@ pub(crate) async fn connect(
         if secure { Either::Right(Box::new(authorities.connect(stream, &host).await?)) } else { Either::Left(stream) };
     let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
     Ok(socket)
+}
+
+/// A connection to the first of a host's addresses that answers.
+async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut ended = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match timeout(ANSWERED_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => ended = error,
+            Err(_) => {
+                let why = format!("{address} did not answer within {ANSWERED_WITHIN:?}");
+                ended = io::Error::new(io::ErrorKind::TimedOut, why);
+            }
+        }
+    }
+    Err(ended)
 }

@@ -10,7 +10,7 @@ use meshproof_proto::version::Version;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +20,8 @@ use crate::proxy::{self, ConnectError};
 /// Connecting and registering, all in all.
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
 
-/// The server pings every two seconds; silence for this long is a dead socket.
-const SILENCE: Duration = Duration::from_secs(6);
+/// The server pings every two seconds: two are missed by then, and the third is late. Six seconds are promised until it is noticed.
+const SILENCE: Duration = Duration::from_millis(5_500);
 
 /// What a client tells the node. `server` is its index in the configuration.
 #[derive(Debug)]
@@ -53,7 +53,12 @@ pub(crate) struct Client {
     pub stop: CancellationToken,
 }
 
-type Socket = proxy::Socket;
+/// A socket, and when it last showed a sign of life. What we say meanwhile is none: a kernel takes it for long after the path
+/// is cut.
+struct Line {
+    socket: proxy::Socket,
+    heard_at: Instant,
+}
 
 /// Why a socket ended.
 #[derive(Debug, Error)]
@@ -82,7 +87,7 @@ enum Ended {
 
 /// A server that took us in, and what it speaks.
 struct Registered {
-    socket: Socket,
+    line: Line,
     welcome: ToPeer,
     server: Version,
 }
@@ -93,11 +98,11 @@ impl Client {
         let mut backoff = Backoff::of_links(self.context.seed());
         loop {
             let ended = match self.register().await {
-                Ok(Registered { socket, welcome, server }) => {
+                Ok(Registered { line, welcome, server }) => {
                     backoff.reset();
                     self.tell(News::Up).await;
                     self.tell(News::Message(welcome)).await;
-                    self.serve(socket, server).await
+                    self.serve(line, server).await
                 }
                 Err(ended) => ended,
             };
@@ -133,13 +138,14 @@ impl Client {
             .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
             .max_message_size(Some(limits::ROSTER_BYTES))
             .max_frame_size(Some(limits::ROSTER_BYTES));
-        let mut socket = proxy::connect(&self.url, (&self.context.proxies, &self.context.authorities), config).await?;
-        let ToPeer::Challenge { protocol, nonce } = receive(&mut socket).await? else { return Err(Ended::OutOfOrder) };
+        let socket = proxy::connect(&self.url, (&self.context.proxies, &self.context.authorities), config).await?;
+        let mut line = Line { socket, heard_at: Instant::now() };
+        let ToPeer::Challenge { protocol, nonce } = line.receive().await? else { return Err(Ended::OutOfOrder) };
         self.context.protocol.check(protocol)?;
         let news = self.context.trust.borrow().news();
         if !news.is_empty() && protocol.has_news() {
             // our chain may need it
-            send(&mut socket, &ToServer::News { mesh: self.context.mesh.clone(), news }).await?;
+            line.send(&ToServer::News { mesh: self.context.mesh.clone(), news }).await?;
         }
         let register = ToServer::Register {
             protocol: self.context.protocol,
@@ -147,25 +153,25 @@ impl Client {
             chain: Box::new(self.context.chain.clone()),
             proof: self.context.key.sign(REGISTER_LABEL, &nonce),
         };
-        send(&mut socket, &register).await?;
+        line.send(&register).await?;
         loop {
-            match receive(&mut socket).await? {
+            match line.receive().await? {
                 ToPeer::News(news) => self.tell(News::Message(ToPeer::News(news))).await,
-                welcome @ ToPeer::Welcome { .. } => return Ok(Registered { socket, welcome, server: protocol }),
+                welcome @ ToPeer::Welcome { .. } => return Ok(Registered { line, welcome, server: protocol }),
                 ToPeer::Refused { reason } => return Err(Ended::Refused(reason)),
                 _ => return Err(Ended::OutOfOrder),
             }
         }
     }
 
-    async fn serve(&mut self, mut socket: Socket, server: Version) -> Ended {
+    async fn serve(&mut self, mut line: Line, server: Version) -> Ended {
         let mut addresses = self.context.addresses.clone();
         // one that is not of those that connections use is not missed when they change
-        let local = proxy::local_addr(&socket).map(|local| local.ip()).ok();
+        let local = proxy::local_addr(&line.socket).map(|local| local.ip()).ok();
         let local = local.filter(|local| self.context.has_address(*local));
         loop {
             tokio::select! {
-                received = receive(&mut socket) => match received {
+                received = line.receive() => match received {
                     Ok(ToPeer::Refused { reason }) => return Ended::Refused(reason),
                     Ok(message) => self.tell(News::Message(message)).await,
                     Err(ended) => return ended,
@@ -174,7 +180,7 @@ impl Client {
                     if matches!(message, ToServer::News { .. }) && !server.has_news() {
                         continue;
                     }
-                    if let Err(ended) = send(&mut socket, &message).await {
+                    if let Err(ended) = line.send(&message).await {
                         return ended;
                     }
                 }
@@ -186,8 +192,8 @@ impl Client {
                 }
                 () = self.stop.cancelled() => {
                     let leaving = async {
-                        send(&mut socket, &ToServer::Leave).await?;
-                        socket.close(None).await?;
+                        line.send(&ToServer::Leave).await?;
+                        line.socket.close(None).await?;
                         Ok::<_, Ended>(())
                     };
                     let _ = timeout(Duration::from_millis(200), leaving).await;
@@ -198,21 +204,27 @@ impl Client {
     }
 }
 
-async fn send(socket: &mut Socket, message: &ToServer) -> Result<(), Ended> {
-    let text = serde_json::to_string(message)?;
-    Ok(socket.send(Message::text(text)).await?)
-}
+impl Line {
+    async fn send(&mut self, message: &ToServer) -> Result<(), Ended> {
+        let sending = self.socket.send(Message::text(serde_json::to_string(message)?));
+        let sent = timeout_at(self.heard_at + SILENCE, sending).await;
+        Ok(sent.map_err(|_| Ended::Timeout(SILENCE))??)
+    }
 
-/// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
-async fn receive(socket: &mut Socket) -> Result<ToPeer, Ended> {
-    loop {
-        // each frame is a sign of life, the server's pings above all
-        let frame = timeout(SILENCE, socket.next()).await.map_err(|_| Ended::Timeout(SILENCE))?;
-        let frame = frame.ok_or(Ended::Closed)??;
-        match frame {
-            Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
-            Message::Close(_) => return Err(Ended::Closed),
-            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => socket.flush().await?,
+    /// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
+    async fn receive(&mut self) -> Result<ToPeer, Ended> {
+        loop {
+            // each frame is a sign of life, the server's pings above all
+            let frame = timeout_at(self.heard_at + SILENCE, self.socket.next()).await;
+            let frame = frame.map_err(|_| Ended::Timeout(SILENCE))?.ok_or(Ended::Closed)??;
+            self.heard_at = Instant::now();
+            match frame {
+                Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
+                Message::Close(_) => return Err(Ended::Closed),
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {
+                    self.socket.flush().await?;
+                }
+            }
         }
     }
 }
