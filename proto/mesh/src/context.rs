@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     pub addresses: watch::Receiver<BTreeSet<IpAddr>>,
     /// Where datagrams go.
     pub inboxes: Inboxes,
+    /// How many links were made so far, whoever they lead to.
+    pub links_made: AtomicU64,
     /// Owns every task of this peer; leaving waits for all of them.
     pub tasks: TaskTracker,
 }

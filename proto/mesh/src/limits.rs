@@ -54,6 +54,9 @@ pub(crate) const PAST_SHOWN: Duration = Duration::from_secs(600);
 /// Beats whose answers count as life: those of four seconds.
 pub(crate) const BEATS_REMEMBERED: usize = 8;
 
+/// Numbers of streams that a link may use up, before they are those of a link that is made after it: ten thousand a second for two days.
+pub(crate) const STREAMS_OF_A_LINK: u64 = 1 << 32;
+
 /// How far down the line a stripe looks for something large: it is asked again soon.
 pub(crate) const STREAMS_LOOKED_AT: usize = 64;
 
@@ -61,5 +64,5 @@ pub(crate) const STREAMS_LOOKED_AT: usize = 64;
 pub(crate) const PACE_SPAN: Duration = Duration::from_millis(250);
 
 /// After a signaling server came back its peers are back within this, or have left: the silence in which they notice that it was
-/// away (6 s), their longest wait before they try again (2 s), and a moment to register.
+/// away (5.5 s), their longest wait before they try again (2 s), and a moment to register.
 pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(10);

@@ -84,6 +84,7 @@ impl Mesh {
             servers: config.signaling.clone(),
             addresses: addresses.clone(),
             inboxes: Inboxes::default(),
+            links_made: Default::default(),
             tasks: TaskTracker::new(),
         });
         let (events, events_out) = mpsc::channel(limits::FRAME_QUEUE);

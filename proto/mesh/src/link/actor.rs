@@ -1,5 +1,6 @@
 //! The task that owns a link.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -66,7 +67,7 @@ impl LinkTask {
         let (made_in, made) = mpsc::channel(limits::DESCRIPTIONS);
         let (events_way, events) = watch::channel(None);
         let info = Arc::new(Mutex::new(LinkInfo::new(&peer)));
-        let mux = Mux::new(&me, &peer.peer);
+        let mux = Mux::new(&me, &peer.peer, around.context.links_made.fetch_add(1, Ordering::Relaxed));
         let counters = Arc::new(Counters::default());
         let datagrams = Datagrams::new(&peer);
         let link = Link {

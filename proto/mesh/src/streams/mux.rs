@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::byte_stream::ByteStream;
 use super::state::StreamState;
+use crate::limits::STREAMS_OF_A_LINK;
 use table::Table;
 
 /// The streams of one link.
@@ -36,8 +37,10 @@ pub(crate) struct Incoming {
 }
 
 impl Mux {
-    pub(crate) fn new(me: &PeerId, peer: &PeerId) -> Arc<Self> {
-        let table = Table::new(StreamId(if me < peer { 0 } else { 1 }));
+    /// The streams of the link of that number, to that peer. A peer that still has the link that we gave up takes the numbers of
+    /// its streams for those of streams that are over, so no link has the numbers of one before it.
+    pub(crate) fn new(me: &PeerId, peer: &PeerId, link: u64) -> Arc<Self> {
+        let table = Table::new(StreamId((link << STREAMS_OF_A_LINK.ilog2()) + u64::from(me > peer)));
         Arc::new(Self { table: Mutex::new(table), sent: AtomicU64::new(0), received: AtomicU64::new(0) })
     }
 
@@ -111,7 +114,7 @@ impl Mux {
         self.lock().flush_acks();
     }
 
-    /// The link is lost: every stream ends.
+    /// The link is lost: every stream ends, and the peer hears of it should the link come back.
     pub(crate) fn reset_all(&self, reason: &str) {
         self.lock().reset_all(reason);
     }

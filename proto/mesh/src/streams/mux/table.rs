@@ -123,12 +123,13 @@ impl Table {
     }
 
     pub(super) fn reset_all(&mut self, reason: &str) {
-        for stream in self.streams.values_mut() {
-            stream.break_off(reason);
+        // one that stood still all the while has not lost the link, and would read from these for ever
+        let broken = self.streams.iter_mut().filter(|(_, stream)| stream.reset.is_none());
+        let broken: Vec<StreamId> = broken.map(|(id, _)| *id).collect();
+        for id in broken {
+            self.break_off(id, reason);
         }
         self.streams.retain(|_, stream| !stream.abandoned);
-        self.resets.clear();
-        self.resets_sent.clear();
     }
 
     /// A frame of a stream that may be there. What breaks the stream's rules resets it.

@@ -121,7 +121,7 @@ const MAIN: Way = Way { stripe: 0, generation: Generation(1) };
 
 fn pair() -> (Arc<Mux>, Arc<Mux>) {
     let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
-    (Mux::new(&low, &high), Mux::new(&high, &low))
+    (Mux::new(&low, &high, 0), Mux::new(&high, &low, 0))
 }
 
 #[tokio::test]
@@ -221,6 +221,43 @@ async fn a_reset_that_was_lost_with_its_connection_goes_again_on_the_next() {
     }
     let error = far.read_u8().await.expect_err("reset");
     assert_eq!(error.to_string(), "enough");
+}
+
+#[tokio::test]
+async fn a_side_that_lost_the_link_tells_the_other_which_has_not_when_it_is_back() {
+    let (left, right) = pair();
+    left.attach(MAIN);
+    let _near = left.open(Vec::new()).expect("room for a stream");
+    let mut far = right.frame(left.try_frame(MAIN).expect("it is opened")).expect("a new stream").stream;
+    left.detach(MAIN);
+    left.reset_all("the link is lost");
+    let next = Way { generation: Generation(2), ..MAIN };
+    left.attach(next);
+    while let Some(frame) = left.try_frame(next) {
+        right.frame(frame);
+    }
+    let error = far.read_u8().await.expect_err("reset");
+    assert_eq!(error.to_string(), "the link is lost");
+}
+
+#[tokio::test]
+async fn streams_of_a_link_that_is_made_anew_are_none_of_those_that_the_peer_knows() {
+    let (left, right) = pair();
+    left.attach(MAIN);
+    right.attach(MAIN);
+    let known: Vec<_> = (0..3).map(|_| right.open(Vec::new()).expect("room for a stream")).collect();
+    while let Some(frame) = right.try_frame(MAIN) {
+        left.frame(frame);
+    }
+    drop(known);
+    let (low, high) = (PeerId([1; 32]), PeerId([2; 32]));
+    let anew = Mux::new(&high, &low, 1);
+    anew.attach(MAIN);
+    let mut stream = anew.open(Vec::new()).expect("room for a stream");
+    stream.write_u8(7).await.expect("room for a byte");
+    let arrived: Vec<_> = std::iter::from_fn(|| anew.try_frame(MAIN)).filter_map(|frame| left.frame(frame)).collect();
+    let [Incoming { stream: mut far, .. }] = <[Incoming; 1]>::try_from(arrived).expect("a new stream");
+    assert_eq!(far.read_u8().await.expect("it is there"), 7);
 }
 
 #[tokio::test]
