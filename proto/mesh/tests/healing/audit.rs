@@ -118,6 +118,17 @@ impl Talk {
         self.end(&self.customer).await.map(drop)
     }
 
+    /// Waits until both sides were told that it broke: by a reset, and not by an end that nobody meant.
+    pub async fn reset(self) -> Result<(), String> {
+        for side in [&self.service, &self.customer] {
+            let talked = self.end(side).await?;
+            if !talked.fault.as_ref().is_some_and(|fault| fault.contains("reset")) {
+                return Err(format!("the TCP connection was to be reset beside {}: {talked:?}", side.name));
+            }
+        }
+        Ok(())
+    }
+
     async fn end(&self, side: &Process) -> Result<Talked, String> {
         let talked = |event: &Event| if let Event::Talked(talked) = event { Some(talked.clone()) } else { None };
         Ok(side.when(self.began, "the end of the connection", talked).await?.1)

@@ -26,10 +26,14 @@ pub const RESUMED: Goal = goal("resumed", 3, 5);
 pub const RELAYED: Goal = goal("relayed", 8, 10);
 /// The same for that TCP connection.
 pub const RESUMED_RELAYED: Goal = goal("resumed", 8, 10);
-/// From the start of the process until both sides are linked.
+/// From the cut until a side gives its link up: no earlier than `LINK_LOST`, which begins when the link is suspect.
+pub const LOST: Goal = goal("lost", 33, 35);
+/// From the start of the process, or of the server that it waits for, until both sides are linked.
 pub const LINKED: Goal = goal("linked", 2, 5);
 /// From the new instance's link until the old one's is closed.
 pub const CLOSED: Goal = goal("old one closed", 3, 5);
+/// From the moment at which a signaling server stands still until whoever is registered knows: six seconds without a ping.
+pub const NOTICED: Goal = goal("noticed", 6, 8);
 /// From the server's start until the last peer is registered.
 pub const REGISTERED: Goal = goal("registered", 3, 5);
 /// The same for fifty.

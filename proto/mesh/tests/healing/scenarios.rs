@@ -1,8 +1,10 @@
 //! What happens to the processes. A scenario is played as often as there are rounds.
 
 mod address;
+mod apart;
 mod crowd;
 mod cut;
+mod frozen;
 mod orders;
 mod processes;
 mod proxy;
@@ -27,10 +29,14 @@ const C: Host = ("c", 13);
 #[derive(Debug, Clone, Copy)]
 pub enum Scenario {
     Cut(cut::Cut),
+    ApartShorter,
+    ApartLonger,
     Refused,
     Frozen,
     Killed,
     SignalingRestarted,
+    SignalingFrozen,
+    OneOfTwoFrozen,
     SignalingGone,
     OneOfTwoGone,
     RelayTaken,
@@ -46,7 +52,10 @@ pub enum Scenario {
 /// A scenario by the sentence that it proves.
 pub fn all() -> Vec<(&'static str, Scenario)> {
     let cut = |ways, seconds| Scenario::Cut(cut::Cut { ways, lasting: Duration::from_secs(seconds) });
+    // those that take longest begin first
     vec![
+        ("a link whose host was cut off for longer than a link may be is lost, and made anew", Scenario::ApartLonger),
+        ("an old connection outlives a cut of 25 s from everybody", Scenario::ApartShorter),
         ("a link heals that was cut both ways for 4 s", cut(cut::Ways::Both, 4)),
         ("a link heals that was cut both ways for 12 s", cut(cut::Ways::Both, 12)),
         ("a link heals that was cut one way for 4 s", cut(cut::Ways::Forth, 4)),
@@ -55,6 +64,11 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("a link heals when its peer stood still for 5 s", Scenario::Frozen),
         ("a peer that was killed is linked when it is back", Scenario::Killed),
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
+        (
+            "links live on while signaling stands still, and newcomers are linked when it goes on",
+            Scenario::SignalingFrozen,
+        ),
+        ("a newcomer is linked by one signaling server while the other stands still", Scenario::OneOfTwoFrozen),
         ("a link heals after 20 s though signaling is gone for good", Scenario::SignalingGone),
         ("a link is relayed and heals by the other signaling server when one is gone", Scenario::OneOfTwoGone),
         ("a link whose path stays cut is relayed, and direct again when it can be", Scenario::RelayTaken),
@@ -75,10 +89,14 @@ pub fn play(name: &'static str, scenario: Scenario, board: &Board) -> Result<(),
     runtime.block_on(async {
         match scenario {
             Scenario::Cut(cut) => cut::healed(name, cut, board).await,
+            Scenario::ApartShorter => apart::shorter(name, board).await,
+            Scenario::ApartLonger => apart::longer(name, board).await,
             Scenario::Refused => refused::healed(name, board).await,
             Scenario::Frozen => processes::frozen(name, board).await,
             Scenario::Killed => processes::killed(name, board).await,
             Scenario::SignalingRestarted => signaling::restarted(name, board).await,
+            Scenario::SignalingFrozen => frozen::alone(name, board).await,
+            Scenario::OneOfTwoFrozen => frozen::one_of_two(name, board).await,
             Scenario::SignalingGone => signaling::gone(name, board).await,
             Scenario::OneOfTwoGone => signaling::one_of_two_gone(name, board).await,
             Scenario::RelayTaken => relay::taken(name, board).await,

@@ -39,7 +39,11 @@ async fn join(mut near: TcpStream, mut far: ByteStream) -> io::Result<()> {
     near.set_nodelay(true)?;
     // the service sees its connection break; the reason is for whoever reads the process's last words
     let joined = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-    joined.map(drop).inspect_err(|error| eprintln!("a tunnel broke: {error}"))
+    joined.map(drop).inspect_err(|error| {
+        eprintln!("a tunnel broke: {error}");
+        // as an agent's tunnel does: a reset instead of an end that nobody meant
+        let _ = near.set_zero_linger();
+    })
 }
 
 /// Sends a number through a new stream and waits until it is back.

@@ -7,6 +7,7 @@ use super::{A, B, C, lasts, linked};
 use crate::audit::{Calls, Talk};
 use crate::board::{Board, DETECTED, REGISTERED};
 use crate::netns::Host;
+use crate::process::Process;
 use crate::wire::{Event, Moment, Path};
 use crate::world::{World, url_on};
 
@@ -66,12 +67,8 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
 /// Both are registered with two servers, and the one by which their signals went is gone.
 pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     const SECOND: Host = ("second", 2);
-    let mut world = World::new(&[A, B, SECOND])?;
-    let second = world.signaling_on(SECOND)?;
-    second.when(second.started, "that it listens", |event| (*event == Event::Started).then_some(())).await?;
-    world.start_signaling()?;
+    let (mut world, _second) = two_servers(&[A, B], SECOND).await?;
     for (name, _) in [A, B] {
-        world.ways_of(name).signaling.push(url_on(SECOND));
         world.start(name)?;
     }
     world.connect("a", "b")?;
@@ -94,6 +91,19 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     talk.finish(&world).await
 }
 
+/// A network with a second signaling server, which the peers of these hosts are told of as well.
+pub async fn two_servers(hosts: &[Host], second: Host) -> Result<(World, Process), String> {
+    let all: Vec<Host> = hosts.iter().copied().chain([second]).collect();
+    let mut world = World::new(&all)?;
+    let server = world.signaling_on(second)?;
+    server.when(server.started, "that it listens", |event| (*event == Event::Started).then_some(())).await?;
+    world.start_signaling()?;
+    for (name, _) in hosts {
+        world.ways_of(name).signaling.push(url_on(second));
+    }
+    Ok((world, server))
+}
+
 /// Waits until every peer says it; gives when the last one did.
 async fn all_say(
     world: &World,
@@ -108,10 +118,10 @@ async fn all_say(
     Ok(last)
 }
 
-fn down(event: &Event) -> Option<()> {
+pub fn down(event: &Event) -> Option<()> {
     matches!(event, Event::SignalingDown { .. }).then_some(())
 }
 
-fn up(event: &Event) -> Option<()> {
+pub fn up(event: &Event) -> Option<()> {
     matches!(event, Event::SignalingUp { .. }).then_some(())
 }
