@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use socket2::SockRef;
 
 /// Asked for each way; above this larger buffers brought no more speed.
-const WANTED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const WANTED_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// The window may fill at most this share of the receive buffer: the kernel counts its own bookkeeping per datagram
 /// in the same buffer, so a fuller one drops bursts.
@@ -33,29 +33,32 @@ pub(crate) struct Buffers {
     pub(crate) send: usize,
 }
 
-/// Asks for large buffers both ways and reads back what took effect.
-pub(crate) fn enlarge(socket: &UdpSocket) -> io::Result<Buffers> {
+/// Asks for buffers of that size both ways, as every process may, and reads back what took effect.
+pub(crate) fn resize(socket: &UdpSocket, wanted: usize) -> io::Result<Buffers> {
     let socket = SockRef::from(socket);
     // Refusal is not an error: the socket then keeps its default, and that is what is read back.
-    let _ = socket.set_recv_buffer_size(WANTED_BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(WANTED_BUFFER_BYTES);
+    let _ = socket.set_recv_buffer_size(wanted);
+    let _ = socket.set_send_buffer_size(wanted);
     Ok(Buffers { receive: socket.recv_buffer_size()?, send: socket.send_buffer_size()? })
 }
 
-/// The largest SCTP receive window, in bytes, that this machine's socket buffers carry. Probed once.
+/// The largest SCTP receive window, in bytes, that sockets carry which ask for the usual buffers. Probed once.
 pub(crate) fn receive_window() -> u32 {
     static WINDOW: OnceLock<u32> = OnceLock::new();
-    *WINDOW.get_or_init(|| {
-        let window = probe().map_or(FALLBACK_WINDOW_BYTES, |buffers| {
-            tracing::debug!(buffers.receive, buffers.send, "UDP socket buffers");
-            buffers.receive * WINDOW_PERCENT / 100
-        });
-        u32::try_from(window.min(MAX_WINDOW_BYTES)).expect("the cap fits 32 bits")
-    })
+    *WINDOW.get_or_init(|| receive_window_of(WANTED_BUFFER_BYTES))
 }
 
-fn probe() -> io::Result<Buffers> {
-    enlarge(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?)
+/// The same for sockets that ask for so much.
+pub(crate) fn receive_window_of(wanted: usize) -> u32 {
+    let window = probe(wanted).map_or(FALLBACK_WINDOW_BYTES, |buffers| {
+        tracing::debug!(buffers.receive, buffers.send, "UDP socket buffers");
+        buffers.receive * WINDOW_PERCENT / 100
+    });
+    u32::try_from(window.min(MAX_WINDOW_BYTES)).expect("the cap fits 32 bits")
+}
+
+fn probe(wanted: usize) -> io::Result<Buffers> {
+    resize(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, wanted)
 }
 
 /// The addresses a socket has sent to, the latest first.
@@ -130,8 +133,19 @@ mod tests {
 
     #[test]
     fn the_window_fits_the_buffer_that_took_effect() {
-        let buffers = probe().expect("loopback can be bound");
-        let window = usize::try_from(receive_window()).expect("32 bits fit");
-        assert!(window * 100 <= buffers.receive * WINDOW_PERCENT);
+        for wanted in [WANTED_BUFFER_BYTES, 100_000] {
+            let buffers = probe(wanted).expect("loopback can be bound");
+            let window = usize::try_from(receive_window_of(wanted)).expect("32 bits fit");
+            assert!(window * 100 <= buffers.receive * WINDOW_PERCENT, "{wanted}: {buffers:?}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_asks_for_less_has_less() {
+        let (usual, small) = (probe(WANTED_BUFFER_BYTES), probe(100_000));
+        let (usual, small) = (usual.expect("loopback can be bound"), small.expect("loopback can be bound"));
+        // the kernel doubles what is asked for, for its own bookkeeping
+        assert_eq!(small, Buffers { receive: 200_000, send: 200_000 });
+        assert!(usual.receive > small.receive && usual.send > small.send, "{usual:?}");
     }
 }

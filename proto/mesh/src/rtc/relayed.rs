@@ -46,6 +46,7 @@ pub(super) fn adapted(config: &RtcConfig) -> RtcConfig {
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
         ice_servers: Vec::new(),
         mtu: Some(MTU),
+        socket_buffer: None,
         receive_window: config.receive_window.or(Some(RECEIVE_WINDOW_BYTES)),
         send_buffer: config.send_buffer,
     }

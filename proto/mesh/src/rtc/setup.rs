@@ -64,7 +64,8 @@ impl Prepared {
     ) -> Result<Self, RtcError> {
         match carriage {
             Carriage::Udp => {
-                let runtime = TunedRuntime { wire: config.wire, ..TunedRuntime::default() };
+                let buffer = config.socket_buffer.unwrap_or(udp::WANTED_BUFFER_BYTES);
+                let runtime = TunedRuntime { buffer, wire: config.wire, ..TunedRuntime::default() };
                 Self::on(config, channels, runtime).await
             }
             Carriage::Relay(RelayPipe { outgoing, incoming, carrying }) => {
@@ -173,8 +174,9 @@ fn settings(config: &RtcConfig) -> SettingEngine {
     let on_loopback = config.addresses.iter().all(IpAddr::is_loopback);
     let interval = if on_loopback { LOOPBACK_CHECK_INTERVAL } else { CHECK_INTERVAL };
     let checks = u16::try_from(CHECKING_LIMIT.as_millis() / interval.as_millis()).unwrap_or(u16::MAX);
+    let carried = || config.socket_buffer.map_or_else(udp::receive_window, udp::receive_window_of);
     let settings = SettingEngineBuilder::new()
-        .with_sctp_max_receive_buffer_size(config.receive_window.unwrap_or_else(udp::receive_window))
+        .with_sctp_max_receive_buffer_size(config.receive_window.unwrap_or_else(carried))
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(NEGOTIATED_MESSAGE_BYTES))
         .with_ice_connection_attempts(Some(interval), Some(checks))
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)

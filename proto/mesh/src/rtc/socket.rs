@@ -17,14 +17,22 @@ use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
 /// The tokio runtime, but for its UDP sockets. One for each connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TunedRuntime {
     /// The addresses of the sockets that it made.
     pub(super) bound: Arc<Mutex<Vec<SocketAddr>>>,
+    /// Bytes that each of them asks for, each way.
+    pub(super) buffer: usize,
     /// The path that the sockets are to stand at, where it is not this machine's own.
     pub(super) wire: Option<Wire>,
     /// Goes to the first socket, in the kernel's place.
     pub(super) pipe: Mutex<Option<PipeEnds>>,
+}
+
+impl Default for TunedRuntime {
+    fn default() -> Self {
+        Self { bound: Arc::default(), buffer: udp::WANTED_BUFFER_BYTES, wire: None, pipe: Mutex::default() }
+    }
 }
 
 impl Runtime for TunedRuntime {
@@ -36,7 +44,7 @@ impl Runtime for TunedRuntime {
         if let Some(pipe) = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(Arc::new(PipeSocket::new(socket, pipe)?));
         }
-        udp::enlarge(&socket)?;
+        udp::resize(&socket, self.buffer)?;
         let address = socket.local_addr()?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let inner = match self.wire {

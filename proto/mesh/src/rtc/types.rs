@@ -26,7 +26,10 @@ pub struct RtcConfig {
     pub ice_servers: Vec<IceServer>,
     /// Size of an SCTP packet in bytes; `None` is safe on every path.
     pub mtu: Option<u32>,
-    /// SCTP receive window in bytes; `None` is what the socket buffers of this machine carry.
+    /// Bytes that each UDP socket asks for, each way; the kernel grants no more than `net.core.rmem_max` and `wmem_max`. `None` is
+    /// 4 MiB.
+    pub socket_buffer: Option<usize>,
+    /// SCTP receive window in bytes; `None` is what the sockets' buffers carry.
     pub receive_window: Option<u32>,
     /// Bytes of a channel that wait for the peer's acknowledgement before [`send`](super::Sender::send) waits; `None`
     /// is 256 KiB, which a path of 50 ms turns into 5 MB/s.
