@@ -116,6 +116,9 @@ pub const OUTBOX_RESERVE: usize = 2;
 /// That a step has begun is told so late at most: most steps end before, and then both are one message.
 pub const BEGUN_TOLD: Duration = Duration::from_millis(5);
 
+/// That steps have ended is told so late at most while another one begins at once: then many are one message.
+pub const ENDS_TOLD: Duration = Duration::from_millis(2);
+
 /// Longest lease of a fault: nothing that is tested lasts a day, and adding to a clock must not overflow.
 pub const LEASE_LONGEST: Duration = Duration::from_secs(24 * 3600);
 

@@ -3,6 +3,7 @@
 //! What takes long runs in tasks that the session owns and that tell it their end: steps, ends of faults, the closing of a run.
 //! When the session ends, they end. It never waits for a peer, so a slow one delays nobody.
 
+mod ahead;
 mod benching;
 mod closing;
 mod faults;

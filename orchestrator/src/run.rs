@@ -13,6 +13,7 @@
 //! A run passes only if every result that was expected has come and every one of them is good: the verdict is computed from what
 //! came (`tally`), never from the absence of complaints.
 
+mod ahead;
 mod api;
 mod blame;
 mod certificates;

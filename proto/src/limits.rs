@@ -92,6 +92,9 @@ pub const BATCH_BYTES_ON_THE_WAY: usize = 512 * 1024;
 /// others have to wait for of one that floods.
 pub const TURNS: usize = 4;
 
+/// Steps that an agent is told of before their turn: those of a few milliseconds, in which nobody waits for the orchestrator.
+pub const STEPS_AHEAD: usize = 64;
+
 /// Text inside an event: evidence, messages. Longer text is cut with a mark.
 pub const EVENT_TEXT_BYTES: usize = 8 * 1024;
 

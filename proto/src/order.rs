@@ -149,6 +149,8 @@ pub struct StepOrder {
     pub within_ms: u64,
     /// Repeat until the checks hold or this has passed.
     pub eventually_ms: Option<u64>,
+    /// It came before its turn, and begins once this step of the same agent has ended well. If that ends otherwise, it is forgotten.
+    pub after: Option<StepKey>,
 }
 
 /// One expectation.

@@ -308,6 +308,7 @@ fn steps(golden: &mut Golden, actions: Vec<(&'static str, Action)>) {
             saves: vec![Save { name: "order".to_owned(), path: "$.id".to_owned() }],
             within_ms: 30_000,
             eventually_ms: Some(10_000),
+            after: Some(key()),
         };
         golden.value(&format!("step.{word}"), &order);
     }

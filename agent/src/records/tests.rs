@@ -71,6 +71,7 @@ fn order(action: StreamAction, checks: Vec<Check>) -> StepOrder {
         saves: vec![Save { name: "slowest".to_owned(), path: "$.latency.p99".to_owned() }],
         within_ms: 30_000,
         eventually_ms: None,
+        after: None,
     }
 }
 

@@ -310,7 +310,7 @@ fn setting() -> Initialize {
 fn step(action: Action) -> StepOrder {
     let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
     let (checks, saves) = (Vec::new(), Vec::new());
-    StepOrder { authority: authority(), key, action, checks, saves, within_ms: 1, eventually_ms: None }
+    StepOrder { authority: authority(), key, action, checks, saves, within_ms: 1, eventually_ms: None, after: None }
 }
 
 fn receive(apply: Action) -> ReceiveOrder {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt as _;
 use meshproof_mesh::Mesh;
-use meshproof_proto::event::{Fact, StepResult};
+use meshproof_proto::event::{Fact, Outcome, StepResult};
 use meshproof_proto::id::{Name, PeerId, Term};
 use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
@@ -19,12 +19,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::ahead::Ahead;
 use super::closing::{self, LinkBytes};
 use super::faults::{Beginning, Faults, Place};
 use super::links::Linked;
 use super::orders::reply;
 use super::pump::{Pump, Pumped};
-use super::steps::{Started, Steps};
+use super::steps::{Life, Started, Steps};
 use super::streams;
 use crate::endpoints::Endpoints;
 use crate::limits;
@@ -78,6 +79,8 @@ pub(super) struct Work {
     /// Those that began, so that a repeated order does not begin one again.
     pub(super) tests: BTreeSet<String>,
     pub(super) steps: Steps,
+    /// Those whose turn has not come.
+    pub(super) ahead: Ahead,
     pub(super) faults: Faults,
     /// Record streams that were ordered and have not come.
     pub(super) receives: BTreeMap<RecordStreamId, ReceiveOrder>,
@@ -121,7 +124,7 @@ impl Run {
     pub(super) fn happened(&mut self, happened: Happened, mesh: &Mesh) {
         match happened {
             Happened::Fact(fact) => self.push(fact),
-            Happened::StepEnded(key, result) => self.push(Fact::StepEnded { key, result }),
+            Happened::StepEnded(key, result) => self.step_ended(key, result),
             Happened::FaultEnded(report) => {
                 self.push(Fact::FaultEnded(report));
                 let waiting = self.working().map(|work| {
@@ -133,6 +136,29 @@ impl Run {
                 }
             }
             Happened::Closed(reports) => self.closed(reports, mesh),
+        }
+    }
+
+    /// The step behind it begins at once. Ends are told a few at a time then: nobody waits for them.
+    fn step_ended(&mut self, key: StepKey, result: StepResult) {
+        let (ended, well) = (key.clone(), result.outcome == Outcome::Ok);
+        let told_at = self.held_until.unwrap_or_else(|| Instant::now() + limits::ENDS_TOLD);
+        self.push(Fact::StepEnded { key, result });
+        let next = match &mut self.stage {
+            Stage::Working(work) if well => work.ahead.after(&ended),
+            Stage::Working(work) => {
+                work.ahead.forget_behind(&ended);
+                None
+            }
+            Stage::Closing { .. } | Stage::Closed(_) => None,
+        };
+        let Some(next) = next else { return };
+        let key = next.key.clone();
+        match self.start(next) {
+            Ok(()) => self.held_until = Some(told_at),
+            Err(refusal) => {
+                self.push(Fact::StepEnded { key, result: never_begun(Outcome::Error { message: refusal.to_string() }) })
+            }
         }
     }
 
@@ -173,11 +199,21 @@ impl Run {
         Ok(())
     }
 
-    /// Starts a step; at most once for each key.
+    /// Starts a step, or keeps it for its turn; at most once for each key.
     pub(super) fn start(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
         let has_room = self.outbox.has_room();
         let tell = self.tell.clone();
         let work = self.working()?;
+        work.ahead.take(&order.key);
+        if let Some(before) = order.after.take()
+            && work.steps.life(&order.key).is_none()
+        {
+            match work.steps.life(&before) {
+                Some(Life::EndedWell) => {}
+                Some(Life::EndedBadly) => return Ok(()),
+                Some(Life::Running(_)) | None => return work.ahead.hold(before, order),
+            }
+        }
         work.beside.connections.of_test(&order.key.test);
         order.put_in_secrets(&work.secrets);
         let key = order.key.clone();
@@ -217,7 +253,14 @@ impl Run {
     }
 
     pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
-        self.working()?.steps.cancel(key)
+        let work = self.working()?;
+        let Some(order) = work.ahead.take(key) else { return work.steps.cancel(key) };
+        work.ahead.forget_behind(&order.key);
+        // That it never began is known now, also should its order come once more.
+        let _ = work.steps.cancel(key);
+        let message = "the step was given up before its turn came".to_owned();
+        self.push(Fact::StepEnded { key: order.key, result: never_begun(Outcome::Unknown { message }) });
+        Ok(())
     }
 
     /// Waits for the stream that the order names.
@@ -388,6 +431,10 @@ impl Run {
             Stage::Closing { .. } | Stage::Closed(_) => Vec::new(),
         }
     }
+}
+
+fn never_begun(outcome: Outcome) -> StepResult {
+    StepResult { outcome, duration_ms: 0.0, tries: 0, saved: BTreeMap::new(), evidence: Vec::new() }
 }
 
 /// A watch that tells when it has begun.

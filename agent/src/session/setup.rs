@@ -11,6 +11,7 @@ use meshproof_proto::order::{
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::mpsc;
 
+use super::ahead::Ahead;
 use super::closing::LinkBytes;
 use super::faults::Faults;
 use super::kept::KeptStubs;
@@ -83,6 +84,7 @@ pub(super) async fn run(
         _endpoints: endpoints,
         tunnels,
         steps: Steps::default(),
+        ahead: Ahead::default(),
         faults: Faults::default(),
         receives: BTreeMap::new(),
         tests: BTreeSet::new(),

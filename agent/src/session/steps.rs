@@ -17,10 +17,18 @@ use crate::limits;
 pub(super) struct Steps {
     running: JoinSet<StepResult>,
     begun: HashMap<Id, (StepKey, Instant)>,
-    /// `None`: it ended.
-    started: BTreeMap<StepKey, Option<AbortHandle>>,
+    started: BTreeMap<StepKey, Life>,
     /// Of those that end when they are told to, and say then what they saw.
     watches: BTreeMap<StepKey, CancellationToken>,
+}
+
+/// How far a step is.
+#[derive(Clone, Debug)]
+pub(super) enum Life {
+    Running(AbortHandle),
+    EndedWell,
+    /// It failed, or was given up before its order came.
+    EndedBadly,
 }
 
 /// Whether a step begins now.
@@ -50,7 +58,7 @@ impl Steps {
         }
         let handle = self.running.spawn(work()?);
         self.begun.insert(handle.id(), (key.clone(), Instant::now()));
-        self.started.insert(key.clone(), Some(handle));
+        self.started.insert(key.clone(), Life::Running(handle));
         Ok(Started::Now)
     }
 
@@ -71,16 +79,25 @@ impl Steps {
         Ok(started)
     }
 
-    /// Gives a step up; its end is told as that of any other. A watch has a last look.
-    pub(super) fn cancel(&self, key: &StepKey) -> Result<(), Refusal> {
+    pub(super) fn life(&self, key: &StepKey) -> Option<&Life> {
+        self.started.get(key)
+    }
+
+    /// Gives a step up; its end is told as that of any other. A watch has a last look. An order that comes after this is not taken.
+    pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
         if let Some(watch) = self.watches.get(key) {
             watch.cancel();
             return Ok(());
         }
         match self.started.get(key) {
-            Some(Some(running)) => running.abort(),
-            Some(None) => {}
-            None => return Err(Refusal::Unknown { what: "step".to_owned(), name: key.to_string() }),
+            Some(Life::Running(running)) => running.abort(),
+            Some(Life::EndedWell | Life::EndedBadly) => {}
+            None => {
+                if self.started.len() < limits::STEPS_REMEMBERED {
+                    self.started.insert(key.clone(), Life::EndedBadly);
+                }
+                return Err(Refusal::Unknown { what: "step".to_owned(), name: key.to_string() });
+            }
         }
         Ok(())
     }
@@ -97,9 +114,11 @@ impl Steps {
             };
             let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
             if let Some((key, began)) = self.begun.remove(&id) {
-                self.started.insert(key.clone(), None);
+                let result = ended.map_or_else(|error| broken(&error, began), |(_, result)| result);
+                let life = if result.outcome == Outcome::Ok { Life::EndedWell } else { Life::EndedBadly };
+                self.started.insert(key.clone(), life);
                 self.watches.remove(&key);
-                return (key, ended.map_or_else(|error| broken(&error, began), |(_, result)| result));
+                return (key, result);
             }
         }
     }
@@ -170,6 +189,7 @@ mod tests {
         assert!(matches!(given_up.outcome, Outcome::Unknown { .. }) && given_up.duration_ms > 0.0, "{given_up:?}");
         steps.cancel(&key("1")).expect("did run");
         assert!(matches!(steps.cancel(&key("2")), Err(Refusal::Unknown { .. })));
+        assert_eq!(steps.start(&key("2"), || Ok(pending().boxed())), Ok(Started::Before), "its order came too late");
         steps.start(&key("3"), || Ok(async { panic!("on purpose") }.boxed())).expect("taken");
         assert!(matches!(steps.ended().await.1.outcome, Outcome::Error { .. }));
     }

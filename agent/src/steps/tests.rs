@@ -32,6 +32,7 @@ fn order(action: Action, checks: &[(&str, Matcher)]) -> StepOrder {
         saves: Vec::new(),
         within_ms: LONG_MS,
         eventually_ms: None,
+        after: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole agents in a real mesh, driven as an orchestrator drives them.
 
+mod ahead;
 mod benches;
 mod datagrams;
 mod process;
@@ -54,7 +55,7 @@ async fn converse(stream: TcpStream) {
 fn step(key: StepKey, action: Action, checks: Vec<Check>) -> Box<StepOrder> {
     let saves = Vec::new();
     let (within_ms, eventually_ms) = (20_000, None);
-    Box::new(StepOrder { authority: authority(), key, action, checks, saves, within_ms, eventually_ms })
+    Box::new(StepOrder { authority: authority(), key, action, checks, saves, within_ms, eventually_ms, after: None })
 }
 
 fn tcp(address: &str, send: &str) -> Action {

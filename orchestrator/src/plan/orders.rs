@@ -81,6 +81,7 @@ impl Ask {
             saves: self.saves.iter().map(|save| save.value.clone()).collect(),
             within_ms: millis(step.within),
             eventually_ms: step.eventually.as_ref().map(|eventually| millis(eventually.value)),
+            after: None,
         })
     }
 

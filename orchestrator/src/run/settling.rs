@@ -67,6 +67,7 @@ impl Run {
                 // Counting takes a moment also when all of the time is used up.
                 within_ms: millis(left.max(Duration::from_secs(1))),
                 eventually_ms: None,
+                after: None,
             };
             self.push(Output::Order { agent: agent.clone(), order: Box::new(order) });
         }

@@ -143,10 +143,8 @@ impl Run {
         if let Some(lost) = self.lost_among(step) {
             return Begun::Ended(self.skip(&info, &format!("agent `{lost}` is lost")));
         }
-        self.record(Happening::StepBegan(info.clone()));
         let bound = step.within + step.eventually.as_ref().map_or(Duration::ZERO, |eventually| eventually.value);
-        let running =
-            Running { spot, info, began: self.now, until: self.now + bound + RESULT_MARGIN, wait: Wait::Cancelled };
+        let running = self.begun(spot, info, (self.now + bound + RESULT_MARGIN, Wait::Cancelled));
         match &step.does {
             Does::Ask(ask) => self.ask(step, ask, running),
             Does::Value { value, checks } => {
@@ -172,16 +170,23 @@ impl Run {
         }
     }
 
+    /// Writes down that a step begins.
+    pub(super) fn begun(&mut self, spot: Spot, info: StepInfo, (until, wait): (Instant, Wait)) -> Running {
+        self.record(Happening::StepBegan(info.clone()));
+        Running { spot, info, began: self.now, until, wait }
+    }
+
     fn ask(&mut self, step: &Step, ask: &Ask, running: Running) -> Begun {
-        match self.orders(step, ask, &running.info.key) {
-            Ok(output) => {
-                let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
-                self.push(output);
-                self.step_ordered(ask, &running.info);
-                Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
+        if !self.is_ordered(&running.info.key) {
+            match self.orders(step, ask, &running.info.key) {
+                Ok(output) => self.push(output),
+                Err(unset) => return self.known_at_once(running, Err(unset)),
             }
-            Err(unset) => self.known_at_once(running, Err(unset)),
         }
+        self.step_ordered(ask, &running.info);
+        self.order_ahead(running.spot);
+        let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
+        Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
     }
 
     pub(super) fn orders(&mut self, step: &Step, ask: &Ask, key: &StepKey) -> Result<Output, Missing> {
@@ -276,8 +281,11 @@ impl Run {
             running.wait == Wait::Cancelled
                 || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
         }) else {
-            return;
+            return self.ahead_broken(None, key);
         };
+        if result.outcome != Outcome::Ok {
+            self.ahead_broken(Some(&running), key);
+        }
         let result = match self.save(&result) {
             Ok(()) => result,
             Err(message) => StepResult { outcome: Outcome::Error { message }, ..result },
@@ -319,8 +327,9 @@ impl Run {
         let Some(running) =
             self.take_running(key, |running| matches!(running.wait, Wait::Result { .. } | Wait::Cancelled))
         else {
-            return;
+            return self.ahead_refused(key);
         };
+        self.drop_ahead();
         let ending = match (&running.wait, &running.info.agent) {
             (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned())),
             (_, agent) => {
@@ -345,6 +354,7 @@ impl Run {
 
     /// Tells the steps of a test to end. Those of `after` are left alone: they have to run.
     pub(super) fn cancel_step(&mut self, why: &str) {
+        self.cancel_ahead();
         let Phase::Testing(testing) = &mut self.phase else { return };
         let (cancelled, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut testing.running)
             .into_iter()
@@ -373,7 +383,7 @@ impl Run {
     /// The step's time is over and its result is not there.
     pub(super) fn step_overdue(&mut self, running: &Running) -> Ending {
         let waited = self.now.saturating_duration_since(running.began);
-        match &running.wait {
+        let ending = match &running.wait {
             Wait::Cancelled => self.end_step(running, Ending::Unknown, Some("given up".to_owned())),
             Wait::Result { agent, .. } => {
                 self.push(Output::Cancel { agent: agent.clone(), key: running.info.key.clone() });
@@ -399,7 +409,9 @@ impl Run {
             Wait::Watch(_) | Wait::Quiet(_) | Wait::Sync(_) => {
                 self.end_badly(running, Verdict::Error, &format!("no word about it after {waited:.0?}"))
             }
-        }
+        };
+        self.ahead_unknown("how the step before it ended is not known, it may have happened or not");
+        ending
     }
 
     fn lost_among(&self, step: &Step) -> Option<Name> {
@@ -408,7 +420,7 @@ impl Run {
         needed.into_iter().find(|agent| self.lost.contains_key(agent)).cloned()
     }
 
-    fn info(&self, plan: &Plan, spot: Spot) -> StepInfo {
+    pub(super) fn info(&self, plan: &Plan, spot: Spot) -> StepInfo {
         let step = spot.step(plan);
         let (test, number, of) = match spot {
             Spot::Ready(_) => ("", 1, 1),

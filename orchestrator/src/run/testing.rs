@@ -10,6 +10,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
 
+use super::ahead::Ahead;
 use super::api::{FirstFailure, Output};
 use super::blame::Blame;
 use super::limits::BEGIN_DEADLINE;
@@ -32,6 +33,8 @@ pub(super) struct Testing {
     stage: Stage,
     /// Steps that have begun and not ended: one, or several side by side.
     pub(super) running: Vec<Running>,
+    /// Steps that were ordered and have not had their turn.
+    pub(super) ahead: Ahead,
     /// What is looked at all the time.
     pub(super) watches: Vec<Running>,
     /// What was asked of whom last.
@@ -79,6 +82,8 @@ enum Next {
     Stage,
     Watch,
     Step(Spot),
+    /// It was ordered before its turn, and the test goes no further.
+    Abandon(Spot),
     /// Side by side with a step that failed.
     CancelRest,
     Heal,
@@ -95,6 +100,7 @@ impl Testing {
             until: now + timeout,
             stage,
             running: Vec::new(),
+            ahead: Ahead::default(),
             watches: Vec::new(),
             causes: Causes::default(),
             completed: false,
@@ -154,6 +160,9 @@ impl Testing {
             }
             Stage::Steps(next) if go_on && next < test.steps.len() => {
                 (Next::Step(Spot::Steps(index, next)), Stage::Steps(next + 1))
+            }
+            Stage::Steps(next) if self.ahead.is_next(next) => {
+                (Next::Abandon(Spot::Steps(index, next)), Stage::Steps(next + 1))
             }
             Stage::Steps(_) => {
                 self.completed = go_on;
@@ -222,6 +231,7 @@ impl Run {
             Next::Stage => {}
             Next::Watch => self.begin_watches(),
             Next::Step(spot) => self.begin_in_test(spot),
+            Next::Abandon(spot) => self.abandon_step(spot),
             Next::CancelRest => self.cancel_step("a step beside it has failed"),
             Next::Heal => {
                 self.thaw_all();
@@ -391,6 +401,7 @@ impl Run {
                 self.fail(Verdict::Error, Blame::new(at, &title));
             }
         }
+        self.ahead_lost(&agent);
         self.stop(&title);
     }
 

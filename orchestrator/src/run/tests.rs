@@ -1,5 +1,6 @@
 //! Runs played through: a script answers what the machine asks.
 
+mod ahead;
 mod conduct;
 mod faults;
 mod losses;

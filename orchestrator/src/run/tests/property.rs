@@ -7,6 +7,7 @@ use meshproof_proto::seed::Seed;
 use meshproof_proto::verdict::{Exit, Verdict};
 use proptest::prelude::*;
 
+use super::ahead::ROW;
 use super::world::{PLAN, World, name};
 use crate::record::Happening;
 use crate::run::{Abort, Input};
@@ -33,10 +34,37 @@ fn mangle(seed: &mut Seed, input: Input, harm: u64) -> Vec<Input> {
     }
 }
 
-/// Plays a run whose answers are harmed and shuffled; gives it and whether every step's result came and was good.
+/// How answers are shuffled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shuffled {
+    Freely,
+    /// What one agent tells keeps its order, as its events are numbered.
+    ByAgent,
+}
+
+/// Which of the answers that wait comes next.
+fn next(seed: &mut Seed, waiting: &[Input], shuffled: Shuffled) -> usize {
+    let at = usize::try_from(seed.below(waiting.len() as u64)).unwrap_or_default();
+    let teller = |input: &Input| match input {
+        Input::Fact { agent, .. } => Some(agent.clone()),
+        _ => None,
+    };
+    match (shuffled, teller(&waiting[at])) {
+        (Shuffled::ByAgent, Some(agent)) => {
+            waiting.iter().position(|input| teller(input).as_ref() == Some(&agent)).unwrap_or(at)
+        }
+        _ => at,
+    }
+}
+
+/// Plays a run whose answers are harmed and shuffled.
 fn harmed(seed: u64, harm: u64) -> World {
+    harmed_run((PLAN, Shuffled::Freely), seed, harm)
+}
+
+fn harmed_run((plan, shuffled): (&str, Shuffled), seed: u64, harm: u64) -> World {
     let mut seed = Seed::new(seed);
-    let mut world = World::new(PLAN);
+    let mut world = World::new(plan);
     let mut waiting = Vec::new();
     for _ in 0..10_000 {
         world.collect();
@@ -49,11 +77,32 @@ fn harmed(seed: u64, harm: u64) -> World {
         if waiting.is_empty() {
             world.step();
         } else {
-            let at = usize::try_from(seed.below(waiting.len() as u64)).unwrap_or_default();
-            world.run.handle(waiting.swap_remove(at), world.now);
+            let at = next(&mut seed, &waiting, shuffled);
+            world.run.handle(waiting.remove(at), world.now);
         }
     }
     panic!("the run does not end: {:?}", world.records.last());
+}
+
+/// Whether the run ended once, passed only if everything went well, and told of no step twice.
+fn is_honest(world: &World) -> Result<(), TestCaseError> {
+    let Some(Happening::Expected { steps, .. }) = world.records.get(1) else { panic!("nothing expected") };
+    let ended = world.records.iter().filter_map(|record| match record {
+        Happening::StepEnded { step, ending, .. } => Some((step.key.clone(), *ending)),
+        _ => None,
+    });
+    let ended: Vec<_> = ended.collect();
+    let good: BTreeSet<_> =
+        ended.iter().filter(|(_, ending)| *ending == crate::record::Ending::Pass).map(|(key, _)| key.clone()).collect();
+    let all = steps.iter().all(|key| good.contains(key)) && world.failures().is_empty();
+    let passed = world.finished == Some((Verdict::Pass, Exit::Passed));
+    prop_assert!(!passed || all, "{:?}", world.records);
+    let ends = world.records.iter().filter(|record| matches!(record, Happening::RunEnded { .. })).count();
+    prop_assert_eq!(ends, 1);
+    for (key, _) in &ended {
+        prop_assert_eq!(ended.iter().filter(|(other, _)| other == key).count(), 1, "{:?}", world.records);
+    }
+    Ok(())
 }
 
 proptest! {
@@ -61,21 +110,12 @@ proptest! {
 
     #[test]
     fn a_harmed_run_ends_and_passes_only_with_every_result(seed: u64, harm in 0_u64..40) {
-        let world = harmed(seed, harm);
-        let Some(Happening::Expected { steps, .. }) = world.records.get(1) else { panic!("nothing expected") };
-        let good: BTreeSet<_> = world.records.iter().filter_map(|record| match record {
-            Happening::StepEnded { step, ending: crate::record::Ending::Pass, .. } => Some(step.key.clone()),
-            _ => None,
-        }).collect();
-        let all = steps.iter().all(|key| good.contains(key)) && world.failures().is_empty();
-        let passed = world.finished == Some((Verdict::Pass, Exit::Passed));
-        prop_assert!(!passed || all, "{:?}", world.records);
-        let ends = world.records.iter().filter(|record| matches!(record, Happening::RunEnded { .. })).count();
-        prop_assert_eq!(ends, 1);
-        for key in good {
-            let times = world.records.iter().filter(|record| matches!(record, Happening::StepEnded { step, .. } if step.key == key));
-            prop_assert_eq!(times.count(), 1);
-        }
+        is_honest(&harmed(seed, harm))?;
+    }
+
+    #[test]
+    fn so_does_one_whose_steps_are_ordered_before_their_turn(seed: u64, harm in 0_u64..40) {
+        is_honest(&harmed_run((ROW, Shuffled::ByAgent), seed, harm))?;
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) evidence: Vec<Evidence>,
     /// What agents count in each round of settling.
     pub(crate) activity: BTreeMap<u32, u64>,
+    /// How steps ended at their agents, for those behind them.
+    ended: BTreeMap<StepKey, Outcome>,
 }
 
 impl World {
@@ -116,6 +118,7 @@ impl World {
             finished: None,
             evidence: Vec::new(),
             activity: BTreeMap::new(),
+            ended: BTreeMap::new(),
         }
     }
 
@@ -163,13 +166,29 @@ impl World {
                 Output::Finished { verdict, exit } => self.finished = Some((verdict, exit)),
                 other => {
                     if !(self.silent)(&other) {
-                        let answers = self.answers(&other);
-                        self.inbox.extend(answers);
+                        self.answer(&other);
                     }
                     self.outputs.push(other);
                 }
             }
         }
+    }
+
+    /// As agents do: a step that is ordered before its turn begins once the one before it has ended well.
+    fn answer(&mut self, output: &Output) {
+        if let Output::Order { order, .. } = output
+            && let Some(before) = &order.after
+            && self.ended.get(before) != Some(&Outcome::Ok)
+        {
+            return;
+        }
+        let answers = self.answers(output);
+        for answer in &answers {
+            if let Input::Fact { fact: Fact::StepEnded { key, result }, .. } = answer {
+                self.ended.insert(key.clone(), result.outcome.clone());
+            }
+        }
+        self.inbox.extend(answers);
     }
 
     pub(crate) fn answers(&self, output: &Output) -> Vec<Input> {
