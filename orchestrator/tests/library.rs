@@ -9,7 +9,9 @@ use meshproof::library::{HANDLED_AT_ONCE, NotRun, PlanRun, Reply};
 use meshproof::record::Happening;
 use meshproof_proto::verdict::Verdict;
 use serde_json::json;
-use tokio::sync::Barrier;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::{Barrier, mpsc};
 
 fn plan(path: &str) -> PlanRun {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace");
@@ -58,6 +60,44 @@ async fn a_run_of_two_plans_at_once_is_two_runs() {
         tokio::join!(plan("flow/repeat.yaml").out(&first_out).run(), plan("sync/topic.yaml").out(&second_out).run());
     first.expect("it runs").assert_passed();
     second.expect("it runs").assert_passed();
+}
+
+/// Notes each line that anybody says, and answers `OK`.
+async fn noting(listener: TcpListener, said: mpsc::UnboundedSender<String>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let said = said.clone();
+        tokio::spawn(async move {
+            let (reader, mut writer) = stream.into_split();
+            let mut lines = BufReader::new(reader).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.send(line).expect("the test goes on");
+                writer.write_all(b"OK\n").await.expect("they wait for it");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn hundreds_of_steps_in_a_row_are_each_done_once_and_in_their_order() {
+    const STEPS: usize = 500;
+    let (folder, out) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let (said, mut heard) = mpsc::unbounded_channel();
+    tokio::spawn(noting(listener, said));
+    let step = |number| format!("\n      - {{ to: clerk, tcp: {{ send: \"{number}\\n\" }}, expect: {{ line: OK }} }}");
+    let steps: String = (0..STEPS).map(step).collect();
+    let head = format!("meshproof: 1\nplan: row\nservices: {{ clerk: {{ ports: {{ tcp: {port} }} }} }}\n");
+    let file = folder.path().join("row.yaml");
+    std::fs::write(&file, format!("{head}tests:\n  - id: all\n    steps:{steps}\n")).expect("room for a plan");
+    let ran = PlanRun::of(file).binary(env!("CARGO_BIN_EXE_meshproof")).out(&out).run().await.expect("it runs");
+    ran.assert_passed();
+    let mut lines = Vec::new();
+    heard.close();
+    while let Some(line) = heard.recv().await {
+        lines.push(line);
+    }
+    assert_eq!(lines, (0..STEPS).map(|number| number.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_mesh::LinkUp;
 use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal};
 use tarpc::client::RpcError;
 use thiserror::Error;
@@ -16,6 +17,12 @@ const CALL_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a call may wait for a link that is being replaced, repeats included.
 const REACH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Half of what an agent takes, as calls that were given up here may still be on their way there. Others wait for their turn.
+const CALLS_AT_ONCE: usize = CALLS_IN_FLIGHT / 2;
+
+/// When a call that was not made is made again over the same connection.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The agents by name.
 #[derive(Debug, Default)]
@@ -53,7 +60,9 @@ impl Crew {
     pub(super) fn linked(&mut self, up: LinkUp) -> Option<Name> {
         let (name, seat) = self.0.iter().find(|(_, seat)| seat.peer == up.peer.peer)?;
         let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
-        let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
+        let mut config = tarpc::client::Config::default();
+        config.max_in_flight_requests = CALLS_AT_ONCE;
+        let client = AgentClient::new(config, client).spawn();
         seat.client.send_replace(Some(client));
         Some(name.clone())
     }
@@ -82,8 +91,8 @@ impl Crew {
 }
 
 impl Caller {
-    /// Calls until there is an answer. A call whose connection ended is made again on the next one: agents do each order at
-    /// most once, so that is safe.
+    /// Calls until there is an answer. A call without one is made again, on the next connection if its own has ended: agents do each
+    /// order at most once, so that is safe.
     pub(super) async fn call<T, F, Answer>(&self, make: F) -> Result<T, CallError>
     where
         F: Fn(AgentClient, tarpc::context::Context) -> Answer,
@@ -108,14 +117,15 @@ impl Caller {
             tokio::select! {
                 answer = make(client, context()) => match answer {
                     Ok(answer) => return Some(answer),
-                    Err(error) => tracing::debug!(%error, "a call ended without an answer"),
+                    Err(error) => {
+                        tracing::debug!(%error, "a call ended without an answer");
+                        if let Ok(changed) = timeout(AGAIN_AFTER, clients.changed()).await {
+                            changed.ok()?;
+                        }
+                    }
                 },
-                changed = clients.changed() => {
-                    changed.ok()?;
-                    continue;
-                }
+                changed = clients.changed() => changed.ok()?,
             }
-            clients.changed().await.ok()?;
         }
     }
 }
