@@ -223,22 +223,12 @@ fn grpc() -> GrpcAction {
     GrpcAction { target: target(), call: "acme.Stock/Get".to_owned(), metadata, json: body(), protos }
 }
 
-/// Those whose bytes are as they were in protocol 1.0.
-fn kept_actions() -> Vec<(&'static str, Action)> {
-    let data = DataSource::Generate { count: 10_000, json: body() };
-    vec![
-        ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
-        ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
-        ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
-    ]
-}
-
 fn tcp() -> Action {
     Action::Tcp(TcpAction { target: target(), send: template() })
 }
 
-/// Those that protocol 1.1 changed or added.
-fn new_actions() -> Vec<(&'static str, Action)> {
+/// What steps do.
+fn actions() -> Vec<(&'static str, Action)> {
     let http = HttpAction {
         target: target(),
         method: "POST".to_owned(),
@@ -254,7 +244,11 @@ fn new_actions() -> Vec<(&'static str, Action)> {
         limits: Bounds { memory_bytes: Some(1), cpu_s: Some(2), descriptors: Some(3) },
     };
     let replaced = StubChange::Replace(vec![StubRoute::http("charge", (None, None), Vec::new())]);
+    let data = DataSource::Generate { count: 10_000, json: body() };
     vec![
+        ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
+        ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
+        ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
         ("http", Action::Http(http)),
         ("tcp", tcp()),
         ("exec", Action::Exec(exec)),
@@ -298,8 +292,8 @@ fn checks() -> Vec<Check> {
     matchers.into_iter().map(|matcher| Check { field: "json".to_owned(), matcher }).collect()
 }
 
-fn steps(golden: &mut Golden, actions: Vec<(&'static str, Action)>) {
-    for (word, action) in actions {
+fn steps(golden: &mut Golden) {
+    for (word, action) in actions() {
         let order = StepOrder {
             authority: authority(),
             key: key(),
@@ -316,19 +310,13 @@ fn steps(golden: &mut Golden, actions: Vec<(&'static str, Action)>) {
 
 /// Orders whose bytes protocol 1.1 changed or added; docs/decisions/0007 says why that could be.
 fn new_orders(golden: &mut Golden) {
-    steps(golden, new_actions());
+    steps(golden);
     let apply = tcp();
     let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
     golden.value("receive", &receive);
     faults(golden);
     golden.value("initialize", &initialize());
     golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });
-}
-
-/// Orders as they were in protocol 1.0.
-fn kept_orders(golden: &mut Golden) {
-    steps(golden, kept_actions());
-    golden.value("fault-report", &report());
 }
 
 fn faults(golden: &mut Golden) {
@@ -540,7 +528,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     let mut golden = Golden::default();
     frames(&mut golden);
     introductions(&mut golden);
-    kept_orders(&mut golden);
+    golden.value("fault-report", &report());
     events(&mut golden);
     golden.is_kept("1.0");
     let mut golden = Golden::default();
