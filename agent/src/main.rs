@@ -18,6 +18,7 @@ struct Cli {
 /// One thread: an agent waits most of the time, and has to stay small.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    own_log::mask_panics();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,meshproof_agent=info"));
     own_log::to_stderr(filter);
     match cli::run(Cli::parse().args).await {

@@ -1,10 +1,13 @@
 //! What this process says of itself on stderr, for whoever operates it: without the secrets of the run that it takes part in.
 //!
 //! Secrets are taken out where the text leaves, so that no line has to think of them: not ours, and not one of a library at the level
-//! `trace`. A process has one log and takes part in one run at a time; those of the last one count until the next begins.
+//! `trace`, and not the text of a panic. A process has one log and takes part in one run at a time; those of the last one count until the
+//! next begins.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, TryLockError};
 
 use meshproof_proto::mask::Masker;
 use tracing_subscriber::EnvFilter;
@@ -23,6 +26,39 @@ pub fn to_stderr(filter: EnvFilter) {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Stderr)
         .try_init();
+}
+
+/// Panics are told as ever, but for secrets. What a panic says may be any text: of a plan, of an answer, of a file.
+pub fn mask_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        // whoever panicked may hold what would be waited for, or panic again: then nothing but the place is told
+        let masker = match MASKER.try_read() {
+            Ok(masker) => Some(Arc::clone(&masker)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Arc::clone(&poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let told = match masker {
+            Some(masker) => masker.mask(&panic_text(panic)).into_owned(),
+            None => format!("panicked at {}\n", place(panic)),
+        };
+        let _ = io::stderr().write_all(told.as_bytes());
+    }));
+}
+
+fn panic_text(panic: &PanicHookInfo<'_>) -> String {
+    let thread = std::thread::current();
+    let (thread, place) = (thread.name().unwrap_or("without a name").to_owned(), place(panic));
+    let message = panic.payload_as_str().unwrap_or("a value that is no text");
+    let backtrace = Backtrace::capture();
+    let trace = match backtrace.status() {
+        BacktraceStatus::Captured => backtrace.to_string(),
+        _ => "RUST_BACKTRACE=1 shows the way there\n".to_owned(),
+    };
+    format!("a bug of meshproof: thread '{thread}' panicked at {place}:\n{message}\n{trace}")
+}
+
+fn place(panic: &PanicHookInfo<'_>) -> String {
+    panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string)
 }
 
 /// Gets each event in one piece.

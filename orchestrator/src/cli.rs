@@ -59,6 +59,7 @@ enum Command {
 
 /// Parses the command line, runs the command, and gives the exit code. A bug of ours (a panic) exits with 70.
 pub fn main() -> ExitCode {
+    meshproof_agent::own_log::mask_panics();
     let cli = Cli::parse();
     match std::panic::catch_unwind(|| dispatch(cli.command)) {
         Ok(exit) => ExitCode::from(exit.code()),

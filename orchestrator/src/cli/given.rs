@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use meshproof_proto::limits::SECRET_MOST_BYTES;
 
+use crate::local::mask_own_log;
 use crate::plan::{Inputs, SecretInputs, Wanted};
 
 /// Shared by every command that reads a plan.
@@ -37,6 +39,8 @@ impl Given {
         let environment =
             environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let secrets = SecretInputs { given, environment: environment.collect(), wanted };
+        // from here on, whatever goes wrong
+        mask_own_log(Arc::new(secrets.masker()));
         let params = self.params.iter().cloned().collect();
         Ok(Inputs { dir: plan_dir.to_string_lossy().into_owned(), params, secrets })
     }

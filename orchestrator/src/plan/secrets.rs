@@ -37,7 +37,7 @@ pub fn variable(name: &str) -> String {
 
 impl SecretInputs {
     /// What takes the values out of texts, also while it is not known yet which of them the plan asks for.
-    pub(super) fn masker(&self) -> Masker {
+    pub(crate) fn masker(&self) -> Masker {
         let named = |(variable, value): (&String, &String)| {
             let name = variable.strip_prefix(ENVIRONMENT)?.to_lowercase().replace('_', "-");
             Some((name, value.clone()))
