@@ -89,8 +89,8 @@ pub const BATCHES_ON_THE_WAY: usize = 256;
 pub const BATCH_BYTES_ON_THE_WAY: usize = 512 * 1024;
 
 /// Batches of events, and new streams, of one link that whoever joined has before it: an honest one seldom waits, and it is all that
-/// others have to wait for of one that floods.
-pub const TURNS: usize = 4;
+/// others have to wait for of one that floods. Two, so that the next one is there when the first is done with.
+pub const TURNS: usize = 2;
 
 /// Steps that an agent is told of before their turn: those of a few milliseconds, in which nobody waits for the orchestrator.
 pub const STEPS_AHEAD: usize = 64;

@@ -24,8 +24,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(20);
 impl Driver {
     pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
         match event {
-            MeshEvent::Events { peer, frame: EventFrame::Batch(batch), turn } => {
-                self.batch(&peer, batch, run).await?;
+            MeshEvent::Events { peer, frame: EventFrame::Batch(batch), bytes, turn } => {
+                self.batch(&peer, (batch, bytes), run).await?;
                 // its next one comes after what others have sent meanwhile
                 drop(turn);
             }
@@ -78,7 +78,12 @@ impl Driver {
     }
 
     /// An agent's events: into the journal, to the run, and acknowledged with the next sync.
-    async fn batch(&mut self, peer: &Identity, batch: EventBatch, run: &mut Run) -> anyhow::Result<()> {
+    async fn batch(
+        &mut self,
+        peer: &Identity,
+        (batch, bytes): (EventBatch, usize),
+        run: &mut Run,
+    ) -> anyhow::Result<()> {
         if self.windows.is_closed(&peer.peer) {
             return Ok(());
         }
@@ -86,7 +91,7 @@ impl Driver {
             tracing::warn!(agent = %peer.name, "events of another instance were not taken");
             return Ok(());
         }
-        if let Err(flood) = self.windows.batch(&batch, &self.authority.run) {
+        if let Err(flood) = self.windows.batch((&batch, bytes), &self.authority.run) {
             self.cut_off(peer, &flood, run).await;
             return Ok(());
         }

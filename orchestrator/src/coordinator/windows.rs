@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::event::EventBatch;
 use meshproof_proto::id::{PeerId, RunId};
-use meshproof_proto::limits::{BATCHES_ON_THE_WAY, EVENTS_PER_BATCH};
+use meshproof_proto::limits::{BATCH_BYTES_ON_THE_WAY, BATCHES_ON_THE_WAY, EVENTS_PER_BATCH, MESSAGE_BYTES};
 use thiserror::Error;
 
 /// What one may send between two acknowledgements: what it may have on the way, and the same again after each of a few connections
 /// that broke in the meantime.
 const BETWEEN_ACKNOWLEDGEMENTS: usize = 4 * BATCHES_ON_THE_WAY;
+
+/// Bytes of it, each time with the batch that went over the limit.
+const BYTES_BETWEEN_ACKNOWLEDGEMENTS: usize = 4 * (BATCH_BYTES_ON_THE_WAY + MESSAGE_BYTES);
 
 /// The last number that may be on its way, counted from the acknowledged one.
 const NUMBERS_AHEAD: u64 = (BATCHES_ON_THE_WAY * EVENTS_PER_BATCH) as u64;
@@ -28,6 +31,10 @@ pub(super) enum Flood {
     Ahead { number: u64, acknowledged: u64 },
     #[error("it floods: {0} batches of events and new streams came between two acknowledgements")]
     Many(usize),
+    #[error(
+        "it floods: {0} bytes of events came between two acknowledgements, {BYTES_BETWEEN_ACKNOWLEDGEMENTS} are the most"
+    )]
+    Heavy(usize),
 }
 
 /// Everybody's windows.
@@ -43,6 +50,7 @@ struct Window {
     acknowledged: u64,
     /// What came since.
     came: usize,
+    bytes: usize,
 }
 
 impl Windows {
@@ -50,11 +58,16 @@ impl Windows {
     ///
     /// # Errors
     /// It is more than its sender may send.
-    pub(super) fn batch(&mut self, batch: &EventBatch, run: &RunId) -> Result<(), Flood> {
+    pub(super) fn batch(&mut self, (batch, bytes): (&EventBatch, usize), run: &RunId) -> Result<(), Flood> {
         if batch.events.len() > EVENTS_PER_BATCH {
             return Err(Flood::Large(batch.events.len()));
         }
-        let acknowledged = self.of.entry(batch.instance).or_default().acknowledged;
+        let window = self.of.entry(batch.instance).or_default();
+        let acknowledged = window.acknowledged;
+        window.bytes += bytes;
+        if window.bytes > BYTES_BETWEEN_ACKNOWLEDGEMENTS {
+            return Err(Flood::Heavy(window.bytes));
+        }
         let ours = batch.events.iter().filter(|event| event.run == *run);
         let last = ours.map(|event| event.seq).max().unwrap_or_default();
         if last > acknowledged.saturating_add(NUMBERS_AHEAD) {
@@ -75,7 +88,7 @@ impl Windows {
 
     /// It is told that everything up to this number is in the journal.
     pub(super) fn acknowledge(&mut self, instance: PeerId, through: u64) {
-        self.of.insert(instance, Window { acknowledged: through, came: 0 });
+        self.of.insert(instance, Window { acknowledged: through, came: 0, bytes: 0 });
     }
 
     /// Nothing of it is taken from now on.
@@ -113,7 +126,7 @@ mod tests {
             let begin = round * NUMBERS_AHEAD;
             for ahead in 0..BATCHES_ON_THE_WAY as u64 {
                 let first = begin + ahead * full + 1;
-                assert_eq!(windows.batch(&batch(first..first + full), &run()), Ok(()));
+                assert_eq!(windows.batch((&batch(first..first + full), 2_000), &run()), Ok(()));
             }
             windows.acknowledge(AGENT, begin + NUMBERS_AHEAD);
         }
@@ -124,24 +137,46 @@ mod tests {
         let mut windows = Windows::default();
         for _ in 0..4 {
             for number in 1..=BATCHES_ON_THE_WAY as u64 {
-                assert_eq!(windows.batch(&batch([number]), &run()), Ok(()));
+                assert_eq!(windows.batch((&batch([number]), 2_000), &run()), Ok(()));
             }
         }
-        assert_eq!(windows.batch(&batch([1]), &run()), Err(Flood::Many(1025)), "and not for ever");
+        assert_eq!(windows.batch((&batch([1]), 100), &run()), Err(Flood::Many(1025)), "and not for ever");
     }
 
     #[test]
     fn what_no_honest_agent_sends_is_a_flood() {
         let mut windows = Windows::default();
         windows.acknowledge(AGENT, 100);
-        assert_eq!(windows.batch(&batch([16_484]), &run()), Ok(()));
-        assert_eq!(windows.batch(&batch([16_485]), &run()), Err(Flood::Ahead { number: 16_485, acknowledged: 100 }));
+        assert_eq!(windows.batch((&batch([16_484]), 100), &run()), Ok(()));
         assert_eq!(
-            windows.batch(&batch([u64::MAX]), &run()),
+            windows.batch((&batch([16_485]), 100), &run()),
+            Err(Flood::Ahead { number: 16_485, acknowledged: 100 })
+        );
+        assert_eq!(
+            windows.batch((&batch([u64::MAX]), 100), &run()),
             Err(Flood::Ahead { number: u64::MAX, acknowledged: 100 })
         );
-        assert_eq!(windows.batch(&batch(101..166), &run()), Err(Flood::Large(65)));
-        assert_eq!(windows.batch(&batch([16_485]), &RunId("another".to_owned())), Ok(()));
+        assert_eq!(windows.batch((&batch(101..166), 100), &run()), Err(Flood::Large(65)));
+        assert_eq!(windows.batch((&batch([16_485]), 100), &RunId("another".to_owned())), Ok(()));
+    }
+
+    #[test]
+    fn as_many_bytes_as_may_be_on_the_way_come_a_few_times_and_no_more() {
+        let mut windows = Windows::default();
+        let mut came = 0;
+        let flood = loop {
+            match windows.batch((&batch([1]), MESSAGE_BYTES), &run()) {
+                Ok(()) => came += MESSAGE_BYTES,
+                Err(flood) => break flood,
+            }
+        };
+        assert!(came >= 4 * BATCH_BYTES_ON_THE_WAY, "{came} bytes are honest");
+        assert_eq!(flood, Flood::Heavy(came + MESSAGE_BYTES));
+        let mut windows = Windows::default();
+        for round in 1..100 {
+            assert_eq!(windows.batch((&batch([round]), BATCH_BYTES_ON_THE_WAY), &run()), Ok(()));
+            windows.acknowledge(AGENT, round);
+        }
     }
 
     #[test]

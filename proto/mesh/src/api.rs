@@ -55,6 +55,8 @@ pub enum MeshEvent {
     Events {
         peer: Identity,
         frame: EventFrame,
+        /// Of the frame, as it came.
+        bytes: usize,
         turn: Turn,
     },
     /// The mesh's root keys said more; all of it that is known, to be kept for the next life.

@@ -70,7 +70,10 @@ pub(crate) enum Told {
     },
     /// What the root keys said, says the peer.
     News(RootNews),
-    Events(EventFrame),
+    Events {
+        frame: EventFrame,
+        bytes: usize,
+    },
     Stream(Incoming),
     /// The peer leaves on purpose.
     Bye,

@@ -123,7 +123,7 @@ impl Reader<'_> {
             (ConnectionKind::Control, EVENTS_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
                 let frame: EventFrame = Codec::Bincode.decode(&message.bytes)?;
-                self.tell(Told::Events(frame)).await
+                self.tell(Told::Events { frame, bytes: message.bytes.len() }).await
             }
             (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(Codec::Bincode.decode(&message.bytes)?).await,
             (ConnectionKind::Bulk(_), DATAGRAM_CHANNEL) => {

@@ -229,9 +229,9 @@ impl LinkTask {
             Told::Forward { to, signal } => self.forward(to, signal),
             Told::Forwarded { from, signal } => self.forwarded(from, signal),
             Told::News(news) => self.around.context.learn(&news),
-            Told::Events(frame) => {
+            Told::Events { frame, bytes } => {
                 let (peer, turn) = (self.peer.clone(), Turn::of(&self.turns).await);
-                self.tell_user(MeshEvent::Events { peer, frame, turn }).await;
+                self.tell_user(MeshEvent::Events { peer, frame, bytes, turn }).await;
             }
             Told::Stream(incoming) => {
                 let (peer, turn) = (self.peer.clone(), Turn::of(&self.turns).await);
