@@ -37,10 +37,13 @@ pub fn quantile_us(samples: &mut [Duration], percent: usize) -> f64 {
     samples[(samples.len() - 1) * percent / 100].as_secs_f64() * 1e6
 }
 
-/// Waits for something that must come.
+/// Waits for something that must come. Counted in steps, so that a process that is stopped meanwhile has waited no longer.
 pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, coming).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: nothing for {PATIENCE:?}"),
+    let mut coming = std::pin::pin!(coming);
+    for _ in 0..PATIENCE.as_secs() {
+        if let Ok(value) = tokio::time::timeout(Duration::from_secs(1), &mut coming).await {
+            return value;
+        }
     }
+    panic!("{what}: nothing for {PATIENCE:?}")
 }

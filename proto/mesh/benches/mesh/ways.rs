@@ -82,31 +82,36 @@ impl Way {
         way
     }
 
-    /// From the first write to the last read.
-    async fn carry(&mut self, load: Load) -> Duration {
+    /// From the first write to the last read; `None` when the way broke.
+    async fn carry(&mut self, load: Load) -> Option<Duration> {
         let begin = Instant::now();
-        self.reader.send(load).await.expect("the reader lives");
-        self.writer.send(load).await.expect("the writer lives");
-        soon("a transfer", self.done.recv()).await.expect("the reader lives");
-        begin.elapsed()
+        self.reader.send(load).await.ok()?;
+        self.writer.send(load).await.ok()?;
+        soon("a transfer", self.done.recv()).await?;
+        Some(begin.elapsed())
     }
 
     /// MB/s over `volume` bytes in writes of `size` bytes.
     pub async fn goodput(&mut self, size: usize, volume: usize) -> f64 {
-        let load = Load { writes: volume.div_ceil(size), size };
-        let taken = self.carry(load).await;
-        load.bytes() as f64 / 1e6 / taken.as_secs_f64()
+        self.try_goodput(size, volume).await.expect("both ends of the way live")
     }
 
-    /// The volume that takes about `aimed` on a way whose speed builds up slowly: the try takes as long.
-    pub async fn volume_of(&mut self, size: usize, aimed: Duration) -> usize {
+    /// The same; `None` when the way broke.
+    pub async fn try_goodput(&mut self, size: usize, volume: usize) -> Option<f64> {
+        let load = Load { writes: volume.div_ceil(size), size };
+        let taken = self.carry(load).await?;
+        Some(load.bytes() as f64 / 1e6 / taken.as_secs_f64())
+    }
+
+    /// The volume that takes about `aimed` on a way whose speed builds up slowly: the try takes as long. `None` when it broke.
+    pub async fn volume_of(&mut self, size: usize, aimed: Duration) -> Option<usize> {
         let (begin, mut moved) = (Instant::now(), 0.0);
         while begin.elapsed() < aimed {
             const STEP: usize = 500_000;
-            self.goodput(size, STEP).await;
+            self.try_goodput(size, STEP).await?;
             moved += STEP as f64;
         }
-        (moved / begin.elapsed().as_secs_f64() * aimed.as_secs_f64()) as usize
+        Some((moved / begin.elapsed().as_secs_f64() * aimed.as_secs_f64()) as usize)
     }
 
     /// The volume that takes about `aimed`, found by a try that also warms the way up.
