@@ -3,6 +3,7 @@
 mod crowd;
 mod peer;
 mod signaling;
+mod spinner;
 mod talk;
 pub mod trust;
 mod tunnel;
@@ -12,6 +13,9 @@ mod work;
 use std::process::ExitCode;
 
 use crate::wire::{Part, Ways};
+
+/// How nice those are who fight for processor time: they take little from the scenarios beside theirs.
+pub const NICE: i32 = 19;
 
 /// Says to a process which part is its own.
 pub const VARIABLE: &str = "MESHPROOF_HEALING_PART";
@@ -45,6 +49,7 @@ pub fn play(part: Part) -> ExitCode {
             Part::Signaling { listen } => signaling::play(&listen).await,
             Part::Service => talk::serve().await,
             Part::Customer { port } => talk::visit(port).await,
+            Part::Spinner { threads } => spinner::play(threads).await,
             Part::Watcher => watcher::play().await,
         }
     });

@@ -105,6 +105,22 @@ impl Process {
         rustix::process::kill_process(pid, signal).map_err(|error| format!("cannot signal {}: {error}", self.name))
     }
 
+    /// How nice all its threads are from now on, and those that they make.
+    pub fn set_niceness(&self, nice: i32) -> Result<(), String> {
+        let cannot = |error: &dyn std::fmt::Display| format!("cannot set the niceness of {}: {error}", self.name);
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).map_err(|error| cannot(&error))?;
+        for task in tasks {
+            let task = task.map_err(|error| cannot(&error))?.file_name();
+            let thread = task.to_str().and_then(|task| Pid::from_raw(task.parse().ok()?));
+            match rustix::process::setpriority_process(thread, nice) {
+                // it ended meanwhile
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(cannot(&error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Ends it without a word of goodbye, and waits until it is gone.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -20,6 +20,8 @@ pub enum Part {
     Customer { port: u16 },
     /// Tells the addresses of its namespace.
     Watcher,
+    /// Does nothing, in so many threads, as fast as it can.
+    Spinner { threads: usize },
 }
 
 /// What a peer is told of the ways to others.

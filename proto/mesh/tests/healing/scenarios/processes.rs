@@ -5,9 +5,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{A, B, C, back_again, echoes, lasts, suspects};
-use crate::audit::{Calls, Talk};
+use crate::audit::{Beyond, Calls, Talk};
 use crate::board::{Board, CLOSED, DETECTED, HEALED, LINKED, RESUMED};
-use crate::wire::{Event, Moment};
+use crate::parts;
+use crate::wire::{Event, Moment, Part};
 use crate::world::World;
 
 pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String> {
@@ -26,6 +27,36 @@ pub async fn frozen(scenario: &'static str, board: &Board) -> Result<(), String>
         let (echoed, resumed) = back_again(&mut world, &mut talk).await?;
         board.note(scenario, HEALED, echoed.since(goes_on));
         board.note(scenario, RESUMED, resumed.since(goes_on));
+    }
+    calls.check(&world).await?;
+    talk.finish(&world).await
+}
+
+/// Threads that fight for two processors with the peer: four times as many as there are.
+const SPINNERS: usize = 8;
+const STARVED_FOR: Duration = Duration::from_secs(10);
+
+/// It may be suspect, and its connection replaced: a connection that is open goes on all the same.
+pub async fn starved(board: &Board) -> Result<(), String> {
+    let mut world = World::linked(&[A, B]).await?;
+    let mut talk = Talk::begin(&mut world, "a", "b").await?;
+    let (mut calls, linked) = (Calls::default(), Moment::now());
+    for _ in 0..board.rounds {
+        let began = Moment::now();
+        world.peer("b").set_niceness(parts::NICE)?;
+        let spinners = world.beside("b", &Part::Spinner { threads: SPINNERS })?;
+        calls.begin_both(&mut world, "a", "b").await?;
+        lasts(began, STARVED_FOR).await;
+        drop(spinners);
+        world.peer("b").set_niceness(0)?;
+        let mark = talk.mark(Beyond::Said).await?;
+        echoes(&mut world, ("a", "b")).await?;
+        talk.passed(&mark).await?;
+    }
+    let lost = |event: &Event| matches!(event, Event::Lost { .. }).then(|| event.clone());
+    let lost: Vec<_> = world.peers().flat_map(|peer| peer.all(linked, lost)).collect();
+    if !lost.is_empty() {
+        return Err(format!("a peer that was only starved was lost: {lost:?}"));
     }
     calls.check(&world).await?;
     talk.finish(&world).await
