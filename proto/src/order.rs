@@ -12,6 +12,7 @@ pub use bounds::Bounds;
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -305,12 +306,45 @@ pub struct StreamAction {
     pub stream: RecordStreamId,
     pub to: Name,
     pub data: DataSource,
+    /// How fast they are sent; none: as fast as they are answered.
+    pub pace: Option<Pace>,
+}
+
+/// So many in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    pub records: u64,
+    pub per_ms: u64,
+}
+
+impl Pace {
+    /// When a record of that number, from 0, is due.
+    #[must_use]
+    pub fn due(self, index: u64) -> Duration {
+        let micros = u128::from(index) * u128::from(self.per_ms) * 1_000 / u128::from(self.records.max(1));
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
 }
 
 /// Where a stream's records come from. Expressions see `index`, from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataSource {
-    Generate { count: u64, json: ValueTemplate },
+    Generate {
+        count: u64,
+        json: ValueTemplate,
+    },
+    /// A JSON value each line.
+    Lines(Held),
+}
+
+impl DataSource {
+    /// What its records are made of, of those that are generated.
+    pub fn template(&self) -> Option<&ValueTemplate> {
+        match self {
+            Self::Generate { json, .. } => Some(json),
+            Self::Lines(_) => None,
+        }
+    }
 }
 
 /// The receiver's part of a stream of records, ordered before the sender begins: apply each to the service and answer.

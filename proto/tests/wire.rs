@@ -245,8 +245,11 @@ fn actions() -> Vec<(&'static str, Action)> {
     };
     let replaced = StubChange::Replace(vec![StubRoute::http("charge", (None, None), Vec::new())]);
     let data = DataSource::Generate { count: 10_000, json: body() };
+    let lines = DataSource::Lines(Held { name: "file orders.ndjson".to_owned(), text: "{}".to_owned() });
+    let stream = |data, pace| StreamAction { stream: RecordStreamId(1), to: name("ledger"), data, pace };
     vec![
-        ("stream", Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })),
+        ("stream", Action::Stream(stream(data, None))),
+        ("stream-of-lines", Action::Stream(stream(lines, Some(Pace { records: 500, per_ms: 1_000 })))),
         ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
         ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
         ("http", Action::Http(http)),

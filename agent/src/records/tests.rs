@@ -59,6 +59,7 @@ fn stream(count: u64) -> StreamAction {
         stream: RecordStreamId(1),
         to: "ledger".parse().expect("a name"),
         data: DataSource::Generate { count, json: ValueTemplate::Map(map) },
+        pace: None,
     }
 }
 
@@ -165,8 +166,8 @@ async fn a_silent_agent_ends_the_stream_at_its_deadline() {
 #[tokio::test]
 async fn records_that_cannot_be_made_are_an_error_of_the_order() {
     let mut action = stream(10);
-    let DataSource::Generate { json, .. } = &mut action.data;
-    *json = ValueTemplate::Text(Template::parse("${{ nothing }}").expect("parses"));
+    let json = ValueTemplate::Text(Template::parse("${{ nothing }}").expect("parses"));
+    action.data = DataSource::Generate { count: 10, json };
     let order = order(action.clone(), Vec::new());
     let (near, _far) = duplex(1024);
     let result = send(&order, &action, near, &Masker::default()).await;

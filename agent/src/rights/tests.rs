@@ -361,7 +361,7 @@ fn program(argv: &[&str]) -> Action {
 fn stream() -> Action {
     let json = meshproof_proto::expr::ValueTemplate::fixed(&serde_json::json!({}));
     let data = DataSource::Generate { count: 1, json };
-    Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data })
+    Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data, pace: None })
 }
 
 fn bench() -> BenchOrder {

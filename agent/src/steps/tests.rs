@@ -306,6 +306,7 @@ async fn what_an_agent_cannot_do_beside_its_service_is_an_error() {
         stream: RecordStreamId(1),
         to: "ledger".parse().expect("a name"),
         data: meshproof_proto::order::DataSource::Generate { count: 1, json: ValueTemplate::Null },
+        pace: None,
     };
     for action in
         [Action::Stream(stream), stub(Some("no-such")), Action::ExpectStub { stub: "no-such".to_owned(), route: None }]

@@ -101,7 +101,8 @@ async fn under(mesh: &mut Orchestrator, shape: Shape, client: &Client, numbers: 
     let order = FaultOrder { authority: authority(), fault: fault.clone(), target, shape, lease_ms: 60_000 };
     let shop = mesh.client("shop");
     mesh.during(shop.begin_fault(context::current(), Box::new(order))).await.expect("answered").expect("taken");
-    let back = mesh.during(client.exchange(numbers)).await;
+    let exchange = timeout(Duration::from_secs(120), client.exchange(numbers));
+    let back = mesh.during_long(exchange).await.expect("it ends in time");
     let report = mesh.during(shop.heal_fault(context::current(), authority(), fault)).await;
     (back, report.expect("answered").expect("healed"))
 }

@@ -155,7 +155,7 @@ async fn a_thousand_records_are_applied_at_the_other_agent_and_checked_at_the_se
         Check { field: "each.line".to_owned(), matcher: Matcher::Regex("^OK POST".to_owned()) },
         Check { field: "records".to_owned(), matcher: Matcher::Equals(ValueTemplate::fixed(&json!(1_000))) },
     ];
-    let action = Action::Stream(StreamAction { stream, to: name("ledger"), data });
+    let action = Action::Stream(StreamAction { stream, to: name("ledger"), data, pace: None });
     let order = step(key("1"), action, checks);
     for _ in 0..2 {
         let started = mesh.client("shop").start(context::current(), order.clone()).await;

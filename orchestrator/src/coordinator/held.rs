@@ -10,8 +10,8 @@ use super::authority;
 use super::outcome::Broken;
 use crate::plan::Plan;
 
-/// A text that goes into orders; descriptions and certificates are far below.
-const LONGEST: u64 = 1024 * 1024;
+/// A text that goes into orders, which are at most a megabyte; descriptions and certificates are far below.
+const LONGEST: u64 = 768 * 1024;
 
 /// Stubs that stand for other hosts, and what their authorities are called.
 fn proxies(plan: &Plan) -> Vec<(&str, &str)> {

@@ -192,9 +192,13 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             limits: exec.limits,
         }),
         Action::Stream(stream) => {
-            let DataSource::Generate { count, json } = &stream.data;
-            let data = DataSource::Generate { count: *count, json: json.resolve(scope) };
-            Action::Stream(StreamAction { stream: stream.stream, to: stream.to.clone(), data })
+            let data = match &stream.data {
+                DataSource::Generate { count, json } => {
+                    DataSource::Generate { count: *count, json: json.resolve(scope) }
+                }
+                DataSource::Lines(held) => DataSource::Lines(held.clone()),
+            };
+            Action::Stream(StreamAction { data, ..stream.clone() })
         }
         Action::ExpectLog { .. }
         | Action::ExpectStub { .. }
@@ -269,10 +273,7 @@ fn complete(action: &Action) -> Result<(), Missing> {
             let texts = exec.argv.iter().chain(exec.env.iter().map(|(_, value)| value)).chain(&exec.stdin);
             texts.flat_map(Template::exprs).cloned().collect()
         }
-        Action::Stream(stream) => {
-            let DataSource::Generate { json, .. } = &stream.data;
-            json.exprs().into_iter().cloned().collect()
-        }
+        Action::Stream(stream) => stream.data.template().into_iter().flat_map(ValueTemplate::exprs).cloned().collect(),
         Action::ExpectLog { .. }
         | Action::ExpectStub { .. }
         | Action::WatchLog { .. }

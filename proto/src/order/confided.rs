@@ -37,8 +37,9 @@ impl Action {
                 texts(&mut ws.headers, scope);
             }
             Self::Stream(stream) => {
-                let DataSource::Generate { json, .. } = &mut stream.data;
-                json.put_in_secrets(scope);
+                if let DataSource::Generate { json, .. } = &mut stream.data {
+                    json.put_in_secrets(scope);
+                }
             }
             Self::ExpectMetric { labels, .. } | Self::WatchMetric { labels, .. } => {
                 labels.iter_mut().for_each(|(_, label)| matcher(label, scope));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Target};
+use super::{Action, DataSource, StreamAction, Target};
 
 /// A text that a plan only names, as a certificate or a `.proto` file. The run puts the text in when it orders the step.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,9 @@ impl Action {
         if let Self::Grpc(grpc) = self {
             let tls = grpc.target.tls.iter_mut().flat_map(Tls::held_mut);
             return tls.chain(&mut grpc.protos).collect();
+        }
+        if let Self::Stream(StreamAction { data: DataSource::Lines(lines), .. }) = self {
+            return vec![lines];
         }
         self.target_mut().and_then(|target| target.tls.as_mut()).into_iter().flat_map(Tls::held_mut).collect()
     }

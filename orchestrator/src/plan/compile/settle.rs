@@ -13,7 +13,7 @@ use super::super::model::{Bounds, Command, Document, Param, ParamKind, Time};
 use super::super::parse::fits;
 use super::super::read::{Given, Reading};
 use super::super::source::{Span, Spanned};
-use super::super::units::{self, Bandwidth, Percent, QuantityError};
+use super::super::units::{self, Bandwidth, Percent, QuantityError, Rate};
 use super::Inputs;
 
 /// What is known before a run.
@@ -93,6 +93,10 @@ impl Settled<'_> {
 
     pub(super) fn bandwidth(&self, given: &Spanned<Given<Bandwidth>>) -> Option<Bandwidth> {
         self.value(given, units::bandwidth)
+    }
+
+    pub(super) fn rate(&self, given: &Spanned<Given<Rate>>) -> Option<Rate> {
+        self.value(given, units::rate)
     }
 
     pub(super) fn count(&self, given: &Spanned<Given<u64>>) -> Option<u64> {

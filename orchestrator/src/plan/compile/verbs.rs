@@ -3,7 +3,7 @@
 use meshproof_proto::expr::{Part, Template};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{
-    Action, DataSource, ExecAction, HttpAction, RecordStreamId, StreamAction, Target, TcpAction,
+    Action, DataSource, ExecAction, HttpAction, Pace, RecordStreamId, StreamAction, Target, TcpAction,
 };
 
 use super::super::code::Code;
@@ -12,6 +12,7 @@ use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World};
 use super::super::read;
 use super::super::source::{Span, Spanned};
+use super::super::units::{Per, Rate};
 use super::Compiler;
 use super::lookups::Scope;
 use super::steps::Place;
@@ -92,10 +93,12 @@ impl Compiler<'_> {
                 (target.as_ref().map(|target| target.service.clone()), target)
             }
         };
-        let Data::Generate { count, json } = &stream.data;
         let sender = Scope { at: at_name.clone(), agent: &["index"], ..scope.clone() };
-        self.look_value(json, step.verb.span, &sender);
-        let count = self.settled.count(count);
+        let data = self.data(&stream.data, step.verb.span, &sender);
+        let pace = match &stream.rate {
+            Some(rate) => Some(pace(self.settled.rate(rate)?)),
+            None => None,
+        };
         let receiver = Scope { at: to_name.clone(), agent: &["record", "index"], ..scope.clone() };
         let apply = self.action(&stream.apply, target.as_ref(), &receiver);
         let (at_name, to_name) = at_name.zip(to_name)?;
@@ -104,11 +107,20 @@ impl Compiler<'_> {
             self.cx.report(problem.expected("another service than `at`"));
             return None;
         }
-        let data = DataSource::Generate { count: count?, json: json.clone() };
         // The run numbers its streams when it orders them.
-        let action = Action::Stream(StreamAction { stream: RecordStreamId(0), to: to_name.clone(), data });
+        let action = Action::Stream(StreamAction { stream: RecordStreamId(0), to: to_name.clone(), data: data?, pace });
         let apply = Apply { at: to_name, target, action: apply? };
         Some(Work { at: at_name, target: None, action, apply: Some(apply) })
+    }
+
+    fn data(&mut self, data: &Data, span: Span, sender: &Scope<'_>) -> Option<DataSource> {
+        match data {
+            Data::Generate { count, json } => {
+                self.look_value(json, span, sender);
+                Some(DataSource::Generate { count: self.settled.count(count)?, json: json.clone() })
+            }
+            Data::File(path) => Some(DataSource::Lines(self.held_file(path))),
+        }
     }
 
     /// What goes over the wire; its address is filled in by the run.
@@ -298,4 +310,12 @@ pub(super) fn plain(template: &Template) -> String {
         Part::Look(_) => "…",
     });
     parts.collect()
+}
+
+fn pace(rate: Rate) -> Pace {
+    let per_ms = match rate.per {
+        Per::Second => 1_000,
+        Per::Minute => 60_000,
+    };
+    Pace { records: rate.events, per_ms }
 }

@@ -7,7 +7,7 @@ use meshproof_proto::sync::OnLoss;
 use super::{Content, Fault, Step, StubUse, Time, Word};
 use crate::plan::read::Given;
 use crate::plan::source::Spanned;
-use crate::plan::units::Percent;
+use crate::plan::units::{Percent, Rate};
 
 /// What a step does.
 #[derive(Debug, Clone)]
@@ -186,6 +186,7 @@ pub struct Bounds {
 #[derive(Debug, Clone)]
 pub struct Stream {
     pub data: Data,
+    pub rate: Option<Spanned<Given<Rate>>>,
     /// What the receiver does with each record: http, tcp or exec.
     pub apply: Spanned<Verb>,
 }
@@ -193,7 +194,12 @@ pub struct Stream {
 /// Where the records of a stream come from.
 #[derive(Debug, Clone)]
 pub enum Data {
-    Generate { count: Spanned<Given<u64>>, json: ValueTemplate },
+    Generate {
+        count: Spanned<Given<u64>>,
+        json: ValueTemplate,
+    },
+    /// A JSON value each line of a file beside the plan.
+    File(Word),
 }
 
 /// What an `expect` that stands alone looks at.

@@ -5,9 +5,10 @@ use meshproof_proto::expr::{Filter, Part, Template};
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, quote};
 use super::super::model::{Artefact, Content, Data, Exec, Http, Stream, Tcp, Verb};
-use super::super::read::{self, Fields, Reading};
+use super::super::read::{self, Fields, Given, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
+use super::super::units::Rate;
 use super::steps::MODIFIERS;
 use super::{argv, bounds, calls, conduct, environment, faults, inner_path, stubs};
 
@@ -208,17 +209,32 @@ fn stream<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Stream> {
     let mut fields = Fields::open(node, "stream", cx)?;
     let data = fields.required("data", data);
     let apply = fields.required("apply", apply);
-    fields.later(&["rate"]);
+    let rate = fields.optional("rate", some_rate);
     finish(fields, "stream");
-    Some(Stream { data: data?, apply: apply? })
+    Some(Stream { data: data?, rate, apply: apply? })
 }
 
 fn data<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
     let mut fields = Fields::open(node, "data", cx)?;
-    fields.later(&["file"]);
-    let generate = if fields.has("file") { None } else { fields.required("generate", generate) };
+    let file = fields.optional("file", inner_path).map(Data::File);
+    let generate =
+        if fields.has("file") { fields.optional("generate", generate) } else { fields.required("generate", generate) };
+    if let (Some((first, _)), Some((second, _))) = (fields.entry("file"), fields.entry_quietly("generate")) {
+        let problem = Diagnostic::new(Code::Choice, second.span, "`file` and `generate` exclude each other");
+        cx.report(problem.label(first.span, "first here"));
+    }
     fields.finish();
-    generate
+    file.or(generate)
+}
+
+fn some_rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {
+    let found = read::rate(node, cx)?;
+    if matches!(found.value, Given::Value(Rate { events: 0, .. })) {
+        let problem = Diagnostic::new(Code::OutOfRange, node.span, "at this rate nothing is ever sent");
+        cx.report(problem.expected("a rate such as `500/s`"));
+        return None;
+    }
+    Some(found)
 }
 
 fn generate<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
