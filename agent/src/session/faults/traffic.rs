@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use meshproof_mesh::NoLink;
 use meshproof_proto::order::{Direction, FaultOrder, FaultReport};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
@@ -75,12 +77,23 @@ impl TrafficFault {
             self.far.listeners.all_open().await;
         }
         if self.shape.is_for_datagrams() {
-            // One of them may be lost by itself.
-            while !self.far.datagrams.probe(Way::Past).await {}
+            self.datagrams_flow().await;
         }
         match undisturbed {
             true => ping(&self.far.path, self.far.open_probe().await.map_err(not_connected)?).await,
             false => ping_undisturbed(self.far.open_probe().await.map_err(not_connected)?).await,
+        }
+    }
+
+    /// One of them may be lost by itself, and the way may be long: others follow before it is given up.
+    async fn datagrams_flow(&self) {
+        let mut probes = FuturesUnordered::new();
+        let mut again = interval(limits::DATAGRAM_PROBE_EVERY);
+        loop {
+            tokio::select! {
+                _ = again.tick() => probes.push(self.far.datagrams.probe(Way::Past)),
+                Some(true) = probes.next() => return,
+            }
         }
     }
 }
