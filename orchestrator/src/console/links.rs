@@ -1,6 +1,6 @@
 //! The links of a mesh: each once, whatever its two ends say of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Role;
@@ -59,7 +59,7 @@ fn trouble(state: &str) -> u8 {
     }
 }
 
-/// The links between the peers of the mesh, without this console's own and without those of peers that left.
+/// The links between the peers of the mesh, without this console's own, and without those of peers that left and of people who are gone.
 #[must_use]
 pub fn rows(look: &Look) -> Vec<Row> {
     let mut told: BTreeMap<(End, End), Vec<(End, &LinkReport)>> = BTreeMap::new();
@@ -74,9 +74,24 @@ pub fn rows(look: &Look) -> Vec<Row> {
     told.into_iter().filter_map(|(ends, reports)| row(ends, &reports)).collect()
 }
 
-/// Its peer has left, and said so.
+/// Its peer has left and said so, or was somebody who looked on, and whom nobody misses.
 fn is_over(look: &Look, link: &LinkReport) -> bool {
-    link.state == "idle" && !look.roster.iter().any(|peer| peer.peer == link.peer)
+    let gone = !look.roster.iter().any(|peer| peer.peer == link.peer);
+    gone && (link.state == "idle" || matches!(link.role, Role::OperatorConsole | Role::Observer))
+}
+
+/// How ends are called in the table: by their names, and where several instances have one name by their instances too.
+fn names(rows: &[Row]) -> impl Fn(&End) -> String {
+    let mut instances: BTreeMap<&Name, BTreeSet<PeerId>> = BTreeMap::new();
+    for end in rows.iter().flat_map(|row| [&row.left, &row.right]) {
+        instances.entry(&end.name).or_default().insert(end.instance);
+    }
+    let several = instances.into_iter().filter(|(_, instances)| instances.len() > 1);
+    let several: BTreeSet<Name> = several.map(|(name, _)| name.clone()).collect();
+    move |end| {
+        let name = short(end.name.as_str(), NAME_CHARS);
+        if several.contains(&end.name) { format!("{name}@{}", end.instance.short()) } else { name }
+    }
 }
 
 fn row((left, right): (End, End), reports: &[(End, &LinkReport)]) -> Option<Row> {
@@ -119,8 +134,9 @@ pub fn text(look: &Look) -> String {
         let why = format!("does not answer: {}", silent.why);
         [short(silent.name.as_str(), NAME_CHARS), "silent".to_owned(), generation, path, rtt, there, back, queued, why]
     });
-    let links = rows(look).into_iter().map(|row| {
-        let name = |end: &End| short(end.name.as_str(), NAME_CHARS);
+    let rows = rows(look);
+    let name = names(&rows);
+    let links = rows.into_iter().map(|row| {
         [
             format!("{} - {}", name(&row.left), name(&row.right)),
             row.state,
@@ -149,4 +165,4 @@ pub fn json(look: &Look) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,4 +1,4 @@
-//! Tables of text: columns as wide as what is in them, the last one broken into lines.
+//! Tables of text: columns as wide as what is in them, the last one broken into lines that fit the terminal.
 
 use super::limits::COLUMNS;
 use crate::report::sanitise;
@@ -6,14 +6,19 @@ use crate::report::sanitise;
 /// The narrowest last column; below it lines grow past the terminal.
 const LAST_AT_LEAST: usize = 24;
 
-/// Draws rows below a heading. Cells are remote text.
+/// Draws rows below a heading, as wide as the terminal is. Cells are remote text.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+    let columns = terminal_size::terminal_size_of(std::io::stdout());
+    table_within(columns.map_or(COLUMNS, |(width, _)| usize::from(width.0)), heading, rows)
+}
+
+fn table_within<const N: usize>(columns: usize, heading: [&str; N], rows: &[[String; N]]) -> String {
     let clean = |row: &[String; N]| row.each_ref().map(|cell| sanitise::line(cell));
     let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned)).chain(rows.iter().map(clean)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..N).map(width).collect();
     let before: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
-    let room = COLUMNS.saturating_sub(before).max(LAST_AT_LEAST);
+    let room = columns.saturating_sub(before).max(LAST_AT_LEAST);
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
@@ -98,6 +103,10 @@ mod tests {
             "{drawn}"
         );
         assert_eq!(drawn.lines().count(), 3, "{drawn}");
+        let wide = table_within(200, ["LINK", "LAST CHANGE"], &[["ledger - shop".to_owned(), why.to_owned()]]);
+        assert_eq!(wide.lines().count(), 2, "{wide}");
+        let narrow = table_within(40, ["LINK", "LAST CHANGE"], &[["ledger - shop".to_owned(), why.to_owned()]]);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert_eq!(broken("abcdef gh", 4), ["abcd", "ef", "gh"]);
         assert_eq!(broken("", 4), [""]);
     }

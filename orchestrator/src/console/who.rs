@@ -29,7 +29,7 @@ pub struct Peer {
     pub capabilities: BTreeSet<Capability>,
     pub version: Option<String>,
     pub protocol: Option<String>,
-    /// Why it does not answer.
+    /// That it does not answer or is gone, and why.
     pub silent: Option<String>,
 }
 
@@ -37,7 +37,8 @@ pub struct Peer {
 #[must_use]
 pub fn peers(look: &Look) -> Vec<Peer> {
     let up: Vec<links::Row> = links::rows(look).into_iter().filter(|row| row.state == "up").collect();
-    let silent = |name: &Name| look.silent.iter().find(|silent| silent.name == *name).map(|silent| silent.why.clone());
+    let silent =
+        |name: &Name| look.silent.iter().find(|silent| silent.name == *name).map(|silent| unanswered(&silent.why));
     let mut peers: Vec<Peer> = Vec::new();
     for identity in &look.roster {
         let about = look.answers.get(&identity.peer).map(|answered| &answered.about);
@@ -58,21 +59,42 @@ pub fn peers(look: &Look) -> Vec<Peer> {
         if peers.iter().any(|peer| peer.name == silent.name) {
             continue;
         }
-        peers.push(Peer {
-            name: silent.name.clone(),
-            role: Role::Agent,
-            instance: None,
-            up_ms: None,
-            links: 0,
-            expires: None,
-            capabilities: BTreeSet::new(),
-            version: None,
-            protocol: None,
-            silent: Some(silent.why.clone()),
-        });
+        peers.push(unheard(silent.name.clone(), unanswered(&silent.why)));
     }
+    peers.extend(lost(look, &peers));
     peers.sort_by(|left, right| (left.role, &left.name, left.instance).cmp(&(right.role, &right.name, right.instance)));
     peers
+}
+
+/// Agents that others were linked to and that are gone, their names too.
+fn lost(look: &Look, known: &[Peer]) -> Vec<Peer> {
+    let mut lost: Vec<Peer> = Vec::new();
+    for row in links::rows(look).into_iter().filter(|row| row.state == "lost") {
+        for end in [row.left, row.right] {
+            let is_known = known.iter().chain(&lost).any(|peer| peer.name == end.name);
+            if end.role == Role::Agent && !is_known {
+                let why = format!("lost {} ago: {}", span(row.changed_ago_ms), row.changed_why);
+                lost.push(Peer { instance: Some(end.instance), ..unheard(end.name, why) });
+            }
+        }
+    }
+    lost
+}
+
+/// An agent that should be there and says nothing.
+fn unheard(name: Name, why: String) -> Peer {
+    Peer {
+        name,
+        role: Role::Agent,
+        instance: None,
+        up_ms: None,
+        links: 0,
+        expires: None,
+        capabilities: BTreeSet::new(),
+        version: None,
+        protocol: None,
+        silent: Some(why),
+    }
 }
 
 /// The table.
@@ -88,7 +110,7 @@ pub fn text(look: &Look) -> String {
             peer.up_ms.map_or_else(dash, |up_ms| format!("{} ago", span(up_ms))),
             if peer.links == 0 { "no".to_owned() } else { format!("to {}", peer.links) },
             peer.expires.map_or_else(dash, |expires| expiry(expires, now)),
-            peer.silent.map_or_else(|| capabilities(&peer.capabilities), |why| format!("does not answer: {why}")),
+            peer.silent.unwrap_or_else(|| capabilities(&peer.capabilities)),
         ]
     });
     let heading = ["NAME", "ROLE", "INSTANCE", "SINCE", "LINKED", "GRANT ENDS", "MAY"];
@@ -99,6 +121,10 @@ pub fn text(look: &Look) -> String {
 #[must_use]
 pub fn json(look: &Look) -> Value {
     json!({ "run": look.run, "mesh": look.mesh, "peers": peers(look) })
+}
+
+fn unanswered(why: &str) -> String {
+    format!("does not answer: {why}")
 }
 
 fn expiry(at: UnixSeconds, now: u64) -> String {
@@ -121,7 +147,17 @@ fn capabilities(granted: &BTreeSet<Capability>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::links::tests::{link, look};
     use super::*;
+
+    #[test]
+    fn agents_that_are_gone_are_listed_once_with_the_reason() {
+        let gone = || vec![link(8, "stock", "lost"), link(3, "orchestrator", "up")];
+        let peers = peers(&look(gone(), gone()));
+        let said: Vec<_> = peers.iter().map(|peer| (peer.name.as_str(), peer.silent.as_deref())).collect();
+        let why = "lost 12 s ago: connection 1 opened, or came back";
+        assert_eq!(said, [("audit", Some("does not answer: no answer within 2s")), ("stock", Some(why))]);
+    }
 
     #[test]
     fn grants_are_told_in_words() {

@@ -10,7 +10,7 @@ fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
-fn link(peer: u8, who: &str, state: &str) -> LinkReport {
+pub(crate) fn link(peer: u8, who: &str, state: &str) -> LinkReport {
     LinkReport {
         peer: PeerId([peer; 32]),
         name: name(who),
@@ -37,7 +37,7 @@ fn answered(who: &str, links: Vec<LinkReport>) -> Answered {
 }
 
 /// Ledger (1) and shop (2), each linked to the other and to the orchestrator (3); audit says nothing.
-fn look(ledger: Vec<LinkReport>, shop: Vec<LinkReport>) -> Look {
+pub(crate) fn look(ledger: Vec<LinkReport>, shop: Vec<LinkReport>) -> Look {
     Look {
         run: None,
         mesh: name("local"),
@@ -80,6 +80,23 @@ fn links_of_this_console_and_of_peers_that_left_are_not_shown() {
     let gone = link(7, "console-1", "idle");
     let ours = link(9, "console-2", "up");
     assert_eq!(rows(&look(vec![gone, ours], Vec::new())), []);
+}
+
+#[test]
+fn people_who_are_gone_are_not_shown_and_agents_that_are_gone_are() {
+    let watcher = LinkReport { role: Role::OperatorConsole, ..link(7, "console-1", "lost") };
+    let rows = rows(&look(vec![watcher, link(8, "stock", "lost")], Vec::new()));
+    let shown: Vec<_> = rows.iter().map(|row| (row.right.name.as_str(), row.state.as_str())).collect();
+    assert_eq!(shown, [("stock", "lost")]);
+}
+
+#[test]
+fn two_instances_of_one_name_are_told_apart() {
+    let table =
+        text(&look(vec![link(4, "shop", "lost"), link(5, "shop", "up"), link(3, "orchestrator", "up")], Vec::new()));
+    let links: Vec<_> =
+        table.lines().filter_map(|line| line.split("  ").next()).filter(|link| link.contains(" - ")).collect();
+    assert_eq!(links, ["ledger - shop@04040404", "ledger - shop@05050505", "ledger - orchestrator"], "{table}");
 }
 
 #[test]
