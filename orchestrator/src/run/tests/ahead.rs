@@ -24,7 +24,7 @@ tests:
       - { to: shop, http: { get: /1 } }
       - { to: shop, http: { get: /2 }, save: { order: $.id } }
       - { to: shop, http: { get: "/3/${{ order }}" } }
-      - { to: shop, http: { get: /4 }, optional: true }
+      - { to: shop, http: { get: /4 } }
       - { to: ledger, http: { get: /5 } }
       - { to: ledger, http: { get: /6 }, when: "${{ order }}" }
       - { expect: { value: "${{ order }}", is: o-1 } }
