@@ -81,7 +81,7 @@ fn is_over(look: &Look, link: &LinkReport) -> bool {
 }
 
 /// How ends are called in the table: by their names, and where several instances have one name by their instances too.
-fn names(rows: &[Row]) -> impl Fn(&End) -> String {
+fn names(rows: &[Row]) -> impl Fn(&End) -> String + use<> {
     let mut instances: BTreeMap<&Name, BTreeSet<PeerId>> = BTreeMap::new();
     for end in rows.iter().flat_map(|row| [&row.left, &row.right]) {
         instances.entry(&end.name).or_default().insert(end.instance);

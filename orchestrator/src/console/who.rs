@@ -71,7 +71,8 @@ fn lost(look: &Look, known: &[Peer]) -> Vec<Peer> {
     let mut lost: Vec<Peer> = Vec::new();
     for row in links::rows(look).into_iter().filter(|row| row.state == "lost") {
         for end in [row.left, row.right] {
-            let is_known = known.iter().chain(&lost).any(|peer| peer.name == end.name);
+            let is_known =
+                look.answers.contains_key(&end.instance) || known.iter().chain(&lost).any(|peer| peer.name == end.name);
             if end.role == Role::Agent && !is_known {
                 let why = format!("lost {} ago: {}", span(row.changed_ago_ms), row.changed_why);
                 lost.push(Peer { instance: Some(end.instance), ..unheard(end.name, why) });
