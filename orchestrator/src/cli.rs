@@ -12,6 +12,7 @@ mod schema;
 mod stubs;
 mod who;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -122,7 +123,10 @@ fn runtime(threads: Threads) -> tokio::runtime::Runtime {
 /// Logs for whoever operates the process; `MESHPROOF_LOG` sets the level (`warn`, or `meshproof_mesh=debug`). A call that is
 /// not answered in time is an error to tarpc and an ordinary thing to us, who repeat it.
 fn log_to_stderr() {
+    // somebody who starts an agent by hand wants to see that it joined
+    let agent = if std::io::stderr().is_terminal() { "info" } else { "warn" };
+    let usual = || format!("warn,meshproof_agent={agent},webrtc=error,rtc=error,tarpc=off");
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,webrtc=error,rtc=error,tarpc=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual()));
     meshproof_agent::own_log::to_stderr(filter);
 }

@@ -18,6 +18,9 @@ use super::mesh::LocalAddresses;
 use crate::membership::{Joining, MembershipError, Origin, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
 use words::{capabilities, day, one};
 
+/// Where the root key is unless it is said.
+const ROOT: &str = "mesh-root";
+
 /// What can be done to a mesh by hand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -45,7 +48,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// Folder of the root key.
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_ROOT", default_value = "mesh-root")]
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ROOT", default_value = ROOT)]
     root: PathBuf,
 }
 
@@ -147,7 +150,16 @@ fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
     if folder.signaling().is_empty() {
         eprintln!("whoever joins has to be told where it is, with --signaling");
     }
+    let root = at(&place);
+    eprintln!("then let in an agent, and yourself, with");
+    eprintln!("meshproof mesh invite shop{root} --out shop.token");
+    eprintln!("meshproof mesh invite 'console-*' --role operator-console{root} --out me.token");
     Ok(())
+}
+
+/// The flag that says where the root key is, where that is not the usual place.
+fn at(place: &Place) -> String {
+    if place.root == Path::new(ROOT) { String::new() } else { format!(" --root {}", place.root.display()) }
 }
 
 /// Where it is to listen follows from the first URL that is told: there if that is this machine, else on every address.
@@ -179,6 +191,12 @@ fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(),
         capabilities(&grant.capabilities),
         day(grant.not_after),
     );
+    let file = out.as_deref().unwrap_or(Path::new("FILE")).display();
+    match grant.role {
+        Role::Agent => eprintln!("join with `meshproof agent --token-file {file}`"),
+        Role::OperatorConsole | Role::Observer => eprintln!("join with `meshproof mesh join {file}`"),
+        Role::Orchestrator | Role::ZoneOperator => {}
+    }
     Ok(())
 }
 
