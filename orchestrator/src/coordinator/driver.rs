@@ -215,16 +215,25 @@ impl Driver {
     }
 
     async fn wake(&mut self, due: Option<Instant>) -> Wake {
+        // Events that came again were on disk before.
+        let is_due = self.is_due();
+        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, .. } = self;
+        let heard = async {
+            tokio::select! {
+                Some(input) = inbox.recv() => Wake::Input(input),
+                Some(event) = receive(mesh_events.as_mut()) => Wake::Mesh(event),
+                notice = receive(notices.as_mut()) => Wake::Notice(notice),
+            }
+        };
+        // What is due comes first: it is soon done, and nobody's acknowledgement waits behind what another one floods with.
         tokio::select! {
-            Some(input) = self.inbox.recv() => Wake::Input(input),
-            Some(event) = receive(self.mesh_events.as_mut()) => Wake::Mesh(event),
-            notice = receive(self.notices.as_mut()) => Wake::Notice(notice),
-            // Events that came again were on disk before.
-            () = std::future::ready(()), if self.is_due() => Wake::Acknowledge,
+            biased;
+            () = std::future::ready(()), if is_due => Wake::Acknowledge,
             // The journal lives as long as this loop.
-            Ok(()) = self.on_disk.changed() => Wake::Acknowledge,
-            () = until(self.acknowledge_at) => Wake::Acknowledge,
+            Ok(()) = on_disk.changed() => Wake::Acknowledge,
+            () = until(*acknowledge_at) => Wake::Acknowledge,
             () = until(due) => Wake::Time,
+            wake = heard => wake,
         }
     }
 

@@ -328,8 +328,9 @@ const TASK: &str = "MESHPROOF_TEST_FLOOD";
 impl Flooder {
     fn start(flood: Flood, url: &str) -> Self {
         let this = std::env::current_exe().expect("its own path");
-        let mut command = std::process::Command::new("taskset");
-        command.args(["--cpu-list", "1"]).arg(this).args([
+        // and only where nobody else wants to: `chrt` for the measurement is not for it
+        let mut command = std::process::Command::new("chrt");
+        command.args(["--idle", "0", "taskset", "--cpu-list", "1"]).arg(this).args([
             "--ignored",
             "--exact",
             "coordinator::driver::floods::the_flooder",
