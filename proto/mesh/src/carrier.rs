@@ -21,7 +21,7 @@ use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::trust::RootNews;
 use meshproof_proto::version::Version;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use packing::Packing;
@@ -172,7 +172,8 @@ impl Carrier {
         let local = connection.local_sockets().iter().map(SocketAddr::ip).collect();
         let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default(), local };
         let queues = Queues { urgent: urgent_out, events: events_out };
-        let lead = Lead { stop, linger: Arc::clone(&carrier.linger), urgent: carrier.urgent.clone() };
+        let (linger, urgent, heard) = (Arc::clone(&carrier.linger), carrier.urgent.clone(), watch::Sender::new(false));
+        let lead = Lead { stop, linger, urgent, heard };
         let tasks = purpose.context.tasks.clone();
         tasks.spawn(run(connection, purpose, queues, lead));
         carrier
@@ -242,6 +243,8 @@ struct Lead {
     stop: CancellationToken,
     linger: Arc<AtomicBool>,
     urgent: mpsc::Sender<Outgoing>,
+    /// Whether the peer has said anything since our hello was done: then its own is done as well.
+    heard: watch::Sender<bool>,
 }
 
 async fn run(mut connection: Connection, purpose: Purpose, queues: Queues, lead: Lead) {
@@ -296,7 +299,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
             let streams = write_bulk(&sender, queues, (&purpose.mux, way));
-            let datagrams = write_datagrams(&sender, (stripe, speaks), &purpose.datagrams);
+            let datagrams = write_datagrams(&sender, (stripe, speaks), (&purpose.datagrams, lead.heard.subscribe()));
             futures::future::Either::Right(async {
                 tokio::select! {
                     reason = streams => reason,
@@ -306,7 +309,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         }
     };
     tokio::select! {
-        reason = reader::read(connection, purpose, inbox, &lead.urgent) => reason,
+        reason = reader::read(connection, purpose, inbox, lead) => reason,
         reason = writing => reason,
     }
 }
@@ -352,9 +355,14 @@ async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)
     }
 }
 
-/// Apart from the streams, so that neither waits for the other.
-async fn write_datagrams(sender: &Sender, (stripe, speaks): (u8, Version), datagrams: &Datagrams) -> String {
-    if stripe > 0 {
+/// Apart from the streams, so that neither waits for the other. A datagram may overtake the end of our hello, and a peer that is
+/// still waiting for that would take it for a breach; so none is sent before the peer has shown that it is past its hello.
+async fn write_datagrams(
+    sender: &Sender,
+    (stripe, speaks): (u8, Version),
+    (datagrams, mut heard): (&Datagrams, watch::Receiver<bool>),
+) -> String {
+    if stripe > 0 || heard.wait_for(|heard| *heard).await.is_err() {
         return std::future::pending().await;
     }
     loop {

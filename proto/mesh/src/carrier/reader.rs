@@ -11,7 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::{Outgoing, Purpose, RpcInbox, Told, packing};
+use super::{Lead, Outgoing, Purpose, RpcInbox, Told, packing};
 use crate::limits::BEATS_REMEMBERED;
 use crate::rpc::{Assembler, RpcDoors, RpcTransportError};
 use crate::rtc::{Connection, IncomingMessage, RtcEvent};
@@ -41,13 +41,13 @@ pub(super) async fn read(
     connection: &mut Connection,
     purpose: &Purpose,
     inbox: Option<RpcInbox>,
-    urgent: &mpsc::Sender<Outgoing>,
+    lead: &Lead,
 ) -> String {
     let (inbox, mut faults) = inbox.map(|inbox| (inbox.doors, inbox.faults)).unzip();
     let mut reader = Reader {
         purpose,
         inbox,
-        urgent,
+        lead,
         calls: Assembler::default(),
         replies: Assembler::default(),
         beats: Beats::new(),
@@ -83,7 +83,7 @@ async fn next_fault(faults: &mut Option<mpsc::Receiver<RpcTransportError>>) -> R
 struct Reader<'a> {
     purpose: &'a Purpose,
     inbox: Option<RpcDoors>,
-    urgent: &'a mpsc::Sender<Outgoing>,
+    lead: &'a Lead,
     calls: Assembler,
     replies: Assembler,
     beats: Beats,
@@ -167,6 +167,7 @@ impl Reader<'_> {
     }
 
     async fn bulk(&mut self, frame: BulkFrame) -> Result<(), ReadError> {
+        self.lead.heard.send_if_modified(|heard| !std::mem::replace(heard, true));
         match frame {
             BulkFrame::Beat(number) => {
                 self.answer(&BulkFrame::BeatAnswer(number));
@@ -191,7 +192,7 @@ impl Reader<'_> {
         if self.beats.may_answer()
             && let Some(frame) = Outgoing::new(MAIN_CHANNEL, answer)
         {
-            let _ = self.urgent.try_send(frame);
+            let _ = self.lead.urgent.try_send(frame);
         }
     }
 
