@@ -20,7 +20,7 @@ use tarpc::client::RpcError;
 use tarpc::context;
 use tokio::sync::mpsc;
 
-use super::Rights;
+use super::{Needed, Rights, for_datagrams};
 use crate::audit::Audit;
 use crate::permits::Settings;
 use crate::service::{AgentServer, Call};
@@ -202,25 +202,26 @@ async fn what_the_settings_do_not_permit_is_refused_with_what_to_do_and_an_audit
 }
 
 #[test]
-fn streams_are_between_agents_whose_tokens_both_grant_what_they_carry() {
+fn streams_and_datagrams_are_between_agents_whose_tokens_both_grant_what_they_carry() {
     let run = RunId("r".to_owned());
     let all: BTreeSet<Capability> = Capability::ALL.into();
-    let may = |role, theirs: &BTreeSet<Capability>, ours: &BTreeSet<Capability>, header: &StreamHeader| {
-        Rights::new(ours.clone(), Audit::default(), Default::default()).allow(&caller(role, theirs), &header.needs())
+    let may = |role, theirs: &BTreeSet<Capability>, ours: &BTreeSet<Capability>, needed: &Needed| {
+        Rights::new(ours.clone(), Audit::default(), Default::default()).allow(&caller(role, theirs), needed)
     };
-    for (header, takes) in [
-        (StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }, Tunnel),
-        (StreamHeader::Probe, Tunnel),
-        (StreamHeader::Records { run: run.clone(), stream: RecordStreamId(1) }, Stream),
-        (StreamHeader::Bench, Stream),
+    for (needed, takes) in [
+        (StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }.needs(), Tunnel),
+        (StreamHeader::Probe.needs(), Tunnel),
+        (for_datagrams(), Tunnel),
+        (StreamHeader::Records { run: run.clone(), stream: RecordStreamId(1) }.needs(), Stream),
+        (StreamHeader::Bench.needs(), Stream),
     ] {
         let less: BTreeSet<Capability> = all.iter().copied().filter(|held| *held != takes).collect();
         for role in ROLES {
-            assert_eq!(may(role, &all, &all, &header).is_ok(), role == Role::Agent, "{role}: {header:?}");
+            assert_eq!(may(role, &all, &all, &needed).is_ok(), role == Role::Agent, "{role}: {needed:?}");
         }
-        let theirs = may(Role::Agent, &less, &all, &header).expect_err("their token does not allow it");
+        let theirs = may(Role::Agent, &less, &all, &needed).expect_err("their token does not allow it");
         assert!(theirs.to_string().contains(&format!("takes `{takes}`")), "{theirs}");
-        may(Role::Agent, &all, &less, &header).expect_err("our token does not allow it");
+        may(Role::Agent, &all, &less, &needed).expect_err("our token does not allow it");
     }
 }
 
