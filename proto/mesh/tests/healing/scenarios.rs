@@ -66,10 +66,7 @@ pub fn all() -> Vec<(&'static str, Scenario)> {
         ("a peer that is starved of processor time is not lost", Scenario::Starved),
         ("a peer that was killed is linked when it is back", Scenario::Killed),
         ("links do not notice that signaling was killed and came back", Scenario::SignalingRestarted),
-        (
-            "links live on while signaling stands still, and newcomers are linked when it goes on",
-            Scenario::SignalingFrozen,
-        ),
+        ("links live on while signaling stands still, and newcomers wait", Scenario::SignalingFrozen),
         ("a newcomer is linked by one signaling server while the other stands still", Scenario::OneOfTwoFrozen),
         ("a link heals after 20 s though signaling is gone for good", Scenario::SignalingGone),
         ("a link is relayed and heals by the other signaling server when one is gone", Scenario::OneOfTwoGone),
