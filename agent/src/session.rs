@@ -15,6 +15,7 @@ mod orders;
 mod pump;
 mod run;
 mod setup;
+mod stepping;
 mod steps;
 mod streams;
 

@@ -4,19 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::FutureExt as _;
 use meshproof_mesh::Mesh;
-use meshproof_proto::event::{Fact, Outcome, StepResult};
+use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, Term};
 use meshproof_proto::order::{
-    Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StepOrder,
-    StubChange,
+    Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ahead::Ahead;
@@ -25,13 +22,12 @@ use super::faults::{Beginning, Faults, Place};
 use super::links::Linked;
 use super::orders::reply;
 use super::pump::{Pump, Pumped};
-use super::steps::{Life, Started, Steps};
-use super::streams;
+use super::steps::Steps;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::service::Answer;
-use crate::steps::{Beside, Watched, is_watch, watch_step};
+use crate::steps::Beside;
 use crate::stub::{Look, StubServer};
 use crate::tunnel::Tunnels;
 
@@ -48,7 +44,7 @@ pub(super) struct Run {
     /// Kept so that the facts never end while the run is here.
     pub(super) tell: mpsc::Sender<Fact>,
     pub(super) links_before: LinkBytes,
-    /// Until then nothing is told, as all there is to tell is that steps have begun.
+    /// Until then nothing is told, as all there is to tell is that steps have begun, or ended and the next one goes on.
     pub(super) held_until: Option<Instant>,
     pub(super) stage: Stage,
 }
@@ -139,30 +135,7 @@ impl Run {
         }
     }
 
-    /// The step behind it begins at once. Ends are told a few at a time then: nobody waits for them.
-    fn step_ended(&mut self, key: StepKey, result: StepResult) {
-        let (ended, well) = (key.clone(), result.outcome == Outcome::Ok);
-        let told_at = self.held_until.unwrap_or_else(|| Instant::now() + limits::ENDS_TOLD);
-        self.push(Fact::StepEnded { key, result });
-        let next = match &mut self.stage {
-            Stage::Working(work) if well => work.ahead.after(&ended),
-            Stage::Working(work) => {
-                work.ahead.forget_behind(&ended);
-                None
-            }
-            Stage::Closing { .. } | Stage::Closed(_) => None,
-        };
-        let Some(next) = next else { return };
-        let key = next.key.clone();
-        match self.start(next) {
-            Ok(()) => self.held_until = Some(told_at),
-            Err(refusal) => {
-                self.push(Fact::StepEnded { key, result: never_begun(Outcome::Error { message: refusal.to_string() }) })
-            }
-        }
-    }
-
-    fn push(&mut self, fact: Fact) {
+    pub(super) fn push(&mut self, fact: Fact) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         self.held_until = match fact {
@@ -176,7 +149,7 @@ impl Run {
         }
     }
 
-    fn working(&mut self) -> Result<&mut Work, Refusal> {
+    pub(super) fn working(&mut self) -> Result<&mut Work, Refusal> {
         match &mut self.stage {
             Stage::Working(work) => Ok(work),
             Stage::Closing { .. } | Stage::Closed(_) => {
@@ -199,47 +172,6 @@ impl Run {
         Ok(())
     }
 
-    /// Starts a step, or keeps it for its turn; at most once for each key.
-    pub(super) fn start(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
-        let has_room = self.outbox.has_room();
-        let tell = self.tell.clone();
-        let work = self.working()?;
-        work.ahead.take(&order.key);
-        if let Some(before) = order.after.take()
-            && work.steps.life(&order.key).is_none()
-        {
-            match work.steps.life(&before) {
-                Some(Life::EndedWell) => {}
-                Some(Life::EndedBadly) => return Ok(()),
-                Some(Life::Running(_)) | None => return work.ahead.hold(before, order),
-            }
-        }
-        work.beside.connections.of_test(&order.key.test);
-        order.put_in_secrets(&work.secrets);
-        let key = order.key.clone();
-        let (beside, tunnels) = (&work.beside, &work.tunnels);
-        if is_watch(&order.action) {
-            // It is started once it sees everything, and says so itself.
-            let watch = (order, Arc::clone(beside), tell);
-            return work.steps.watch(&key, |stop| watching(watch, stop)).map(drop);
-        }
-        let started = work.steps.start(&key, || {
-            if !has_room {
-                let message = "the orchestrator has not acknowledged so many events that no step is taken";
-                return Err(Refusal::Failed(message.to_owned()));
-            }
-            if let Some(sending) = streams::send(&order, tunnels, &beside.masker)? {
-                return Ok(sending);
-            }
-            let beside = Arc::clone(beside);
-            Ok(async move { crate::steps::run_step(&order, &beside).await }.boxed())
-        })?;
-        if started == Started::Now {
-            self.push(Fact::StepStarted { key });
-        }
-        Ok(())
-    }
-
     /// What these processes use is sampled from now on.
     pub(super) fn observe(&mut self, processes: Vec<i32>) -> Result<(), Refusal> {
         let work = self.working()?;
@@ -249,17 +181,6 @@ impl Run {
         work.beside.metrics.observe(processes);
         // They are others than those to which connections stand.
         work.beside.connections.forget();
-        Ok(())
-    }
-
-    pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
-        let work = self.working()?;
-        let Some(order) = work.ahead.take(key) else { return work.steps.cancel(key) };
-        work.ahead.forget_behind(&order.key);
-        // That it never began is known now, also should its order come once more.
-        let _ = work.steps.cancel(key);
-        let message = "the step was given up before its turn came".to_owned();
-        self.push(Fact::StepEnded { key: order.key, result: never_begun(Outcome::Unknown { message }) });
         Ok(())
     }
 
@@ -431,26 +352,6 @@ impl Run {
             Stage::Closing { .. } | Stage::Closed(_) => Vec::new(),
         }
     }
-}
-
-fn never_begun(outcome: Outcome) -> StepResult {
-    StepResult { outcome, duration_ms: 0.0, tries: 0, saved: BTreeMap::new(), evidence: Vec::new() }
-}
-
-/// A watch that tells when it has begun.
-async fn watching(
-    (order, beside, tell): (StepOrder, Arc<Beside>, mpsc::Sender<Fact>),
-    stop: CancellationToken,
-) -> StepResult {
-    let (begun, has_begun) = oneshot::channel();
-    let key = order.key.clone();
-    let told = async {
-        if has_begun.await.is_ok() {
-            // Nobody listens only when the run is over.
-            let _ = tell.send(Fact::StepStarted { key }).await;
-        }
-    };
-    tokio::join!(watch_step(&order, &beside, Watched { begun, stop }), told).0
 }
 
 impl Stage {

@@ -1,0 +1,121 @@
+//! The steps of a run, one behind the other: each begins when it is ordered, or once the one before it has ended well.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use meshproof_proto::event::{Fact, Outcome, StepResult};
+use meshproof_proto::order::{StepKey, StepOrder};
+use meshproof_proto::rpc::Refusal;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::run::{Run, Stage};
+use super::steps::{Life, Started};
+use super::streams;
+use crate::limits;
+use crate::steps::{Beside, Watched, is_watch, watch_step};
+
+impl Run {
+    /// Starts a step, or keeps it for its turn; at most once for each key.
+    pub(super) fn start(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
+        let work = self.working()?;
+        work.ahead.take(&order.key);
+        if let Some(before) = order.after.take()
+            && work.steps.life(&order.key).is_none()
+        {
+            match work.steps.life(&before) {
+                Some(Life::EndedWell) => {}
+                Some(Life::EndedBadly) => return Ok(()),
+                Some(Life::Running(_)) | None => return work.ahead.hold(before, order),
+            }
+        }
+        self.begin(order)
+    }
+
+    /// Its turn has come.
+    fn begin(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
+        let has_room = self.outbox.has_room();
+        let tell = self.tell.clone();
+        let work = self.working()?;
+        work.beside.connections.of_test(&order.key.test);
+        order.put_in_secrets(&work.secrets);
+        let key = order.key.clone();
+        let (beside, tunnels) = (&work.beside, &work.tunnels);
+        if is_watch(&order.action) {
+            // It is started once it sees everything, and says so itself.
+            let watch = (order, Arc::clone(beside), tell);
+            return work.steps.watch(&key, |stop| watching(watch, stop)).map(drop);
+        }
+        let started = work.steps.start(&key, || {
+            if !has_room {
+                let message = "the orchestrator has not acknowledged so many events that no step is taken";
+                return Err(Refusal::Failed(message.to_owned()));
+            }
+            if let Some(sending) = streams::send(&order, tunnels, &beside.masker)? {
+                return Ok(sending);
+            }
+            let beside = Arc::clone(beside);
+            Ok(async move { crate::steps::run_step(&order, &beside).await }.boxed())
+        })?;
+        if started == Started::Now {
+            self.push(Fact::StepStarted { key });
+        }
+        Ok(())
+    }
+
+    /// The step behind it begins at once. Ends are told a few at a time then: nobody waits for them.
+    pub(super) fn step_ended(&mut self, key: StepKey, result: StepResult) {
+        let (ended, well) = (key.clone(), result.outcome == Outcome::Ok);
+        let told_at = self.held_until.unwrap_or_else(|| Instant::now() + limits::ENDS_TOLD);
+        self.push(Fact::StepEnded { key, result });
+        let next = match &mut self.stage {
+            Stage::Working(work) if well => work.ahead.after(&ended),
+            Stage::Working(work) => {
+                work.ahead.forget_behind(&ended);
+                None
+            }
+            Stage::Closing { .. } | Stage::Closed(_) => None,
+        };
+        let Some(next) = next else { return };
+        let key = next.key.clone();
+        match self.begin(next) {
+            Ok(()) => self.held_until = Some(told_at),
+            Err(refusal) => {
+                self.push(Fact::StepEnded { key, result: never_begun(Outcome::Error { message: refusal.to_string() }) })
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
+        let work = self.working()?;
+        let Some(order) = work.ahead.take(key) else { return work.steps.cancel(key) };
+        work.ahead.forget_behind(&order.key);
+        // That it never began is known now, also should its order come once more.
+        let _ = work.steps.cancel(key);
+        let message = "the step was given up before its turn came".to_owned();
+        self.push(Fact::StepEnded { key: order.key, result: never_begun(Outcome::Unknown { message }) });
+        Ok(())
+    }
+}
+
+fn never_begun(outcome: Outcome) -> StepResult {
+    StepResult { outcome, duration_ms: 0.0, tries: 0, saved: BTreeMap::new(), evidence: Vec::new() }
+}
+
+/// A watch that tells when it has begun.
+async fn watching(
+    (order, beside, tell): (StepOrder, Arc<Beside>, mpsc::Sender<Fact>),
+    stop: CancellationToken,
+) -> StepResult {
+    let (begun, has_begun) = oneshot::channel();
+    let key = order.key.clone();
+    let told = async {
+        if has_begun.await.is_ok() {
+            // Nobody listens only when the run is over.
+            let _ = tell.send(Fact::StepStarted { key }).await;
+        }
+    };
+    tokio::join!(watch_step(&order, &beside, Watched { begun, stop }), told).0
+}
