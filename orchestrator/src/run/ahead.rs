@@ -14,7 +14,7 @@ use meshproof_proto::order::StepKey;
 use super::api::Output;
 use super::limits::CANCEL_GRACE;
 use super::machine::{Phase, Run};
-use super::stepping::{Running, Spot, Wait};
+use super::stepping::{Spot, Wait};
 use super::tally;
 use crate::plan::Plan;
 use crate::plan::compiled::{Ask, Does, Step, Test};
@@ -47,7 +47,7 @@ impl Ahead {
         self.ordered.pop_front_if(|next| next.key == *key).is_some_and(|next| !next.refused)
     }
 
-    /// A step of it has not ended well: the agent has forgotten what is behind it.
+    /// This one was given up before its turn came: its agent has forgotten it, and what is behind it.
     fn forget_from(&mut self, key: &StepKey) {
         let from = self.ordered.iter().position(|ordered| ordered.key == *key);
         self.ordered.truncate(from.unwrap_or(self.ordered.len()));
@@ -84,15 +84,15 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let (Spot::Steps(index, at), Some(ahead)) = (spot, self.ahead()) else { return };
         // many orders at once are few messages
-        if ahead.ordered.len() > STEPS_AHEAD / 2 {
+        if ahead.ordered.len() > STEPS_AHEAD / 2 || is_watched(&plan, &plan.tests[index]) {
             return;
         }
-        let test = &plan.tests[index];
-        let mut last = ahead.ordered.back().map_or(at, |ordered| ordered.at);
-        let mut room = STEPS_AHEAD - ahead.ordered.len();
-        while room > 0 && !is_watched(&plan, test) && self.order_behind((index, last), &plan) {
-            last += 1;
-            room -= 1;
+        let first = ahead.ordered.back().map_or(at, |ordered| ordered.at);
+        let room = STEPS_AHEAD - ahead.ordered.len();
+        for last in first..first + room {
+            if !self.order_behind((index, last), &plan) {
+                return;
+            }
         }
     }
 
@@ -125,12 +125,17 @@ impl Run {
         }
     }
 
-    /// A step has not ended well, or never began: what comes behind it at its agent never will.
-    pub(super) fn ahead_broken(&mut self, running: Option<&Running>, key: &StepKey) {
-        let Some(ahead) = self.ahead() else { return };
-        match running {
-            Some(_) => ahead.ordered.clear(),
-            None => ahead.forget_from(key),
+    /// An agent tells the end of a step whose turn has not come.
+    pub(super) fn ahead_given_up(&mut self, key: &StepKey) {
+        if let Some(ahead) = self.ahead() {
+            ahead.forget_from(key);
+        }
+    }
+
+    /// The running step has not ended well: its agent has forgotten what is behind it.
+    pub(super) fn forget_ahead(&mut self) {
+        if let Some(ahead) = self.ahead() {
+            ahead.ordered.clear();
         }
     }
 
@@ -147,9 +152,7 @@ impl Run {
     /// The step before was not begun, so none of these was.
     pub(super) fn drop_ahead(&mut self) {
         self.cancel_ahead();
-        if let Some(ahead) = self.ahead() {
-            ahead.ordered.clear();
-        }
+        self.forget_ahead();
     }
 
     /// The step before this one has ended well, so its agent has begun it, though the test goes no further.

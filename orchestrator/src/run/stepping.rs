@@ -281,10 +281,10 @@ impl Run {
             running.wait == Wait::Cancelled
                 || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
         }) else {
-            return self.ahead_broken(None, key);
+            return self.ahead_given_up(key);
         };
         if result.outcome != Outcome::Ok {
-            self.ahead_broken(Some(&running), key);
+            self.forget_ahead();
         }
         let result = match self.save(&result) {
             Ok(()) => result,
