@@ -30,7 +30,7 @@ pub(super) async fn through(proxy: &ProxyAddress, target: (&str, u16)) -> Result
 
 async fn ask(proxy: &ProxyAddress, target: &str) -> Result<TcpStream, ProxyError> {
     let name = || proxy.to_string();
-    let mut stream = TcpStream::connect((proxy.host.as_str(), proxy.port))
+    let mut stream = super::dial(&proxy.host, proxy.port)
         .await
         .map_err(|source| ProxyError::Unreachable { proxy: name(), source })?;
     let broken = |source| ProxyError::Broken { proxy: name(), source };
