@@ -204,25 +204,28 @@ impl Client {
     }
 }
 
+/// Nothing takes longer than the server may be silent: what is sent into a cut path waits for ever.
+async fn within<T>(heard_at: Instant, doing: impl Future<Output = T>) -> Result<T, Ended> {
+    timeout_at(heard_at + SILENCE, doing).await.map_err(|_| Ended::Timeout(SILENCE))
+}
+
 impl Line {
     async fn send(&mut self, message: &ToServer) -> Result<(), Ended> {
         let sending = self.socket.send(Message::text(serde_json::to_string(message)?));
-        let sent = timeout_at(self.heard_at + SILENCE, sending).await;
-        Ok(sent.map_err(|_| Ended::Timeout(SILENCE))??)
+        Ok(within(self.heard_at, sending).await??)
     }
 
     /// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
     async fn receive(&mut self) -> Result<ToPeer, Ended> {
         loop {
             // each frame is a sign of life, the server's pings above all
-            let frame = timeout_at(self.heard_at + SILENCE, self.socket.next()).await;
-            let frame = frame.map_err(|_| Ended::Timeout(SILENCE))?.ok_or(Ended::Closed)??;
+            let frame = within(self.heard_at, self.socket.next()).await?.ok_or(Ended::Closed)??;
             self.heard_at = Instant::now();
             match frame {
                 Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
                 Message::Close(_) => return Err(Ended::Closed),
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {
-                    self.socket.flush().await?;
+                    within(self.heard_at, self.socket.flush()).await??;
                 }
             }
         }
