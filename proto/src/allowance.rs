@@ -44,6 +44,11 @@ impl Allowance {
         Some(wait)
     }
 
+    /// Takes one, if there is one left now.
+    pub fn take_now(&mut self, now: Instant) -> bool {
+        self.take_within(Duration::ZERO, now).is_some()
+    }
+
     /// Whether nothing is missing, so that a new one would be no other.
     pub fn is_whole(&self, now: Instant) -> bool {
         self.whole_at <= now

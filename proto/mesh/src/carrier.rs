@@ -21,7 +21,7 @@ use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::trust::RootNews;
 use meshproof_proto::version::Version;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use packing::Packing;
@@ -109,7 +109,7 @@ pub(crate) struct Purpose {
     pub tell: mpsc::Sender<FromCarrier>,
 }
 
-/// Payload bytes of a link's control connections.
+/// Payload bytes of a link, but for those of its streams.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub sent: AtomicU64,
@@ -172,7 +172,7 @@ impl Carrier {
         let local = connection.local_sockets().iter().map(SocketAddr::ip).collect();
         let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default(), local };
         let queues = Queues { urgent: urgent_out, events: events_out };
-        let (linger, urgent, heard) = (Arc::clone(&carrier.linger), carrier.urgent.clone(), watch::Sender::new(false));
+        let (linger, urgent, heard) = (Arc::clone(&carrier.linger), carrier.urgent.clone(), CancellationToken::new());
         let lead = Lead { stop, linger, urgent, heard };
         let tasks = purpose.context.tasks.clone();
         tasks.spawn(run(connection, purpose, queues, lead));
@@ -244,7 +244,7 @@ struct Lead {
     linger: Arc<AtomicBool>,
     urgent: mpsc::Sender<Outgoing>,
     /// Whether the peer has said anything since our hello was done: then its own is done as well.
-    heard: watch::Sender<bool>,
+    heard: CancellationToken,
 }
 
 async fn run(mut connection: Connection, purpose: Purpose, queues: Queues, lead: Lead) {
@@ -299,7 +299,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
             let streams = write_bulk(&sender, queues, (&purpose.mux, way));
-            let datagrams = write_datagrams(&sender, (stripe, speaks), (&purpose.datagrams, lead.heard.subscribe()));
+            let datagrams = write_datagrams(&sender, (stripe, speaks), (purpose, &lead.heard));
             futures::future::Either::Right(async {
                 tokio::select! {
                     reason = streams => reason,
@@ -360,20 +360,24 @@ async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)
 async fn write_datagrams(
     sender: &Sender,
     (stripe, speaks): (u8, Version),
-    (datagrams, mut heard): (&Datagrams, watch::Receiver<bool>),
+    (purpose, heard): (&Purpose, &CancellationToken),
 ) -> String {
-    if stripe > 0 || heard.wait_for(|heard| *heard).await.is_err() {
+    if stripe > 0 {
         return std::future::pending().await;
     }
+    heard.cancelled().await;
+    let datagrams = &purpose.datagrams;
     loop {
         let bytes = datagrams.next().await;
         if !speaks.has_datagrams() {
             datagrams.drop_one();
             continue;
         }
+        let size = bytes.len() as u64;
         if let Err(error) = sender.send(DATAGRAM_CHANNEL, bytes).await {
             datagrams.drop_one();
             return error.to_string();
         }
+        purpose.counters.sent.fetch_add(size, Ordering::Relaxed);
     }
 }

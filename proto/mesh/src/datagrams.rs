@@ -6,15 +6,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use meshproof_proto::allowance::Allowance;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::MESSAGE_BYTES;
 use tokio::sync::{Notify, mpsc};
 
-use crate::limits::{DATAGRAM_QUEUE, DATAGRAM_QUEUE_BYTES};
+use crate::limits::{DATAGRAM_ASKS, DATAGRAM_QUEUE, DATAGRAM_QUEUE_BYTES};
 
 /// A datagram as it came, and the peer that sent it.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct Datagrams {
     waiting: Mutex<Waiting>,
     woken: Notify,
     dropped: AtomicU64,
+    /// For a connection that carries them.
+    asks: Mutex<Allowance>,
 }
 
 #[derive(Debug, Default)]
@@ -68,19 +72,26 @@ struct Waiting {
     bytes: usize,
 }
 
+/// What one takes of the queue: an empty one takes room, too.
+fn room_of(bytes: &Bytes) -> usize {
+    size_of::<Bytes>() + bytes.len()
+}
+
 impl Datagrams {
     pub(crate) fn new(peer: &Identity) -> Arc<Self> {
         let peer = Arc::new(peer.clone());
-        Arc::new(Self { peer, waiting: Mutex::default(), woken: Notify::new(), dropped: AtomicU64::new(0) })
+        let asks = Mutex::new(Allowance::new(DATAGRAM_ASKS, Instant::now()));
+        Arc::new(Self { peer, waiting: Mutex::default(), woken: Notify::new(), dropped: AtomicU64::new(0), asks })
     }
 
     /// Puts one into the queue, if there is room.
     pub(crate) fn send(&self, bytes: Bytes) {
         let mut waiting = self.lock();
-        if bytes.len() > MESSAGE_BYTES || waiting.bytes + bytes.len() > DATAGRAM_QUEUE_BYTES {
+        let room = room_of(&bytes);
+        if bytes.len() > MESSAGE_BYTES || waiting.bytes + room > DATAGRAM_QUEUE_BYTES {
             return self.drop_one();
         }
-        waiting.bytes += bytes.len();
+        waiting.bytes += room;
         waiting.queue.push_back(bytes);
         drop(waiting);
         self.woken.notify_one();
@@ -100,8 +111,13 @@ impl Datagrams {
     fn pop(&self) -> Option<Bytes> {
         let mut waiting = self.lock();
         let bytes = waiting.queue.pop_front()?;
-        waiting.bytes -= bytes.len();
+        waiting.bytes -= room_of(&bytes);
         Some(bytes)
+    }
+
+    /// Whether a datagram that finds no connection asks for one: they come faster than that is made.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).take_now(Instant::now())
     }
 
     /// One came.

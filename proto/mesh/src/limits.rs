@@ -27,6 +27,14 @@ pub(crate) const FORWARDS: Rate = Rate { at_once: 128, per_second: 64 };
 /// Signals that a peer passes on to us, each of which has a signature to be checked: those of eight such peers.
 pub(crate) const FORWARDED: Rate = Rate { at_once: 1_024, per_second: 512 };
 
+/// Beats of a peer that are answered: those that it could tell apart, in each span between two of an honest peer. The answers to a flood
+/// would fill our own way to the peer, and our beats would wait behind them.
+pub(crate) const BEATS_ANSWERED: Rate =
+    Rate { at_once: BEATS_REMEMBERED as u32, per_second: 2 * BEATS_REMEMBERED as u32 };
+
+/// How often the datagrams of a link ask for a connection that carries them: it is made within that, or tried again.
+pub(crate) const DATAGRAM_ASKS: Rate = Rate { at_once: 1, per_second: 2 };
+
 /// RPC messages that wait for the service or the client: as many again as may be in flight.
 pub(crate) const CALLS_WAITING: usize = CALLS_IN_FLIGHT * 2;
 

@@ -189,8 +189,8 @@ impl Mesh {
     pub fn send_datagram(&self, peer: PeerId, bytes: Bytes) -> Result<(), NoLink> {
         let link = self.tables.links.get(&peer).map(|link| link.value().clone()).ok_or(NoLink)?;
         link.datagrams.send(bytes);
-        if link.mux.ways() == 0 {
-            // When there is no room for it, the next datagram asks.
+        if link.mux.ways() == 0 && link.datagrams.may_ask() {
+            // When there is no room for it, a later datagram asks.
             let _ = self.asks.try_send(Ask::Connect { peer, kind: ConnectionKind::Bulk(0) });
         }
         Ok(())

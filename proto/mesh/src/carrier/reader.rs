@@ -3,16 +3,16 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use meshproof_proto::allowance::Allowance;
 use meshproof_proto::codec::{Codec, CodecError};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, DATAGRAM_CHANNEL, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
-use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{Lead, Outgoing, Purpose, RpcInbox, Told, packing};
-use crate::limits::BEATS_REMEMBERED;
+use crate::limits::BEATS_ANSWERED;
 use crate::rpc::{Assembler, RpcDoors, RpcTransportError};
 use crate::rtc::{Connection, IncomingMessage, RtcEvent};
 
@@ -50,7 +50,7 @@ pub(super) async fn read(
         lead,
         calls: Assembler::default(),
         replies: Assembler::default(),
-        beats: Beats::new(),
+        beats: Allowance::new(BEATS_ANSWERED, Instant::now()),
     };
     loop {
         let event = tokio::select! {
@@ -86,28 +86,7 @@ struct Reader<'a> {
     lead: &'a Lead,
     calls: Assembler,
     replies: Assembler,
-    beats: Beats,
-}
-
-/// How many of the peer's beats are answered: those that it could tell apart, in each span between two of an honest peer. The answers
-/// to a flood would fill our own way to the peer, and our beats would wait behind them.
-struct Beats {
-    since: Instant,
-    answered: usize,
-}
-
-impl Beats {
-    fn new() -> Self {
-        Self { since: Instant::now(), answered: 0 }
-    }
-
-    fn may_answer(&mut self) -> bool {
-        if self.since.elapsed() >= limits::HEARTBEAT {
-            *self = Self::new();
-        }
-        self.answered += 1;
-        self.answered <= BEATS_REMEMBERED
-    }
+    beats: Allowance,
 }
 
 impl Reader<'_> {
@@ -127,6 +106,7 @@ impl Reader<'_> {
             }
             (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(Codec::Bincode.decode(&message.bytes)?).await,
             (ConnectionKind::Bulk(_), DATAGRAM_CHANNEL) => {
+                self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
                 self.purpose.datagrams.received(message.bytes, &self.purpose.context.inboxes);
                 Ok(())
             }
@@ -167,7 +147,7 @@ impl Reader<'_> {
     }
 
     async fn bulk(&mut self, frame: BulkFrame) -> Result<(), ReadError> {
-        self.lead.heard.send_if_modified(|heard| !std::mem::replace(heard, true));
+        self.lead.heard.cancel();
         match frame {
             BulkFrame::Beat(number) => {
                 self.answer(&BulkFrame::BeatAnswer(number));
@@ -189,7 +169,7 @@ impl Reader<'_> {
     }
 
     fn answer<T: Serialize>(&mut self, answer: &T) {
-        if self.beats.may_answer()
+        if self.beats.take_now(Instant::now())
             && let Some(frame) = Outgoing::new(MAIN_CHANNEL, answer)
         {
             let _ = self.lead.urgent.try_send(frame);

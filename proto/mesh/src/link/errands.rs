@@ -3,7 +3,7 @@
 //! Each costs the node a moment, and most of them somebody else's link a place in its queue. So a link has an allowance of them,
 //! and one that floods takes nothing from the others.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshproof_proto::allowance::Allowance;
 use meshproof_proto::id::PeerId;
@@ -29,20 +29,15 @@ impl Errands {
 impl LinkTask {
     /// The peer wants a signal passed on.
     pub(super) fn forward(&mut self, to: PeerId, signal: Signed) {
-        if has(&mut self.errands.forwards) {
+        if self.errands.forwards.take_now(Instant::now()) {
             self.to_node(ToNode::Forward { from: self.peer.peer, to, signal });
         }
     }
 
     /// The peer passes a signal on to us.
     pub(super) fn forwarded(&mut self, from: PeerId, signal: Signed) {
-        if has(&mut self.errands.forwarded) {
+        if self.errands.forwarded.take_now(Instant::now()) {
             self.to_node(ToNode::Forwarded { from, signal });
         }
     }
-}
-
-/// Takes one, if there is one left now.
-fn has(allowance: &mut Allowance) -> bool {
-    allowance.take_within(Duration::ZERO, Instant::now()).is_some()
 }
