@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{World, linked};
+use common::{PATIENCE, World, linked};
 use futures::StreamExt;
 use meshproof_mesh::{Datagram, Mesh, MeshEvent};
 use meshproof_proto::id::PeerId;
@@ -14,9 +14,6 @@ use tarpc::server::Channel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-
-/// Far more than any wait here needs, so that a hang is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tarpc::service]
 trait Echo {

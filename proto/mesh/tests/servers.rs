@@ -2,11 +2,14 @@
 
 #[allow(dead_code, reason = "other tests use more of it")]
 mod common;
+#[path = "common/links.rs"]
+mod links;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use common::{Peer, World, name};
+use links::link;
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{Loss, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::identity::Key;
@@ -142,14 +145,6 @@ fn names(peer: &Peer) -> Vec<String> {
     let mut names: Vec<_> = peer.mesh.roster().into_iter().map(|identity| identity.name.to_string()).collect();
     names.sort();
     names
-}
-
-/// Links two peers; both have been told.
-async fn link(from: &mut Peer, to: &mut Peer) {
-    let (here, there) = (from.mesh.me(), to.mesh.me());
-    from.mesh.connect(there).await;
-    let up = |with| move |event| matches!(event, MeshEvent::LinkUp(up) if up.peer.peer == with).then_some(());
-    tokio::join!(from.wait(up(there)), to.wait(up(here)));
 }
 
 async fn leave<const N: usize>(peers: [Peer; N]) {

@@ -22,3 +22,9 @@ pub fn token(world: &World, who: &str) -> Token {
         token,
     })
 }
+
+/// What is said when such a token has ended.
+#[track_caller]
+pub fn says_what_to_do(reason: &str) {
+    assert!(reason.contains(" s ago by this clock") && reason.contains("`meshproof mesh invite`"), "{reason}");
+}

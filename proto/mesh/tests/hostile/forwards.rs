@@ -1,14 +1,15 @@
 //! A peer that has signals passed on without an end, while others have nobody else to pass theirs on.
 
 use bytes::Bytes;
-use meshproof_mesh::{Mesh, MeshEvent};
+use meshproof_mesh::MeshEvent;
 use meshproof_proto::frame::{ControlFrame, MAIN_CHANNEL};
 use meshproof_proto::identity::Signed;
 use tokio::sync::oneshot;
 
 use crate::common::{Peer, World};
 use crate::frames::CONTROL;
-use crate::peer::{Hostile, Line, Part, encoded};
+use crate::links::link;
+use crate::peer::{Hostile, Line, Part, encoded, received};
 use crate::scene::{Scene, everything};
 
 /// Of the flood, which goes on then.
@@ -19,13 +20,6 @@ const PASSED_ON: u64 = FIRST / 8;
 
 /// Of those that are said to be passed on.
 const LOOKED_INTO: u64 = FIRST / 2;
-
-async fn link(from: &mut Peer, to: &mut Peer) {
-    let (here, there) = (from.mesh.me(), to.mesh.me());
-    from.mesh.connect(there).await;
-    let up = |with| move |event| matches!(event, MeshEvent::LinkUp(up) if up.peer.peer == with).then_some(());
-    tokio::join!(from.wait(up(there)), to.wait(up(here)));
-}
 
 /// Ends when a link is in trouble that has no reason to.
 async fn trouble(mut peer: Peer) -> String {
@@ -55,10 +49,6 @@ async fn flood(mut line: Line, frame: Bytes, many: oneshot::Sender<()>) {
 /// No signal at all, and as small as may be: the more of them come.
 fn nonsense() -> Signed {
     Signed { text: String::new(), signature: vec![0; 64] }
-}
-
-fn received(mesh: &Mesh, from: &str) -> u64 {
-    mesh.links().into_iter().find(|link| link.name == from).expect("linked").bytes_received
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,8 @@ mod brief;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod common;
+#[path = "../common/links.rs"]
+mod links;
 #[path = "../common/process.rs"]
 mod process;
 

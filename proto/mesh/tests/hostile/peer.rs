@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use meshproof_mesh::Mesh;
 use meshproof_mesh::rtc::{ChannelSpec, Connection, Reliability, RtcConfig, RtcEvent};
 use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EVENTS_CHANNEL, MAIN_CHANNEL};
@@ -70,6 +71,11 @@ pub fn now() -> u64 {
 
 pub fn encoded(frame: &impl Serialize) -> Bytes {
     Codec::Bincode.encode(frame).expect("it can be written").into()
+}
+
+/// Payload bytes that came over the link of that name.
+pub fn received(mesh: &Mesh, from: &str) -> u64 {
+    mesh.links().into_iter().find(|link| link.name == from).expect("linked").bytes_received
 }
 
 impl Hostile {

@@ -1,19 +1,21 @@
 //! A peer that floods with events, and one that has something to say meanwhile.
 
-use meshproof_mesh::{Mesh, MeshEvent};
+use meshproof_mesh::MeshEvent;
 use meshproof_proto::event::{Event, EventBatch, Fact};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::limits::TURNS;
 
 use crate::common::{PATIENCE, Peer, World};
+use crate::peer::received;
 
 /// Bytes of one batch: far more than the beats of a link in the time of a round.
 const BATCH_BYTES: usize = 10_000;
 
 const ROUNDS: usize = 10;
 
-/// What of the flood may come before somebody else's event that is there: the places of a link, and what is passed on while the other one's is on its way from its socket to its own place. Without places it was 64.
+/// What of the flood may come before somebody else's event that is there: the places of a link, and what is passed on while the other
+/// one's is on its way from its socket to its own place. Without places it was 64.
 const MOST: usize = 8 * TURNS;
 
 fn batch(instance: PeerId) -> EventFrame {
@@ -31,10 +33,6 @@ async fn linked(world: &World, victim: &mut Peer, (who, seed): (&str, u8)) -> Pe
     peer.mesh.connect(id).await;
     tokio::join!(peer.up(), victim.up());
     peer
-}
-
-fn received(mesh: &Mesh, from: &str) -> u64 {
-    mesh.links().into_iter().find(|link| link.name == from).expect("linked").bytes_received
 }
 
 async fn next(victim: &mut Peer) -> String {
