@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use meshproof_proto::limits::{DATAGRAM_BYTES, PEERS_PER_MESH, ROSTER_BYTES, SIGNAL_BYTES};
-
 use meshproof_proto::allowance::Rate;
+use meshproof_proto::limits::{DATAGRAM_BYTES, PEERS_PER_MESH, ROSTER_BYTES, SIGNAL_BYTES};
 
 /// A challenge answers itself in one round trip; who needs longer is stuck or hostile. Also the time that a connection has
 /// to become a WebSocket.

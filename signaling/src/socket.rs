@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
+use meshproof_proto::allowance::Allowance;
 use meshproof_proto::rendezvous::ToServer;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -15,7 +16,6 @@ use crate::hub::{Arrival, Inbox, Outgoing, queue};
 use crate::limits;
 use crate::rooms::{CloseReason, ConnId, Input, Nonce};
 use crate::sources::Share;
-use meshproof_proto::allowance::Allowance;
 
 /// How a peer is known to be alive.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::limits;
 use meshproof_proto::allowance::Allowance;
+
+use crate::limits;
 
 /// The addresses that asked for something lately.
 #[derive(Debug)]

@@ -106,7 +106,7 @@ pub enum Loss {
     /// Attempts go on.
     #[error("no connection for {0:?}")]
     Silence(Duration),
-    /// The root keys revoked its token.
+    /// Its token, or our own, ended or was revoked.
     #[error(transparent)]
     NotAdmitted(#[from] TrustError),
     /// Whoever joined will have nothing to do with it, and told it why.

@@ -16,8 +16,8 @@ impl Rooms {
         if !Arc::make_mut(&mut room.trust).learn(news).map_err(Refusal::Trust)? {
             return Ok(());
         }
-        let (news, revoked) = (room.trust.news(), room.unwelcome(now.unix));
-        for (conn, error) in revoked {
+        let (news, unwelcome) = (room.trust.news(), room.unwelcome(now.unix));
+        for (conn, error) in unwelcome {
             self.refuse(conn, &Refusal::Trust(error));
         }
         let everybody = self.rooms.get(mesh).map(|room| room.conns_with_news()).unwrap_or_default();

@@ -22,7 +22,6 @@ use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
 use crate::context::until;
 use crate::datagrams::Datagrams;
 use crate::streams::{Mux, Way};
-use meshproof_proto::limits::TURNS;
 
 /// Owns one link.
 pub(crate) struct LinkTask {
@@ -94,7 +93,7 @@ impl LinkTask {
             made_in,
             made,
             commands,
-            turns: Arc::new(Semaphore::new(TURNS)),
+            turns: Arc::new(Semaphore::new(limits::TURNS)),
             introduced: false,
             former: None,
             errands: Errands::new(Instant::now()),

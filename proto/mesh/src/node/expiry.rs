@@ -2,7 +2,7 @@
 //! link looks at both tokens, so that it takes one honest clock and nobody's help.
 
 use meshproof_proto::limits::TOKENS_LOOK;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::Node;
 use crate::api::Loss;
@@ -11,7 +11,8 @@ use crate::link::{Command, Link};
 
 /// When tokens are looked at.
 pub(super) fn looks() -> Interval {
-    let mut looks = tokio::time::interval(TOKENS_LOOK);
+    // whoever joins has just been looked at
+    let mut looks = interval_at(Instant::now() + TOKENS_LOOK, TOKENS_LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks
 }

@@ -40,7 +40,7 @@ impl Mux {
     /// The streams of the link of that number, to that peer. A peer that still has the link that we gave up takes the numbers of
     /// its streams for those of streams that are over, so no link has the numbers of one before it.
     pub(crate) fn new(me: &PeerId, peer: &PeerId, link: u64) -> Arc<Self> {
-        let table = Table::new(StreamId((link << STREAMS_OF_A_LINK.ilog2()) + u64::from(me > peer)));
+        let table = Table::new(StreamId(link * STREAMS_OF_A_LINK + u64::from(me > peer)));
         Arc::new(Self { table: Mutex::new(table), sent: AtomicU64::new(0), received: AtomicU64::new(0) })
     }
 
