@@ -91,6 +91,16 @@ enum What {
     Answer(u16),
 }
 
+impl What {
+    fn load(&self) -> Load {
+        match self {
+            Self::Bytes(bytes) => Load::Bytes(bytes.len()),
+            Self::End => Load::End,
+            Self::Broken(_) | Self::Answer(_) => Load::Bytes(0),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     carries: Carries,
@@ -148,19 +158,10 @@ impl Waiting {
     fn push(&mut self, what: What, passage: &mut Passage) {
         self.follow(passage);
         for what in pieces(what, passage.piece()) {
-            self.push_whole(what, passage);
+            let ticket = passage.admit(what.load(), now());
+            self.bytes += ticket.bytes();
+            self.queue.push_back((what, ticket));
         }
-    }
-
-    fn push_whole(&mut self, what: What, passage: &mut Passage) {
-        let load = match &what {
-            What::Bytes(bytes) => Load::Bytes(bytes.len()),
-            What::End => Load::End,
-            What::Broken(_) | What::Answer(_) => Load::Bytes(0),
-        };
-        let ticket = passage.admit(load, now());
-        self.bytes += ticket.bytes();
-        self.queue.push_back((what, ticket));
     }
 
     /// When the next one goes on; held as long as there is none.
@@ -186,20 +187,11 @@ impl Waiting {
         }
         self.version = version;
         let (now, piece) = (now(), passage.piece());
-        if self.queue.iter().any(|(_, ticket)| ticket.bytes() > piece) {
-            return self.cut(piece, passage);
-        }
-        for (_, ticket) in &mut self.queue {
-            passage.readmit(ticket, now);
-        }
-    }
-
-    /// What waits is admitted anew, in pieces.
-    fn cut(&mut self, piece: usize, passage: &mut Passage) {
-        self.bytes = 0;
-        for (what, _) in std::mem::take(&mut self.queue) {
+        for (what, before) in std::mem::take(&mut self.queue) {
             for what in pieces(what, piece) {
-                self.push_whole(what, passage);
+                let mut ticket = before.of_piece(what.load());
+                passage.readmit(&mut ticket, now);
+                self.queue.push_back((what, ticket));
             }
         }
     }

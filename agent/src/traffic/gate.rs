@@ -32,7 +32,8 @@ impl Gate {
         self.active.send_modify(|active| active.retain(|disturbance| disturbance.fault != fault));
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether nothing is disturbed here now.
+    pub fn is_open(&self) -> bool {
         self.active.borrow().is_empty()
     }
 
@@ -245,6 +246,13 @@ impl Ticket {
     }
 }
 
+impl Ticket {
+    /// That of a piece of it: who counted the whole has counted the piece.
+    pub(super) fn of_piece(&self, load: Load) -> Self {
+        Self { load, due: Fate::Hold, added: Vec::new(), counted: self.counted }
+    }
+}
+
 impl Passage {
     /// A chunk came at `now`.
     pub(super) fn admit(&mut self, load: Load, now: Instant) -> Ticket {
@@ -266,8 +274,8 @@ impl Passage {
             let left_line = stage.disturbance.leaves_line(ticket.bytes(), came);
             at = stage.delays.chunk(ticket.bytes(), left_line);
             if let Fate::At(due) = &mut at {
-                *due = stage.last_words(ticket.load, *due);
                 ticket.added.push((left_line - came, due.saturating_duration_since(left_line)));
+                *due = stage.last_words(ticket.load, *due);
             }
         }
         ticket.due = at;
@@ -279,10 +287,11 @@ impl Passage {
         let Fate::At(due) = ticket.due else { return };
         let late = now.saturating_duration_since(due);
         for (stage, (line, latency)) in self.stages.iter().zip(&ticket.added) {
-            let (tally, connections) = (&stage.disturbance.tally, &stage.disturbance.shape.connections);
-            match ticket.load {
-                Load::End if connections.slow_close_us > 0 => tally.closed(self.traveller, *latency + late),
-                Load::Bytes(_) | Load::End => tally.passed(self.traveller, ticket.bytes(), (*line, *latency + late)),
+            let (tally, latency) = (&stage.disturbance.tally, *latency + late);
+            tally.passed(self.traveller, ticket.bytes(), (*line, latency));
+            let slow_close_us = stage.disturbance.shape.connections.slow_close_us;
+            if ticket.load == Load::End && slow_close_us > 0 {
+                tally.closed(self.traveller, latency + Duration::from_micros(slow_close_us));
             }
         }
     }
@@ -346,12 +355,14 @@ impl Passage {
     /// The connection is to be reset before.
     pub async fn pass(&mut self, bytes: usize) -> io::Result<()> {
         let mut left = bytes;
-        while left > 0 {
+        loop {
             let piece = self.piece().min(left);
             self.pass_load(Load::Bytes(piece)).await?;
             left -= piece;
+            if left == 0 {
+                return Ok(());
+            }
         }
-        if bytes == 0 { self.pass_load(Load::Bytes(0)).await } else { Ok(()) }
     }
 
     /// Waits until an end that comes now would have passed.
@@ -391,6 +402,12 @@ impl Passage {
                 Some(at) => before.swap_remove(at),
                 None => Stage::new(disturbance, self.traveller, self.version),
             });
+        }
+        drop(active);
+        // what waits is admitted again, and is no piece behind itself
+        let now = now();
+        for stage in &mut self.stages {
+            stage.last_piece = stage.last_piece.map(|last| last.min(now));
         }
     }
 }
@@ -434,8 +451,9 @@ pub(super) fn now() -> Instant {
 
 /// Waits for the chunk's time; for ever, if it is held.
 pub(super) async fn until(due: Fate) {
-    match due {
-        Fate::At(due) => tokio::time::sleep_until(due.into()).await,
-        Fate::Hold => std::future::pending().await,
-    }
+    let due = match due {
+        Fate::At(due) => Some(due.into()),
+        Fate::Hold => None,
+    };
+    crate::until::until(due).await;
 }

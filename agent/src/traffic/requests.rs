@@ -12,17 +12,9 @@ const METHODS: &[&[u8]] =
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     head: Vec<u8>,
-    body: Body,
-}
-
-/// What is left of the body of the last request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Body {
-    #[default]
-    None,
-    Bytes(u64),
-    /// In chunks, or another protocol from here on: where it ends shows in what begins like a request.
-    Open,
+    /// What is left of the body of the last request. One in chunks, or another protocol, counts as none: where it ends shows in what
+    /// begins like a request.
+    body: u64,
 }
 
 /// What the bytes are.
@@ -48,19 +40,15 @@ impl Requests {
         self.head.is_empty()
     }
 
-    /// What waits for the rest of a head, as it is.
+    /// What waits for the rest of a head, as it is. The next bytes are looked at as the first ones are.
     pub(super) fn give_up(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.head)
+        std::mem::take(self).head
     }
 
     fn step<'b>(&mut self, bytes: &'b [u8], found: &mut Vec<Found>) -> &'b [u8] {
-        if let Body::Bytes(left) = self.body {
-            let (body, rest) = bytes.split_at(usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()));
-            self.body = if rest.is_empty() && body.len() as u64 != left {
-                Body::Bytes(left - body.len() as u64)
-            } else {
-                Body::None
-            };
+        if self.body > 0 {
+            let (body, rest) = bytes.split_at(usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len()));
+            self.body -= body.len() as u64;
             found.push(Found::Bytes(body.to_vec()));
             return rest;
         }
@@ -96,18 +84,18 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-fn body_of(head: &[u8]) -> Body {
+fn body_of(head: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(head);
     let fields = text.lines().skip(1).filter_map(|line| line.split_once(':'));
-    let mut body = Body::None;
+    let mut body = 0;
     for (name, value) in fields {
         match name.to_ascii_lowercase().as_str() {
-            "content-length" => body = value.trim().parse().map_or(Body::Open, Body::Bytes),
-            "transfer-encoding" | "upgrade" => return Body::Open,
+            "content-length" => body = value.trim().parse().unwrap_or_default(),
+            "transfer-encoding" | "upgrade" => return 0,
             _ => {}
         }
     }
-    if body == Body::Bytes(0) { Body::None } else { body }
+    body
 }
 
 #[cfg(test)]
@@ -150,6 +138,15 @@ mod tests {
         assert_eq!(requests.take(GET.as_bytes()), [head(GET)]);
         assert_eq!(requests.take(b"GE"), []);
         assert_eq!(requests.give_up(), b"GE");
+    }
+
+    #[test]
+    fn what_was_given_up_takes_no_later_request_for_its_body() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.take(POST.as_bytes()), [head(POST)]);
+        assert_eq!(requests.take(b"ab"), [bytes("ab")]);
+        assert_eq!(requests.give_up(), b"");
+        assert_eq!(requests.take(GET.as_bytes()), [head(GET)]);
     }
 
     #[test]

@@ -44,7 +44,6 @@ impl Tally {
     pub(super) fn closed(&self, who: Traveller, later: Duration) {
         let mut counts = self.lock();
         let seen = counts.of(who);
-        seen.chunks_passed += 1;
         seen.ends += 1;
         seen.ends_later += later;
     }

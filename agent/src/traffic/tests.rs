@@ -287,3 +287,37 @@ fn a_fault_that_asks_for_nothing_or_met_nothing_is_not_effective() {
     assert!(!report(&tally, &Shape::default()).effective);
     assert!(!report(&tally, &hole()).effective, "everything passed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hole_holds_is_counted_once_though_another_fault_cuts_it_to_pieces() {
+    let path = Path::default();
+    let tally = begin(&path, &hole());
+    let (mut near, mut far, _carrying) = pipe(&path);
+    near.write_all(&[b'x'; 100]).await.expect("open");
+    timeout(Duration::from_secs(1), far.read_u8()).await.expect_err("held");
+    let slice = Shape {
+        connections: ConnectionShape { slice_bytes: Some(10), ..ConnectionShape::default() },
+        ..Shape::default()
+    };
+    path.begin("pieces", (&slice, Direction::Outgoing), &mut Seed::new(1));
+    timeout(Duration::from_secs(1), far.read_u8()).await.expect_err("still held");
+    assert_eq!(report(&tally, &hole()).measured, "loss 100% (1 connection, 100 B held, 0 B passed)");
+    path.end("f");
+    arrives(&mut far, &[b'x'; 100]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latency_that_is_measured_is_that_of_the_latency_whatever_else_delays() {
+    let connections = ConnectionShape { slice_bytes: Some(10), slow_close_us: 500_000, ..ConnectionShape::default() };
+    let shape = Shape { connections, ..latency(150) };
+    let path = Path::default();
+    let tally = begin(&path, &shape);
+    let (mut near, mut far, carrying) = pipe(&path);
+    near.write_all(&[b'x'; 200]).await.expect("open");
+    near.shutdown().await.expect("open");
+    arrives(&mut far, &[b'x'; 200]).await;
+    assert_eq!(far.read(&mut [0]).await.expect("an end"), 0);
+    carrying.await.expect("no panic").expect("nothing broke");
+    let report = report(&tally, &shape);
+    assert!(report.measured.starts_with("latency 150ms") || report.measured.starts_with("latency 151ms"), "{report:?}");
+}
