@@ -21,6 +21,7 @@ pub(crate) use confine::{Confined, spawn};
 pub(crate) use log_files::LogFiles;
 pub(crate) use reach::Reach;
 
+use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -154,6 +155,12 @@ impl Permits {
         env: impl Iterator<Item = &'n str>,
     ) -> Result<(), String> {
         self.programs.judge(argv, cwd, env).inspect_err(|reason| self.audit.note_own("exec", reason))
+    }
+
+    /// The addresses of `host:port` that may be dialled.
+    pub(crate) async fn resolve(&self, address: &str) -> io::Result<Vec<std::net::SocketAddr>> {
+        let found = self.addresses(tokio::net::lookup_host(address).await?.collect()).await;
+        found.map_err(|reason| io::Error::new(io::ErrorKind::PermissionDenied, reason))
     }
 
     /// Of the addresses that a name came to, those that may be dialled; none: the reason.

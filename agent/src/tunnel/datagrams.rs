@@ -2,7 +2,7 @@
 //!
 //! A listener beside one service takes them from clients, each client a *flow*; beside the other service each flow has a socket of
 //! its own, so that the service sees clients apart and its answers find their way. Nothing here waits for anything: what finds no
-//! room is dropped and counted, as on any network.
+//! room is dropped, as on any network.
 
 mod flows;
 mod late;
@@ -28,9 +28,6 @@ use crate::wire::{Packet, RunTag};
 use flows::{Clients, Upstreams};
 use late::Late;
 
-/// The number of probes that nobody waits for.
-const UNAWAITED: u64 = 0;
-
 /// What takes the datagrams of one path.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -44,7 +41,6 @@ pub(crate) struct Exchange {
     probes: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     next_probe: AtomicU64,
     late: Late,
-    dropped: AtomicU64,
 }
 
 /// What this agent lets the peer do.
@@ -81,9 +77,8 @@ impl Exchange {
             clients: Mutex::default(),
             upstreams: Mutex::default(),
             probes: Mutex::default(),
-            next_probe: AtomicU64::new(UNAWAITED + 1),
+            next_probe: AtomicU64::default(),
             late: Late::default(),
-            dropped: AtomicU64::new(0),
         })
     }
 
@@ -116,33 +111,30 @@ impl Exchange {
                 let Some(address) = lets.ports.get(&port).cloned() else {
                     return tracing::debug!(port, "a datagram to a port that the service here has not");
                 };
-                let (exchange, permits) = (Arc::clone(self), Arc::clone(lets.rights.permits()));
-                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |bytes| {
+                let permits = Arc::clone(lets.rights.permits());
+                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |exchange, bytes| {
                     exchange.to_service((flow, &address), &permits, bytes);
                 });
             }
             Packet::Back { flow, bytes, .. } => {
-                let exchange = Arc::clone(self);
-                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |bytes| {
+                self.cross(&self.path.incoming, (Traveller::Connection(flow), bytes), move |exchange, bytes| {
                     exchange.to_client(flow, &bytes);
                 });
             }
             Packet::Probe { number, run } => self.send(&Packet::ProbeBack { number, run }),
             Packet::ProbeBack { number, .. } => {
-                let exchange = Arc::clone(self);
-                self.cross(&self.path.incoming, (Traveller::Probe, Vec::new()), move |_| exchange.is_back(number));
+                let is_back = move |exchange: &Arc<Self>, _| exchange.is_back(number);
+                self.cross(&self.path.incoming, (Traveller::Probe, Vec::new()), is_back);
             }
         }
     }
 
     /// Listens on a free port of loopback for datagrams to a port of the service there.
-    pub(super) async fn listen(
-        self: &Arc<Self>,
-        port: String,
-    ) -> io::Result<(SocketAddr, impl Future<Output = ()> + use<>)> {
+    pub(super) async fn listen(self: &Arc<Self>, port: String) -> io::Result<SocketAddr> {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         let address = socket.local_addr()?;
-        Ok((address, Arc::clone(self).take_from_clients((socket, address), port)))
+        self.tasks.spawn(Arc::clone(self).take_from_clients((socket, address), port));
+        Ok(address)
     }
 
     async fn take_from_clients(self: Arc<Self>, (socket, address): (Arc<UdpSocket>, SocketAddr), port: String) {
@@ -151,9 +143,9 @@ impl Exchange {
             // Of a loopback socket an error is one of a client that is gone; it says nothing of the next datagram.
             let Ok((count, client)) = socket.recv_from(&mut buffer).await else { continue };
             let flow = self.clients().flow(&socket, (address, client));
-            let (exchange, port, run) = (Arc::clone(&self), port.clone(), self.tag);
+            let (port, run) = (port.clone(), self.tag);
             let bytes = buffer[..count].to_vec();
-            self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |bytes| {
+            self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |exchange, bytes| {
                 exchange.send(&Packet::There { run, port: port.clone(), flow, bytes });
             });
         }
@@ -163,14 +155,14 @@ impl Exchange {
         let client = self.clients().client(flow);
         match client {
             Some((socket, client)) if socket.try_send_to(bytes, client).is_ok() => {}
-            Some(_) | None => self.drop_one(),
+            Some(_) | None => tracing::trace!("a datagram finds no room"),
         }
     }
 
     fn to_service(self: &Arc<Self>, (flow, address): (u64, &str), permits: &Arc<Permits>, bytes: Vec<u8>) {
         let (queue, new) = self.upstreams().of(flow);
         if queue.try_send(bytes).is_err() {
-            self.drop_one();
+            tracing::trace!("a datagram finds no room");
         }
         if let Some(waiting) = new {
             let (exchange, address, permits) = (Arc::clone(self), address.to_owned(), Arc::clone(permits));
@@ -179,8 +171,8 @@ impl Exchange {
     }
 
     fn from_service(self: &Arc<Self>, flow: u64, bytes: Vec<u8>) {
-        let (exchange, run) = (Arc::clone(self), self.tag);
-        self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |bytes| {
+        let run = self.tag;
+        self.cross(&self.path.outgoing, (Traveller::Connection(flow), bytes), move |exchange, bytes| {
             exchange.send(&Packet::Back { run, flow, bytes });
         });
     }
@@ -190,21 +182,27 @@ impl Exchange {
         self: &Arc<Self>,
         gate: &Gate,
         (who, bytes): (Traveller, Vec<u8>),
-        on: impl Fn(Vec<u8>) + Clone + Send + 'static,
+        on: impl Fn(&Arc<Self>, Vec<u8>) + Clone + Send + 'static,
     ) {
+        // The usual way: nothing is disturbed, nothing is copied.
+        if gate.is_open() {
+            return on(self, bytes);
+        }
         for crossing in gate.datagram(who, bytes.len()) {
             if crossing.is_due() {
                 crossing.passed();
-                on(bytes.clone());
+                on(self, bytes.clone());
                 continue;
             }
-            let (due, bytes, on) = (crossing.due(), bytes.clone(), on.clone());
+            // What waits does not keep alive what it waits in.
+            let (due, bytes, on, exchange) = (crossing.due(), bytes.clone(), on.clone(), Arc::downgrade(self));
             let then = move || {
+                let Some(exchange) = exchange.upgrade() else { return };
                 crossing.passed();
-                on(bytes);
+                on(&exchange, bytes);
             };
             if self.late.put(due.into(), Box::new(then)).is_err() {
-                self.drop_one();
+                tracing::trace!("a datagram finds no room");
             }
         }
     }
@@ -212,47 +210,33 @@ impl Exchange {
     /// Puts it into the link's queue.
     fn send(&self, packet: &Packet) {
         if self.mesh.send_datagram(self.peer, packet.encode().into()).is_err() {
-            self.drop_one();
+            tracing::trace!("a datagram finds no room");
         }
     }
 
-    /// Sends a probe through the gates, which count what becomes of it.
-    pub(crate) fn touch(self: &Arc<Self>) {
-        let (exchange, run) = (Arc::clone(self), self.tag);
-        self.cross(&self.path.outgoing, (Traveller::Probe, Vec::new()), move |_| {
-            exchange.send(&Packet::Probe { run, number: UNAWAITED });
-        });
-    }
-
-    /// Sends a probe through the gates, or past them; whether it came back.
+    /// Sends a probe through the gates, which count what becomes of it, or past them; who waits hears whether it came back.
     pub(crate) fn probe(self: &Arc<Self>, way: Way) -> impl Future<Output = bool> + use<> {
         let number = self.next_probe.fetch_add(1, Ordering::Relaxed);
         let (told, back) = oneshot::channel();
-        self.waiting_probes().insert(number, told);
+        let mut waiting = self.waiting_probes();
+        // nobody waits for those any more
+        waiting.retain(|_, told| !told.is_closed());
+        waiting.insert(number, told);
+        drop(waiting);
         let probe = Packet::Probe { run: self.tag, number };
-        let exchange = Arc::clone(self);
         match way {
-            Way::Through => self.cross(&self.path.outgoing, (Traveller::Probe, Vec::new()), move |_| {
+            Way::Through => self.cross(&self.path.outgoing, (Traveller::Probe, Vec::new()), move |exchange, _| {
                 exchange.send(&probe);
             }),
             Way::Past => self.send(&probe),
         }
-        let exchange = Arc::clone(self);
-        async move {
-            let is_back = tokio::time::timeout(limits::DATAGRAM_BACK, back).await.is_ok_and(|told| told.is_ok());
-            exchange.waiting_probes().remove(&number);
-            is_back
-        }
+        async move { tokio::time::timeout(limits::DATAGRAM_BACK, back).await.is_ok_and(|told| told.is_ok()) }
     }
 
     fn is_back(&self, number: u64) {
         if let Some(told) = self.waiting_probes().remove(&number) {
             let _ = told.send(());
         }
-    }
-
-    fn drop_one(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     fn clients(&self) -> MutexGuard<'_, Clients> {

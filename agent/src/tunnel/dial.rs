@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use meshproof_mesh::ByteStream;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Client, relay};
@@ -47,8 +47,7 @@ async fn carry(
 
 async fn connect(address: &str, permits: &Permits) -> io::Result<TcpStream> {
     let dialling = async {
-        let found = permits.addresses(lookup_host(address).await?.collect()).await;
-        let found = found.map_err(|reason| io::Error::new(io::ErrorKind::PermissionDenied, reason))?;
+        let found = permits.resolve(address).await?;
         TcpStream::connect(found.as_slice()).await
     };
     let local = timeout(limits::DIAL, dialling).await??;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -32,7 +32,7 @@ struct Client {
 }
 
 impl Clients {
-    /// The flow of the client, which is a new one when it was silent for long.
+    /// The flow of the client, which is a new one when another has taken the place of its last.
     pub(super) fn flow(&mut self, socket: &Arc<UdpSocket>, from: From) -> u64 {
         let seen = Instant::now();
         if let Some(known) = self.numbers.get(&from).and_then(|number| self.flows.get_mut(number)) {
@@ -140,8 +140,7 @@ fn answers(socket: &UdpSocket) -> impl Iterator<Item = Vec<u8>> {
 }
 
 async fn connect(address: &str, permits: &Permits) -> io::Result<UdpSocket> {
-    let found = permits.addresses(lookup_host(address).await?.collect()).await;
-    let found = found.map_err(|reason| io::Error::new(io::ErrorKind::PermissionDenied, reason))?;
+    let found = permits.resolve(address).await?;
     let any = match found.first() {
         Some(SocketAddr::V6(_)) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         Some(SocketAddr::V4(_)) | None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
