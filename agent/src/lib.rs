@@ -28,4 +28,5 @@ pub mod steps;
 pub mod stub;
 pub mod traffic;
 mod tunnel;
-pub mod wire;
+pub mod until;
+mod wire;

@@ -38,6 +38,7 @@ use crate::news::NewsFile;
 use crate::permits::Settings;
 use crate::rights::Rights;
 use crate::service::Order;
+use crate::until::until;
 use benching::Benching;
 use kept::KeptStubs;
 use links::Links;
@@ -112,7 +113,8 @@ impl Session {
                     None => return,
                 },
                 Some(order) = self.orders.recv() => self.order(order).await,
-                () = run::told_later(held_until) => {}
+                // what was held back is told below
+                () = until(held_until) => {}
                 happened = run::next(&mut self.run) => {
                     if let Some(run) = &mut self.run {
                         run.happened(happened, &self.mesh);

@@ -144,9 +144,7 @@ impl Tunnels {
 
     /// Listens on a free port of loopback for datagrams to a port of the service there.
     pub async fn listen_for_datagrams(&self, far: &Far, port: String) -> io::Result<SocketAddr> {
-        let (address, taking) = far.datagrams.listen(port).await?;
-        self.spawn(taking);
-        Ok(address)
+        far.datagrams.listen(port).await
     }
 
     /// Dials the service beside this agent for a stream that the peer opened.

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::service::Answer;
 use crate::steps::Beside;
 use crate::tunnel::{Far, Tunnels};
+use crate::until::until;
 use traffic::{Patience, TrafficFault};
 
 #[derive(Debug, Default)]
@@ -169,7 +170,7 @@ impl Faults {
                         return self.told(ending, report);
                     }
                 }
-                () = until(self.leases.next_deadline()) => {
+                () = until(self.leases.next_deadline().map(Into::into)) => {
                     for fault in self.leases.expire(now()) {
                         tracing::info!(fault, "the lease of a fault is over");
                         self.end(&fault, Patience::AtOnce);
@@ -253,11 +254,4 @@ fn seed_of(run: u64, fault: &str) -> Seed {
 /// The runtime's clock, so that tests can turn it.
 fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
-}
-
-async fn until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -99,14 +99,6 @@ pub(super) async fn next(run: &mut Option<Run>) -> Happened {
     }
 }
 
-/// Ends when what was held back is to be told; waits for ever when nothing is.
-pub(super) async fn told_later(held_until: Option<Instant>) {
-    match held_until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Run {
     async fn next(&mut self) -> Happened {
         tokio::select! {
