@@ -222,13 +222,7 @@ impl Orchestrator {
 
     /// Does something while taking what comes.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(tokio::time::timeout(PATIENCE, work));
-        loop {
-            tokio::select! {
-                done = &mut work => return done.expect("it ends in time"),
-                Some(event) = self.events.recv() => self.take(event).await,
-            }
-        }
+        self.during_long(tokio::time::timeout(PATIENCE, work)).await.expect("it ends in time")
     }
 
     /// As [`during`](Self::during), for work that has a bound of its own.

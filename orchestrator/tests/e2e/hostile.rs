@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::journal::Journal;
-use crate::scene::{Scene, root};
+use crate::scene::{Scene, has_python, root};
 
 const PLAN: &str = "testdata/hostile/plan.yaml";
 
@@ -21,19 +21,9 @@ fn is_harmful(found: char) -> bool {
     (found.is_control() && found != '\n') || matches!(found, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Half of the tricks are a program of Python.
-fn is_python_here() -> bool {
-    let is_here = std::process::Command::new("python3").arg("--version").output().is_ok();
-    assert!(is_here || std::env::var("CI").as_deref() != Ok("true"), "python3 is not installed; .ci/setup does it");
-    if !is_here {
-        println!("skipped: python3 is not installed");
-    }
-    is_here
-}
-
 #[test]
 fn each_trick_is_the_right_word_for_a_plan_within_its_time_and_the_agents_stay_small() {
-    if !is_python_here() {
+    if !has_python() {
         return;
     }
     let scene = Scene::new();
@@ -45,7 +35,7 @@ fn each_trick_is_the_right_word_for_a_plan_within_its_time_and_the_agents_stay_s
 
 #[test]
 fn each_trick_of_a_hostile_service_ends_in_a_clear_and_bounded_failure_that_is_safe_to_look_at() {
-    if !is_python_here() {
+    if !has_python() {
         return;
     }
     let text = std::fs::read_to_string(root().join(PLAN)).expect("it is there");

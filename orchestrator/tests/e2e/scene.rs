@@ -77,3 +77,13 @@ pub fn root() -> PathBuf {
 
 /// The sample plan, as the README names it.
 pub const CHECKOUT: &str = "testdata/checkout/plan.yaml";
+
+/// Whether the programs of some samples can run here.
+pub fn has_python() -> bool {
+    let here = Command::new("python3").arg("--version").output().is_ok();
+    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "python3 is not installed; .ci/setup does it");
+    if !here {
+        println!("skipped: python3 is not installed");
+    }
+    here
+}

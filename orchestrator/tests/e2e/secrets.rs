@@ -2,14 +2,13 @@
 //! then every file and every line that the run left is searched for them.
 
 use std::path::Path;
-use std::process::Command;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use meshproof_proto::id::Digest;
 use serde_json::Value;
 
 use crate::journal::Journal;
-use crate::scene::{Scene, root};
+use crate::scene::{Scene, has_python, root};
 use crate::session::{Session, Shown};
 
 const PLAN: &str = "testdata/secrets/plan.yaml";
@@ -84,15 +83,6 @@ fn files(folder: &Path) -> Vec<(String, String)> {
 
 fn seed() -> String {
     std::env::var("MESHPROOF_SECRETS_SEED").unwrap_or_else(|_| format!("{:?}", std::time::SystemTime::now()))
-}
-
-fn has_python() -> bool {
-    let here = Command::new("python3").arg("--version").output().is_ok();
-    assert!(here || std::env::var("CI").as_deref() != Ok("true"), "python3 is not installed; .ci/setup does it");
-    if !here {
-        println!("skipped: python3 is not installed");
-    }
-    here
 }
 
 fn run(scene: &Scene, progress: &str, canaries: &[&Canary; 2]) -> crate::session::Ended {
