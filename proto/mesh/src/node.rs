@@ -186,7 +186,7 @@ impl Node {
                 self.welcome(index, &peers).await;
                 self.tell_links(|| Command::SignalingBack).await;
             }
-            ToPeer::Joined { chain } => self.listed(index, &chain).await,
+            ToPeer::Joined { chain } => self.joined(index, &chain).await,
             ToPeer::Left { peer } => self.left(index, peer).await,
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
             ToPeer::News(news) => self.context.learn(&news),

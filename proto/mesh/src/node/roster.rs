@@ -12,6 +12,7 @@ use meshproof_proto::signal::ConnectionKind;
 use super::Node;
 use crate::api::MeshEvent;
 use crate::limits::BACK_WITHIN;
+use crate::link::Command;
 
 impl Node {
     /// A server is away, with its list.
@@ -31,21 +32,36 @@ impl Node {
         server.settles = (!server.missed.is_empty()).then(|| Instant::now() + BACK_WITHIN);
     }
 
-    pub(super) async fn listed(&mut self, index: usize, chain: &Chain) {
-        match self.context.check(chain) {
-            Ok(identity) if identity.peer == self.context.me => {}
-            Ok(identity) => {
-                self.servers[index].missed.remove(&identity.peer);
-                self.tables.reach.listed(identity.peer, index);
-                if self.tables.roster.insert(identity.peer, identity.clone()).is_none() {
-                    self.tell(MeshEvent::PeerJoined(identity.clone())).await;
-                    self.consider_namesakes(&identity).await;
-                    if self.wanted.contains(&identity.peer) {
-                        self.connect(identity.peer, ConnectionKind::Control).await;
-                    }
-                }
+    /// The peer that a server lists, if it is another one and good.
+    async fn listed(&mut self, index: usize, chain: &Chain) -> Option<PeerId> {
+        let identity = match self.context.check(chain) {
+            Ok(identity) if identity.peer == self.context.me => return None,
+            Ok(identity) => identity,
+            Err(error) => {
+                tracing::warn!(%error, "signaling listed a peer whose chain does not hold");
+                return None;
             }
-            Err(error) => tracing::warn!(%error, "signaling listed a peer whose chain does not hold"),
+        };
+        let peer = identity.peer;
+        self.servers[index].missed.remove(&peer);
+        self.tables.reach.listed(peer, index);
+        if self.tables.roster.insert(peer, identity.clone()).is_none() {
+            self.tell(MeshEvent::PeerJoined(identity.clone())).await;
+            self.consider_namesakes(&identity).await;
+            if self.wanted.contains(&peer) {
+                self.connect(peer, ConnectionKind::Control).await;
+            }
+        }
+        Some(peer)
+    }
+
+    /// A peer registered, for the first time or again. What was said to it while it could not be reached is said once more.
+    pub(super) async fn joined(&mut self, index: usize, chain: &Chain) {
+        let Some(peer) = self.listed(index, chain).await else { return };
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone());
+        if let Some(link) = link {
+            // one that is busy says it with its next attempt
+            let _ = link.commands.try_send(Command::SignalingBack);
         }
     }
 
