@@ -219,6 +219,8 @@ pub struct Step {
     pub group: Option<Group>,
     /// What else its expressions see: the round of a `repeat`, the values of a `matrix`.
     pub locals: Arc<Map<String, Value>>,
+    /// The service that is `self` in its expressions: of readiness.
+    pub own: Option<Name>,
     pub does: Does,
 }
 

@@ -109,28 +109,38 @@ impl Scope {
         Value::Object(scope)
     }
 
-    /// What a step sees, from beside that service: its own round and combination too.
+    /// What a step sees, from beside that service: its own round and combination too, and `self` where it is a service's.
     pub(super) fn seen_from_step(&self, step: &Step, at: Option<&Name>) -> Value {
         let mut scope = self.seen_from(at);
         if let Value::Object(names) = &mut scope {
             names.extend(step.locals.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
+        if let Some(own) = &step.own {
+            scope["self"] = self.own(own);
+        }
         scope
+    }
+
+    /// `self` of a service.
+    fn own(&self, service: &Name) -> Value {
+        let place = self.places.get(service).cloned().unwrap_or_default();
+        let seen = self.seen_from(Some(service));
+        let mut own: Map<String, Value> =
+            place.ports.iter().map(|(port, address)| (port.clone(), address_parts(address))).collect();
+        own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
+        own.insert("name".to_owned(), Value::from(service.as_str()));
+        own.insert("tls".to_owned(), seen["tls"][service.as_str()].clone());
+        let endpoints = self.endpoints.get(service).into_iter().flatten();
+        let endpoints = endpoints.map(|(log, address)| (log.clone(), server("http", address)));
+        own.insert("logs".to_owned(), Value::Object(endpoints.collect()));
+        Value::Object(own)
     }
 
     /// What a service is started with.
     pub(super) fn launch(&self, service: &Service) -> Result<Launch, Missing> {
         let place = self.places.get(&service.name).cloned().unwrap_or_default();
-        let mut own: Map<String, Value> =
-            place.ports.iter().map(|(port, address)| (port.clone(), address_parts(address))).collect();
-        own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
-        own.insert("name".to_owned(), Value::from(service.name.as_str()));
         let mut scope = self.seen_from(Some(&service.name));
-        own.insert("tls".to_owned(), scope["tls"][service.name.as_str()].clone());
-        scope["self"] = Value::Object(own);
-        let endpoints = self.endpoints.get(&service.name).into_iter().flatten();
-        let endpoints = endpoints.map(|(log, address)| (log.clone(), server("http", address)));
-        scope["self"]["logs"] = Value::Object(endpoints.collect());
+        scope["self"] = self.own(&service.name);
         let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
         let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
         let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));

@@ -57,6 +57,7 @@ impl Compiler<'_> {
             idempotent: step.idempotent,
             group: place.group,
             locals: Arc::clone(&place.locals),
+            own: place.beside.and_then(|service| super::name(&service.value)),
             does: does?,
         })
     }

@@ -95,6 +95,7 @@ fn plain(
         idempotent: false,
         group: None,
         locals: Arc::default(),
+        own: None,
         does,
     }
 }
