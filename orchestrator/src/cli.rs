@@ -1,5 +1,7 @@
 //! The command tree. Each command is a few lines that call the module of its name.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // `say` prints, which bears that nobody reads
+
 mod bench;
 mod check;
 mod given;
@@ -17,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use meshproof_proto::verdict::Exit;
+
+use crate::say;
 
 /// Integration testing of distributed systems from inside: one plan, one binary, one verdict.
 #[derive(Debug, Parser)]
@@ -103,7 +107,7 @@ fn serve(threads: Threads, service: impl Future<Output = anyhow::Result<()>>) ->
     match runtime(threads).block_on(service) {
         Ok(()) => Exit::Passed,
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
+            say::note(format_args!("meshproof: {error:#}"));
             Exit::MeshFailed
         }
     }

@@ -86,8 +86,7 @@ pub async fn run(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> Exit
         Ok(driver) => driver.drive().await,
         Err(error) => {
             // nothing was started: what failed is the folder for the reports
-            eprintln!("meshproof: {error:#}");
-            Exit::Usage
+            crate::say::failed(&format!("{error:#}"), Exit::Usage)
         }
     }
 }

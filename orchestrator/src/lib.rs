@@ -18,3 +18,4 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod run;
+mod say;

@@ -1,6 +1,5 @@
 //! `meshproof bench`.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use meshproof_proto::limits::{BENCH_LONGEST, BENCH_PINGS};
@@ -9,6 +8,7 @@ use meshproof_proto::verdict::Exit;
 use super::mesh;
 use crate::console::Console;
 use crate::console::bench::{self, Wish};
+use crate::say;
 
 /// The arguments of `meshproof bench`.
 #[derive(Debug, clap::Args)]
@@ -37,27 +37,20 @@ pub(super) struct Args {
 /// Measures the link of two agents. They carry all of it themselves.
 pub(super) fn run(args: &Args) -> Exit {
     let [from, to] = &args.between[..] else {
-        return mesh::failed(&"two agents were expected, as in `--between shop ledger`", Exit::Usage);
+        return say::failed(&"two agents were expected, as in `--between shop ledger`", Exit::Usage);
     };
     if from == to {
-        return mesh::failed(&format!("a link has two ends, and `{from}` is one; name another agent"), Exit::Usage);
+        return say::failed(&format!("a link has two ends, and `{from}` is one; name another agent"), Exit::Usage);
     }
     let wish = Wish { from: from.clone(), to: to.clone(), pings: args.pings, lasts: Duration::from_secs(args.seconds) };
     mesh::with_console(&args.mesh, async |console: &mut Console| {
-        let tell = |line: String| if args.json { eprintln!("{line}") } else { say(&line) };
+        let tell = |line: String| if args.json { say::note(line) } else { drop(say::out(&format!("{line}\n"))) };
         match Box::pin(bench::bench(console, &wish, tell)).await {
             Ok(report) => {
-                if args.json {
-                    say(&format!("{:#}", bench::json(&wish, &report)));
-                }
-                Exit::Passed
+                let document = args.json.then(|| format!("{:#}\n", bench::json(&wish, &report)));
+                say::result(&document.unwrap_or_default())
             }
-            Err(error) => mesh::failed(&error, error.exit()),
+            Err(error) => say::failed(&error, error.exit()),
         }
     })
-}
-
-/// Who reads may have seen enough: the figures are then nobody's, and that is no failure.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

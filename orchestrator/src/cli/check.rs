@@ -7,6 +7,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::given::Given;
 use crate::plan::{self, Checked, Code, Look, Plan, Source, Wanted};
+use crate::say;
 
 /// The arguments of `meshproof check`.
 #[derive(Debug, clap::Args)]
@@ -22,8 +23,8 @@ pub(super) fn check(args: &Args) -> Exit {
     match read(&args.plan, &args.given, Wanted::Names) {
         Ok((plan, _)) => {
             let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
-            println!("{}: {} tests, {steps} steps, nothing wrong", args.plan.display(), plan.tests.len());
-            Exit::Passed
+            let (shown, tests) = (args.plan.display(), plan.tests.len());
+            say::result(&format!("{shown}: {tests} tests, {steps} steps, nothing wrong\n"))
         }
         Err(exit) => exit,
     }
@@ -32,38 +33,24 @@ pub(super) fn check(args: &Args) -> Exit {
 /// Explains a code of a diagnostic.
 pub(super) fn explain(code: &str) -> Exit {
     match Code::parse(code) {
-        Some(code) => {
-            println!("{code}: {}\n\n{}", code.title(), code.explanation());
-            Exit::Passed
-        }
-        None => {
-            eprintln!("meshproof: there is no code `{code}`; codes look like MP0107");
-            Exit::Usage
-        }
+        Some(code) => say::result(&format!("{code}: {}\n\n{}\n", code.title(), code.explanation())),
+        None => say::failed(&format!("there is no code `{code}`; codes look like MP0107"), Exit::Usage),
     }
 }
 
 /// Reads a plan, or prints what is wrong with it. What is to run needs the values of its secrets.
 pub(super) fn read(path: &Path, given: &Given, wanted: Wanted) -> Result<(Plan, Source), Exit> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| {
-        eprintln!("meshproof: cannot read the plan {shown}: {error}");
-        Exit::Usage
-    })?;
-    let dir = plan_dir(path).map_err(|error| {
-        eprintln!("meshproof: cannot tell the folder of the plan {shown}: {error}");
-        Exit::Usage
-    })?;
-    let inputs = given.inputs(&dir, wanted).map_err(|problem| {
-        eprintln!("meshproof: {problem}");
-        Exit::Usage
-    })?;
+    let usage = |why: String| say::failed(&why, Exit::Usage);
+    let bytes = std::fs::read(path).map_err(|error| usage(format!("cannot read the plan {shown}: {error}")))?;
+    let dir = plan_dir(path).map_err(|error| usage(format!("cannot tell the folder of the plan {shown}: {error}")))?;
+    let inputs = given.inputs(&dir, wanted).map_err(usage)?;
     let Checked { source, plan } = plan::check(&shown.to_string(), &bytes, &inputs);
     match plan {
         Ok(plan) => Ok((plan, source)),
         Err(mistakes) => {
             let look = if std::io::stderr().is_terminal() { Look::Fancy } else { Look::Plain };
-            eprint!("{}", mistakes.render(&source, look));
+            say::beside(&mistakes.render(&source, look));
             Err(Exit::InvalidPlan)
         }
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use meshproof_proto::verdict::Exit;
 
+use crate::say;
+
 /// What is written; a test runs it.
 const PLAN: &str = include_str!("init/plan.yaml");
 
@@ -21,13 +23,7 @@ pub(super) fn run(args: &Args) -> Exit {
     let shown = args.plan.display();
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&args.plan);
     match file.and_then(|mut file| file.write_all(PLAN.as_bytes())) {
-        Ok(()) => {
-            println!("{shown} is written; run it with `meshproof run {shown}`");
-            Exit::Passed
-        }
-        Err(error) => {
-            eprintln!("meshproof: cannot write {shown}: {error}");
-            Exit::Usage
-        }
+        Ok(()) => say::result(&format!("{shown} is written; run it with `meshproof run {shown}`\n")),
+        Err(error) => say::failed(&format!("cannot write {shown}: {error}"), Exit::Usage),
     }
 }

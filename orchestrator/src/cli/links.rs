@@ -1,11 +1,12 @@
 //! `meshproof links`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use meshproof_proto::verdict::Exit;
 
 use super::mesh;
 use crate::console::{Console, Look, limits, links};
+use crate::say::{self, Reader};
 
 /// The arguments of `meshproof links`.
 #[derive(Debug, clap::Args)]
@@ -31,24 +32,25 @@ pub(super) fn run(args: &Args) -> Exit {
     mesh::with_console(&args.mesh, async |console: &mut Console| {
         loop {
             let look = console.look().await;
-            // who reads may have seen enough: that is no failure
-            if show(args, &look).is_err() || !args.watch {
-                return Exit::Passed;
+            if !args.watch {
+                return say::result(&text(args, &look));
             }
-            console.attend(limits::WATCH_EVERY).await;
+            match say::out(&text(args, &look)) {
+                Ok(Reader::Reads) => console.attend(limits::WATCH_EVERY).await,
+                Ok(Reader::Gone) => return Exit::Passed,
+                Err(_) => return say::result(&text(args, &look)),
+            }
         }
     })
 }
 
-fn show(args: &Args, look: &Look) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn text(args: &Args, look: &Look) -> String {
     match (args.json, args.watch) {
-        (true, false) => writeln!(out, "{:#}", links::json(look))?,
-        (true, true) => writeln!(out, "{}", links::json(look))?,
-        (false, false) => write!(out, "{}", links::text(look))?,
+        (true, false) => format!("{:#}\n", links::json(look)),
+        (true, true) => format!("{}\n", links::json(look)),
+        (false, false) => links::text(look),
         // home, and clear what was below it
-        (false, true) if out.is_terminal() => write!(out, "\x1b[H\x1b[J{}", links::text(look))?,
-        (false, true) => writeln!(out, "{}", links::text(look))?,
+        (false, true) if std::io::stdout().is_terminal() => format!("\x1b[H\x1b[J{}", links::text(look)),
+        (false, true) => format!("{}\n", links::text(look)),
     }
-    out.flush()
 }

@@ -4,7 +4,6 @@ mod revoke;
 mod words;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::mesh::LocalAddresses;
 use crate::membership::{Joining, MembershipError, Origin, RootFolder, TOKEN_DAYS, Told, Wish, join, publish};
+use crate::say;
 use words::{capabilities, day, one};
 
 /// Where the root key is unless it is said.
@@ -132,28 +132,33 @@ pub(super) fn run(command: Command) -> Exit {
         Command::Rotate(args) => rotate(&args),
         Command::Revoke(args) => revoke::revoke(&args),
         Command::Publish(args) => again(&args),
-        Command::Signaling(place) => RootFolder::open(&place.root).map(|folder| print_line(&signaling_line(&folder))),
+        Command::Signaling(place) => {
+            RootFolder::open(&place.root).and_then(|folder| print_line(&signaling_line(&folder)))
+        }
         Command::Tokens(place) => tokens(&place),
     };
     match done {
         Ok(()) => Exit::Passed,
-        Err(error) => super::mesh::failed(&error, error.exit()),
+        Err(error) => say::failed(&error, error.exit()),
     }
 }
 
 fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
     let folder = RootFolder::make(&place.root, name, signaling)?;
     let (mesh, _) = folder.mesh();
-    eprintln!("made the root key of mesh {mesh} in {}; keep that folder to yourself", place.root.display());
-    eprintln!("start its signaling server with");
-    print_line(&signaling_line(&folder));
+    say::note(format_args!(
+        "made the root key of mesh {mesh} in {}; keep that folder to yourself",
+        place.root.display()
+    ));
+    say::note("start its signaling server with");
+    print_line(&signaling_line(&folder))?;
     if folder.signaling().is_empty() {
-        eprintln!("whoever joins has to be told where it is, with --signaling");
+        say::note("whoever joins has to be told where it is, with --signaling");
     }
     let root = at(&place);
-    eprintln!("then let in an agent, and yourself, with");
-    eprintln!("meshproof mesh invite shop{root} --out shop.token");
-    eprintln!("meshproof mesh invite 'console-*' --role operator-console{root} --out me.token");
+    say::note("then let in an agent, and yourself, with");
+    say::note(format_args!("meshproof mesh invite shop{root} --out shop.token"));
+    say::note(format_args!("meshproof mesh invite 'console-*' --role operator-console{root} --out me.token"));
     Ok(())
 }
 
@@ -179,10 +184,10 @@ fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(),
     let token = folder.invite(Wish { names, role, capabilities: allowed, days })?;
     let grant = token.granted()?;
     match &out {
-        None => print_line(&token.to_text()),
+        None => print_line(&token.to_text())?,
         Some(path) => folder.hand_out(&token, path)?,
     }
-    eprintln!(
+    say::note(format_args!(
         "token {}: {} named {} in mesh {}, {}, until {}; it is shown this once",
         grant.token.short(),
         one(grant.role),
@@ -190,11 +195,11 @@ fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(),
         grant.mesh,
         capabilities(&grant.capabilities),
         day(grant.not_after),
-    );
+    ));
     let file = out.as_deref().unwrap_or(Path::new("FILE")).display();
     match grant.role {
-        Role::Agent => eprintln!("join with `meshproof agent --token-file {file}`"),
-        Role::OperatorConsole | Role::Observer => eprintln!("join with `meshproof mesh join {file}`"),
+        Role::Agent => say::note(format_args!("join with `meshproof agent --token-file {file}`")),
+        Role::OperatorConsole | Role::Observer => say::note(format_args!("join with `meshproof mesh join {file}`")),
         Role::Orchestrator | Role::ZoneOperator => {}
     }
     Ok(())
@@ -209,20 +214,19 @@ fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), Membershi
     let role = token.granted()?.role;
     let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
     file.write_new(&out)?;
-    eprintln!("joined mesh {} as {}; others there: {others}", file.mesh, one(role));
-    eprintln!("look at it with");
-    print_line(&format!("meshproof who --mesh {}", out.display()));
-    Ok(())
+    say::note(format_args!("joined mesh {} as {}; others there: {others}", file.mesh, one(role)));
+    say::note("look at it with");
+    print_line(&format!("meshproof who --mesh {}", out.display()))
 }
 
 fn rotate(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
     let mut folder = RootFolder::open(&place.root)?;
     let former = folder.rotate()?;
     let (mesh, _) = folder.mesh();
-    eprintln!("mesh {mesh} has a new root key; the former one is in {}", former.display());
-    eprintln!("its tokens stay good until they end; `meshproof mesh revoke --former-roots` ends them now");
-    eprintln!("a signaling server that is started anew has to know the new one:");
-    print_line(&signaling_line(&folder));
+    say::note(format_args!("mesh {mesh} has a new root key; the former one is in {}", former.display()));
+    say::note("its tokens stay good until they end; `meshproof mesh revoke --former-roots` ends them now");
+    say::note("a signaling server that is started anew has to know the new one:");
+    print_line(&signaling_line(&folder))?;
     tell(&folder, from)
 }
 
@@ -235,15 +239,15 @@ fn tell(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
     let telling = publish(folder, from.origin()?);
     let Told { signaling, peers, missed } = super::runtime(super::Threads::Two).block_on(telling)?;
     let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-    eprintln!("told signaling {}", list(&signaling));
+    say::note(format_args!("told signaling {}", list(&signaling)));
     if !peers.is_empty() {
-        eprintln!("told {}", list(&peers));
+        say::note(format_args!("told {}", list(&peers)));
     }
     if !missed.is_empty() {
-        eprintln!(
+        say::note(format_args!(
             "no link to {} in time; they hear of it from the others, or with `meshproof mesh publish`",
             list(&missed)
-        );
+        ));
     }
     Ok(())
 }
@@ -260,7 +264,7 @@ fn tokens(place: &Place) -> Result<(), MembershipError> {
             issued.names,
             day(issued.not_after)
         );
-        print_line(line.trim_end());
+        print_line(line.trim_end())?;
     }
     Ok(())
 }
@@ -276,7 +280,7 @@ fn read_token(path: &Path) -> Result<Token, MembershipError> {
 }
 
 /// What another command or a file takes; everything else goes to stderr.
-fn print_line(line: &str) {
-    // who reads may have seen enough: that is no failure
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+fn print_line(line: &str) -> Result<(), MembershipError> {
+    let written = say::out(&format!("{line}\n"));
+    written.map(drop).map_err(|cause| MembershipError::Io { what: "write to", path: "standard output".into(), cause })
 }

@@ -6,16 +6,16 @@ use meshproof_proto::verdict::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::console::{Console, find};
-use crate::report::sanitise;
+use crate::say;
 
 /// Which mesh, and from where.
 #[derive(Debug, clap::Args)]
 pub(super) struct MeshArgs {
     /// A run that goes on, or a mesh file. Default: the one run that goes on.
     #[arg(long, value_name = "RUN|FILE")]
-    mesh: Option<String>,
+    pub(super) mesh: Option<String>,
     #[command(flatten)]
-    local: LocalAddresses,
+    pub(super) local: LocalAddresses,
 }
 
 /// Where this process can be reached.
@@ -41,19 +41,19 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
     super::log_to_stderr();
     let file = match find::find(args.mesh.as_deref()) {
         Ok(file) => file,
-        Err(error) => return failed(&error, error.exit()),
+        Err(error) => return say::failed(&error, error.exit()),
     };
     let addresses = args.local.addresses.clone();
     super::runtime(super::Threads::Two).block_on(async {
         let mut console = match Console::join(file, addresses) {
             Ok(console) => console,
-            Err(error) => return failed(&error, Exit::MeshFailed),
+            Err(error) => return say::failed(&error, Exit::MeshFailed),
         };
         let exit = tokio::select! {
             exit = async {
                 match console.gather().await {
                     Ok(()) => work(&mut console).await,
-                    Err(error) => failed(&error, Exit::MeshFailed),
+                    Err(error) => say::failed(&error, Exit::MeshFailed),
                 }
             } => exit,
             exit = stopped() => exit,
@@ -61,12 +61,6 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
         console.leave().await;
         exit
     })
-}
-
-/// Says why, and gives the exit.
-pub(super) fn failed(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
-    eprintln!("meshproof: {}", sanitise::line(&error.to_string()));
-    exit
 }
 
 /// Ctrl-C or SIGTERM.

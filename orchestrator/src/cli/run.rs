@@ -12,6 +12,7 @@ use crate::coordinator::{self, Options};
 use crate::plan::{Selection, Wanted};
 use crate::progress::Mode;
 use crate::run::{FirstFailure, Flaky};
+use crate::say;
 
 /// The arguments of `meshproof run`.
 #[derive(Debug, clap::Args)]
@@ -70,21 +71,17 @@ pub(super) fn run(args: Args) -> Exit {
     let selection =
         Selection { tests: args.tests.clone(), steps: args.steps.clone(), repeat: args.repeat.try_into().unwrap_or(1) };
     let Some(plan) = plan.select(&selection) else {
-        eprintln!("meshproof: no test or step of {} is selected", args.plan.display());
-        return Exit::NothingSelected;
+        let why = format!("no test or step of {} is selected", args.plan.display());
+        return say::failed(&why, Exit::NothingSelected);
     };
     if args.dry_run {
-        print!("{}", crate::report::intent::text(&plan));
-        return Exit::Passed;
+        return say::result(&crate::report::intent::text(&plan));
     }
     super::log_to_stderr();
     let prepared = options(&args);
     let options = match prepared {
         Ok(options) => options,
-        Err(error) => {
-            eprintln!("meshproof: {error}");
-            return Exit::Usage;
-        }
+        Err(error) => return say::failed(&error, Exit::Usage),
     };
     super::runtime(super::Threads::Two).block_on(coordinator::run(Arc::new(plan), Arc::new(source), options))
 }

@@ -1,11 +1,10 @@
 //! `meshproof stubs`.
 
-use std::io::Write as _;
-
 use meshproof_proto::verdict::Exit;
 
 use super::mesh;
 use crate::console::{Console, stubs};
+use crate::say;
 
 /// The arguments of `meshproof stubs`.
 #[derive(Debug, clap::Args)]
@@ -39,18 +38,16 @@ pub(super) fn run(args: &Args) -> Exit {
         if let (Some(wanted), true) = (&args.stub, found.stubs.is_empty()) {
             let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
             let why = format!("there is no stub `{wanted}` in this mesh; known: {known}");
-            return mesh::failed(&why, Exit::Usage);
+            return say::failed(&why, Exit::Usage);
         }
         let found = match args.purge {
             false => found,
             true => match console.purge(&found).await {
                 Ok(()) => console.stubs().await.only(args.stub.as_deref()),
-                Err(error) => return mesh::failed(&error, Exit::MeshFailed),
+                Err(error) => return say::failed(&error, Exit::MeshFailed),
             },
         };
         let text = if args.json { format!("{:#}\n", stubs::json(&found)) } else { stubs::text(&found) };
-        // who reads may have seen enough: that is no failure
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
-        Exit::Passed
+        say::result(&text)
     })
 }

@@ -1,11 +1,10 @@
 //! `meshproof who`.
 
-use std::io::Write as _;
-
 use meshproof_proto::verdict::Exit;
 
 use super::mesh;
 use crate::console::{Console, who};
+use crate::say;
 
 /// The arguments of `meshproof who`.
 #[derive(Debug, clap::Args)]
@@ -28,8 +27,6 @@ pub(super) fn run(args: &Args) -> Exit {
     mesh::with_console(&args.mesh, async |console: &mut Console| {
         let look = console.look().await;
         let text = if args.json { format!("{:#}\n", who::json(&look)) } else { who::text(&look) };
-        // who reads may have seen enough: that is no failure
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
-        Exit::Passed
+        say::result(&text)
     })
 }

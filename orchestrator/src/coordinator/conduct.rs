@@ -49,7 +49,7 @@ impl Driver {
         let inbox = self.inbox_in.clone();
         // Reading cannot be given up, so it is a thread of its own that nobody waits for.
         std::thread::spawn(move || {
-            eprintln!("{} (press Enter to go on)", sanitise::line(&text));
+            crate::say::note(format_args!("{} (press Enter to go on)", sanitise::line(&text)));
             let mut line = String::new();
             let result = match std::io::stdin().read_line(&mut line) {
                 Ok(0) => Err(NOBODY.to_owned()),

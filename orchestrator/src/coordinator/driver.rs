@@ -147,8 +147,8 @@ impl Driver {
             Ok(exit) => exit,
             Err(error) => {
                 let error = format!("{error:#}");
-                eprintln!("meshproof: the run was given up: {}", self.scribe.masker().mask(&error));
-                Exit::MeshFailed
+                let why = format!("the run was given up: {}", self.scribe.masker().mask(&error));
+                crate::say::failed(&why, Exit::MeshFailed)
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The command line: what it selects, what it refuses, and with which code it ends.
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::journal::Journal;
 use crate::scene::Scene;
@@ -144,4 +146,39 @@ fn a_run_goes_on_with_the_binary_that_was_started_when_its_build_puts_another_in
         Session::start(command, Shown::Text).end().assert_code(0);
         scene.assert_nothing_left();
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_told() {
+    let scene = Scene::new();
+    let fresh = |name: &str| scene.path().join(name).to_str().expect("a plain path").to_owned();
+    for (number, command) in
+        ["explain MP0107", "schema", "check PLAN", "init NEW", "run PLAN --dry-run"].iter().enumerate()
+    {
+        let run = |stdout: Stdio, new: &str| {
+            let words = command.split(' ').map(|word| match word {
+                "PLAN" => FLAKY.to_owned(),
+                "NEW" => fresh(&format!("{new}-{number}.yaml")),
+                word => word.to_owned(),
+            });
+            scene.meshproof().args(words).stdout(stdout).output().expect("the binary was built with this test")
+        };
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let gone = run(writer.into(), "gone");
+        assert_eq!((gone.status.code(), String::from_utf8_lossy(&gone.stderr)), (Some(0), "".into()), "{command}");
+        let full = run(File::options().write(true).open("/dev/full").expect("Linux has it").into(), "full");
+        let said = String::from_utf8_lossy(&full.stderr).into_owned();
+        assert_eq!(full.status.code(), Some(5), "{command}: {said}");
+        assert!(said.starts_with("meshproof: cannot write to standard output: No space left"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn mistakes_that_nobody_can_be_told_of_are_mistakes_all_the_same() {
+    let scene = Scene::new();
+    let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = scene.meshproof();
+    let status = command.args(["check", "testdata/mistakes/plan.yaml"]).stderr(full).status();
+    assert_eq!(status.expect("the binary was built with this test").code(), Some(3));
 }

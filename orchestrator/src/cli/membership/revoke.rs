@@ -5,6 +5,7 @@ use meshproof_proto::id::PeerId;
 
 use super::{From, Place, tell};
 use crate::membership::{MembershipError, RootFolder};
+use crate::say;
 
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:\n  meshproof mesh revoke shop             every token for that name or pattern\n  \
@@ -38,7 +39,7 @@ pub(super) fn revoke(args: &Revoke) -> Result<(), MembershipError> {
     }
     let number = folder.revoke_now(&keys)?;
     let named = folder.revoked()?.map_or(0, |list| list.keys.len());
-    eprintln!("list {number} of mesh {}: {named} revoked, {} of them now", folder.mesh().0, keys.len());
+    say::note(format_args!("list {number} of mesh {}: {named} revoked, {} of them now", folder.mesh().0, keys.len()));
     tell(&folder, &args.from)
 }
 
