@@ -75,8 +75,12 @@ impl Rights {
     /// Whether this caller may have it done.
     pub(crate) fn allow(&self, caller: &Identity, needed: &Needed) -> Result<(), Refusal> {
         let allowed = self.judge(caller, needed);
-        if let Err(refusal) = &allowed {
-            self.refused(caller, needed.call, &refusal.to_string());
+        match &allowed {
+            Ok(()) => {
+                let Needed { call, kind, .. } = needed;
+                tracing::debug!(target: "meshproof::calls", caller = %caller.name, call, ?kind, "allowed");
+            }
+            Err(refusal) => self.refused(caller, needed.call, &refusal.to_string()),
         }
         allowed
     }

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod links;
 mod look;
 mod peer;
+pub mod resolve;
 pub mod stubs;
 mod table;
 pub mod who;

@@ -8,8 +8,11 @@ use meshproof_proto::verdict::Exit;
 
 use super::check;
 use super::given::Given;
+use super::mesh::{self, LocalAddresses, MeshArgs};
+use crate::console::Console;
+use crate::console::resolve::Resolved;
 use crate::coordinator::{self, Options};
-use crate::plan::{Selection, Wanted};
+use crate::plan::{Plan, Selection, Wanted};
 use crate::progress::Mode;
 use crate::run::{FirstFailure, Flaky};
 use crate::say;
@@ -55,6 +58,12 @@ pub(super) struct Args {
     /// Show what would be started and who would do what; start nothing.
     #[arg(long)]
     dry_run: bool,
+    /// With --dry-run: hold the plan against the agents that are in this mesh now, of a run that goes on or of a mesh file. It
+    /// only looks.
+    #[arg(long, value_name = "RUN|FILE", requires = "dry_run")]
+    mesh: Option<String>,
+    #[command(flatten)]
+    local: LocalAddresses,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -75,7 +84,7 @@ pub(super) fn run(args: Args) -> Exit {
         return say::failed(&why, Exit::NothingSelected);
     };
     if args.dry_run {
-        return say::result(&crate::report::intent::text(&plan));
+        return intent(&plan, args);
     }
     super::log_to_stderr();
     let prepared = options(&args);
@@ -84,6 +93,22 @@ pub(super) fn run(args: Args) -> Exit {
         Err(error) => return say::failed(&error, Exit::Usage),
     };
     super::runtime(super::Threads::Two).block_on(coordinator::run(Arc::new(plan), Arc::new(source), options))
+}
+
+/// What would be done, and whether the mesh that is named has who would do it.
+fn intent(plan: &Plan, args: Args) -> Exit {
+    let text = crate::report::intent::text(plan);
+    let Some(mesh) = args.mesh else { return say::result(&text) };
+    mesh::with_console(&MeshArgs { mesh: Some(mesh), local: args.local }, async |console: &mut Console| {
+        let resolved = Resolved::of(plan, &console.look().await);
+        match say::result(&(text + &resolved.text())) {
+            Exit::Passed if !resolved.is_complete() => {
+                let why = format!("{} could not run in this mesh as it is", plan.name);
+                say::failed(&why, Exit::MeshFailed)
+            }
+            said => said,
+        }
+    })
 }
 
 fn options(args: &Args) -> std::io::Result<Options> {

@@ -41,6 +41,11 @@ impl Process {
         }
     }
 
+    /// All lines so far that were looked at.
+    pub fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
     pub fn kill(mut self) {
         let _ = self.child.kill();
         self.child.wait().expect("it is our child");

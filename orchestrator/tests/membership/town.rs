@@ -96,7 +96,7 @@ impl Town {
     pub fn agent(&self, name: &str, token: &str) -> Process {
         let state = format!("state-{name}");
         let mut command = self.command(&["agent", "--token-file", token, "--state", &state]);
-        command.env("MESHPROOF_LOG", "info,webrtc=error,rtc=error,tarpc=off");
+        command.env("MESHPROOF_LOG", "info,meshproof::calls=debug,webrtc=error,rtc=error,tarpc=off");
         let mut agent = Process::start(command);
         agent.says("joined");
         agent
