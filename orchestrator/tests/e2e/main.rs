@@ -16,6 +16,7 @@ mod looking;
 mod mutants;
 mod observed;
 mod processes;
+mod reference;
 mod sample;
 mod scene;
 mod secrets;
