@@ -86,7 +86,7 @@ const TABLE: &[Entry] = &[
         105,
         "a character may not stand in a plan",
         "Control characters, NUL, characters that reverse the order of text, and bytes that are not UTF-8 are refused: \
-         they make a plan look like something it is not, or end it early in other programs.",
+         they make a plan look like something it is not, or end it early in other programs. The value of a header has one line.",
     ),
     Entry(
         Code::UnknownKey,
@@ -160,7 +160,7 @@ const TABLE: &[Entry] = &[
         Code::OutOfRange,
         203,
         "a value outside of what is possible",
-        "The value has the right form and cannot be: a loss of 200%, a port above 65535, a timeout of years.",
+        "The value has the right form and cannot be: a loss of 200%, a port above 65535 or of two services at once, a timeout of years.",
     ),
     Entry(Code::Choice, 204, "not one of the choices", "The key takes one of a few words, which the message lists."),
     Entry(
@@ -168,7 +168,7 @@ const TABLE: &[Entry] = &[
         205,
         "this cannot be a name",
         "Names consist of letters, digits, `-` and `_`, begin with a letter, and have at most 63 characters: they become \
-         host names, file names and variables. Names saved by a step have no `-`.",
+         host names, file names and variables.",
     ),
     Entry(
         Code::Empty,
@@ -250,7 +250,8 @@ const TABLE: &[Entry] = &[
         Code::DuplicateName,
         308,
         "a name is used twice",
-        "Ids of tests in a plan, of steps in a test, and of routes in a stub must differ: results are filed under them.",
+        "Ids of tests in a plan, of steps in a test, of routes in a stub, and the values of a matrix' axis must differ: results are filed \
+         under them.",
     ),
     Entry(
         Code::Cycle,

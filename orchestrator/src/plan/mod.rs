@@ -33,6 +33,7 @@ pub use code::Code;
 pub use compile::Inputs;
 pub use compiled::Plan;
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
+pub use parse::VERBS;
 pub use render::{Look, Picture, diagnostics as render_diagnostics, picture as render_picture};
 pub use secrets::{ENVIRONMENT, SecretInputs, Wanted};
 pub use select::Selection;

@@ -191,7 +191,7 @@ pub enum StopSignal {
 pub struct Stub {
     pub name: Word,
     pub at: Word,
-    pub port: Option<u16>,
+    pub port: Option<Spanned<u16>>,
     pub protocol: Protocol,
     pub unmatched: Spanned<Unmatched>,
     pub keep: Keep,

@@ -54,7 +54,7 @@ stubs:
     routes:
       - { id: charge, when: { method: POST, path: "/v1/*", headers: { X-Key: /^k/ } }, reply: { status: 201, body: "${{ request.body }}" } }
 faults:
-  slow: { stub: bank, latency: "${{ params.limit }}", jitter: 10ms, bandwidth: 1mbit }
+  slow: { stub: bank, latency: "${{ params.limit }}", jitter: 10ms }
   cut: { traffic: shop -> ledger, loss: 100% }
 tests:
   - id: first

@@ -26,7 +26,8 @@ impl Compiler<'_> {
         let shape = self.shape(fault)?;
         let (parts, target) = found?;
         let is_stub = parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
-        if is_stub && (shape.is_for_datagrams() || shape.is_for_connections()) {
+        let is_narrow = shape.bandwidth_bits_per_s.is_some();
+        if is_stub && (shape.is_for_datagrams() || shape.is_for_connections() || is_narrow) {
             let message = format!("a stub cannot do this to its calls: {shape}");
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
             self.cx.report(problem.expected("`latency`, `jitter`, or a loss of 100%").help(
@@ -111,6 +112,14 @@ impl Compiler<'_> {
             duplicate_percent: self.share(fault.duplicate.as_ref())?,
             reorder_percent: self.share(fault.reorder.as_ref())?,
         };
+        if jitter_us > latency_us
+            && let (Some(_), Some(jitter)) = (&fault.latency, &fault.jitter)
+        {
+            let message = "with so much jitter some would come before they are sent";
+            let problem = Diagnostic::new(Code::OutOfRange, jitter.span, message);
+            self.cx.report(problem.expected("at most as much as the `latency`"));
+            return None;
+        }
         let (connections, http) = (self.connections(fault)?, self.http(fault)?);
         Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent, datagrams, connections, http })
     }

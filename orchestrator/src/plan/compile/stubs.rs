@@ -28,7 +28,7 @@ impl<'d> Compiler<'d> {
             unmatched: stub.unmatched.span,
             order: StubOrder {
                 name: stub.name.value.clone(),
-                port: stub.port.unwrap_or(0),
+                port: stub.port.as_ref().map_or(0, |port| port.value),
                 protocol: stub.protocol,
                 unmatched: stub.unmatched.value,
                 keep: stub.keep,

@@ -9,7 +9,7 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
 use super::verbs::{finish, headers, target};
-use super::{inner_path, tls};
+use super::{inner_file, tls};
 
 pub(super) fn grpc<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Grpc> {
     let mut fields = Fields::open(node, "grpc", cx)?;
@@ -39,9 +39,9 @@ fn method(node: &Node, cx: &Reading<'_>) -> Option<Word> {
 /// One file beside the plan, or several.
 pub(super) fn protos<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Word>> {
     match &node.kind {
-        Kind::List(_) => read::each(node, cx, inner_path),
+        Kind::List(_) => read::each(node, cx, inner_file),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => {
-            Some(vec![inner_path(node, cx)?])
+            Some(vec![inner_file(node, cx)?])
         }
     }
 }
@@ -61,6 +61,12 @@ pub(super) fn ws<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Ws> {
 fn messages<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Template>> {
     let one = |node: &Node, cx: &Reading<'_>| read::template(node, cx).map(|text| text.value);
     match &node.kind {
+        Kind::List(items) if items.is_empty() => {
+            cx.report(
+                Diagnostic::new(Code::Empty, node.span, "there is no message here").expected("a text, or several"),
+            );
+            None
+        }
         Kind::List(_) => read::each(node, cx, one),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![one(node, cx)?]),
     }

@@ -9,14 +9,14 @@ use super::super::limits::MAX_MATRIX;
 use super::super::model::{Barrier, Conduct, ProcessVerb, Quorum, Repeat, Step, SyncVerb, Verb, Word};
 use super::super::read::{self, Fields, Given, Reading};
 use super::super::tree::{Kind, Node};
-use super::{named, steps, verbs};
+use super::{bounds, named, steps, verbs};
 
 /// Reads the verb with this name.
 pub(super) fn conduct<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Option<Conduct> {
     match name {
         "parallel" => parallel(node, cx).map(Conduct::Parallel),
         "repeat" => repeat(node, cx).map(Conduct::Repeat),
-        "pause" => read::template(node, cx).map(Conduct::Pause),
+        "pause" => verbs::some_template(node, cx).map(Conduct::Pause),
         "kill" => process(ProcessVerb::Kill, node, cx),
         "freeze" => process(ProcessVerb::Freeze, node, cx),
         "thaw" => process(ProcessVerb::Thaw, node, cx),
@@ -140,7 +140,11 @@ fn members(node: &Node, cx: &Reading<'_>) -> Option<Option<Vec<Word>>> {
 fn quorum(node: &Node, cx: &Reading<'_>) -> Option<Quorum> {
     match &node.kind {
         Kind::Number(_) => read::integer(node, 1..=u64::from(u32::MAX), cx).map(Quorum::Count),
-        _ => read::percent(node, cx).map(Quorum::Share),
+        _ => {
+            let share =
+                bounds::some(read::percent, |share| share.value() == 0.0, "a barrier that waits for nobody is none");
+            share(node, cx).map(Quorum::Share)
+        }
     }
 }
 
@@ -174,6 +178,16 @@ pub(super) fn matrix<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Wor
     let axes = named(node, "axes", cx);
     let axis = |(name, node): (Word, &'n Node)| {
         let mut values = read::each(node, cx, scalar).unwrap_or_default();
+        let twice = (1..values.len()).find(|at| values[..*at].contains(&values[*at]));
+        if let Some(again) = twice.and_then(|at| node.items()?.get(at)) {
+            let problem = Diagnostic::new(
+                Code::DuplicateName,
+                again.span,
+                "this value stands here twice, and so would every test",
+            );
+            cx.report(problem.help("to run a test several times use `--repeat`, or `repeat` for its steps"));
+            values.truncate(1);
+        }
         if node.items().is_some_and(<[Node]>::is_empty) {
             let problem = Diagnostic::new(Code::Empty, node.span, "this axis has no values, so no test would run");
             cx.report(problem.expected("at least one value"));

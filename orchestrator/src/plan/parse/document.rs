@@ -6,7 +6,7 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, conduct, environment, faults, params, secrets, services, stubs, suites};
+use super::{argv, conduct, environment, faults, params, ports, secrets, services, stubs, suites};
 
 /// Keys of the language that this version does not carry out.
 const LATER: &[&str] =
@@ -32,6 +32,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         fields.required("tests", suites::tests)
     };
     let tests = tests.unwrap_or_default();
+    ports::distinct(&services, &stubs, cx);
     fields.later(LATER);
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
@@ -63,7 +64,8 @@ fn commands<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Command>> {
 
 fn command<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Command> {
     let mut fields = Fields::open(node, "a build command", cx)?;
-    let argv = fields.required("argv", argv);
+    // A line for a shell is told as what it is, and no program is missing beside it.
+    let argv = if fields.has("shell") { fields.optional("argv", argv) } else { fields.required("argv", argv) };
     let cwd = fields.optional("cwd", read::template);
     let env = fields.optional("env", environment).unwrap_or_default();
     fields.later(&["shell"]);

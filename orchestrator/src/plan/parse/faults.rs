@@ -3,10 +3,10 @@
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{Answered, Disturbed, Fault, FaultUse, Heal, Reset, Ways, Word};
-use super::super::read::{self, Fields, Given, Reading};
+use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::named;
+use super::{bounds, named};
 
 const TARGETS: &[&str] = &["traffic", "stub", "service", "link", "partition"];
 const TARGETS_LATER: &[&str] = &["service", "link"];
@@ -65,16 +65,20 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
     let given: Vec<&str> = EFFECTS.iter().copied().filter(|effect| fields.has(effect)).collect();
     let traffic = fields.optional("traffic", traffic);
     let stub = fields.optional("stub", read::name).map(Disturbed::Stub);
-    let latency = fields.optional("latency", read::duration);
-    let jitter = fields.optional("jitter", read::duration);
+    let latency = fields.optional("latency", super::steps::some_time);
+    let jitter = fields.optional("jitter", super::steps::some_time);
     let partition = fields.optional("partition", partition);
-    let loss = fields.optional("loss", read::percent);
-    let bandwidth = fields.optional("bandwidth", read::bandwidth);
-    let duplicate = fields.optional("duplicate", read::percent);
-    let reorder = fields.optional("reorder", read::percent);
+    let share = || bounds::some(read::percent, |share| share.value() == 0.0, "this share is of nothing");
+    let loss = fields.optional("loss", share());
+    let no_bits = "through this nothing ever passes; say `loss: 100%`";
+    let bandwidth =
+        fields.optional("bandwidth", bounds::some(read::bandwidth, |width| width.bits_per_second == 0, no_bits));
+    let duplicate = fields.optional("duplicate", share());
+    let reorder = fields.optional("reorder", share());
     let refuse = fields.optional("refuse", yes).is_some();
     let reset = fields.optional("reset", reset);
-    let slice = fields.optional("slice", some_size);
+    let slice =
+        fields.optional("slice", bounds::some(read::size, |size| *size == 0, "pieces of nothing carry nothing"));
     let slow_close = fields.optional("slow-close", super::steps::some_time);
     let status = answered(&mut fields);
     // A partition is target and effect in one.
@@ -154,20 +158,16 @@ fn reset(node: &Node, cx: &Reading<'_>) -> Option<Reset> {
     }
 }
 
-fn some_size(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<u64>>> {
-    let found = read::size(node, cx)?;
-    if found.value == Given::Value(0) {
-        let problem = Diagnostic::new(Code::OutOfRange, node.span, "pieces of nothing carry nothing");
-        cx.report(problem.expected("a size such as `10B`"));
-        return None;
-    }
-    Some(found)
-}
-
 /// `status`, and for which requests: `first` so many, or `percent` of them.
 fn answered<'n>(fields: &mut Fields<'n>) -> Option<Answered> {
     let status = fields.optional("status", |node, cx| read::integer(node, 200..=599, cx));
-    let (first, percent) = (fields.optional("first", read::count), fields.optional("percent", read::percent));
+    let (first, percent) = (
+        fields.optional("first", bounds::some(read::count, |first| *first == 0, "the first of none strikes nobody")),
+        fields.optional(
+            "percent",
+            bounds::some(read::percent, |share| share.value() == 0.0, "this share is of no request"),
+        ),
+    );
     let cx = fields.reading();
     for key in ["first", "percent"] {
         if let (Some((key, _)), false) = (fields.entry_quietly(key), fields.has("status")) {

@@ -222,10 +222,20 @@ fn many(node: &Node, entries: &[(Key, Node)], subject: Subject, cx: &Reading<'_>
 
 fn one(key: &Key, value: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
     match key.name.as_str() {
+        "contains" if !matches!(subject, Subject::Text | Subject::Failure | Subject::Json) => {
+            let problem = Diagnostic::new(Code::Check, key.span, "a number contains nothing");
+            cx.report(problem.expected("a comparison, `in` or `not`"));
+            None
+        }
         "contains" => scalar(value, subject, cx).map(Matcher::Contains),
         "matches" => matches(value, cx),
         "in" => {
             let items = read::list(value, cx)?;
+            if items.is_empty() {
+                let problem = Diagnostic::new(Code::Empty, value.span, "nothing is among these");
+                cx.report(problem.expected("at least one value"));
+                return None;
+            }
             let items: Vec<Option<ValueTemplate>> = items.iter().map(|item| scalar(item, subject, cx)).collect();
             items.into_iter().collect::<Option<Vec<_>>>().map(Matcher::In)
         }

@@ -10,6 +10,7 @@ mod faults;
 mod matchers;
 mod metrics;
 mod params;
+mod ports;
 mod secrets;
 mod services;
 mod steps;
@@ -22,9 +23,10 @@ mod watched;
 pub(super) use conduct::all as all_steps;
 pub use document::document;
 pub(super) use params::fits;
+pub use steps::VERBS;
 pub use stubs::speaks;
 
-use meshproof_proto::expr::Template;
+use meshproof_proto::expr::{Part, Template};
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, quote};
@@ -72,6 +74,12 @@ fn argv<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>
         return None;
     }
     let arguments = read::each(node, cx, read::template)?;
+    let blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
+    if let Some(first) = arguments.first().filter(|first| first.value.parts.iter().all(blank)) {
+        let problem = Diagnostic::new(Code::Empty, first.span, "this program has no name");
+        cx.report(problem.expected("a program: a path, or a name that is found in PATH"));
+        return None;
+    }
     if arguments.is_empty() {
         if node.items().is_some_and(<[Node]>::is_empty) {
             cx.report(
@@ -84,10 +92,31 @@ fn argv<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>
     Some(arguments)
 }
 
-/// A path inside a folder: relative, without `..`.
-fn inner_path(node: &Node, cx: &Reading<'_>) -> Option<Word> {
+/// The path of a folder inside a folder: relative, without `..`.
+fn inner_folder(node: &Node, cx: &Reading<'_>) -> Option<Word> {
     let found = read::some_text(node, cx)?;
     stays_inside(&found, cx).then_some(found)
+}
+
+/// The path of a file inside a folder.
+fn inner_file(node: &Node, cx: &Reading<'_>) -> Option<Word> {
+    let found = read::some_text(node, cx)?;
+    names_file(&found, cx).then_some(found)
+}
+
+/// Whether a path stays inside and is one of a file; reports it if not.
+fn names_file(path: &Word, cx: &Reading<'_>) -> bool {
+    let is_folder = path.value.ends_with('/') || path.value.split('/').all(|part| part.is_empty() || part == ".");
+    if is_folder && !path.value.starts_with('/') {
+        let what = if path.value.is_empty() {
+            "this names nothing".to_owned()
+        } else {
+            format!("{} is a folder", quote(&path.value))
+        };
+        cx.report(Diagnostic::new(Code::Path, path.span, what).expected("the path of a file"));
+        return false;
+    }
+    stays_inside(path, cx)
 }
 
 /// Whether a path is relative and without `..`; reports it if not.

@@ -6,7 +6,7 @@ use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSigna
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::{argv, bounds, environment, inner_path, metrics, named, stays_inside, steps, word};
+use super::{argv, bounds, environment, inner_file, metrics, named, names_file, steps, word};
 
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Listen, Transport};
@@ -23,6 +23,9 @@ const SIGNALS: &[(&str, StopSignal)] = &[
     ("KILL", StopSignal::Kill),
 ];
 
+/// The number of a port whose own was reported: nobody can have it.
+pub(super) const REPORTED_PORT: u16 = 0;
+
 /// Names that mean something else where a port's name can stand.
 const RESERVED_PORTS: &[&str] = &["dir", "name", "host", "direct", "tls", "logs"];
 
@@ -35,7 +38,7 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
         // Its name is known all the same, so that its uses are no second mistake.
         return Some(Service::named(name));
     };
-    let processes = fields.optional("exec", processes).unwrap_or_default();
+    let mut processes = fields.optional("exec", processes).unwrap_or_default();
     let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
     if let Some(image) = fields.optional("image", read::some_text)
         && !fields.has("exec")
@@ -45,6 +48,10 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
         cx.report(problem.help("this version starts services with `exec`, which may stand beside `image`"));
     }
     let runs_already = !fields.has("exec") && !fields.has("image");
+    if !runs_already && processes.is_empty() {
+        // What is wrong with them was reported. It has some all the same, so that their uses are no further mistakes.
+        processes.push(Vec::new());
+    }
     let ports = fields.optional("ports", ports).unwrap_or_default();
     let env = fields.optional("env", environment).unwrap_or_default();
     let files = fields.optional("files", files).unwrap_or_default();
@@ -68,6 +75,11 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
 /// One process, or a list of them.
 fn processes<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Vec<Spanned<Template>>>> {
     match &node.kind {
+        Kind::List(items) if items.is_empty() => {
+            let problem = Diagnostic::new(Code::Empty, node.span, "this service has no processes");
+            cx.report(problem.expected("`{ argv: […] }`, or no `exec` for a service that runs already"));
+            None
+        }
         Kind::List(items) => Some(items.iter().filter_map(|item| process(item, cx)).collect()),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![process(node, cx)?]),
     }
@@ -75,7 +87,7 @@ fn processes<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Vec<Spanned<
 
 fn process<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>>> {
     let mut fields = Fields::open(node, "exec", cx)?;
-    let argv = fields.required("argv", argv);
+    let argv = if fields.has("shell") { fields.optional("argv", argv) } else { fields.required("argv", argv) };
     fields.later(&["shell"]);
     fields.finish();
     argv
@@ -90,12 +102,14 @@ fn ports<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Port>> {
             );
             return None;
         }
-        let (number, transport) = match &node.kind {
-            Kind::Map(_) => port_with_transport(node, cx)?,
+        let wish = match &node.kind {
+            Kind::Map(_) => port_with_transport(node, cx),
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
-                (port_wish(node, cx)?, Transport::Tcp)
+                port_wish(node, cx).map(|wish| (wish, Transport::Tcp))
             }
         };
+        // One that was reported is known by its name, so that its uses are no further mistakes.
+        let (number, transport) = wish.unwrap_or((Some(REPORTED_PORT), Transport::Tcp));
         Some(Port { name, number, transport })
     };
     Some(named(node, "ports", cx).into_iter().filter_map(read).collect())
@@ -119,15 +133,18 @@ fn port_with_transport<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(Optio
 }
 
 /// A number, or any.
-fn port_wish(node: &Node, cx: &Reading<'_>) -> Option<Option<u16>> {
+pub(super) fn port_wish(node: &Node, cx: &Reading<'_>) -> Option<Option<u16>> {
     match node.as_text() {
         Some("dynamic") => Some(None),
-        Some(_) => read::choice(node, &[("dynamic", ())], cx).map(|_| None),
+        Some(_) => {
+            read::wrong_type(node, "`dynamic`, or a number from 1 to 65535", cx);
+            None
+        }
         None => port_number(node, cx).map(Some),
     }
 }
 
-pub(super) fn port_number(node: &Node, cx: &Reading<'_>) -> Option<u16> {
+fn port_number(node: &Node, cx: &Reading<'_>) -> Option<u16> {
     let found = read::integer(node, 1..=65535, cx)?;
     u16::try_from(found.value).ok()
 }
@@ -136,11 +153,11 @@ fn files<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<File>> {
     let entries = read::map(node, "paths in the working directory, each with its content", cx)?;
     let read = |(key, node): &'n (_, Node)| {
         let path = word(key);
-        let inside = stays_inside(&path, cx);
+        let inside = names_file(&path, cx);
         let content = match &node.kind {
             Kind::Map(_) => {
                 let mut fields = Fields::open(node, "a file", cx)?;
-                let from = fields.required("from", inner_path);
+                let from = fields.required("from", inner_file);
                 fields.finish();
                 FileContent::From(from?)
             }
@@ -162,7 +179,7 @@ fn logs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Log>> {
         }
         let mut fields = Fields::open(node, "a log", cx)?;
         let listen = fields.optional("listen", |node, cx| read::choice(node, LISTENS, cx)).map(|listen| listen.value);
-        let file = if fields.has("listen") { None } else { fields.required("file", inner_path) };
+        let file = if fields.has("listen") { None } else { fields.required("file", inner_file) };
         fields.finish();
         // A log whose file is wrong is still known by its name.
         let kept = if listen.is_some() { format!("endpoints/{}.log", name.value) } else { String::new() };

@@ -25,7 +25,8 @@ pub(super) const MODIFIERS: &[&str] = &[
     "prove",
 ];
 
-const VERBS: &[&str] = &[
+/// Every verb, as plans write it.
+pub const VERBS: &[&str] = &[
     "http",
     "tcp",
     "grpc",
@@ -207,6 +208,9 @@ fn unknown_keys(fields: Fields<'_>) -> bool {
 
 fn saves<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Save>> {
     let entries = read::map(node, "names, each with a JSONPath", cx)?;
+    if entries.is_empty() {
+        cx.report(Diagnostic::new(Code::Empty, node.span, "nothing is saved here").expected("`{ NAME: $.path }`"));
+    }
     let read = |(key, node): &'n (Key, Node)| {
         let name: Word = word(key);
         // A name that is wrong, or whose path is, is still known, so that its uses are no second mistake.

@@ -13,7 +13,7 @@ use super::super::model::{Reply, ReplySays, Route, Stub, StubUse, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::services::port_number;
+use super::services::port_wish;
 use super::{calls, named, tls};
 
 pub(super) fn stubs<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Stub>> {
@@ -26,10 +26,7 @@ fn stub<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Stub {
     let Some(mut fields) = Fields::open(node, "a stub", cx) else { return stub };
     stub.at = fields.required("at", read::name).unwrap_or(stub.at);
     stub.protocol = fields.optional("protocol", protocol).unwrap_or(Protocol::Http);
-    stub.port = fields.optional("port", |node, cx| match node.as_text() {
-        Some("dynamic") => None,
-        Some(_) | None => port_number(node, cx),
-    });
+    stub.port = fields.optional("port", |node, cx| Some(Spanned::new(port_wish(node, cx)??, node.span)));
     let protocol = stub.protocol;
     let found = fields.optional("unmatched", |node, cx| unmatched(node, &protocol, cx));
     stub.unmatched = found.unwrap_or(stub.unmatched);

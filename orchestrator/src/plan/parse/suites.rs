@@ -22,7 +22,7 @@ fn test<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Test> {
     let mut fields = Fields::open(node, "a test", cx)?;
     let span = fields.whole();
     let id = fields.required("id", read::name);
-    let timeout = fields.optional("timeout", read::duration);
+    let timeout = fields.optional("timeout", steps::some_time);
     let written = ["steps", "after", "steady"].map(|key| node.get(key).and_then(Node::items).map_or(0, <[Node]>::len));
     let steps = fields.required("steps", steps::steps).unwrap_or_default();
     let after = fields.optional("after", steps::steps).unwrap_or_default();

@@ -5,7 +5,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::model::{Own, StubTls, Tls, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::tree::{Kind, Node};
-use super::inner_path;
+use super::inner_file;
 
 /// `run`, or a map. Without more, a call trusts the authority of the run and shows no certificate.
 pub(super) fn tls<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Tls> {
@@ -14,9 +14,9 @@ pub(super) fn tls<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Tls> {
     }
     let mut fields = Fields::open(node, "tls", cx)?;
     let name = fields.optional("as", identity);
-    let ca = fields.optional("ca", inner_path);
-    let cert = fields.optional("cert", inner_path);
-    let key = fields.optional("key", inner_path);
+    let ca = fields.optional("ca", inner_file);
+    let cert = fields.optional("cert", inner_file);
+    let key = fields.optional("key", inner_file);
     let skip = fields.optional("skip", read::boolean).is_some_and(|skip| skip.value);
     let server_name = fields.optional("server-name", read::some_text);
     match (&cert, &key) {

@@ -10,7 +10,7 @@ use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::super::units::Rate;
 use super::steps::MODIFIERS;
-use super::{argv, bounds, calls, conduct, environment, faults, inner_path, stubs};
+use super::{argv, bounds, calls, conduct, environment, faults, inner_file, inner_folder, stubs};
 
 const METHODS: &[(&str, &str)] = &[
     ("get", "GET"),
@@ -35,7 +35,7 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
         "heal" => faults::heal(node, cx).map(Verb::Heal),
         "collect" => collect(node, cx).map(Verb::Collect),
         "stub" => stubs::stub_use(node, cx).map(Verb::Stub),
-        "say" => read::template(node, cx).map(Verb::Say),
+        "say" => some_template(node, cx).map(Verb::Say),
         other => conduct::conduct(other, node, cx).map(Verb::Conduct),
     }
 }
@@ -49,6 +49,12 @@ pub(super) fn finish(fields: Fields<'_>, verb: &str) {
         let message = format!("`{}` is a modifier and stands on the step", key.name);
         Diagnostic::new(Code::Modifier, key.span, message).help(format!("move it beside `{verb}`"))
     });
+}
+
+/// Text with expressions in it, for people to read.
+pub(super) fn some_template(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Template>> {
+    read::some_text(node, cx)?;
+    read::template(node, cx)
 }
 
 fn http<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Http> {
@@ -136,7 +142,19 @@ fn percent_encoded(text: &str) -> String {
 pub(super) fn headers<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(String, Template)>> {
     let entries = read::map(node, "names of headers, each with a text", cx)?;
     let entries = entries.iter().filter(|(key, _)| header_name(key, cx).is_some());
-    Some(entries.filter_map(|(key, node)| Some((key.name.clone(), read::template(node, cx)?.value))).collect())
+    Some(entries.filter_map(|(key, node)| Some((key.name.clone(), header_value(node, cx)?))).collect())
+}
+
+/// A header ends with its line, so what is written out of its value has one.
+fn header_value(node: &Node, cx: &Reading<'_>) -> Option<Template> {
+    let value = read::template(node, cx)?.value;
+    let broken = |part: &Part| matches!(part, Part::Text(text) if text.contains(|c: char| c.is_control() && c != '\t'));
+    if value.parts.iter().any(broken) {
+        let problem = Diagnostic::new(Code::ForbiddenCharacter, node.span, "a header's value cannot hold a line break");
+        cx.report(problem.expected("text on one line, without control characters"));
+        return None;
+    }
+    Some(value)
 }
 
 /// Whether a header can have this name.
@@ -188,7 +206,7 @@ fn exec<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Exec> {
     }
     let env = fields.optional("env", environment).unwrap_or_default();
     let stdin = fields.optional("stdin", read::template);
-    let cwd = fields.optional("cwd", inner_path);
+    let cwd = fields.optional("cwd", inner_folder);
     let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
     finish(fields, "exec");
     Some(Exec {
@@ -216,7 +234,7 @@ fn stream<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Stream> {
 
 fn data<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
     let mut fields = Fields::open(node, "data", cx)?;
-    let file = fields.optional("file", inner_path).map(Data::File);
+    let file = fields.optional("file", inner_file).map(Data::File);
     let generate =
         if fields.has("file") { fields.optional("generate", generate) } else { fields.required("generate", generate) };
     if let (Some((first, _)), Some((second, _))) = (fields.entry("file"), fields.entry_quietly("generate")) {
@@ -239,7 +257,8 @@ fn some_rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {
 
 fn generate<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
     let mut fields = Fields::open(node, "generate", cx)?;
-    let count = fields.required("count", read::count);
+    let no_records = "a stream of no records proves nothing";
+    let count = fields.required("count", bounds::some(read::count, |count| *count == 0, no_records));
     let json = fields.required("json", read::json);
     fields.finish();
     Some(Data::Generate { count: count?, json: json? })
@@ -270,6 +289,12 @@ fn apply<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Verb>> {
 fn collect(node: &Node, cx: &Reading<'_>) -> Option<Vec<Spanned<Artefact>>> {
     let one = |node: &Node| read::choice(node, &[("logs", Artefact::Logs), ("journal", Artefact::Journal)], cx);
     match &node.kind {
+        Kind::List(items) if items.is_empty() => {
+            cx.report(
+                Diagnostic::new(Code::Empty, node.span, "nothing is collected here").expected("`logs` or `journal`"),
+            );
+            None
+        }
         Kind::List(items) => Some(items.iter().filter_map(one).collect()),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => Some(vec![one(node)?]),
     }

@@ -10,6 +10,10 @@ use super::super::tls;
 
 pub(super) fn upstreams<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Upstream>> {
     let items = read::list(node, cx)?;
+    if items.is_empty() {
+        let problem = Diagnostic::new(Code::Empty, node.span, "there are no upstreams here, so every host is refused");
+        cx.report(problem.expected("`{ intercept: HOST }`, `rewrite` or `refuse`"));
+    }
     Some(items.iter().enumerate().filter_map(|(at, item)| upstream(at, item, cx)).collect())
 }
 
