@@ -130,6 +130,18 @@ async fn a_function_of_the_test_answers_what_no_route_of_a_stub_takes() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_what_the_plan_expects_fails_it_at_the_line_that_expects_it() {
+    let (_folder, out) = folder();
+    let run = plan("stubs/handler/fails.yaml").out(&out).stub("payments", |_| async { Reply::status(402) });
+    let ran = run.run().await.expect("it runs");
+    assert_eq!((ran.verdict(), ran.exit_code()), (Verdict::Fail, 1));
+    let text = include_str!("../../testdata/stubs/handler/fails.yaml");
+    let red = (1..).zip(text.lines()).find(|(_, line)| line.ends_with("# red")).expect("one line is marked").0;
+    let failures: Vec<usize> = ran.failures().filter_map(|failure| Some(failure.place.as_ref()?.line)).collect();
+    assert_eq!(failures, [red]);
+}
+
+#[tokio::test]
 async fn as_many_calls_as_the_bound_says_are_handled_at_once_and_no_more() {
     let (_folder, out) = folder();
     // Every call waits until as many as may be handled at once are.

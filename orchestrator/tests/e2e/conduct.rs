@@ -83,12 +83,16 @@ fn a_topic_gives_what_was_published_before_too() {
 fn a_killed_service_is_gone_and_a_restarted_one_is_new() {
     passes("processes/kill");
     fails("processes/kill-fails", "1", "refused");
+    passes("processes/restart");
+    fails("processes/restart-fails", "0", "refused");
 }
 
 #[test]
 fn a_frozen_service_does_not_answer_until_its_time_is_over_or_it_is_thawed() {
     passes("processes/freeze");
     fails("processes/freeze-fails", "1", "300ms");
+    passes("processes/thaw");
+    fails("processes/thaw-fails", "2", "`is` is not as expected");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Every verb and noun has a sample plan below `testdata/verbs` that passes, and a twin that fails at the line it names.
 //!
-//! In a `fail.yaml` the line that goes red ends with `# red: WORDS`: the failure points at it, and WORDS stand in what is shown. A
-//! plan that needs a program which is not here is skipped, aloud, and fails where it could have been installed (CI).
+//! In a `fail.yaml` the line that goes red ends with `# red: WORDS`: the failure points at it, and WORDS stand in what is shown. With
+//! `# error: WORDS` it could not be carried out, which is an error and no failed check. A plan that needs a program which is not here is skipped, aloud, and fails where it could have been installed (CI).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -99,9 +99,11 @@ fn each_sample_plan_of_a_verb_passes() {
 fn each_failing_twin_goes_red_at_the_line_it_names() {
     each("fail.yaml", |plan| {
         let text = read(plan);
-        let marked: Vec<(u64, &str)> =
-            (1..).zip(text.lines()).filter_map(|(at, line)| Some((at, line.split_once("# red: ")?.1))).collect();
-        let [(line, words)] = marked[..] else { panic!("{}: one line is marked with `# red:`", plan.display()) };
+        let marked = |mark: &'static str, code: i32| {
+            (1..).zip(text.lines()).filter_map(move |(at, line)| Some((at, line.split_once(mark)?.1, code)))
+        };
+        let marked: Vec<(u64, &str, i32)> = marked("# red: ", 1).chain(marked("# error: ", 5)).collect();
+        let [(line, words, code)] = marked[..] else { panic!("{}: one line is marked with `# red:`", plan.display()) };
         let scene = Scene::new();
         let ended = run(&scene, plan);
         scene.assert_nothing_left();
@@ -110,10 +112,63 @@ fn each_failing_twin_goes_red_at_the_line_it_names() {
         let red: BTreeSet<_> = failures.iter().map(|failure| failure["place"]["line"].as_u64()).collect();
         let wrong = |what: String| Err(format!("{}: {what}\n{}", plan.display(), ended.all()));
         match () {
-            () if ended.code() != 1 => wrong(format!("exit {}", ended.code())),
+            () if ended.code() != code => wrong(format!("exit {}", ended.code())),
             () if red != BTreeSet::from([Some(line)]) => wrong(format!("red at {red:?}, not at line {line}")),
             () if !ended.all().contains(words) => wrong(format!("it does not say {words:?}")),
             () => Ok(()),
         }
     });
+}
+
+/// Each verb with the sample that passes and the twin that fails on purpose, below `testdata`; tests of this folder run both.
+const SAMPLES: [(&str, &str, &str); 23] = [
+    ("http", "verbs/http/pass", "verbs/http/fail"),
+    ("tcp", "verbs/tcp/pass", "verbs/tcp/fail"),
+    ("grpc", "verbs/grpc/pass", "verbs/grpc/fail"),
+    ("ws", "verbs/ws/pass", "verbs/ws/fail"),
+    ("exec", "verbs/exec/pass", "verbs/exec/fail"),
+    ("stream", "verbs/stream/pass", "verbs/stream/fail"),
+    ("expect", "verbs/metrics/pass", "verbs/metrics/fail"),
+    ("fault", "verbs/traffic/pass", "verbs/traffic/fail"),
+    ("heal", "verbs/heal/pass", "verbs/heal/fail"),
+    ("stub", "stubs/http/plan", "stubs/http/fails"),
+    ("collect", "verbs/collect/pass", "verbs/collect/fail"),
+    ("say", "verbs/say/pass", "verbs/say/fail"),
+    ("barrier", "sync/barrier", "sync/barrier-fails"),
+    ("signal", "sync/barrier", "sync/barrier-fails"),
+    ("publish", "sync/topic", "sync/topic-fails"),
+    ("subscribe", "sync/topic", "sync/topic-fails"),
+    ("kill", "processes/kill", "processes/kill-fails"),
+    ("freeze", "processes/freeze", "processes/freeze-fails"),
+    ("thaw", "processes/thaw", "processes/thaw-fails"),
+    ("restart", "processes/restart", "processes/restart-fails"),
+    ("parallel", "flow/parallel", "flow/parallel-fails"),
+    ("repeat", "flow/repeat", "flow/repeat-fails"),
+    ("pause", "flow/pause", "flow/pause-fails"),
+];
+
+/// Whether a step of the plan has this verb, wherever it stands.
+fn has_step(plan: &Value, verb: &str) -> bool {
+    match plan {
+        Value::Array(items) => items.iter().any(|item| item.get(verb).is_some() || has_step(item, verb)),
+        Value::Object(keys) => keys.values().any(|value| has_step(value, verb)),
+        _ => false,
+    }
+}
+
+#[test]
+fn every_verb_has_a_sample_and_a_failing_twin() {
+    let verbs: BTreeSet<&str> = meshproof::plan::VERBS.iter().copied().collect();
+    assert_eq!(SAMPLES.map(|(verb, ..)| verb).into_iter().collect::<BTreeSet<_>>(), verbs);
+    let tests = ["conduct.rs", "stubs.rs"].map(|name| read(&root().join("orchestrator/tests/e2e").join(name))).concat();
+    for (verb, passes, fails) in SAMPLES {
+        for plan in [passes, fails] {
+            let text = read(&root().join(format!("testdata/{plan}.yaml")));
+            let parsed: Value = serde_saphyr::from_str(&text).expect("YAML");
+            assert!(has_step(&parsed["tests"], verb), "{plan} has no step with {verb}");
+            let is_run =
+                plan.starts_with("verbs/") || tests.contains(&format!("\"{plan}\"")) || plan.starts_with("stubs/http/");
+            assert!(is_run, "no test runs {plan}");
+        }
+    }
 }
