@@ -12,6 +12,7 @@ mod code;
 mod compile;
 pub mod compiled;
 mod diagnostic;
+mod elsewhere;
 pub mod limits;
 pub mod model;
 pub mod orders;

@@ -3,6 +3,7 @@
 //! What a run claims is held against what others saw: the services' own logs, packets on the loopback interface, `/proc`.
 //! One run of the sample plan is shared by all tests that only look at it ([`sample`]).
 
+mod already;
 mod commands;
 mod conduct;
 mod crashes;

@@ -80,7 +80,7 @@ impl Compiler<'_> {
         match keys.as_slice() {
             [root, ..] if scope.agent.contains(root) => {}
             ["params", rest @ ..] => self.among(rest, &Known { span, what: "a parameter", words: &self.names.params }),
-            ["plan", rest @ ..] => self.among(rest, &Known { span, what: "of `plan`", words: &["dir", "name"] }),
+            ["plan", rest @ ..] => self.among(rest, &Known { span, what: "a part of `plan`", words: &["dir", "name"] }),
             ["self", rest @ ..] => self.own(span, rest, scope),
             [root @ ("services" | "stubs"), ..] if scope.addresses == Addresses::NotYet => {
                 let message =
@@ -157,7 +157,7 @@ impl Compiler<'_> {
             [port, part @ ..] if ports.clone().any(|known| known == *port) => self.part(span, part, &["port", "host"]),
             rest => {
                 let known: Vec<&str> = ["dir", "name", "tls", "logs"].into_iter().chain(ports).collect();
-                self.among(rest, &Known { span, what: "of this service", words: &known });
+                self.among(rest, &Known { span, what: "a part of this service", words: &known });
             }
         }
     }
@@ -207,15 +207,17 @@ impl Compiler<'_> {
                     .report(problem.help("say which hosts it stands for: `upstreams: [{ intercept: api.example }]`"));
             }
             ["proxy"] => {}
-            part => self
-                .among(part, &Known { span, what: "of a stub", words: &["url", "host", "port", "address", "proxy"] }),
+            part => self.among(
+                part,
+                &Known { span, what: "a part of a stub", words: &["url", "host", "port", "address", "proxy"] },
+            ),
         }
     }
 
     /// The optional last part of an address.
     fn part(&self, span: Span, part: &[&str], known: &[&str]) {
         if !part.is_empty() {
-            self.among(part, &Known { span, what: "of a port", words: known });
+            self.among(part, &Known { span, what: "a part of a port", words: known });
         }
     }
 

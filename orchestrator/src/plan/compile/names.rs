@@ -122,7 +122,9 @@ impl<'d> Names<'d> {
             };
             let full: Vec<String> = ports.iter().map(|port| format!("{service_name}.{port}")).collect();
             let problem = Diagnostic::new(Code::UnknownPort, to.span, message).label(service.name.span, "this service");
-            self.cx.report(problem.expected(one_of(full.iter().map(String::as_str))));
+            let expected = one_of(full.iter().map(String::as_str));
+            let none = "a service with `ports`, such as `{ http: dynamic }`".to_owned();
+            self.cx.report(problem.expected(if ports.is_empty() { none } else { expected }));
             return None;
         };
         let is_udp = |found: &&Port| found.name.value == **port && found.transport == Transport::Udp;

@@ -47,10 +47,13 @@ fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {
         Kind::Text(text) => quote(&text.value),
         Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => node.what().to_owned(),
     };
-    cx.report(
+    let mut problem =
         Diagnostic::new(Code::LanguageVersion, node.span, format!("{found} is not a version of the plan language"))
-            .expected("1, the only one so far"),
-    );
+            .expected("1, the only one so far");
+    if node.as_text() == Some("1") {
+        problem.help = Some("a version is a number; leave the quotes out".to_owned());
+    }
+    cx.report(problem);
     None
 }
 

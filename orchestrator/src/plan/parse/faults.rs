@@ -81,8 +81,11 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         fields.optional("slice", bounds::some(read::size, |size| *size == 0, "pieces of nothing carry nothing"));
     let slow_close = fields.optional("slow-close", super::steps::some_time);
     let status = answered(&mut fields);
-    // A partition is target and effect in one.
-    if !EFFECTS.iter().chain(EFFECTS_LATER).chain(&["partition"]).any(|effect| fields.has(effect)) {
+    fields.later(TARGETS_LATER);
+    fields.later(EFFECTS_LATER);
+    // A partition is target and effect in one. A key that is unknown may be meant as an effect, and is told as such.
+    let has = |effect: &&str| fields.has(effect);
+    if fields.rest_is_empty() && !EFFECTS.iter().chain(EFFECTS_LATER).chain(&["partition"]).any(has) {
         let message = "this fault has no effect";
         cx.report(Diagnostic::new(Code::FaultEffect, fields.span(), message).expected(one_of(EFFECTS.iter().copied())));
     }
@@ -92,8 +95,6 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         let message = "jitter varies a latency, and there is none";
         cx.report(Diagnostic::new(Code::FaultEffect, jitter.span, message).expected("`latency` beside it"));
     }
-    fields.later(TARGETS_LATER);
-    fields.later(EFFECTS_LATER);
     let span = fields.whole();
     fields.finish_with(|key, problem| match key.name.as_str() {
         "for" | "prove" => {

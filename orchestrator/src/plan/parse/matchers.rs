@@ -104,8 +104,30 @@ fn check_word(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<()> {
         Subject::Duration => "a comparison such as \"< 5s\"",
         Subject::Bytes => "a comparison such as \"< 64KiB\"",
     };
-    read::wrong_type(node, expected, cx);
+    let message = format!("the text {} does not fit here", quote(node.as_text().unwrap_or_default()));
+    let mut problem = Diagnostic::new(Code::WrongType, node.span, message).expected(expected);
+    problem.help = node.as_text().and_then(meant);
+    cx.report(problem);
     None
+}
+
+/// What a text that is no number may be meant as.
+fn meant(text: &str) -> Option<String> {
+    if let Some(value) = text.strip_prefix("==").or_else(|| text.strip_prefix('=')) {
+        return Some(format!("what stands alone is to be equal: write {}", value.trim()));
+    }
+    if let Some(value) = text.strip_prefix("!=").or_else(|| text.strip_prefix("not ")) {
+        return Some(format!("write {{ not: {} }}", value.trim()));
+    }
+    match text.as_bytes() {
+        [first @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => {
+            let first = char::from(*first);
+            Some(format!(
+                "a class of answers is a comparison, such as \"< 300\", or a list: {{ in: [{first}00, {first}01] }}"
+            ))
+        }
+        _ => None,
+    }
 }
 
 /// The right side of a comparison, in a unit that the subject can have.

@@ -4,8 +4,31 @@ use super::values::{map, not_yet};
 use super::{Heard, Reading};
 use crate::plan::code::Code;
 use crate::plan::diagnostic::{Diagnostic, one_of, quote};
+use crate::plan::elsewhere;
 use crate::plan::source::Span;
 use crate::plan::tree::{Key, Node};
+
+/// How a map is written that is often taken for something else.
+fn example(noun: &'static str) -> &'static str {
+    match noun {
+        "exec" => "`{ argv: [PROGRAM, ARGUMENT] }`",
+        "http" => "`{ get: /path }`",
+        "tcp" | "ws" => "`{ send: TEXT }`",
+        "grpc" => "`{ call: package.Service/Method }`",
+        "a step" => "a verb and its modifiers, such as `{ http: { get: /healthz } }`",
+        "a log" => "`{ file: PATH }`, or `{ listen: udp }`",
+        "a parameter" => "`{ type: string, default: TEXT }`",
+        "a secret" => "`{ env: VARIABLE }`, or `{}`; its value comes from outside of the plan",
+        "a build command" => "`{ argv: [PROGRAM, ARGUMENT] }`",
+        "subscribe" => "`{ topic: NAME, count: 1 }`, or the topic alone",
+        "barrier" => "`{ name: NAME, of: all }`, or the name alone",
+        "publish" => "`{ topic: NAME, value: VALUE }`",
+        "repeat" => "`{ times: 3, steps: […] }`",
+        "settle" => "`{ quiet: 1s, within: 10s }`",
+        "stop" => "`{ signal: INT, grace: 3s }`",
+        other => other,
+    }
+}
 
 /// The keys of one map while it is read.
 #[derive(Debug)]
@@ -24,7 +47,7 @@ pub struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// Begins to read a map. Anything else is reported.
     pub fn open(node: &'n Node, noun: &'static str, cx: &'n Reading<'n>) -> Option<Self> {
-        let entries = map(node, noun, cx)?;
+        let entries = map(node, example(noun), cx)?;
         let taken = vec![false; entries.len()];
         let fields = Self {
             cx,
@@ -152,6 +175,9 @@ impl<'n> Fields<'n> {
                 Diagnostic::new(Code::UnknownKey, key.span, message).expected(one_of(self.asked.iter().copied()));
             let known = self.asked.iter().chain(&self.known_later).copied();
             problem = problem.did_you_mean(&key.name, known);
+            if let Some(hint) = elsewhere::hint(&key.name, |word| self.asked.contains(&word)) {
+                problem.help = Some(hint.to_owned());
+            }
             if key.name == "<<" {
                 problem.help = Some("merge keys went away with YAML 1.2; write the keys out".to_owned());
             }
