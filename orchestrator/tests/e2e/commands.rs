@@ -182,3 +182,35 @@ fn mistakes_that_nobody_can_be_told_of_are_mistakes_all_the_same() {
     let status = command.args(["check", "testdata/mistakes/plan.yaml"]).stderr(full).status();
     assert_eq!(status.expect("the binary was built with this test").code(), Some(3));
 }
+
+#[test]
+fn a_parameter_is_set_from_outside_and_what_does_not_fit_starts_nothing() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let steps = "[{ say: \"${{ params.count }} of ${{ params.what }}\" }]";
+    let params = "params: { count: { type: int, default: 3 }, what: { type: string } }";
+    std::fs::write(
+        &plan,
+        format!("meshproof: 1\nplan: p\n{params}\nservices: {{ a: {{}} }}\ntests: [{{ id: t, steps: {steps} }}]\n"),
+    )
+    .expect("room for a plan");
+    let run = |given: &[&str]| {
+        let mut command = scene.run_command(&plan, "plain");
+        command.args(given.iter().flat_map(|given| ["--param", given]));
+        Session::start(command, Shown::Text).end()
+    };
+    for (given, code, said) in [
+        (&[][..], 3, "what"),
+        (&["what=a", "count=many"], 3, "MP0108"),
+        (&["what=a", "cuont=4"], 3, "cuont"),
+        (&["what"], 2, "NAME=VALUE"),
+    ] {
+        let ended = run(given);
+        ended.assert_code(code);
+        assert!(ended.all().contains(said) && !scene.out().exists(), "{given:?}: {}", ended.all());
+    }
+    let ended = run(&["what=a=b", "count=4"]);
+    ended.assert_code(0);
+    assert!(ended.all().contains("4 of a=b"), "{}", ended.all());
+    scene.assert_nothing_left();
+}
