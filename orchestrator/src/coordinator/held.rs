@@ -9,6 +9,7 @@ use meshproof_proto::order::Held;
 use super::authority;
 use super::outcome::Broken;
 use crate::plan::Plan;
+use crate::plan::compiled::FileContent;
 
 /// A text that goes into orders, which are at most a megabyte; descriptions and certificates are far below.
 const LONGEST: u64 = 768 * 1024;
@@ -39,5 +40,22 @@ pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMa
         let text = std::fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
         texts.insert(Held::file(&file.value).name, text);
     }
+    files_are_there(plan, plan_dir)?;
     Ok(texts)
+}
+
+/// What services are given from beside the plan is copied when they start; that it is missing is known before anything does.
+fn files_are_there(plan: &Plan, plan_dir: &Path) -> Result<(), Broken> {
+    for file in plan.services.iter().flat_map(|service| &service.files) {
+        let FileContent::From(from) = &file.content else { continue };
+        let path = plan_dir.join(&from.value);
+        let why = match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+            Ok(about) if about.is_file() => continue,
+            Ok(_) => "it is no file".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let problem = format!("cannot read {}: {why}", path.display());
+        return Err(Broken { at: Some(from.span), ..Broken::because(problem) });
+    }
+    Ok(())
 }

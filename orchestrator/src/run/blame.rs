@@ -95,6 +95,26 @@ impl Judged {
 }
 
 impl Run {
+    /// A service that nobody waits for may not listen yet when it is called first: that is said beside the refusal.
+    pub(super) fn not_waited_for(&self, step: &Step, judged: &mut Judged) {
+        let Does::Ask(ask) = &step.does else { return };
+        let service = ask
+            .target
+            .as_ref()
+            .and_then(|target| self.plan.services.iter().find(|service| service.name == target.service));
+        let Some(service) = service.filter(|service| service.ready.is_none() && !service.processes.is_empty()) else {
+            return;
+        };
+        let refused = |blame: &&mut Blame| blame.title.contains("Connection refused");
+        if let Some(blame) = judged.blames.first_mut().filter(refused) {
+            let text = format!(
+                "nothing waits until `{0}` listens: say when it is ready, `{0}: {{ ready: … }}`, or repeat the step with `eventually: 10s`",
+                service.name
+            );
+            blame.evidence.push(Evidence { title: "what may help".to_owned(), text });
+        }
+    }
+
     /// Says what a step's result has against it; of an optional step, nothing.
     pub(super) fn fail_step(&mut self, info: &StepInfo, judged: Judged) {
         if info.optional {

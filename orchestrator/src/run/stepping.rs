@@ -291,7 +291,9 @@ impl Run {
             Err(message) => StepResult { outcome: Outcome::Error { message }, ..result },
         };
         let measured = |ending, why| End { ending, why, duration_ms: result.duration_ms, tries: result.tries };
-        let judged = Judged::of(running.spot.step(&Arc::clone(&self.plan)), &result);
+        let plan = Arc::clone(&self.plan);
+        let mut judged = Judged::of(running.spot.step(&plan), &result);
+        self.not_waited_for(running.spot.step(&plan), &mut judged);
         let ending = match (&running.wait, judged.ending) {
             (Wait::Cancelled, Ending::Pass) => self.write_end(&running, measured(Ending::Pass, None)),
             (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned())),

@@ -31,3 +31,19 @@ fn a_service_that_never_becomes_ready_is_shown_with_its_last_words() {
     );
     assert!(all.contains("| waiting for a disk"), "{all}");
 }
+
+#[test]
+fn a_file_that_is_not_beside_the_plan_is_named_where_it_is_mentioned_and_nothing_starts() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let service =
+        "services:\n  db:\n    exec: { argv: [sleep, \"1000\"] }\n    files: { seed.sql: { from: no-such.sql } }\n";
+    let test = "tests:\n  - id: never\n    steps: [{ say: unreachable }]\n";
+    std::fs::write(&plan, format!("meshproof: 1\nplan: broken\n{service}{test}")).expect("room for a plan");
+    let ended = scene.run_plain(&plan).end();
+    ended.assert_code(5);
+    let all = ended.all();
+    assert!(all.contains("no-such.sql: No such file") && all.contains("plan.yaml:6:"), "{all}");
+    assert!(!all.contains("joined"), "agents were started: {all}");
+    scene.assert_nothing_left();
+}

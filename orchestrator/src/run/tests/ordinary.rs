@@ -133,6 +133,19 @@ fn outcomes_that_are_no_failed_check_keep_their_own_verdict() {
 }
 
 #[test]
+fn a_refusal_by_a_service_that_nobody_waits_for_says_so_and_by_another_does_not() {
+    for (step, said) in [("one/3", true), ("one/1", false)] {
+        let mut world = World::new(PLAN);
+        let message = "connecting failed: Connection refused (os error 111)".to_owned();
+        world.outcomes.insert(step.to_owned(), Outcome::CallFailed { message });
+        let world = world.play();
+        let [failure, ..] = world.failures()[..] else { panic!("it failed") };
+        let hint = failure.evidence.iter().find(|evidence| evidence.title == "what may help");
+        assert_eq!(hint.is_some_and(|hint| hint.text.contains("`ledger: { ready: … }`")), said, "{failure:#?}");
+    }
+}
+
+#[test]
 fn an_optional_step_is_told_and_fails_nothing() {
     let text = PLAN.replace("      - id: order\n", "      - id: order\n        optional: true\n");
     let mut world = World::new(&text);
