@@ -168,7 +168,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("needs: [ledger]", "needs: [leger]", "MP0301 [leger] there is no service `leger`"),
         ("file: audit.log", "file: ../audit.log", "MP0209 [../audit.log] `../audit.log` leaves its folder"),
         ("signal: INT", "signal: SIGINT", "MP0204 [SIGINT] `SIGINT` is not one of the choices"),
-        ("self.http.port", "self.htpp.port", "MP0307 [self.htpp.port] `htpp` is not of this service"),
+        ("self.http.port", "self.htpp.port", "MP0307 [self.htpp.port] `htpp` is not a part of this service"),
         ("services.ledger.tcp }}", "services.ledger.udp }}", "MP0302 [services.ledger.udp] `ledger` has no port `udp`"),
         ("stubs.bank.url", "stubs.bnak.url", "MP0303 [stubs.bnak.url] there is no stub `bnak`"),
         (
