@@ -252,12 +252,21 @@ pub enum Does {
 }
 
 /// What the orchestrator does itself.
+/// What has a state that the orchestrator knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateOf {
+    /// Its processes.
+    Service(Name),
+    /// A fault, by its name.
+    Fault(String),
+}
+
 #[derive(Debug, Clone)]
 pub enum Conduct {
     Process(ProcessStep),
-    /// It looks at a service's processes.
+    /// It looks at what the run has started.
     State {
-        service: Name,
+        of: StateOf,
         checks: Vec<Check>,
     },
     Sync(SyncStep),

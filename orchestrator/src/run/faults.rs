@@ -111,6 +111,16 @@ impl Faults {
         self.active.values().any(|fault| fault.name == name)
     }
 
+    /// How far it is, as `expect: { fault: … }` sees it.
+    pub(super) fn course(&self, name: &str) -> &'static str {
+        let begun = || self.active.values().filter(|fault| fault.name == name);
+        match begun().next() {
+            None => "ended",
+            Some(_) if begun().any(|fault| fault.announced) => "active",
+            Some(_) => "beginning",
+        }
+    }
+
     pub(super) fn all_over(&self) -> bool {
         self.active.is_empty()
     }

@@ -14,10 +14,11 @@ use serde_json::Value;
 
 use super::api::{Output, ProcessOrder};
 use super::blame::{Blame, Judged};
+use super::faults::Faults;
 use super::limits::{RENEWALS_PER_LEASE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::stepping::{Begun, End, Running, Wait};
-use crate::plan::compiled::{Conduct, Does, ProcessChange, ProcessStep, Step};
+use crate::plan::compiled::{Conduct, Does, ProcessChange, ProcessStep, StateOf, Step};
 use crate::plan::model::Check;
 use crate::plan::orders::{Missing, judge_fields};
 use crate::record::Ending;
@@ -68,10 +69,15 @@ impl Processes {
             _ => code.map(|code| Actual::Json(Value::from(*code))),
         }
     }
+}
 
-    fn failures(&self, service: &Name, checks: &[Check]) -> Vec<CheckFailure> {
-        judge_fields(checks, &Value::Null, |field| self.field(service, field)).unwrap_or_default()
-    }
+/// What is not as a step expects it.
+fn failures((processes, faults): (&Processes, &Faults), of: &StateOf, checks: &[Check]) -> Vec<CheckFailure> {
+    let field = |field: &str| match of {
+        StateOf::Service(service) => processes.field(service, field),
+        StateOf::Fault(fault) => Some(Actual::Text(faults.course(fault).to_owned())),
+    };
+    judge_fields(checks, &Value::Null, field).unwrap_or_default()
 }
 
 impl Run {
@@ -83,7 +89,7 @@ impl Run {
     ) -> Begun {
         match conduct {
             Conduct::Process(process) => self.begin_change(process, running),
-            Conduct::State { service, checks } => self.begin_state(step, (service, checks), running),
+            Conduct::State { of, checks } => self.begin_state(step, (of, checks), running),
             Conduct::Sync(sync) => self.begin_sync(step, sync, (running, scope)),
             Conduct::Pause(text) => match text.render(scope) {
                 Ok(text) => {
@@ -183,8 +189,8 @@ impl Run {
         }
     }
 
-    fn begin_state(&mut self, step: &Step, (service, checks): (&Name, &[Check]), running: Running) -> Begun {
-        let failures = self.processes.failures(service, checks);
+    fn begin_state(&mut self, step: &Step, (of, checks): (&StateOf, &[Check]), running: Running) -> Begun {
+        let failures = failures((&self.processes, &self.faults), of, checks);
         match &step.eventually {
             Some(eventually) if !failures.is_empty() => {
                 let until = self.now + eventually.value;
@@ -194,13 +200,13 @@ impl Run {
         }
     }
 
-    /// Something happened: steps that wait for the state of processes look again.
+    /// Something happened: steps that wait for the state of processes or faults look again.
     pub(super) fn settle_states(&mut self) {
         let plan = Arc::clone(&self.plan);
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let processes = &self.processes;
+        let known = (&self.processes, &self.faults);
         let holds = |running: &Running| match &running.spot.step(&plan).does {
-            Does::Conduct(Conduct::State { service, checks }) => processes.failures(service, checks).is_empty(),
+            Does::Conduct(Conduct::State { of, checks }) => failures(known, of, checks).is_empty(),
             _ => false,
         };
         let waits = |running: &Running| matches!(running.wait, Wait::State { .. });
@@ -215,8 +221,8 @@ impl Run {
     pub(super) fn state_overdue(&mut self, running: &Running, tries: u32) -> Ending {
         let plan = Arc::clone(&self.plan);
         let step = running.spot.step(&plan);
-        let Does::Conduct(Conduct::State { service, checks }) = &step.does else { return Ending::Error };
-        let outcome = outcome(self.processes.failures(service, checks));
+        let Does::Conduct(Conduct::State { of, checks }) = &step.does else { return Ending::Error };
+        let outcome = outcome(failures((&self.processes, &self.faults), of, checks));
         let end = End { tries: tries + 1, ..End::of(running, self.now) };
         let result = StepResult {
             outcome,

@@ -7,7 +7,7 @@ use meshproof_proto::order::Save;
 use meshproof_proto::sync::{Barrier, Quorum};
 
 use super::super::code::Code;
-use super::super::compiled::{Conduct, Does, ProcessChange, ProcessStep, Step, SyncChange, SyncStep};
+use super::super::compiled::{Conduct, Does, ProcessChange, ProcessStep, StateOf, Step, SyncChange, SyncStep};
 use super::super::diagnostic::Diagnostic;
 use super::super::model::{self, ProcessVerb, SyncVerb, Word};
 use super::super::source::Spanned;
@@ -66,7 +66,13 @@ impl Compiler<'_> {
 
     /// `expect: { process: … }`
     pub(super) fn state(&self, step: &model::Step, service: &Word) -> Option<Conduct> {
-        Some(Conduct::State { service: self.own_service(service)?, checks: step.checks.clone() })
+        Some(Conduct::State { of: StateOf::Service(self.own_service(service)?), checks: step.checks.clone() })
+    }
+
+    /// `expect: { fault: … }`
+    pub(super) fn course(&self, step: &model::Step, fault: &Word) -> Option<Conduct> {
+        let known = self.names.begins(fault);
+        known.then(|| Conduct::State { of: StateOf::Fault(fault.value.clone()), checks: step.checks.clone() })
     }
 
     fn sync(
@@ -151,7 +157,7 @@ pub(super) fn title(conduct: &model::Conduct) -> String {
 /// The services whose end some step looks for.
 pub(super) fn expected_ends(steps: &[Step]) -> BTreeSet<Name> {
     let ends = steps.iter().filter_map(|step| match &step.does {
-        Does::Conduct(Conduct::State { service, checks }) => {
+        Does::Conduct(Conduct::State { of: StateOf::Service(service), checks }) => {
             checks.iter().any(speaks_of_an_end).then(|| service.clone())
         }
         _ => None,

@@ -101,6 +101,16 @@ impl<'d> Names<'d> {
         found
     }
 
+    /// Whether a fault of this name ever begins; an unknown one is reported.
+    pub(super) fn begins(&self, word: &Word) -> bool {
+        let known = self.faults.keys().chain(&self.fault_steps).copied();
+        let found = known.clone().any(|name| name == word.value);
+        if !found {
+            self.unknown(Noun::Fault, word, known);
+        }
+        found
+    }
+
     /// `shop`, which means the port named like the verb, else the only one; or `shop.admin`.
     pub(super) fn endpoint(&self, to: &Word, verb: &str) -> Option<Endpoint> {
         let (service_name, wanted) = match to.value.split_once('.') {

@@ -70,6 +70,7 @@ impl Compiler<'_> {
             }
             Verb::Conduct(conduct) => self.conduct(step, conduct, (place, scope)).map(Does::Conduct),
             Verb::Expect(model::World::Process(service)) => self.state(step, service).map(Does::Conduct),
+            Verb::Expect(model::World::Fault(fault)) => self.course(step, fault).map(Does::Conduct),
             Verb::Expect(world) => self.world(step, world, scope),
             Verb::Stub(used) => {
                 let work = self.stub_work(used, scope)?;

@@ -183,7 +183,7 @@ impl Compiler<'_> {
                 self.metric(metric, labels)
             }
             // Looked at by the orchestrator, elsewhere.
-            World::Process(_) => return None,
+            World::Process(_) | World::Fault(_) => return None,
             World::Value(value) => {
                 self.look_value(&value.value, value.span, scope);
                 step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
@@ -286,6 +286,7 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Expect(World::Stub(stub, _)) => format!("expect stub {}", stub.value),
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),
         Verb::Expect(World::Process(service)) => format!("expect process {}", service.value),
+        Verb::Expect(World::Fault(fault)) => format!("expect fault {}", fault.value),
         Verb::Expect(World::Metric(metric, _)) => format!("expect metric {}", metric.value),
         Verb::Conduct(conduct) => super::conduct::title(conduct),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),

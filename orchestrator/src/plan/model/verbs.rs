@@ -212,6 +212,8 @@ pub enum World {
     Value(Spanned<ValueTemplate>),
     /// A service's processes.
     Process(Word),
+    /// How far a fault is.
+    Fault(Word),
     /// `service.metric`, and what labels must be.
     Metric(Word, Vec<(String, Matcher)>),
 }

@@ -181,8 +181,8 @@ fn answers(verb: &Verb, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
     checks
 }
 
-const SUBJECTS: &[&str] = &["log", "stub", "value", "process", "metric"];
-const SUBJECTS_LATER: &[&str] = &["link", "fault"];
+const SUBJECTS: &[&str] = &["log", "stub", "value", "process", "metric", "fault"];
+const SUBJECTS_LATER: &[&str] = &["link"];
 
 /// What can be expected of some of them.
 const CHECKS: &[&str] =
@@ -221,6 +221,9 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
         checks.extend(keyed(&mut fields, "is", state));
         checks.extend(keyed(&mut fields, "code", |node, cx| matchers::matcher(node, Subject::Number, cx)));
         read::name(node, cx).map(World::Process)
+    } else if let Some(node) = fields.take("fault") {
+        checks.extend(keyed(&mut fields, "is", course));
+        read::name(node, cx).map(World::Fault)
     } else if let Some(node) = fields.take("metric") {
         for stat in metrics::STATS {
             checks.extend(keyed(&mut fields, stat, |node, cx| matchers::matcher(node, Subject::Metric, cx)));
@@ -247,6 +250,14 @@ pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, V
 fn state(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
     if !matches!(node.kind, Kind::Map(_)) {
         read::choice(node, &[("running", ()), ("frozen", ()), ("ended", ())], cx)?;
+    }
+    matchers::matcher(node, Subject::Text, cx)
+}
+
+/// How far a fault is.
+fn course(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        read::choice(node, &[("active", ()), ("ended", ())], cx)?;
     }
     matchers::matcher(node, Subject::Text, cx)
 }
