@@ -112,7 +112,8 @@ impl Compiler<'_> {
             duplicate_percent: self.share(fault.duplicate.as_ref())?,
             reorder_percent: self.share(fault.reorder.as_ref())?,
         };
-        if jitter_us > latency_us
+        if latency_us > 0
+            && jitter_us > latency_us
             && let (Some(_), Some(jitter)) = (&fault.latency, &fault.jitter)
         {
             let message = "with so much jitter some would come before they are sent";

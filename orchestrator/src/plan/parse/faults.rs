@@ -69,7 +69,8 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
     let jitter = fields.optional("jitter", super::steps::some_time);
     let partition = fields.optional("partition", partition);
     let share = || bounds::some(read::percent, |share| share.value() == 0.0, "this share is of nothing");
-    let loss = fields.optional("loss", share());
+    // Nothing lost, or nothing late, is a fault that did nothing, which the run finds.
+    let loss = fields.optional("loss", read::percent);
     let no_bits = "through this nothing ever passes; say `loss: 100%`";
     let bandwidth =
         fields.optional("bandwidth", bounds::some(read::bandwidth, |width| width.bits_per_second == 0, no_bits));
