@@ -24,6 +24,8 @@ pub fn to_stderr(filter: EnvFilter) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
+        // A line that finds no space is lost. To complain of that on stderr finds none either, and panics.
+        .log_internal_errors(false)
         .with_writer(|| Stderr)
         .try_init();
 }

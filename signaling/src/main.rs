@@ -15,6 +15,6 @@ struct Command {
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false).init();
     cli::run(command.args).await
 }
