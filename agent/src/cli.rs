@@ -6,19 +6,23 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
-use meshproof_mesh::{Mesh, MeshConfig};
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Grant, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::descriptors;
 use crate::inherited;
 use crate::limits;
+use crate::namespace::Namespace;
 use crate::news::NewsFile;
 use crate::permits::{Permits, Settings};
 use crate::session::{Allowed, Session};
@@ -61,6 +65,9 @@ pub struct Args {
     /// Certificates (PEM) of the authority that signed the signaling servers', beside those that this machine trusts
     #[arg(long, value_name = "PATH", env = "MESHPROOF_CA")]
     pub ca: Option<PathBuf>,
+    /// Network namespace to act in, as `/run/netns/NAME`, where the service beside this agent lives. The mesh stays outside of it
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_NETNS")]
+    pub netns: Option<PathBuf>,
     #[command(flatten)]
     pub permits: Settings,
     /// End when the parent process does
@@ -107,6 +114,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         proxies: proxies(args.proxy.as_deref())?,
         authorities: Authorities::named(args.ca.as_deref())?,
     };
+    let namespace = args.netns.as_deref().map(enter).transpose()?;
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     descriptors::raise_limit();
@@ -114,13 +122,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     say_what_is_missing(&args.permits);
     let capabilities = allowed(grant.capabilities, args.allow);
     let allowed = Allowed { capabilities, audit, news, settings: args.permits, signaling };
-    let session = Session::new((mesh.clone(), events), name, allowed).run(stop.clone());
-    tokio::pin!(session);
+    let mut session = serve((mesh.clone(), events), (name, allowed), (namespace, stop.clone()));
     tokio::select! {
         () = &mut session => {}
         () = signals.next() => {
             stop.cancel();
-            session.await;
+            (&mut session).await;
         }
     }
     tokio::select! {
@@ -128,6 +135,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = signals.next() => {}
     }
     Ok(())
+}
+
+fn enter(path: &Path) -> anyhow::Result<Namespace> {
+    Namespace::enter(path).with_context(|| format!("cannot enter the network namespace {}", path.display()))
+}
+
+/// The session, on threads of the namespace if there is one.
+fn serve(
+    joined: (Mesh, mpsc::Receiver<MeshEvent>),
+    (name, allowed): (Name, Allowed),
+    (namespace, stop): (Option<Namespace>, CancellationToken),
+) -> BoxFuture<'static, ()> {
+    let Some(namespace) = namespace else { return Session::new(joined, name, allowed).run(stop).boxed() };
+    async move {
+        let inside = |outside| async move { Session::new(joined, name, allowed).inside(outside).run(stop).await };
+        namespace.run(inside).await;
+    }
+    .boxed()
 }
 
 /// A token for a pattern leaves the choice open.

@@ -162,6 +162,15 @@ pub const DATAGRAMS_LATE: usize = 10_000;
 /// Datagrams of one client that wait to be passed to the service: those of a burst, which come in faster than another task gets its turn.
 pub const DATAGRAMS_WAITING: usize = 512;
 
+/// A packet of the data network: with what it is wrapped in, one datagram of the mesh holds it, and one UDP packet that.
+pub const PACKET_BYTES: u16 = 1_180;
+
+/// A packet for an agent that is not linked yet waits so long before it is tried again: a link is made in several times that.
+pub const LINKED_AGAIN: Duration = Duration::from_millis(20);
+
+/// How often it is tried: until TCP would have sent it again.
+pub const LINKED_ATTEMPTS: u32 = 50;
+
 /// A datagram that probes a path is given up after this: whatever is asked for less is measured, and no socket waits longer.
 pub const DATAGRAM_BACK: Duration = Duration::from_secs(3);
 

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::limits;
+use crate::namespace::Outside;
 use crate::news::NewsFile;
 use crate::permits::Settings;
 use crate::rights::Rights;
@@ -62,6 +63,8 @@ pub struct Session {
     away: BTreeSet<String>,
     /// What stubs that are kept for the mesh have left.
     kept_stubs: KeptStubs,
+    /// What is outside of the namespace that it acts in, if it acts in one.
+    outside: Option<Outside>,
 }
 
 /// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
@@ -99,7 +102,14 @@ impl Session {
             began,
             away,
             kept_stubs,
+            outside: None,
         }
+    }
+
+    /// Says that it acts in a namespace of its own, and what is outside of that.
+    #[must_use]
+    pub fn inside(self, outside: Outside) -> Self {
+        Self { outside: Some(outside), ..self }
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.

@@ -30,6 +30,9 @@ use meshproof_proto::order::Direction;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
 
+/// Stands where a fault's name stands, for what the data network itself does.
+const NETWORK: &str = "network";
+
 /// The traffic between the service beside this agent and one other service.
 #[derive(Debug, Default)]
 pub struct Path {
@@ -37,6 +40,8 @@ pub struct Path {
     pub outgoing: Gate,
     /// To it.
     pub incoming: Gate,
+    /// What packets of the data network pass last on their way from it: what the network itself does to them.
+    pub network: Gate,
 }
 
 impl Path {
@@ -47,6 +52,13 @@ impl Path {
             gate.begin(Disturbance::new(fault, shape.clone(), seed.next_u64(), Arc::clone(&tally)));
         }
         tally
+    }
+
+    /// What the data network does to every packet on its way from here, as long as there is a run.
+    pub fn shape(&self, shape: &Shape, seed: u64) {
+        if *shape != Shape::default() {
+            self.network.begin(Disturbance::new(NETWORK, shape.clone(), seed, Arc::default()));
+        }
     }
 
     /// Lets everything flow that waits for this fault alone.

@@ -65,6 +65,12 @@ pub enum Packet {
         run: RunTag,
         number: u64,
     },
+    /// Of the data network, as it is.
+    Ip {
+        run: RunTag,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
 }
 
 /// A run in eight bytes: enough to tell it from the one before.
@@ -85,7 +91,8 @@ impl Packet {
             Self::There { run, .. }
             | Self::Back { run, .. }
             | Self::Probe { run, .. }
-            | Self::ProbeBack { run, .. } => *run,
+            | Self::ProbeBack { run, .. }
+            | Self::Ip { run, .. } => *run,
         }
     }
 
@@ -126,6 +133,7 @@ mod tests {
             Packet::Back { run, flow: 7, bytes: Vec::new() },
             Packet::Probe { run, number: 1 },
             Packet::ProbeBack { run, number: 1 },
+            Packet::Ip { run, bytes: vec![0x45, 0] },
         ] {
             assert_eq!(Packet::decode(&packet.encode()).expect("its own bytes"), packet);
         }

@@ -12,6 +12,7 @@ mod crew;
 mod driver;
 mod held;
 mod intake;
+mod network;
 mod orders;
 mod outcome;
 mod ready;

@@ -27,6 +27,8 @@ pub use processes::Processes;
 pub use spec::Spec;
 pub use withheld::Withheld;
 
+/// Whether this machine lets services have networks of their own, and if not, why.
+pub use crate::keeper::namespace::possible as namespaces_possible;
 pub use crate::keeper::protocol::{
     Cause, Disturbance, EndReport, EndVerdict, Ending, Exit, File, How, Notice, PortWish, ProcessExited, StartService,
     StopSignal, StopWish, Stopped, Target, What,

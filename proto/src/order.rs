@@ -6,9 +6,11 @@
 mod bounds;
 mod capability;
 mod confided;
+pub mod network;
 mod tls;
 
 pub use bounds::Bounds;
+pub use network::{DataNetwork, Egress, Other};
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,8 @@ pub struct Initialize {
     pub seed: u64,
     /// Those that orders name, and everything else that is to be masked in what is told.
     pub secrets: Secrets,
+    /// The network that the service beside this agent lives on; none: it is reached through tunnels.
+    pub network: Option<Box<DataNetwork>>,
 }
 
 /// Where the service beside an agent is.

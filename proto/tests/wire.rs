@@ -424,6 +424,15 @@ fn initialize() -> Initialize {
             .to_vec(),
         seed: 42,
         secrets,
+        network: Some(Box::new(DataNetwork {
+            address: std::net::Ipv4Addr::new(198, 18, 0, 1),
+            others: [(
+                name("ledger"),
+                Other { address: std::net::Ipv4Addr::new(198, 18, 0, 2), shape: Shape::default() },
+            )]
+            .into(),
+            egress: Egress::Host,
+        })),
     }
 }
 

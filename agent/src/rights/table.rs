@@ -55,6 +55,11 @@ pub(crate) fn for_datagrams() -> Needed {
     Needed { call: "datagrams of a tunnel", kind: Kind::Between, capabilities: [Capability::Tunnel].into() }
 }
 
+/// What packets of the data network take of it.
+pub(crate) fn for_packets() -> Needed {
+    Needed { call: "packets of the data network", kind: Kind::Between, capabilities: [Capability::Tun].into() }
+}
+
 fn setting(order: &Initialize) -> BTreeSet<Capability> {
     let needs = [
         (!order.stubs.is_empty(), Capability::Stub),
@@ -63,6 +68,7 @@ fn setting(order: &Initialize) -> BTreeSet<Capability> {
         // they are read from now on
         (!order.service.logs.is_empty(), Capability::Logs),
         (order.service.scrape.is_some(), Capability::Http),
+        (order.network.is_some(), Capability::Tun),
     ];
     needs.into_iter().filter_map(|(asked, capability)| asked.then_some(capability)).collect()
 }

@@ -305,7 +305,7 @@ fn setting() -> Initialize {
     let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
     let secrets = Secrets::default();
-    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets }
+    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network: None }
 }
 
 fn step(action: Action) -> StepOrder {

@@ -62,8 +62,10 @@ impl Session {
         if let Some(unacked) = self.run.as_ref().map(|run| run.outbox.unacked()).filter(|unacked| *unacked > 0) {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
-        let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| tunnel.to.clone()).collect();
-        let mut run = setup::run(&self.mesh, caller, order, (&mut self.kept_stubs, &self.rights)).await?;
+        let others = order.network.iter().flat_map(|network| network.others.keys());
+        let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| &tunnel.to).chain(others).cloned().collect();
+        let around = (&mut self.kept_stubs, &self.rights, self.outside.as_ref());
+        let mut run = setup::run(&self.mesh, caller, order, around).await?;
         for (how, peer) in self.links.known() {
             run.linked(how, peer);
         }

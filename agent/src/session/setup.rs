@@ -6,7 +6,7 @@ use std::sync::Arc;
 use meshproof_mesh::Mesh;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::order::{
-    Becomes, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
+    Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
 };
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
+use crate::namespace::Outside;
+use crate::network::{self, Inlet};
 use crate::outbox::Outbox;
 use crate::own_log;
 use crate::rights::Rights;
@@ -35,9 +37,9 @@ pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    (kept, rights): (&mut KeptStubs, &Arc<Rights>),
+    (kept, rights, outside): (&mut KeptStubs, &Arc<Rights>, Option<&Outside>),
 ) -> Result<Run, Refusal> {
-    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets } = order;
+    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network } = order;
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, secrets) = (Arc::new(masker), secrets.scope());
@@ -54,7 +56,8 @@ pub(super) async fn run(
     }
     let of_datagrams = |(name, _): &(&String, &String)| service.datagrams.contains(*name);
     let ports = service.ports.iter().filter(of_datagrams).map(|(name, address)| (name.clone(), address.clone()));
-    tunnels.take_datagrams(&Lets { ports: ports.collect(), rights: Arc::clone(rights) });
+    let inlet = join(network.as_deref(), (&tunnels, seed), outside).await?;
+    tunnels.take_datagrams(&Lets { ports: ports.collect(), rights: Arc::clone(rights), inlet });
     let endpoints = Endpoints::bind(&service, &permits.logs).await;
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
@@ -102,6 +105,21 @@ pub(super) async fn run(
         held_until: None,
         stage: Stage::Working(Box::new(work)),
     })
+}
+
+/// Joins the data network, if there is one. Elsewhere than in a namespace of its own the device would change where the whole machine's packets go.
+async fn join(
+    network: Option<&DataNetwork>,
+    (tunnels, seed): (&Tunnels, u64),
+    outside: Option<&Outside>,
+) -> Result<Option<Inlet>, Refusal> {
+    let Some(network) = network else { return Ok(None) };
+    if outside.is_none() {
+        let what = "it acts in no network namespace of its own; --netns PATH names one";
+        return Err(Refusal::Failed(format!("this agent cannot take part in a data network: {what}")));
+    }
+    let joined = network::open(network, tunnels, seed).await;
+    joined.map(Some).map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))
 }
 
 async fn listen(

@@ -18,11 +18,13 @@ use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::identity::Identity;
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Tasks;
 use crate::limits;
+use crate::network::{self, Header, Inlet};
 use crate::permits::Permits;
-use crate::rights::{Rights, for_datagrams};
+use crate::rights::{Rights, for_datagrams, for_packets};
 use crate::traffic::{Gate, Path, Traveller};
 use crate::wire::{Packet, RunTag};
 use flows::{Clients, Upstreams};
@@ -49,11 +51,26 @@ pub(crate) struct Lets {
     /// The ports of the service here that take datagrams, and their addresses.
     pub ports: BTreeMap<String, String>,
     pub rights: Arc<Rights>,
+    /// Where packets of the data network come out; none: there is no data network.
+    pub inlet: Option<Inlet>,
 }
 
-impl Lets {
-    fn allow(&self, peer: &Identity) -> bool {
-        self.rights.allow(peer, &for_datagrams()).is_ok()
+/// What the sender of datagrams may do here, looked at when the first of a kind comes.
+#[derive(Debug, Default)]
+struct Allowed {
+    datagrams: Option<bool>,
+    packets: Option<bool>,
+}
+
+impl Allowed {
+    fn takes(&mut self, packet: &Packet, (peer, rights): (&Identity, &Rights)) -> bool {
+        let (known, needed) = match packet {
+            Packet::Ip { .. } => (&mut self.packets, for_packets()),
+            Packet::There { .. } | Packet::Back { .. } | Packet::Probe { .. } | Packet::ProbeBack { .. } => {
+                (&mut self.datagrams, for_datagrams())
+            }
+        };
+        *known.get_or_insert_with(|| rights.allow(peer, &needed).is_ok())
     }
 }
 
@@ -92,14 +109,12 @@ impl Exchange {
 
     async fn receive(self: Arc<Self>, lets: Lets) {
         let mut inbox = self.mesh.datagrams(self.peer);
-        let mut allowed = None;
+        let mut allowed = Allowed::default();
         while let Some(Datagram { peer, bytes }) = inbox.recv().await {
-            if !*allowed.get_or_insert_with(|| lets.allow(&peer)) {
-                continue;
-            }
             match Packet::decode(&bytes) {
-                Ok(packet) if packet.run() == self.tag => self.packet(packet, &lets),
-                Ok(_) => tracing::trace!("a datagram of another run"),
+                Ok(packet) if packet.run() != self.tag => tracing::trace!("a datagram of another run"),
+                Ok(packet) if allowed.takes(&packet, (&peer, &lets.rights)) => self.packet(packet, &lets),
+                Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "a datagram cannot be read"),
             }
         }
@@ -126,7 +141,43 @@ impl Exchange {
                 let is_back = move |exchange: &Arc<Self>, _| exchange.is_back(number);
                 self.cross(&self.path.incoming, (Traveller::Probe, Vec::new()), is_back);
             }
+            Packet::Ip { bytes, .. } => self.give_packet(bytes, lets),
         }
+    }
+
+    /// A packet of the data network came for the service here.
+    fn give_packet(self: &Arc<Self>, bytes: Vec<u8>, lets: &Lets) {
+        let expected = |inlet: &&Inlet| Header::of(&bytes).is_some_and(|header| inlet.expects(self.peer, &header));
+        let Some(inlet) = lets.inlet.as_ref().filter(expected).cloned() else {
+            return tracing::debug!("a packet that is for nobody here");
+        };
+        let who = Traveller::Connection(network::flow(&bytes));
+        self.cross(&self.path.incoming, (who, bytes), move |_, bytes| inlet.give(&bytes));
+    }
+
+    /// The service here sends a packet over the data network: through the gate of faults, then that of the network itself.
+    pub(crate) fn take_packet(self: &Arc<Self>, packet: &[u8]) {
+        let (run, who) = (self.tag, Traveller::Connection(network::flow(packet)));
+        self.cross(&self.path.outgoing, (who, packet.to_vec()), move |exchange, bytes| {
+            exchange.cross(&exchange.path.network, (who, bytes), move |exchange, bytes| {
+                exchange.send_linked(Packet::Ip { run, bytes }, limits::LINKED_ATTEMPTS);
+            });
+        });
+    }
+
+    /// As [`Exchange::send`]; waits for the first link to the peer, which is being made.
+    fn send_linked(self: &Arc<Self>, packet: Packet, attempts: u32) {
+        if self.mesh.send_datagram(self.peer, packet.encode().into()).is_ok() || attempts == 0 {
+            return;
+        }
+        let exchange = Arc::downgrade(self);
+        let again = move || {
+            if let Some(exchange) = exchange.upgrade() {
+                exchange.send_linked(packet, attempts - 1);
+            }
+        };
+        // When as many wait as may, this one is lost.
+        let _ = self.late.put(Instant::now() + limits::LINKED_AGAIN, Box::new(again));
     }
 
     /// Listens on a free port of loopback for datagrams to a port of the service there.

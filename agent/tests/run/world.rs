@@ -186,6 +186,7 @@ impl Orchestrator {
             tunnels: Vec::new(),
             seed: 7,
             secrets: Default::default(),
+            network: None,
         }
     }
 

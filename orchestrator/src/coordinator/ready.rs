@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -25,6 +26,9 @@ use crate::run::{Place, Setting, early_scope};
 /// From the agents' start until all have joined and are linked. Their processes start in well under a second.
 const JOIN_WITHIN: Duration = Duration::from_secs(20);
 
+/// Ports for services that live in a namespace of their own and ask for any: below those that the kernel gives away itself.
+const OWN_PORTS: Range<u16> = 20_000..30_000;
+
 /// The mesh of a run that has no mesh of its own.
 const MESH: &str = "local";
 
@@ -45,6 +49,7 @@ impl Driver {
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
         spec.withheld = Withheld::of(&self.plan);
         spec.capabilities = self.plan.capabilities();
+        spec.namespaces = self.plan.network.iter().flat_map(|network| network.addresses.keys().cloned()).collect();
         if let Some(binary) = &self.options.binary {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
         }
@@ -85,21 +90,18 @@ impl Driver {
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         self.scribe.say(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places, held).await?;
-        Ok(setting(places, initialized))
+        let hosts = self.plan.network.iter().flat_map(|network| &network.addresses);
+        let hosts = hosts.map(|(name, address)| (name.clone(), address.to_string())).collect();
+        Ok(Setting { hosts, ..setting(places, initialized) })
     }
 
     async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
+        let network = self.plan.network.as_ref();
         let wishes = self.plan.services.iter().map(|service| {
-            let fixed = if service.processes.is_empty() { PortWish::Known } else { PortWish::Fixed };
-            let wish = |port: &Port| match (port.number, port.transport) {
-                (Some(number), Transport::Tcp) => fixed(number),
-                // What keeps a port for a service is TCP's; this one is had or not when the service binds it.
-                (Some(number), Transport::Udp) => PortWish::Known(number),
-                (None, _) => PortWish::Dynamic,
-            };
-            let ports = service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect();
+            let host = network.and_then(|network| network.addresses.get(&service.name)).copied();
+            let ports = if host.is_some() { own_ports(service) } else { ports(service) };
             let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
-            (service.name.clone(), Wishes { ports, logs })
+            (service.name.clone(), Wishes { ports, logs, host })
         });
         let wishes = wishes.collect();
         let environment = self.environment.as_mut().ok_or_else(|| Broken::because("there is no environment"))?;
@@ -212,7 +214,9 @@ impl Driver {
     ) -> Initialize {
         let scope = early_scope(&self.plan, &self.options.plan_dir.to_string_lossy());
         let stubs = self.plan.stubs.iter().filter(|stub| stub.at == *agent);
-        let tunnels = self.plan.tunnels.iter().filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
+        let is_networked = self.plan.network.is_some();
+        let tunnels = self.plan.tunnels.iter().filter(|_| !is_networked);
+        let tunnels = tunnels.filter(|tunnel| tunnel.at == *agent && tunnel.to.service != *agent);
         let order = |tunnel: &Tunnel| TunnelOrder {
             to: tunnel.to.service.clone(),
             port: tunnel.to.port.clone(),
@@ -234,6 +238,7 @@ impl Driver {
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,
             secrets: confided::to(agent, &self.plan, &self.confided),
+            network: self.plan.network.as_ref().and_then(|network| network.seen_from(agent)).map(Box::new),
         }
     }
 }
@@ -247,6 +252,26 @@ async fn round_trip(caller: &Caller) -> Result<Duration, CallError> {
         best = best.min(began.elapsed());
     }
     Ok(best)
+}
+
+/// Ports on this machine, which everybody here shares.
+fn ports(service: &Service) -> BTreeMap<String, PortWish> {
+    let fixed = if service.processes.is_empty() { PortWish::Known } else { PortWish::Fixed };
+    let wish = |port: &Port| match (port.number, port.transport) {
+        (Some(number), Transport::Tcp) => fixed(number),
+        // What keeps a port for a service is TCP's; this one is had or not when the service binds it.
+        (Some(number), Transport::Udp) => PortWish::Known(number),
+        (None, _) => PortWish::Dynamic,
+    };
+    service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect()
+}
+
+/// Ports in a namespace of the service's own, where all are its own.
+fn own_ports(service: &Service) -> BTreeMap<String, PortWish> {
+    let taken: BTreeSet<u16> = service.ports.iter().filter_map(|port| port.number).collect();
+    let mut free = OWN_PORTS.filter(|port| !taken.contains(port));
+    let mut wish = |port: &Port| port.number.or_else(|| free.next()).map_or(PortWish::Dynamic, PortWish::Known);
+    service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect()
 }
 
 /// Something ended before it was of use.

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use meshproof_proto::id::Name;
 use rustix::process::getpid;
 
 use super::control::{Controller, Incoming};
 use super::folder::{self, RunFolder};
 use super::groups::{Groups, Scope};
+use super::namespace::Namespace;
 use super::opening::{self, OpenError, Opened};
 use super::ports::Ports;
 use super::protocol::{Answer, Call, EndReport, Exit, How, Line, Notice, ProcessExited, Request, Stopped, Welcome};
@@ -152,6 +154,14 @@ impl Keeper {
             greeted.into_iter().for_each(|id| self.welcome(id));
         }
         self.advance();
+    }
+
+    /// The one that a service lives in, if not in the machine's own.
+    pub(super) fn namespace(&self, service: &Name) -> Option<&Namespace> {
+        match &self.state {
+            State::Open(opened) => opened.namespaces.get(service),
+            State::Opening { .. } | State::Failed(_) => None,
+        }
     }
 
     fn welcome(&mut self, id: u64) {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::folder::{RunFolder, make_private_dir, open_log, write_private_whole};
 use super::groups::Groups;
 use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
+use super::namespace::Namespace;
 use super::protocol::{StopSignal, StopWish, What};
 use super::setup::Setup;
 use super::spawn::{self, SpawnError};
@@ -25,6 +26,8 @@ pub struct Opened {
     /// `ws://…`.
     pub signaling: String,
     pub agents: BTreeMap<Name, i32>,
+    /// Those that live in one of their own.
+    pub namespaces: BTreeMap<Name, Namespace>,
 }
 
 /// Why it could not be opened.
@@ -34,6 +37,8 @@ pub enum OpenError {
     Folder { path: PathBuf, cause: io::Error },
     #[error("cannot use the consoles' token in {path}: {cause}")]
     Token { path: PathBuf, cause: TrustError },
+    #[error("cannot make a network namespace for service {service}: {cause}")]
+    Namespace { service: Name, cause: io::Error },
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error("signaling ended before it listened; its last words: {0}")]
@@ -59,13 +64,18 @@ pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling:
     let mesh = setup.mesh_file(&signaling, console_token(folder)?).text();
     let cannot = |cause| OpenError::Folder { path: folder.mesh(), cause };
     write_private_whole(&folder.mesh(), mesh.as_bytes()).map_err(cannot)?;
+    let namespace = |name: &Name| match Namespace::make() {
+        Ok(namespace) => Ok((name.clone(), namespace)),
+        Err(cause) => Err(OpenError::Namespace { service: name.clone(), cause }),
+    };
+    let namespaces: BTreeMap<Name, Namespace> = setup.namespaces.iter().map(namespace).collect::<Result<_, _>>()?;
     let mut agents = BTreeMap::new();
     for name in &setup.services {
-        let pid = spawn::agent(folder, setup, name, &signaling)?;
+        let pid = spawn::agent(folder, setup, (name, namespaces.get(name)), &signaling)?;
         groups.add(What::Agent { name: name.clone() }, pid, stop_of_ours());
         agents.insert(name.clone(), pid);
     }
-    Ok(Opened { signaling, agents })
+    Ok(Opened { signaling, agents, namespaces })
 }
 
 fn console_token(folder: &RunFolder) -> Result<Token, OpenError> {

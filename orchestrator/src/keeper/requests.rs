@@ -43,7 +43,7 @@ impl Keeper {
         }
         let mut pids = Vec::new();
         for process in 0..start.processes.len() {
-            match spawn::service(&self.folder, start, process) {
+            match spawn::service(&self.folder, (start, process), self.namespace(&start.name)) {
                 Ok(pid) => {
                     self.groups.add(What::Service { name: start.name.clone(), process }, pid, start.stop);
                     pids.push(pid);

@@ -1,5 +1,6 @@
 //! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub struct Setup {
     pub root: PeerId,
     /// Each gets an agent.
     pub services: Vec<Name>,
+    /// Those that get a network namespace of their own.
+    pub namespaces: BTreeSet<Name>,
     pub orphan_grace_ms: u64,
     pub programs: Programs,
 }

@@ -13,6 +13,7 @@ use meshproof_proto::id::Name;
 use thiserror::Error;
 
 use super::folder::{RunFolder, make_private_dir, open_log};
+use super::namespace::Namespace;
 use super::parent::DIE_WITH_PARENT;
 use super::protocol::{File, StartService};
 use super::setup::Setup;
@@ -67,7 +68,11 @@ fn write_private(place: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Starts one process of a service, in its folder. Its output goes straight into files, so that it needs nobody alive to
 /// take it. Gives the process id.
-pub fn service(folder: &RunFolder, start: &StartService, process: usize) -> Result<i32, SpawnError> {
+pub fn service(
+    folder: &RunFolder,
+    (start, process): (&StartService, usize),
+    namespace: Option<&Namespace>,
+) -> Result<i32, SpawnError> {
     let what = format!("service {}", start.name);
     let argv = start.processes.get(process).map_or(&[][..], Vec::as_slice);
     let mut command = command(argv).ok_or(SpawnError::Empty { what: what.clone(), process })?;
@@ -76,11 +81,16 @@ pub fn service(folder: &RunFolder, start: &StartService, process: usize) -> Resu
     let (stdout, stderr) =
         output.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its logs".to_owned(), cause })?;
     command.stdout(stdout).stderr(stderr).current_dir(folder.service(&start.name)).envs(&start.env);
-    launch(command, what).map(|(pid, _)| pid)
+    launch(command, (what, namespace)).map(|(pid, _)| pid)
 }
 
-/// Starts the agent of a service. Gives the process id.
-pub fn agent(folder: &RunFolder, setup: &Setup, name: &Name, signaling: &str) -> Result<i32, SpawnError> {
+/// Starts the agent of a service, which acts in the service's namespace and lives outside of it. Gives the process id.
+pub fn agent(
+    folder: &RunFolder,
+    setup: &Setup,
+    (name, namespace): (&Name, Option<&Namespace>),
+    signaling: &str,
+) -> Result<i32, SpawnError> {
     let what = format!("agent {name}");
     let mut command = command(&setup.programs.agent).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
     let log = open_log(&folder.agent_log(name)).and_then(|log| Ok((log.try_clone()?, log)));
@@ -94,7 +104,8 @@ pub fn agent(folder: &RunFolder, setup: &Setup, name: &Name, signaling: &str) ->
         // whoever wrote the plan runs it, on a machine of their own
         ("MESHPROOF_SHELL", "true".into()),
     ]);
-    launch(command, what).map(|(pid, _)| pid)
+    command.envs(namespace.map(|namespace| ("MESHPROOF_NETNS", namespace.path())));
+    launch(command, (what, None)).map(|(pid, _)| pid)
 }
 
 /// Starts signaling on a free port. Gives the process id and its standard output, where it says which.
@@ -109,7 +120,7 @@ pub fn signaling(folder: &RunFolder, setup: &Setup) -> Result<(i32, OwnedFd), Sp
     let mesh = format!("{}={}", setup.mesh, setup.root);
     command.args(["--listen", "127.0.0.1:0", "--mesh", &mesh]).envs(own_environment());
     command.stdout(Stdio::piped()).stderr(stderr).current_dir(folder.path());
-    let (pid, stdout) = launch(command, what)?;
+    let (pid, stdout) = launch(command, (what, None))?;
     Ok((pid, stdout.expect("its standard output was asked to be a pipe")))
 }
 
@@ -132,9 +143,16 @@ fn inherited(names: &[&'static str]) -> BTreeMap<&'static str, OsString> {
 }
 
 /// Starts it. Nobody waits through the handle: the reaper sees every end.
-fn launch(mut command: Command, what: String) -> Result<(i32, Option<OwnedFd>), SpawnError> {
+fn launch(
+    mut command: Command,
+    (what, namespace): (String, Option<&Namespace>),
+) -> Result<(i32, Option<OwnedFd>), SpawnError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    match command.spawn() {
+    let started = match namespace {
+        Some(namespace) => namespace.spawn(&mut command),
+        None => command.spawn(),
+    };
+    match started {
         Ok(mut child) => {
             let pid = i32::try_from(child.id()).expect("the kernel's process ids are positive and fit");
             Ok((pid, child.stdout.take().map(OwnedFd::from)))

@@ -1,6 +1,7 @@
 //! The environment, from the first folder to the last.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,8 @@ pub struct Wishes {
     pub ports: BTreeMap<String, PortWish>,
     /// Log name to the file, relative to the service's folder. Standard output and error need no mention.
     pub logs: BTreeMap<String, PathBuf>,
+    /// Its address on the data network; none: it is on loopback.
+    pub host: Option<Ipv4Addr>,
 }
 
 /// Where a service is.
@@ -110,20 +113,26 @@ impl LocalEnvironment {
         };
         let places = wishes.into_iter().map(|(name, wishes)| {
             let given = ports.get(&name).cloned().unwrap_or_default();
-            let place = self.place(&name, given, wishes.logs);
+            let place = self.place(&name, given, (wishes.logs, wishes.host));
             (name, place)
         });
         Ok(places.collect())
     }
 
-    fn place(&mut self, name: &Name, ports: BTreeMap<String, u16>, logs: BTreeMap<String, PathBuf>) -> Place {
+    fn place(
+        &mut self,
+        name: &Name,
+        ports: BTreeMap<String, u16>,
+        (logs, host): (BTreeMap<String, PathBuf>, Option<Ipv4Addr>),
+    ) -> Place {
         let dir = self.hold.folder().service(name);
         let logs: BTreeMap<String, PathBuf> = logs.into_iter().map(|(log, file)| (log, dir.join(file))).collect();
         let printed = [("stdout", self.hold.folder().stdout(name)), ("stderr", self.hold.folder().stderr(name))];
         let printed = printed.map(|(log, path)| (log.to_owned(), path));
         let text = |(log, path): (String, PathBuf)| (log, path.to_string_lossy().into_owned());
         self.named_logs.insert(name.clone(), logs.clone());
-        let ports = ports.into_iter().map(|(port, number)| (port, format!("127.0.0.1:{number}"))).collect();
+        let host = host.unwrap_or(Ipv4Addr::LOCALHOST);
+        let ports = ports.into_iter().map(|(port, number)| (port, format!("{host}:{number}"))).collect();
         let logs = logs.into_iter().chain(printed).map(text).collect();
         Place { service: ServicePlace { ports, logs, ..ServicePlace::default() }, dir }
     }

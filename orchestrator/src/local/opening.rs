@@ -117,6 +117,7 @@ fn fill(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(), LocalErr
         mesh: spec.mesh.clone(),
         root: root.public(),
         services: spec.services.clone(),
+        namespaces: spec.namespaces.clone(),
         orphan_grace_ms: u64::try_from(spec.orphan_grace.as_millis()).unwrap_or(u64::MAX),
         programs: spec.programs.clone(),
     };

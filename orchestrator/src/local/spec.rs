@@ -22,6 +22,8 @@ pub struct Spec {
     pub mesh: Name,
     /// Each gets an agent beside it.
     pub services: Vec<Name>,
+    /// Those of them that live in a network namespace of their own.
+    pub namespaces: BTreeSet<Name>,
     /// Without an orchestrator for so long, everything is ended.
     pub orphan_grace: Duration,
     pub programs: Programs,
@@ -49,6 +51,7 @@ impl Spec {
             run,
             mesh,
             services,
+            namespaces: BTreeSet::new(),
             orphan_grace,
             programs,
             capabilities: BTreeSet::new(),

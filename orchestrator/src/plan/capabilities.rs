@@ -25,11 +25,15 @@ impl Plan {
         let scraped = self.services.iter().filter(|service| service.scrape.is_some());
         let stubs = self.stubs.iter().map(|stub| (stub.at.clone(), Capability::Stub));
         let ends = self.tunnels.iter().flat_map(|tunnel| [tunnel.at.clone(), tunnel.to.service.clone()]);
+        // its packets, and what probes its paths
+        let networked = self.network.iter().flat_map(|network| network.addresses.keys());
+        let networked = networked.flat_map(|name| [Capability::Tun, Capability::Tunnel].map(|one| (name.clone(), one)));
         let ready = self.services.iter().filter_map(|service| service.ready.as_ref());
         let steps = self.tests.iter().flat_map(|test| test.all_steps()).chain(ready);
         let parts = scraped
             .map(|service| (service.name.clone(), Capability::Http))
             .chain(stubs)
+            .chain(networked)
             .chain(ends.map(|end| (end, Capability::Tunnel)))
             .chain(steps.flat_map(of_step));
         for (agent, capability) in parts {

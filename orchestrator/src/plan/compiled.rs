@@ -3,6 +3,8 @@
 //!
 //! A value of these types comes only out of `check`, so whoever runs it checks nothing again.
 
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use serde_json::{Map, Value};
 
 use super::model::{Artefact, Check, StopSignal};
 use super::source::{Span, Spanned};
+
+pub use network::Network;
 
 /// A plan, ready to run.
 #[derive(Debug, Clone)]
@@ -38,8 +42,10 @@ pub struct Plan {
     /// In the order of the file.
     pub services: Vec<Service>,
     pub stubs: Vec<Stub>,
-    /// Every listener that a service or a step needs on the agent beside another service.
+    /// Every way that a service or a step needs to another service: a listener on the agent, where there is no `network`.
     pub tunnels: BTreeSet<Tunnel>,
+    /// None: services reach each other through tunnels.
+    pub network: Option<Network>,
     pub tests: Vec<Test>,
     /// Identities that the run's authority makes; none: the plan needs no authority.
     pub authority: Option<BTreeSet<String>>,

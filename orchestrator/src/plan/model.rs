@@ -1,6 +1,7 @@
 //! A plan as its grammar sees it: every noun with its keys, values typed, places kept. Names are not resolved yet and
 //! parameters not filled in: that is what `compile` does.
 
+mod network;
 mod verbs;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::read::Given;
 use super::source::{Span, Spanned};
 use super::units::{Bandwidth, Percent};
 
+pub use network::{Between, Conditions, Network};
 pub use verbs::{
     Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Own, ProcessVerb, Quorum, Repeat,
     Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
@@ -36,6 +38,8 @@ pub struct Document {
     pub build: Vec<Command>,
     pub services: Vec<Service>,
     pub stubs: Vec<Stub>,
+    /// None: services reach each other through tunnels.
+    pub network: Option<Network>,
     /// `None`: it was reported; its name is known all the same.
     pub faults: Vec<(Word, Option<Fault>)>,
     /// Every test runs once for each combination of these.

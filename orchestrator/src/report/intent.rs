@@ -25,7 +25,10 @@ pub fn text(plan: &Plan) -> String {
     for stub in &plan.stubs {
         let _ = writeln!(text, "stub {} at {}", clean(&stub.order.name), stub.at);
     }
-    for tunnel in &plan.tunnels {
+    for (service, address) in plan.network.iter().flat_map(|network| &network.addresses) {
+        let _ = writeln!(text, "{service} at {address} on the data network");
+    }
+    for tunnel in plan.tunnels.iter().filter(|_| plan.network.is_none()) {
         let _ = writeln!(text, "tunnel from {} to {}", tunnel.at, tunnel.to);
     }
     for test in &plan.tests {

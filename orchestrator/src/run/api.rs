@@ -59,6 +59,8 @@ pub struct Setting {
     pub held: BTreeMap<String, String>,
     /// Of each service, log name to the `host:port` of its endpoint.
     pub endpoints: BTreeMap<Name, BTreeMap<String, String>>,
+    /// The addresses of services on the data network; none: there is no such network.
+    pub hosts: BTreeMap<Name, String>,
 }
 
 /// Where a service is.

@@ -12,6 +12,9 @@ use crate::plan::Plan;
 use crate::plan::compiled::{Endpoint, FileContent, Service, Step, Tunnel};
 use crate::plan::orders::{Addresses, Missing};
 
+/// A service's address on the data network, unless one of its ports has that name.
+const HOST: &str = "host";
+
 /// Everything that the run knows under a name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
@@ -25,6 +28,7 @@ pub(super) struct Scope {
     /// Stubs that are spoken to over TLS.
     encrypted: BTreeSet<String>,
     endpoints: BTreeMap<Name, BTreeMap<String, String>>,
+    hosts: BTreeMap<Name, String>,
 }
 
 /// What expressions see before anything is made ready, as those in stubs do: `params` and `plan`.
@@ -63,7 +67,17 @@ impl Scope {
                 self.addresses.insert(Tunnel { at: service.clone(), to }, address.clone());
             }
         }
+        // on the data network everybody reaches everybody under the same address
+        for at in setting.hosts.keys() {
+            for (service, place) in setting.places.iter().filter(|(service, _)| setting.hosts.contains_key(*service)) {
+                for (port, address) in &place.ports {
+                    let to = Endpoint { service: service.clone(), port: port.clone() };
+                    self.addresses.insert(Tunnel { at: at.clone(), to }, address.clone());
+                }
+            }
+        }
         self.places = setting.places;
+        self.hosts = setting.hosts;
         self.held = setting.held;
         self.endpoints = setting.endpoints;
     }
@@ -100,7 +114,8 @@ impl Scope {
                 };
                 (port.clone(), endpoint(here, direct))
             });
-            (service.to_string(), Value::Object(ports.collect()))
+            let host = self.hosts.get(service).map(|host| (HOST.to_owned(), Value::from(host.as_str())));
+            (service.to_string(), Value::Object(host.into_iter().chain(ports).collect()))
         });
         scope.insert("services".to_owned(), Value::Object(services.collect()));
         if let (Some(names), Some(place)) = (&self.identities, at.and_then(|at| self.places.get(at))) {
@@ -127,6 +142,9 @@ impl Scope {
         let seen = self.seen_from(Some(service));
         let mut own: Map<String, Value> =
             place.ports.iter().map(|(port, address)| (port.clone(), address_parts(address))).collect();
+        if let Some(host) = self.hosts.get(service).filter(|_| !own.contains_key(HOST)) {
+            own.insert(HOST.to_owned(), Value::from(host.as_str()));
+        }
         own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
         own.insert("name".to_owned(), Value::from(service.as_str()));
         own.insert("tls".to_owned(), seen["tls"][service.as_str()].clone());
@@ -212,6 +230,7 @@ mod tests {
             stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
             held: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         });
         let seen = |template: &str, at: &str| {
             text(&Template::parse(template).expect("parses"), &scope.seen_from(Some(&name(at))))

@@ -15,6 +15,7 @@ mod journal;
 mod leftovers;
 mod looking;
 mod mutants;
+mod networks;
 mod observed;
 mod processes;
 mod reference;

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 
 use crate::journal::Journal;
+use crate::networks;
 use crate::scene::{Scene, root};
 use crate::session::{Ended, Session, Shown};
 
@@ -18,7 +19,7 @@ use crate::session::{Ended, Session, Shown};
 const AT_ONCE: usize = 3;
 
 /// Programs of other packages that plans need; `.ci/setup` installs them.
-const PROGRAMS: &[&str] = &["curl", "dnsmasq", "openssl", "python3", "redis-cli", "redis-server"];
+const PROGRAMS: &[&str] = &["curl", "dnsmasq", "openssl", "ping", "python3", "redis-cli", "redis-server"];
 
 fn folder() -> PathBuf {
     root().join("testdata/verbs")
@@ -43,6 +44,9 @@ fn missing(plan: &Path) -> Option<&'static str> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
+    if text.contains("\nnetwork:") && !networks::are_possible() {
+        return Some("root and /dev/net/tun");
+    }
     PROGRAMS.iter().copied().find(|program| text.contains(program) && !here(program))
 }
 

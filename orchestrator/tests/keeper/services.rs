@@ -67,6 +67,7 @@ async fn places_are_given_before_anything_starts() {
     let wishes = Wishes {
         ports: BTreeMap::from([("http".to_owned(), PortWish::Dynamic), ("admin".to_owned(), PortWish::Dynamic)]),
         logs: BTreeMap::from([("audit".to_owned(), PathBuf::from("audit.log"))]),
+        host: None,
     };
     let places = environment.allot(BTreeMap::from([(name("shop"), wishes)])).await.expect("ports are free");
     let place = &places[&name("shop")];

@@ -47,7 +47,8 @@ impl Scene {
         let (run, mesh, services) = (RunId("r1".to_owned()), name("dev"), vec![name("shop")]);
         let orphan_grace = Duration::from_secs(600);
         let (capabilities, withheld) = Default::default();
-        let spec = Spec { run, mesh, services, orphan_grace, programs, capabilities, withheld, base };
+        let namespaces = Default::default();
+        let spec = Spec { run, mesh, services, namespaces, orphan_grace, programs, capabilities, withheld, base };
         Self { place, spec }
     }
 

@@ -156,8 +156,8 @@ fn each_mistake_is_found_where_it_stands() {
         ),
         (
             "services:\n",
-            "network: { a: [1] }\nservices:\n",
-            "MP0110 [network] `network` is not supported by this version yet",
+            "topology: { a: [1] }\nservices:\n",
+            "MP0110 [topology] `topology` is not supported by this version yet",
         ),
         (
             "ports: { tcp: 7070 }",

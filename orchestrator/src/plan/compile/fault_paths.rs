@@ -27,6 +27,8 @@ impl Compiler<'_> {
         });
         for fault in document.faults.iter().filter_map(|(_, fault)| fault.as_ref()).chain(inline) {
             match &fault.target {
+                // on the data network there is a way from everywhere to everywhere
+                _ if self.networked.is_some() => {}
                 Disturbed::Stub(_) => {}
                 Disturbed::Traffic { from, to, ways } => {
                     if self.transports(document, from, to).is_empty() {
@@ -42,6 +44,10 @@ impl Compiler<'_> {
             if let Disturbed::Traffic { from, to, ways } = &fault.target
                 && seen.insert((fault.span, shape.to_string()))
             {
+                if self.networked.is_some() {
+                    self.fits_packets(fault, shape);
+                    continue;
+                }
                 self.fits_path(document, (fault, shape), (from, to, *ways));
             }
         }
@@ -58,6 +64,15 @@ impl Compiler<'_> {
         }
         if shape.is_for_connections() && !found.contains(&Transport::Tcp) {
             let message = format!("{a} {} {b} are datagrams, and this is done to connections: {shape}", arrow(ways));
+            let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
+            self.cx.report(problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate` or `reorder`"));
+        }
+    }
+
+    /// Connections are the kernels' on the data network; packets pass as they are.
+    fn fits_packets(&self, fault: &Fault, shape: &Shape) {
+        if shape.is_for_connections() {
+            let message = format!("this is done to connections, and a network carries packets: {shape}");
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
             self.cx.report(problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate` or `reorder`"));
         }

@@ -59,11 +59,10 @@ impl Compiler<'_> {
 
     /// Each side's agents cut themselves off from the sides after it.
     fn between_sides(&self, sides: &[Vec<Word>]) -> Option<Found> {
-        let named =
-            |side: &Vec<Word>| -> Vec<Option<Name>> { side.iter().map(|name| self.names.service_name(name)).collect() };
-        let named: Vec<Vec<Option<Name>>> = sides.iter().map(named).collect();
-        let named: Vec<Vec<Name>> =
-            named.into_iter().map(|side| side.into_iter().collect::<Option<_>>()).collect::<Option<_>>()?;
+        let named = |side: &Vec<Word>| -> Vec<Option<Vec<Name>>> { side.iter().map(|name| self.side(name)).collect() };
+        let named: Vec<Vec<Option<Vec<Name>>>> = sides.iter().map(named).collect();
+        let named = named.into_iter().map(|side| Some(side.into_iter().collect::<Option<Vec<_>>>()?.concat()));
+        let named: Vec<Vec<Name>> = named.collect::<Option<_>>()?;
         let mut parts: BTreeMap<Name, FaultTarget> = BTreeMap::new();
         for (index, side) in named.iter().enumerate() {
             let others: BTreeSet<Name> = named.iter().skip(index + 1).flatten().cloned().collect();
@@ -152,14 +151,14 @@ impl Compiler<'_> {
         Some(Some(HttpShape { status: *status, first, percent }))
     }
 
-    fn micros(&self, time: Option<&model::Time>) -> Option<u64> {
+    pub(super) fn micros(&self, time: Option<&model::Time>) -> Option<u64> {
         match time {
             Some(time) => self.settled.duration(time).map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
             None => Some(0),
         }
     }
 
-    fn share(&self, share: Option<&Spanned<Given<Percent>>>) -> Option<f64> {
+    pub(super) fn share(&self, share: Option<&Spanned<Given<Percent>>>) -> Option<f64> {
         share.map_or(Some(0.0), |share| Some(self.settled.percent(share)?.value()))
     }
 }

@@ -13,6 +13,7 @@ use super::super::compiled::{Endpoint, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::limits::MAX_SEARCHED_BYTES;
 use super::super::model::{Service, Word};
+use super::super::read;
 use super::super::source::Span;
 use super::Compiler;
 
@@ -90,7 +91,7 @@ impl Compiler<'_> {
             }
             ["tls", rest @ ..] => self.look_tls(span, rest, scope),
             ["services", rest @ ..] => self.address(span, rest, scope),
-            ["stubs", rest @ ..] => self.stub_address(span, rest),
+            ["stubs", rest @ ..] => self.stub_address(span, rest, scope.at.as_ref()),
             ["matrix", ..] if scope.matrix.is_empty() => {
                 let message =
                     "`matrix` is known in tests only, and here is none: services and stubs are the same for all";
@@ -148,6 +149,7 @@ impl Compiler<'_> {
         let ports = service.ports.iter().map(|port| port.name.value.as_str());
         match rest {
             ["dir" | "name"] => {}
+            ["host"] if self.networked.is_some() => {}
             ["tls", rest @ ..] => self.look_own_tls(span, rest, service),
             ["logs", rest @ ..] => {
                 let words: Vec<&str> = listening(service).collect();
@@ -172,6 +174,7 @@ impl Compiler<'_> {
         let ports: Vec<&str> = service.ports.iter().map(|port| port.name.value.as_str()).collect();
         let (port, part) = match rest {
             [port, part @ ..] if ports.contains(port) => (*port, part),
+            ["host"] if self.networked.is_some() => return,
             rest => {
                 let message = match rest.first() {
                     Some(port) => format!("`{name}` has no port {}", quote(port)),
@@ -193,12 +196,19 @@ impl Compiler<'_> {
     }
 
     /// `stubs.payments.url`, `.host`, `.port`, `.address`.
-    fn stub_address(&self, span: Span, rest: &[&str]) {
+    fn stub_address(&self, span: Span, rest: &[&str], at: Option<&Name>) {
         let [name, part @ ..] = rest else {
             self.among(&[], &Known { span, what: "a stub", words: &[] });
             return;
         };
         let Some(stub) = self.names.stub(&Word::new((*name).to_owned(), span)) else { return };
+        if let (Some(_), Some(at)) = (self.networked, at)
+            && at.as_str() != stub.at.value
+        {
+            let what = format!("a stub at `{}` for `{at}`, in a plan with `network`,", stub.at.value);
+            self.cx
+                .report(read::not_yet(span, &what).help("a stub listens on the loopback of the service that it is at"));
+        }
         match part {
             ["proxy"] if stub.upstreams.is_none() => {
                 let message = format!("the stub {} is no proxy", quote(name));

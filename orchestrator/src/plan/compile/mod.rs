@@ -9,6 +9,7 @@ mod flow;
 mod lookups;
 mod metrics;
 mod names;
+mod network;
 mod secrets;
 mod services;
 mod settle;
@@ -53,6 +54,9 @@ struct Compiler<'d> {
     names: Names<'d>,
     settled: Settled<'d>,
     tunnels: BTreeSet<Tunnel>,
+    /// Whether the services live on a data network, and the regions that it names.
+    networked: Option<Span>,
+    regions: &'d [(Word, Vec<Word>)],
     /// Every fault as it was compiled, to be held against the tunnels when all are known.
     shapes: RefCell<Vec<(model::Fault, Shape)>>,
     /// What must hold before a service counts as ready, for those that can be restarted.
@@ -78,6 +82,8 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         names,
         settled,
         tunnels: BTreeSet::new(),
+        networked: document.network.as_ref().map(|network| network.span),
+        regions: document.network.as_ref().map_or(&[], |network| &network.regions),
         shapes: RefCell::default(),
         ready: BTreeMap::new(),
         steps: 0,
@@ -87,6 +93,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         secrets: BTreeMap::new(),
     };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
+    let network = compiler.network(document);
     let mut services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
     compiler.ready = services.iter().map(|service| (service.name.clone(), service.ready.clone())).collect();
     let stubs = document.stubs.iter().filter_map(|stub| compiler.stub(stub)).collect();
@@ -117,6 +124,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         services,
         stubs,
         tunnels: compiler.tunnels,
+        network,
         tests,
         authority: compiler.authority,
         held_files: compiler.held_files,

@@ -55,6 +55,11 @@ impl<'d> Names<'d> {
         })
     }
 
+    /// Whether that is a service.
+    pub(super) fn is_service(&self, name: &str) -> bool {
+        self.services.contains_key(name)
+    }
+
     /// The names of all services that have a good one.
     pub(super) fn services(&self) -> impl Iterator<Item = Name> {
         self.services.keys().filter_map(|name| super::name(name))

@@ -7,6 +7,7 @@ use super::super::code::Code;
 use super::super::compiled::Tunnel;
 use super::super::diagnostic::Diagnostic;
 use super::super::model::{self, Stub};
+use super::super::read;
 use super::Compiler;
 
 impl Compiler<'_> {
@@ -38,6 +39,10 @@ impl Compiler<'_> {
                 let tls = tls.as_ref().map(|tls| self.tls(tls, Some(&to)));
                 let label = to.to_string();
                 if let Some(at) = at.filter(|at| **at != to.service) {
+                    if self.networked.is_some() {
+                        self.cx
+                            .report(read::not_yet(upstream.id.span, "`rewrite` to another service, with `network`,"));
+                    }
                     self.tunnels.insert(Tunnel { at: at.clone(), to });
                 }
                 Becomes::Rewritten(Box::new(Target { tls, ..Target::plain(label, "") }))

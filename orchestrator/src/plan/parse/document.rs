@@ -6,11 +6,10 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, conduct, environment, faults, params, ports, secrets, services, stubs, suites};
+use super::{argv, conduct, environment, faults, network, params, ports, secrets, services, stubs, suites};
 
 /// Keys of the language that this version does not carry out.
-const LATER: &[&str] =
-    &["groups", "network", "topology", "repo", "commits", "workspace", "check", "then", "verdict", "parallel"];
+const LATER: &[&str] = &["groups", "topology", "repo", "commits", "workspace", "check", "then", "verdict", "parallel"];
 
 /// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
 pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
@@ -23,6 +22,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let build = fields.optional("build", commands).unwrap_or_default();
     let services = fields.optional("services", services::services).unwrap_or_default();
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
+    let network = fields.optional("network", network::network);
     let faults = fields.optional("faults", faults::faults).unwrap_or_default();
     let matrix = fields.optional("matrix", conduct::matrix).unwrap_or_default();
     // A plan of commits has a check instead of tests.
@@ -37,7 +37,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
     fields.finish();
-    Some(Document { name, description, params, secrets, build, services, stubs, faults, matrix, tests })
+    Some(Document { name, description, params, secrets, build, services, stubs, network, faults, matrix, tests })
 }
 
 fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {

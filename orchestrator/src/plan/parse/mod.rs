@@ -9,6 +9,7 @@ mod expect;
 mod faults;
 mod matchers;
 mod metrics;
+mod network;
 mod params;
 mod ports;
 mod secrets;

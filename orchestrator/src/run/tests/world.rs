@@ -309,6 +309,7 @@ fn setting(plan: &Plan) -> Setting {
         stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
         held: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        hosts: BTreeMap::new(),
     }
 }
 
