@@ -6,7 +6,9 @@
 //! are for nobody, or come from somebody else than their sender, are dropped.
 
 mod device;
+mod egress;
 mod packet;
+mod rewrite;
 
 pub(crate) use packet::{Header, flow};
 
@@ -16,10 +18,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use meshproof_proto::id::PeerId;
-use meshproof_proto::order::DataNetwork;
+use meshproof_proto::order::{DataNetwork, Egress};
 use meshproof_proto::seed::Seed;
 
 use crate::limits;
+use crate::namespace::Outside;
 use crate::tunnel::{Exchange, Tunnels};
 use device::Device;
 
@@ -47,7 +50,11 @@ impl Inlet {
 ///
 /// # Errors
 /// The device cannot be made, or another service is not in the run.
-pub(crate) async fn open(order: &DataNetwork, tunnels: &Tunnels, seed: u64) -> io::Result<Inlet> {
+pub(crate) async fn open(
+    order: &DataNetwork,
+    (tunnels, seed): (&Tunnels, u64),
+    outside: &Outside,
+) -> io::Result<Inlet> {
     let mut seed = Seed::new(seed);
     let (mut ways, mut senders) = (BTreeMap::new(), BTreeMap::new());
     for (name, other) in &order.others {
@@ -57,21 +64,27 @@ pub(crate) async fn open(order: &DataNetwork, tunnels: &Tunnels, seed: u64) -> i
         senders.insert(far.peer, other.address);
     }
     let device = Arc::new(Device::open(order.address).await?);
-    tunnels.spawn(take(Arc::clone(&device), ways));
+    let egress = match order.egress {
+        Egress::Host => Some(egress::Egress::open(&device, order.address, (outside.clone(), tunnels.tasks())).await?),
+        Egress::Nowhere => None,
+    };
+    tunnels.spawn(take(Arc::clone(&device), ways, egress));
     Ok(Inlet { device, own: order.address, senders: Arc::new(senders) })
 }
 
 /// Takes what the service's kernel sends.
-async fn take(device: Arc<Device>, ways: BTreeMap<Ipv4Addr, Arc<Exchange>>) {
+async fn take(device: Arc<Device>, ways: BTreeMap<Ipv4Addr, Arc<Exchange>>, egress: Option<Arc<egress::Egress>>) {
     let mut buffer = vec![0; usize::from(limits::PACKET_BYTES)];
     loop {
         let packet = match device.take(&mut buffer).await {
             Ok(length) => &buffer[..length],
             Err(error) => return tracing::error!(%error, "the data network's device cannot be read any more"),
         };
-        let way = Header::of(packet).and_then(|header| ways.get(&header.destination));
-        if let Some(way) = way {
-            way.take_packet(packet);
+        let Some(header) = Header::of(packet) else { continue };
+        match (ways.get(&header.destination), &egress) {
+            (Some(way), _) => way.take_packet(packet),
+            (None, Some(egress)) => egress.take(packet),
+            (None, None) => {}
         }
     }
 }

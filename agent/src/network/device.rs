@@ -24,6 +24,11 @@ impl Device {
         Ok(Self(made.map_err(|error| io::Error::new(error.kind(), format!("the TUN device {NAME}: {error}")))?))
     }
 
+    /// What is for nobody on the network comes here too.
+    pub(super) async fn lead_everything_here(&self) -> io::Result<()> {
+        ip(&["route", "add", "default", "dev", NAME]).await
+    }
+
     /// Waits for a packet.
     pub(super) async fn take(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.recv(buffer).await

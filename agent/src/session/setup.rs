@@ -114,11 +114,11 @@ async fn join(
     outside: Option<&Outside>,
 ) -> Result<Option<Inlet>, Refusal> {
     let Some(network) = network else { return Ok(None) };
-    if outside.is_none() {
+    let Some(outside) = outside else {
         let what = "it acts in no network namespace of its own; --netns PATH names one";
         return Err(Refusal::Failed(format!("this agent cannot take part in a data network: {what}")));
-    }
-    let joined = network::open(network, tunnels, seed).await;
+    };
+    let joined = network::open(network, (tunnels, seed), outside).await;
     joined.map(Some).map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))
 }
 

@@ -1,6 +1,9 @@
 //! The data network of a run: services live apart from this machine's network and from each other, agents' own sockets do not,
 //! and whoever is killed, nothing of it is left.
 
+mod accuracy;
+mod egress;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -190,5 +193,20 @@ fn without_the_privilege_one_message_says_what_it_takes_before_anything_starts()
     }
     assert!(!scene.path().join("built").exists(), "the build began");
     assert_eq!(Journal::read(&scene.out()).all("agent-joined").count(), 0);
+    scene.assert_nothing_left();
+}
+
+#[test]
+fn an_etcd_cluster_elects_another_leader_and_loses_nothing() {
+    let here = |program: &str| Command::new(program).arg("--help").output().is_ok();
+    if !are_possible() {
+        return;
+    }
+    if !["etcd", "etcdctl"].into_iter().all(here) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "etcd is not installed; .ci/setup does it");
+        return println!("skipped: etcd and etcdctl are not installed");
+    }
+    let scene = Scene::new();
+    scene.run_plain("testdata/etcd/plan.yaml").end().assert_code(0);
     scene.assert_nothing_left();
 }

@@ -11,6 +11,9 @@ use crate::shaper::Shape;
 /// The network that these addresses are of: set aside for tests of networks (RFC 2544), so no real one is hidden by it.
 pub const NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
+/// Stands in for everybody who is not on the network: its last address.
+pub const STAND_IN: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
+
 /// The data network as the agent beside one service sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataNetwork {
@@ -42,8 +45,8 @@ pub enum Egress {
 pub fn address(number: usize) -> Option<Ipv4Addr> {
     let (network, prefix) = NETWORK;
     let offset = u32::try_from(number).ok()?.checked_add(1)?;
-    // the last one is for broadcasts
-    (offset < (1 << (32 - prefix)) - 1).then(|| Ipv4Addr::from(u32::from(network) + offset))
+    // the last ones stand in for others, and for all
+    (offset < (1 << (32 - prefix)) - 2).then(|| Ipv4Addr::from(u32::from(network) + offset))
 }
 
 #[cfg(test)]
@@ -51,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_begin_behind_the_networks_own_and_end_before_the_one_for_broadcasts() {
+    fn addresses_begin_behind_the_networks_own_and_end_before_those_that_stand_for_others() {
         assert_eq!(address(0), Some(Ipv4Addr::new(198, 18, 0, 1)));
-        assert_eq!(address((1 << 17) - 3), Some(Ipv4Addr::new(198, 19, 255, 254)));
-        assert_eq!(address((1 << 17) - 2), None);
+        assert_eq!(address((1 << 17) - 4), Some(Ipv4Addr::new(198, 19, 255, 253)));
+        assert_eq!(address((1 << 17) - 3), None);
         assert_eq!(address(usize::MAX), None);
     }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::plan::compiled::Does;
 
+mod network;
 mod refused;
 
 const CHECKOUT: &str = include_str!("../../../../testdata/checkout/plan.yaml");

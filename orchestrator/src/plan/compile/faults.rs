@@ -21,7 +21,7 @@ impl Compiler<'_> {
         let found = match &fault.target {
             Disturbed::Stub(stub) => self.on_stub(stub),
             Disturbed::Traffic { from, to, ways } => self.on_traffic((from, to), *ways),
-            Disturbed::Partition(sides) => self.between_sides(&sides.value),
+            Disturbed::Partition(sides) => self.between_sides(sides),
         };
         let shape = self.shape(fault)?;
         let (parts, target) = found?;
@@ -58,11 +58,16 @@ impl Compiler<'_> {
     }
 
     /// Each side's agents cut themselves off from the sides after it.
-    fn between_sides(&self, sides: &[Vec<Word>]) -> Option<Found> {
+    fn between_sides(&self, sides: &Spanned<Vec<Vec<Word>>>) -> Option<Found> {
         let named = |side: &Vec<Word>| -> Vec<Option<Vec<Name>>> { side.iter().map(|name| self.side(name)).collect() };
-        let named: Vec<Vec<Option<Vec<Name>>>> = sides.iter().map(named).collect();
+        let named: Vec<Vec<Option<Vec<Name>>>> = sides.value.iter().map(named).collect();
         let named = named.into_iter().map(|side| Some(side.into_iter().collect::<Option<Vec<_>>>()?.concat()));
         let named: Vec<Vec<Name>> = named.collect::<Option<_>>()?;
+        let mut seen = BTreeSet::new();
+        if let Some(name) = named.iter().flatten().find(|name| !seen.insert(*name)) {
+            self.cx.report(Diagnostic::new(Code::DuplicateName, sides.span, format!("`{name}` is on two sides")));
+            return None;
+        }
         let mut parts: BTreeMap<Name, FaultTarget> = BTreeMap::new();
         for (index, side) in named.iter().enumerate() {
             let others: BTreeSet<Name> = named.iter().skip(index + 1).flatten().cloned().collect();

@@ -66,9 +66,5 @@ fn between<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Between> {
 }
 
 fn egress(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Egress>> {
-    let found = read::choice(node, &[("host", Egress::Host), ("none", Egress::Nowhere)], cx)?;
-    if found.value == Egress::Host {
-        cx.report(read::not_yet(node.span, "`egress: host`").expected("`egress: none`"));
-    }
-    Some(found)
+    read::choice(node, &[("host", Egress::Host), ("none", Egress::Nowhere)], cx)
 }

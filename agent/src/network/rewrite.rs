@@ -1,0 +1,172 @@
+//! IPv4 packets that are made or changed here, with their checksums. Pure.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::packet::Header;
+
+/// The protocols whose packets can be changed: both begin with their ports.
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+
+const IP_BYTES: usize = 20;
+const TCP_BYTES: usize = 20;
+const UDP_BYTES: usize = 8;
+
+const RST_ACK: u8 = 0x14;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// Where a TCP or UDP packet comes from and goes to. `None`: it is neither, or a piece of one.
+pub(super) fn ends(packet: &[u8]) -> Option<(u8, SocketAddrV4, SocketAddrV4)> {
+    let header = Header::of(packet)?;
+    let fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff;
+    let ports = packet.get(header.length..header.length + 4)?;
+    let is_whole = fragment == 0 && [TCP, UDP].contains(&header.protocol);
+    is_whole.then(|| {
+        let port = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
+        let (source, destination) = (header.source, header.destination);
+        (header.protocol, SocketAddrV4::new(source, port(0)), SocketAddrV4::new(destination, port(2)))
+    })
+}
+
+/// Whether a TCP packet opens a connection.
+pub(super) fn is_opening(packet: &[u8]) -> bool {
+    let flags = Header::of(packet).and_then(|header| packet.get(header.length + 13));
+    flags.is_some_and(|flags| flags & (SYN | ACK) == SYN)
+}
+
+/// What a UDP packet carries.
+pub(super) fn payload_of_datagram(packet: &[u8]) -> Option<&[u8]> {
+    packet.get(Header::of(packet)?.length + UDP_BYTES..)
+}
+
+/// The same packet from another place to another place.
+pub(super) fn redirected(packet: &[u8], from: SocketAddrV4, to: SocketAddrV4) -> Option<Vec<u8>> {
+    let header = Header::of(packet)?;
+    let mut packet = packet.to_vec();
+    packet[12..16].copy_from_slice(&from.ip().octets());
+    packet[16..20].copy_from_slice(&to.ip().octets());
+    let ports = packet.get_mut(header.length..header.length + 4)?;
+    ports[..2].copy_from_slice(&from.port().to_be_bytes());
+    ports[2..].copy_from_slice(&to.port().to_be_bytes());
+    seal(&mut packet, header.length)?;
+    Some(packet)
+}
+
+/// A datagram.
+pub(super) fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Option<Vec<u8>> {
+    let mut packet = ip(UDP, (*from.ip(), *to.ip()), UDP_BYTES + payload.len())?;
+    packet.extend(from.port().to_be_bytes());
+    packet.extend(to.port().to_be_bytes());
+    packet.extend(u16::try_from(UDP_BYTES + payload.len()).ok()?.to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(payload);
+    seal(&mut packet, IP_BYTES)?;
+    Some(packet)
+}
+
+/// The refusal of the connection that this packet opens.
+pub(super) fn refusal(opening: &[u8]) -> Option<Vec<u8>> {
+    let (_, from, to) = ends(opening)?;
+    let at = Header::of(opening)?.length + 4;
+    let sequence = u32::from_be_bytes(opening.get(at..at + 4)?.try_into().ok()?);
+    let mut packet = ip(TCP, (*to.ip(), *from.ip()), TCP_BYTES)?;
+    packet.extend(to.port().to_be_bytes());
+    packet.extend(from.port().to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend(sequence.wrapping_add(1).to_be_bytes());
+    packet.extend([u8::try_from(TCP_BYTES / 4 * 16).ok()?, RST_ACK]);
+    packet.extend([0; 6]);
+    seal(&mut packet, IP_BYTES)?;
+    Some(packet)
+}
+
+fn ip(protocol: u8, (from, to): (Ipv4Addr, Ipv4Addr), payload: usize) -> Option<Vec<u8>> {
+    let total = u16::try_from(IP_BYTES + payload).ok()?.to_be_bytes();
+    let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    Some(packet)
+}
+
+/// Sets the checksums of the header and of what is behind it.
+fn seal(packet: &mut [u8], header: usize) -> Option<()> {
+    packet[10..12].fill(0);
+    let sealed = checksum(sum(0, &packet[..header])).to_be_bytes();
+    packet[10..12].copy_from_slice(&sealed);
+    let protocol = packet[9];
+    let at = header + if protocol == TCP { 16 } else { 6 };
+    packet.get_mut(at..at + 2)?.fill(0);
+    let length = u32::try_from(packet.len() - header).ok()?;
+    let behind = sum_of_pseudo_header(packet, length) + sum(0, &packet[header..]);
+    let sealed = match checksum(behind) {
+        // of UDP, zero says that there is none
+        0 if protocol == UDP => u16::MAX,
+        sum => sum,
+    };
+    packet.get_mut(at..at + 2)?.copy_from_slice(&sealed.to_be_bytes());
+    Some(())
+}
+
+fn sum_of_pseudo_header(packet: &[u8], length: u32) -> u32 {
+    sum(0, &packet[12..20]) + u32::from(packet[9]) + length
+}
+
+fn sum(before: u32, bytes: &[u8]) -> u32 {
+    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or_default());
+    before + bytes.chunks(2).map(word).sum::<u32>()
+}
+
+fn checksum(mut sum: u32) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(last: u8, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, last), port)
+    }
+
+    /// With its checksums in place everything sums up to nothing.
+    fn is_sealed(packet: &[u8]) -> bool {
+        let behind = sum_of_pseudo_header(packet, u32::try_from(packet.len() - IP_BYTES).expect("short"));
+        checksum(sum(0, &packet[..IP_BYTES])) == 0 && checksum(behind + sum(0, &packet[IP_BYTES..])) == 0
+    }
+
+    #[test]
+    fn what_is_made_and_what_is_changed_has_good_checksums() {
+        for payload in [&b""[..], b"odd", b"even"] {
+            let packet = datagram(at(1, 1000), at(2, 53), payload).expect("it is short");
+            assert!(is_sealed(&packet));
+            assert_eq!(ends(&packet), Some((UDP, at(1, 1000), at(2, 53))));
+            let other = redirected(&packet, at(3, 7), at(4, 8)).expect("a datagram");
+            assert!(is_sealed(&other));
+            assert_eq!(ends(&other), Some((UDP, at(3, 7), at(4, 8))));
+            assert_eq!(other[IP_BYTES + UDP_BYTES..], *payload);
+        }
+        assert_eq!(datagram(at(1, 1), at(2, 2), &[0; 65_536]), None);
+    }
+
+    #[test]
+    fn a_connection_is_refused_at_the_number_after_its_own() {
+        let mut opening = ip(TCP, (*at(1, 0).ip(), *at(2, 0).ip()), TCP_BYTES).expect("short");
+        opening.extend([0x03, 0xe8, 0, 80, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0x50, SYN, 0, 0, 0, 0, 0, 0]);
+        assert!(is_opening(&opening));
+        let refused = refusal(&opening).expect("an opening");
+        assert_eq!(ends(&refused), Some((TCP, at(2, 80), at(1, 1000))));
+        assert!(is_sealed(&refused) && !is_opening(&refused));
+        assert_eq!(refused[IP_BYTES + 8..IP_BYTES + 12], [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_piece_of_a_packet_has_no_ends() {
+        let mut packet = datagram(at(1, 1), at(2, 2), b"x").expect("short");
+        packet[6] = 0x20;
+        assert_eq!(ends(&packet), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! The data network: who has which address, what lies between whom, and what cannot be.
+
+use super::*;
+use meshproof_proto::order::Egress;
+
+const PLAN: &str = "\
+meshproof: 1
+plan: p
+network:
+  default: { latency: 20ms, loss: 1% }
+  regions: { eu: [a, b], us: [c] }
+  between: [[eu, us, 45ms], [a, b, { bandwidth: 1mbit }]]
+  egress: none
+services:
+  a: { exec: { argv: [a, \"${{ self.host }}\", \"${{ services.c.host }}\"] }, ports: { tcp: 7 } }
+  b: { exec: { argv: [b] }, ports: { tcp: 7 } }
+  c: { exec: { argv: [c, \"${{ services.a.tcp }}\"] }, ports: { tcp: 7, http: dynamic } }
+stubs: { bank: { at: a, protocol: http, unmatched: 404, routes: [] } }
+faults: { cut: { partition: [[eu], [us]] } }
+tests:
+  - id: t
+    steps:
+      - fault: cut
+      - { at: b, exec: { argv: [date] } }
+";
+
+#[test]
+fn every_service_has_an_address_and_conditions_to_every_other_one() {
+    let plan = check("plan.yaml", PLAN.as_bytes(), &Inputs::default()).plan.expect("a good plan");
+    let network = plan.network.as_ref().expect("it has one");
+    assert_eq!(network.egress, Egress::Nowhere);
+    let name = |text: &str| text.parse::<meshproof_proto::id::Name>().expect("a name");
+    let seen = network.seen_from(&name("a")).expect("a lives there");
+    assert_eq!((seen.address.to_string(), seen.others.len()), ("198.18.0.1".to_owned(), 2));
+    assert_eq!(seen.others[&name("c")].address.to_string(), "198.18.0.3");
+    let shape = |from: &str, to: &str| {
+        let shape = &network.shapes[&(name(from), name(to))];
+        (shape.latency_us, shape.loss_percent, shape.bandwidth_bits_per_s)
+    };
+    assert_eq!(shape("a", "c"), (45_000, 1.0, None));
+    assert_eq!(shape("c", "b"), (45_000, 1.0, None));
+    assert_eq!(shape("b", "a"), (20_000, 1.0, Some(1_000_000)));
+    let Does::Fault(cut) = &plan.tests[0].steps[0].does else { panic!("{:?}", plan.tests[0].steps[0]) };
+    assert_eq!(cut.fault.parts.len(), 2, "a and b each cut themselves off from c: {:?}", cut.fault.parts);
+}
+
+#[test]
+fn what_cannot_be_on_a_network_is_refused_where_it_stands() {
+    for (from, to, found) in [
+        ("us: [c]", "us: 50%", "MP0110 [50%] a region as a share of a group is not supported by this version yet"),
+        ("us: [c]", "us: [d]", "MP0301 [d] there is no service `d`"),
+        ("[eu, us, 45ms]", "[eu, asia, 45ms]", "MP0301 [asia] `asia` is neither a region nor a service"),
+        ("[eu, us, 45ms]", "[eu, us]", "MP0108 [[eu, us]] this does not say what lies between what"),
+        ("us: [c]", "us: [c], a: [c]", "MP0308 [a] `a` is a service, so it cannot be a region too"),
+        ("egress: none", "egress: some", "MP0204 [some] `some` is not one of the choices"),
+        (
+            "b: { exec: { argv: [b] }, ",
+            "b: { ",
+            "MP0110 [b] a service that runs already, in a plan with `network`, is not supported by this version yet",
+        ),
+        (
+            "[date]",
+            "[date, \"${{ stubs.bank.url }}\"]",
+            "MP0110 [stubs.bank.url] a stub at `a` for `b`, in a plan with `network`, is not supported by this version yet",
+        ),
+        (
+            "{ partition: [[eu], [us]] }",
+            "{ traffic: a -> c, reset: true }",
+            "MP0406 [{ traffic: a -> c, reset: true }] this is done to connections, and a network carries packets: reset",
+        ),
+        ("[[eu], [us]]", "[[eu], [a, us]]", "MP0308 [[[eu], [a, us]]] `a` is on two sides"),
+        ("loss: 1%", "loss: 101%", "MP0203 [101%] a share is from 0% to 100%"),
+    ] {
+        assert!(PLAN.contains(from), "{from}");
+        let found_here = problems(&PLAN.replace(from, to));
+        assert_eq!(found_here, [found], "{from} -> {to}");
+    }
+}
