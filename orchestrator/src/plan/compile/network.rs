@@ -86,6 +86,13 @@ impl<'d> Compiler<'d> {
         let or = |given: Option<u64>, base: u64| given.unwrap_or(base);
         let latency_us = or(self.given(latency.as_ref(), |time| self.micros(Some(time)))?, base.latency_us);
         let jitter_us = or(self.given(jitter.as_ref(), |time| self.micros(Some(time)))?, base.jitter_us);
+        if jitter_us > latency_us
+            && let Some(place) = jitter.as_ref().or(latency.as_ref())
+        {
+            let message = "with so much jitter some would come before they are sent";
+            let problem = Diagnostic::new(Code::OutOfRange, place.span, message);
+            self.cx.report(problem.expected("at most the latency"));
+        }
         let share = |share: &_| self.share(Some(share));
         let loss_percent = self.given(loss.as_ref(), share)?.unwrap_or(base.loss_percent);
         let duplicate_percent = self.given(duplicate.as_ref(), share)?.unwrap_or(base.datagrams.duplicate_percent);

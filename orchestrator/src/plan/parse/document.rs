@@ -32,7 +32,11 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         fields.required("tests", suites::tests)
     };
     let tests = tests.unwrap_or_default();
-    ports::distinct(&services, &stubs, cx);
+    match &network {
+        None => ports::distinct(&services, &stubs, cx),
+        // where each lives it is alone
+        Some(_) => services.iter().for_each(|service| ports::distinct(std::slice::from_ref(service), &[], cx)),
+    }
     fields.later(LATER);
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
