@@ -40,11 +40,15 @@ fn regions<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Vec<Wor
     let region = |(name, node): (Word, &'n Node)| {
         if let Kind::Text(_) | Kind::Number(_) = &node.kind {
             cx.report(read::not_yet(node.span, "a region as a share of a group").expected("a list of services"));
-            return None;
+            return (name, Vec::new());
         }
-        Some((name, read::each(node, cx, read::name)?))
+        if node.items().is_some_and(<[Node]>::is_empty) {
+            cx.report(Diagnostic::new(Code::Empty, node.span, "nobody is in this region").expected("services"));
+        }
+        // one that was reported is known all the same
+        (name, read::each(node, cx, read::name).unwrap_or_default())
     };
-    Some(named(node, "regions", cx).into_iter().filter_map(region).collect())
+    Some(named(node, "regions", cx).into_iter().map(region).collect())
 }
 
 /// `[eu, us, 45ms]`, or conditions in place of the latency.

@@ -48,6 +48,7 @@ fn every_service_has_an_address_and_conditions_to_every_other_one() {
 fn what_cannot_be_on_a_network_is_refused_where_it_stands() {
     for (from, to, found) in [
         ("us: [c]", "us: 50%", "MP0110 [50%] a region as a share of a group is not supported by this version yet"),
+        ("us: [c]", "us: []", "MP0206 [[]] nobody is in this region"),
         ("us: [c]", "us: [d]", "MP0301 [d] there is no service `d`"),
         ("[eu, us, 45ms]", "[eu, asia, 45ms]", "MP0301 [asia] `asia` is neither a region nor a service"),
         ("[eu, us, 45ms]", "[eu, us]", "MP0108 [[eu, us]] this does not say what lies between what"),
@@ -69,7 +70,7 @@ fn what_cannot_be_on_a_network_is_refused_where_it_stands() {
             "MP0406 [{ traffic: a -> c, reset: true }] this is done to connections, and a network carries packets: reset",
         ),
         ("[[eu], [us]]", "[[eu], [a, us]]", "MP0308 [[[eu], [a, us]]] `a` is on two sides"),
-        ("loss: 1%", "loss: 101%", "MP0203 [101%] a share is from 0% to 100%"),
+        ("loss: 1%", "loss: 101%", "MP0203 [101%] `101%` is out of range"),
     ] {
         assert!(PLAN.contains(from), "{from}");
         let found_here = problems(&PLAN.replace(from, to));
