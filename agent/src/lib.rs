@@ -16,8 +16,6 @@ pub mod lease;
 mod limits;
 pub mod logs;
 pub mod metrics;
-pub mod namespace;
-mod network;
 pub mod news;
 pub mod outbox;
 pub mod own_log;

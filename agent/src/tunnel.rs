@@ -122,11 +122,6 @@ impl Tunnels {
         Self { fars, tasks, numbers: Numbers::default() }
     }
 
-    /// What runs for them, for others whose work ends with the run too.
-    pub fn tasks(&self) -> Tasks {
-        self.tasks.clone()
-    }
-
     /// Takes datagrams of the other services from now on.
     pub fn take_datagrams(&self, lets: &Lets) {
         for far in self.fars.values().filter(|far| far.peer != far.mesh.me()) {

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 
 use super::Tasks;
 use crate::limits;
-use crate::network::{self, Header, Inlet};
 use crate::permits::Permits;
 use crate::rights::{Rights, for_datagrams, for_packets};
+use crate::session::network::{self, Header, Inlet};
 use crate::traffic::{Gate, Path, Traveller};
 use crate::wire::{Packet, RunTag};
 use flows::{Clients, Upstreams};

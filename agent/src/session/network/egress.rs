@@ -11,17 +11,19 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use meshproof_proto::order::network::STAND_IN;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::device::Device;
 use super::rewrite::{self, TCP, UDP};
 use crate::limits;
-use crate::namespace::Outside;
-use crate::tunnel::Tasks;
-use meshproof_proto::order::network::STAND_IN;
+use crate::session::namespace::Outside;
 
 /// A client in the namespace and whom it speaks to.
 type Flow = (SocketAddrV4, SocketAddrV4);
@@ -31,7 +33,7 @@ pub(super) struct Egress {
     device: Arc<Device>,
     listener: SocketAddrV4,
     outside: Outside,
-    tasks: Tasks,
+    work: mpsc::Sender<BoxFuture<'static, ()>>,
     flows: Mutex<Flows>,
 }
 
@@ -92,19 +94,27 @@ impl Flows {
 }
 
 impl Egress {
-    /// Opens the way out, for the service of this address.
+    /// Opens the way out, for the service of this address. It is open as long as what comes with it runs.
     pub(super) async fn open(
         device: &Arc<Device>,
         own: Ipv4Addr,
-        (outside, tasks): (Outside, Tasks),
-    ) -> io::Result<Arc<Self>> {
+        outside: Outside,
+    ) -> io::Result<(Arc<Self>, impl Future<Output = ()> + use<>)> {
         let listener = TcpListener::bind((own, 0)).await?;
         let address = SocketAddrV4::new(own, listener.local_addr()?.port());
         device.lead_everything_here().await?;
         let flows = Mutex::default();
-        let egress = Arc::new(Self { device: Arc::clone(device), listener: address, outside, tasks, flows });
-        egress.tasks.spawn(Arc::clone(&egress).accept(listener));
-        Ok(egress)
+        let (work, ordered) = mpsc::channel(limits::DATAGRAM_FLOWS);
+        let egress = Arc::new(Self { device: Arc::clone(device), listener: address, outside, work, flows });
+        let runs = run(ordered, Arc::clone(&egress).accept(listener));
+        Ok((egress, runs))
+    }
+
+    /// Has it done beside the rest. When there is no room it is not done, and its client tries again.
+    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if self.work.try_send(work.boxed()).is_err() {
+            tracing::debug!("too much begins at once to leave the data network");
+        }
     }
 
     /// The service's kernel sent a packet that is for no service of the run.
@@ -132,7 +142,7 @@ impl Egress {
                 if let Some(stand_in) = flows.stand_in(flow) {
                     drop(flows);
                     let opening = packet.to_vec();
-                    self.tasks.spawn(Arc::clone(self).dial(flow, stand_in, opening));
+                    self.begin(Arc::clone(self).dial(flow, stand_in, opening));
                 }
             }
             None => {}
@@ -179,7 +189,7 @@ impl Egress {
                 Ok((inner, from)) if from.ip() == STAND_IN => {
                     let dialled = self.flows().take_dialled(from.port());
                     if let Some((flow, outer)) = dialled {
-                        self.tasks.spawn(Arc::clone(&self).carry(flow, inner, outer));
+                        self.begin(Arc::clone(&self).carry(flow, inner, outer));
                     }
                 }
                 // somebody of the data network, who has no business here
@@ -216,7 +226,7 @@ impl Egress {
             flows.datagrams.insert(flow, queue);
             let exchanging = self.outside.spawn(exchange(Arc::clone(&self.device), flow, waiting));
             let egress = Arc::clone(self);
-            self.tasks.spawn(async move {
+            self.begin(async move {
                 let _ = exchanging.await;
                 egress.flows().datagrams.remove(&flow);
             });
@@ -236,6 +246,21 @@ impl Egress {
     fn flows(&self) -> MutexGuard<'_, Flows> {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does all of it, until it is dropped.
+async fn run(mut ordered: mpsc::Receiver<BoxFuture<'static, ()>>, accepting: impl Future<Output = ()>) {
+    let mut works = JoinSet::new();
+    let ordering = async {
+        loop {
+            tokio::select! {
+                Some(work) = ordered.recv() => drop(works.spawn(work)),
+                Some(_) = works.join_next() => {}
+                else => return,
+            }
+        }
+    };
+    tokio::join!(ordering, accepting);
 }
 
 /// The datagrams of one flow, until it is silent.

@@ -22,7 +22,7 @@ use meshproof_proto::order::{DataNetwork, Egress};
 use meshproof_proto::seed::Seed;
 
 use crate::limits;
-use crate::namespace::Outside;
+use crate::session::namespace::Outside;
 use crate::tunnel::{Exchange, Tunnels};
 use device::Device;
 
@@ -65,7 +65,11 @@ pub(crate) async fn open(
     }
     let device = Arc::new(Device::open(order.address).await?);
     let egress = match order.egress {
-        Egress::Host => Some(egress::Egress::open(&device, order.address, (outside.clone(), tunnels.tasks())).await?),
+        Egress::Host => {
+            let (egress, runs) = egress::Egress::open(&device, order.address, outside.clone()).await?;
+            tunnels.spawn(runs);
+            Some(egress)
+        }
         Egress::Nowhere => None,
     };
     tunnels.spawn(take(Arc::clone(&device), ways, egress));
