@@ -46,6 +46,10 @@ struct Flows {
     datagrams: BTreeMap<Flow, mpsc::Sender<Vec<u8>>>,
 }
 
+/// Too much begins at once.
+#[derive(Debug)]
+struct Full;
+
 #[derive(Debug)]
 struct Connection {
     stand_in: u16,
@@ -110,11 +114,9 @@ impl Egress {
         Ok((egress, runs))
     }
 
-    /// Has it done beside the rest. When there is no room it is not done, and its client tries again.
-    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if self.work.try_send(work.boxed()).is_err() {
-            tracing::debug!("too much begins at once to leave the data network");
-        }
+    /// Has it done beside the rest. Without room it is not done, and its client may try again.
+    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<(), Full> {
+        self.work.try_send(work.boxed()).map_err(|_| Full)
     }
 
     /// The service's kernel sent a packet that is for no service of the run.
@@ -142,7 +144,9 @@ impl Egress {
                 if let Some(stand_in) = flows.stand_in(flow) {
                     drop(flows);
                     let opening = packet.to_vec();
-                    self.begin(Arc::clone(self).dial(flow, stand_in, opening));
+                    if self.begin(Arc::clone(self).dial(flow, stand_in, opening)).is_err() {
+                        self.flows().forget(&flow);
+                    }
                 }
             }
             None => {}
@@ -188,8 +192,10 @@ impl Egress {
             match listener.accept().await {
                 Ok((inner, from)) if from.ip() == STAND_IN => {
                     let dialled = self.flows().take_dialled(from.port());
-                    if let Some((flow, outer)) = dialled {
-                        self.begin(Arc::clone(&self).carry(flow, inner, outer));
+                    if let Some((flow, outer)) = dialled
+                        && self.begin(Arc::clone(&self).carry(flow, inner, outer)).is_err()
+                    {
+                        self.flows().forget(&flow);
                     }
                 }
                 // somebody of the data network, who has no business here
@@ -226,7 +232,8 @@ impl Egress {
             flows.datagrams.insert(flow, queue);
             let exchanging = self.outside.spawn(exchange(Arc::clone(&self.device), flow, waiting));
             let egress = Arc::clone(self);
-            self.begin(async move {
+            // not begun, it ends the exchange, and the next datagram begins another
+            let _ = self.begin(async move {
                 let _ = exchanging.await;
                 egress.flows().datagrams.remove(&flow);
             });
