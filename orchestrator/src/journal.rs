@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::record::{Entry, Record};
 use seen::Seen;
 
-/// Lines written within this time reach the disk together.
+/// Lines written within this time reach the disk together; the first after a pause does so at once.
 pub const SYNC_EVERY: Duration = Duration::from_millis(20);
 
 /// The journal's file name, in the folder of a run's reports.
@@ -185,15 +185,19 @@ impl Drop for Journal {
     }
 }
 
-/// Brings lines to the disk some time after they were written, until the journal ends.
+/// Brings lines to the disk until the journal ends. Syncs begin [`SYNC_EVERY`] apart, however long each takes, so that a line that
+/// is written while the disk is busy with others waits for no more than one that nobody was before.
 fn sync_behind(shared: &Shared, file: &File) {
     let mut state = shared.lock();
+    let mut next = Instant::now();
     loop {
         while !state.dirty && !state.ending {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let gathered = shared.changed.wait_timeout_while(state, SYNC_EVERY, |state| !state.ending);
+        let gather = next.saturating_duration_since(Instant::now());
+        let gathered = shared.changed.wait_timeout_while(state, gather, |state| !state.ending);
         state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        next = Instant::now() + SYNC_EVERY;
         if state.dirty {
             state.dirty = false;
             let lines = state.lines;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use meshproof_mesh::{Mesh, MeshEvent};
+use meshproof_mesh::{Mesh, MeshEvent, Turn};
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::order::Authority;
@@ -62,6 +62,10 @@ pub(super) struct Driver {
     pub(super) acknowledge_at: Option<Instant>,
     /// How far ahead of acknowledgements agents are.
     pub(super) windows: Windows,
+    /// Turns of those that have had their share of the next sync.
+    pub(super) resting: Vec<Turn>,
+    /// Lines that were on disk when that was looked at last.
+    pub(super) synced: u64,
     /// Something did not hold, so what the services left is kept.
     pub(super) failed: bool,
     /// Signaling servers that were there and are not.
@@ -123,6 +127,8 @@ impl Driver {
             untold: BTreeMap::new(),
             acknowledge_at: None,
             windows: Windows::default(),
+            resting: Vec::new(),
+            synced: 0,
             failed: false,
             away: BTreeSet::new(),
             pending: VecDeque::new(),

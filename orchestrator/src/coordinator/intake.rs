@@ -25,9 +25,9 @@ impl Driver {
     pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
         match event {
             MeshEvent::Events { peer, frame: EventFrame::Batch(batch), bytes, turn } => {
-                self.batch(&peer, (batch, bytes), run).await?;
-                // its next one comes after what others have sent meanwhile
-                drop(turn);
+                let had_its_share = self.batch(&peer, (batch, bytes), run).await?;
+                // its next one comes after what others have sent meanwhile, or after the next sync
+                self.resting.extend(Some(turn).filter(|_| had_its_share));
             }
             MeshEvent::Stream { peer, .. } => {
                 if let Err(flood) = self.windows.something(peer.peer) {
@@ -77,24 +77,25 @@ impl Driver {
         self.scribe.say(Happening::Noted { text })
     }
 
-    /// An agent's events: into the journal, to the run, and acknowledged with the next sync.
+    /// An agent's events: into the journal, to the run, and acknowledged with the next sync. Whether these are all that go into it.
     async fn batch(
         &mut self,
         peer: &Identity,
         (batch, bytes): (EventBatch, usize),
         run: &mut Run,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         if self.windows.is_closed(&peer.peer) {
-            return Ok(());
+            return Ok(false);
         }
         if batch.instance != peer.peer {
             tracing::warn!(agent = %peer.name, "events of another instance were not taken");
-            return Ok(());
+            return Ok(false);
         }
         if let Err(flood) = self.windows.batch((&batch, bytes), &self.authority.run) {
             self.cut_off(peer, &flood, run).await;
-            return Ok(());
+            return Ok(false);
         }
+        let mut lines = 0;
         for event in batch.events {
             if event.run != self.authority.run {
                 continue;
@@ -102,12 +103,13 @@ impl Driver {
             let fact = event.fact.clone();
             let seen = self.scribe.write(Entry::event(&peer.name, peer.peer, event))?;
             if seen == Seen::New {
+                lines += 1;
                 run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
             }
         }
         let (instance, through) = (peer.peer, self.scribe.complete_through(peer.peer));
         self.unacked.push_back(Unacked { instance, through, line: self.scribe.lines() });
-        Ok(())
+        Ok(self.windows.wrote(instance, (lines, bytes)))
     }
 
     /// What is on disk is acknowledged, as far as no number is missing.
@@ -115,6 +117,11 @@ impl Driver {
         self.scribe.check()?;
         let Some(mesh) = self.mesh.clone() else { return Ok(()) };
         let on_disk = *self.on_disk.borrow_and_update();
+        if on_disk > self.synced {
+            self.synced = on_disk;
+            self.windows.synced();
+            self.resting.clear();
+        }
         let mut due = std::mem::take(&mut self.untold);
         while let Some(unacked) = self.unacked.front().filter(|unacked| unacked.line <= on_disk) {
             due.insert(unacked.instance, unacked.through);

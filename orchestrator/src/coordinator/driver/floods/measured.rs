@@ -56,7 +56,7 @@ async fn the_flooder() {
 #[ignore = "measures: on a quiet machine, for a minute"]
 async fn how_long_the_events_of_another_agent_take() {
     const REPORTS: u64 = 120;
-    const ROUNDS: usize = 5;
+    const ROUNDS: usize = 7;
     let p99 = |mut times: Vec<Duration>| {
         times.sort();
         times[times.len() * 99 / 100].as_secs_f64() * 1e3
