@@ -17,6 +17,7 @@ mod limits;
 pub mod logs;
 pub mod metrics;
 pub mod news;
+mod opening;
 pub mod outbox;
 pub mod own_log;
 pub mod permits;

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::opening::open_soon;
 use crate::permits::Permits;
 use crate::traffic::{Path, Traveller};
 use crate::wire::StreamHeader;
@@ -87,14 +88,14 @@ impl Listeners {
 }
 
 impl Far {
-    /// A stream to the agent there.
+    /// A stream to the agent there, which may be linked only in a moment.
     pub async fn open(&self, header: StreamHeader) -> Result<ByteStream, NoLink> {
-        self.mesh.open_stream(self.peer, header.encode()).await
+        open_soon(&self.mesh, self.peer, &header).await
     }
 
-    /// A stream whose bytes come back.
+    /// A stream whose bytes come back; without a link there is nothing to measure.
     pub async fn open_probe(&self) -> Result<ByteStream, NoLink> {
-        self.open(StreamHeader::Probe).await
+        self.mesh.open_stream(self.peer, StreamHeader::Probe.encode()).await
     }
 }
 

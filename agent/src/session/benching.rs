@@ -1,21 +1,22 @@
 //! Benches at this agent: at most one at a time, whichever end of it is here.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use meshproof_mesh::{ByteStream, Mesh, NoLink};
+use meshproof_mesh::{ByteStream, Mesh};
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage};
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::limits::{BENCH_LONGEST, BENCH_PINGS};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::streams::refuse;
 use super::{Session, looking};
 use crate::bench;
 use crate::limits;
+use crate::opening::open_soon;
 use crate::wire::StreamHeader;
 
 /// The last bench, which may have ended. Dropping it ends it, at both ends.
@@ -118,7 +119,7 @@ fn check(order: &BenchOrder) -> Result<(), Refusal> {
 /// Measures, until it is done, has failed, or nobody asks any more.
 async fn near(mesh: Mesh, order: BenchOrder, told: watch::Sender<BenchReport>, mut heard: watch::Receiver<Instant>) {
     let measuring = async {
-        let stream = open(&mesh, order.to).await?;
+        let stream = open_soon(&mesh, order.to, &StreamHeader::Bench).await.map_err(|error| error.to_string())?;
         let link = || mesh.links().into_iter().find(|link| link.peer == order.to);
         let path = || link()?.path.map(|selected| looking::path(selected.kind));
         let measured = bench::near(&order, stream, &told, path).await;
@@ -139,17 +140,4 @@ async fn near(mesh: Mesh, order: BenchOrder, told: watch::Sender<BenchReport>, m
             Err(reason) => BenchStage::Failed { reason },
         }
     });
-}
-
-/// The link was asked for just now; until the mesh knows it there is nothing to wait on.
-async fn open(mesh: &Mesh, to: PeerId) -> Result<ByteStream, String> {
-    let began = Instant::now();
-    let mut wait: Duration = limits::POLL_FIRST;
-    loop {
-        match mesh.open_stream(to, StreamHeader::Bench.encode()).await {
-            Err(NoLink) if began.elapsed() < limits::LINK_WAIT => sleep(wait).await,
-            opened => return opened.map_err(|error| error.to_string()),
-        }
-        wait = (wait * 2).min(limits::POLL_LONGEST);
-    }
 }

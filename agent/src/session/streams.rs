@@ -12,14 +12,13 @@ use meshproof_proto::identity::Identity;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, RecordStreamId, StepOrder};
 use meshproof_proto::rpc::Refusal;
-use tokio::time::sleep;
 
 use super::Session;
 use super::run::{Run, Stage, Work};
 use crate::limits;
 use crate::records;
 use crate::traffic::echo;
-use crate::tunnel::{Far, Tunnels};
+use crate::tunnel::Tunnels;
 use crate::wire::StreamHeader;
 
 impl Session {
@@ -124,25 +123,12 @@ pub(super) fn send(
     let sending = async move {
         let began = Instant::now();
         let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
-        match open(&far, header).await {
+        match far.open(header).await {
             Ok(stream) => records::send(&order, &action, stream, &masker).await,
             Err(NoLink) => unlinked(&action.to, began.elapsed()),
         }
     };
     Ok(Some(sending.boxed()))
-}
-
-/// The link was asked for with the step's order; until the mesh knows it there is nothing to wait on.
-async fn open(far: &Far, header: StreamHeader) -> Result<ByteStream, NoLink> {
-    let began = Instant::now();
-    let mut wait = limits::POLL_FIRST;
-    loop {
-        match far.open(header.clone()).await {
-            Err(NoLink) if began.elapsed() < limits::LINK_WAIT => sleep(wait).await,
-            opened => return opened,
-        }
-        wait = (wait * 2).min(limits::POLL_LONGEST);
-    }
 }
 
 fn unlinked(to: &Name, took: Duration) -> StepResult {
