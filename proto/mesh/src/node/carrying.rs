@@ -53,6 +53,10 @@ impl Node {
 
     /// A signal came, from a signaling server or passed on by a peer.
     pub(super) async fn signal(&self, (from, server): (PeerId, Option<usize>), signed: &Signed) {
+        if self.refused.contains(&from) {
+            // its signatures are not even checked: that would be work that it makes us do
+            return;
+        }
         if !self.tables.roster.contains_key(&from) && !self.tables.links.contains_key(&from) {
             tracing::debug!(?from, "a signal came from a peer that is not in the roster");
             return;
