@@ -22,9 +22,9 @@ use crate::audit::Audit;
 use crate::descriptors;
 use crate::inherited;
 use crate::limits;
+use crate::namespace::Namespace;
 use crate::news::NewsFile;
 use crate::permits::{Permits, Settings};
-use crate::session::namespace::Namespace;
 use crate::session::{Allowed, Session};
 
 /// Act for the service beside this process.

@@ -16,6 +16,8 @@ pub mod lease;
 mod limits;
 pub mod logs;
 pub mod metrics;
+pub mod namespace;
+mod network;
 pub mod news;
 mod opening;
 pub mod outbox;

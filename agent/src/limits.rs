@@ -168,14 +168,14 @@ pub const PACKET_BYTES: u16 = 1_180;
 /// A packet for an agent that is not linked yet waits so long before it is tried again: a link is made in several times that.
 pub const LINKED_AGAIN: Duration = Duration::from_millis(20);
 
+/// How often it is tried: until TCP would have sent it again.
+pub const LINKED_ATTEMPTS: u32 = 50;
+
 /// Connections of a service that leave the data network at once: as many as a tunnel carries.
 pub const EGRESS_CONNECTIONS: usize = 4096;
 
 /// After the end of such a connection, both kernels may still say their last words: as long as a connection lingers in TIME_WAIT.
 pub const EGRESS_LAST_PACKETS: Duration = Duration::from_secs(60);
-
-/// How often it is tried: until TCP would have sent it again.
-pub const LINKED_ATTEMPTS: u32 = 50;
 
 /// A datagram that probes a path is given up after this: whatever is asked for less is measured, and no socket waits longer.
 pub const DATAGRAM_BACK: Duration = Duration::from_secs(3);

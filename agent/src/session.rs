@@ -11,8 +11,6 @@ mod guard;
 mod kept;
 mod links;
 mod looking;
-pub mod namespace;
-pub(crate) mod network;
 mod orders;
 mod pump;
 mod run;
@@ -36,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::limits;
+use crate::namespace::Outside;
 use crate::news::NewsFile;
 use crate::permits::Settings;
 use crate::rights::Rights;
@@ -44,7 +43,6 @@ use crate::until::until;
 use benching::Benching;
 use kept::KeptStubs;
 use links::Links;
-use namespace::Outside;
 use run::Run;
 
 /// An agent that joined a mesh.

@@ -22,9 +22,9 @@ use tokio::time::Instant;
 
 use super::Tasks;
 use crate::limits;
+use crate::network::{Header, Inlet};
 use crate::permits::Permits;
 use crate::rights::{Rights, for_datagrams, for_packets};
-use crate::session::network::{self, Header, Inlet};
 use crate::traffic::{Gate, Path, Traveller};
 use crate::wire::{Packet, RunTag};
 use flows::{Clients, Upstreams};
@@ -147,17 +147,19 @@ impl Exchange {
 
     /// A packet of the data network came for the service here.
     fn give_packet(self: &Arc<Self>, bytes: Vec<u8>, lets: &Lets) {
-        let expected = |inlet: &&Inlet| Header::of(&bytes).is_some_and(|header| inlet.expects(self.peer, &header));
-        let Some(inlet) = lets.inlet.as_ref().filter(expected).cloned() else {
-            return tracing::debug!("a packet that is for nobody here");
+        let (Some(header), Some(inlet)) = (Header::of(&bytes), lets.inlet.clone()) else {
+            return tracing::debug!("a packet that nothing here can take");
         };
-        let who = Traveller::Connection(network::flow(&bytes));
+        if !inlet.expects(self.peer, &header) {
+            return tracing::debug!("a packet that is for nobody here");
+        }
+        let who = Traveller::Connection(header.flow(&bytes));
         self.cross(&self.path.incoming, (who, bytes), move |_, bytes| inlet.give(&bytes));
     }
 
     /// The service here sends a packet over the data network: through the gate of faults, then that of the network itself.
-    pub(crate) fn take_packet(self: &Arc<Self>, packet: &[u8]) {
-        let (run, who) = (self.tag, Traveller::Connection(network::flow(packet)));
+    pub(crate) fn take_packet(self: &Arc<Self>, flow: u64, packet: &[u8]) {
+        let (run, who) = (self.tag, Traveller::Connection(flow));
         self.cross(&self.path.outgoing, (who, packet.to_vec()), move |exchange, bytes| {
             exchange.cross(&exchange.path.network, (who, bytes), move |exchange, bytes| {
                 exchange.send_linked(Packet::Ip { run, bytes }, limits::LINKED_ATTEMPTS);

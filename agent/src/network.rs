@@ -10,7 +10,7 @@ mod egress;
 mod packet;
 mod rewrite;
 
-pub(crate) use packet::{Header, flow};
+pub(crate) use packet::Header;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ use meshproof_proto::order::{DataNetwork, Egress};
 use meshproof_proto::seed::Seed;
 
 use crate::limits;
-use crate::session::namespace::Outside;
+use crate::namespace::Outside;
 use crate::tunnel::{Exchange, Tunnels};
 use device::Device;
 
@@ -86,7 +86,7 @@ async fn take(device: Arc<Device>, ways: BTreeMap<Ipv4Addr, Arc<Exchange>>, egre
         };
         let Some(header) = Header::of(packet) else { continue };
         match (ways.get(&header.destination), &egress) {
-            (Some(way), _) => way.take_packet(packet),
+            (Some(way), _) => way.take_packet(header.flow(packet), packet),
             (None, Some(egress)) => egress.take(packet),
             (None, None) => {}
         }

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 /// The shortest header.
-const HEADER_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: usize = 20;
 
-/// TCP and UDP, whose headers begin with their ports.
-const WITH_PORTS: [u8; 2] = [6, 17];
+/// The protocols whose packets begin with their ports.
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 
 /// A packet that can be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +29,18 @@ impl Header {
         let whole = version == 4 && length >= HEADER_BYTES && total == packet.len() && length <= total;
         whole.then(|| Self { source: address(12), destination: address(16), protocol: header[9], length })
     }
-}
 
-/// A number for everything that goes between two ports.
-pub(crate) fn flow(packet: &[u8]) -> u64 {
-    let Some(header) = Header::of(packet) else { return 0 };
-    let ports = packet.get(header.length..header.length + 4).filter(|_| WITH_PORTS.contains(&header.protocol));
-    let [a, b, c, d] = ports.and_then(|ports| ports.try_into().ok()).unwrap_or_default();
-    u64::from_be_bytes([0, 0, 0, header.protocol, a, b, c, d])
+    /// The two ports of its packet, as they stand there. `None`: it has none.
+    pub(super) fn ports(&self, packet: &[u8]) -> Option<[u8; 4]> {
+        let ports = packet.get(self.length..)?.first_chunk().copied();
+        ports.filter(|_| [TCP, UDP].contains(&self.protocol))
+    }
+
+    /// A number for everything that goes between two ports.
+    pub(crate) fn flow(&self, packet: &[u8]) -> u64 {
+        let [a, b, c, d] = self.ports(packet).unwrap_or_default();
+        u64::from_be_bytes([0, 0, 0, self.protocol, a, b, c, d])
+    }
 }
 
 #[cfg(test)]
@@ -71,9 +76,10 @@ mod tests {
         tcp[9] = 6;
         let mut other = tcp;
         other[23] = 9;
+        let flow = |packet: &[u8]| Header::of(packet).map(|header| header.flow(packet));
         assert_ne!(flow(&tcp), flow(&other));
         assert_ne!(flow(&tcp), flow(&ECHO));
         assert_eq!(flow(&ECHO), flow(&ECHO));
-        assert_eq!(flow(b"no packet"), 0);
+        assert_eq!(flow(b"no packet"), None);
     }
 }

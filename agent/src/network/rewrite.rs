@@ -2,13 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::packet::Header;
+use super::packet::{HEADER_BYTES, Header, TCP, UDP};
 
-/// The protocols whose packets can be changed: both begin with their ports.
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-
-const IP_BYTES: usize = 20;
 const TCP_BYTES: usize = 20;
 const UDP_BYTES: usize = 8;
 
@@ -20,9 +15,8 @@ const ACK: u8 = 0x10;
 pub(super) fn ends(packet: &[u8]) -> Option<(u8, SocketAddrV4, SocketAddrV4)> {
     let header = Header::of(packet)?;
     let fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff;
-    let ports = packet.get(header.length..header.length + 4)?;
-    let is_whole = fragment == 0 && [TCP, UDP].contains(&header.protocol);
-    is_whole.then(|| {
+    let ports = header.ports(packet)?;
+    (fragment == 0).then(|| {
         let port = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
         let (source, destination) = (header.source, header.destination);
         (header.protocol, SocketAddrV4::new(source, port(0)), SocketAddrV4::new(destination, port(2)))
@@ -61,7 +55,7 @@ pub(super) fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> 
     packet.extend(u16::try_from(UDP_BYTES + payload.len()).ok()?.to_be_bytes());
     packet.extend([0, 0]);
     packet.extend(payload);
-    seal(&mut packet, IP_BYTES)?;
+    seal(&mut packet, HEADER_BYTES)?;
     Some(packet)
 }
 
@@ -77,12 +71,12 @@ pub(super) fn refusal(opening: &[u8]) -> Option<Vec<u8>> {
     packet.extend(sequence.wrapping_add(1).to_be_bytes());
     packet.extend([u8::try_from(TCP_BYTES / 4 * 16).ok()?, RST_ACK]);
     packet.extend([0; 6]);
-    seal(&mut packet, IP_BYTES)?;
+    seal(&mut packet, HEADER_BYTES)?;
     Some(packet)
 }
 
 fn ip(protocol: u8, (from, to): (Ipv4Addr, Ipv4Addr), payload: usize) -> Option<Vec<u8>> {
-    let total = u16::try_from(IP_BYTES + payload).ok()?.to_be_bytes();
+    let total = u16::try_from(HEADER_BYTES + payload).ok()?.to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
     packet.extend(from.octets());
     packet.extend(to.octets());
@@ -92,13 +86,13 @@ fn ip(protocol: u8, (from, to): (Ipv4Addr, Ipv4Addr), payload: usize) -> Option<
 /// Sets the checksums of the header and of what is behind it.
 fn seal(packet: &mut [u8], header: usize) -> Option<()> {
     packet[10..12].fill(0);
-    let sealed = checksum(sum(0, &packet[..header])).to_be_bytes();
+    let sealed = checksum(sum(&packet[..header])).to_be_bytes();
     packet[10..12].copy_from_slice(&sealed);
     let protocol = packet[9];
     let at = header + if protocol == TCP { 16 } else { 6 };
     packet.get_mut(at..at + 2)?.fill(0);
     let length = u32::try_from(packet.len() - header).ok()?;
-    let behind = sum_of_pseudo_header(packet, length) + sum(0, &packet[header..]);
+    let behind = sum_of_pseudo_header(packet, length) + sum(&packet[header..]);
     let sealed = match checksum(behind) {
         // of UDP, zero says that there is none
         0 if protocol == UDP => u16::MAX,
@@ -109,12 +103,12 @@ fn seal(packet: &mut [u8], header: usize) -> Option<()> {
 }
 
 fn sum_of_pseudo_header(packet: &[u8], length: u32) -> u32 {
-    sum(0, &packet[12..20]) + u32::from(packet[9]) + length
+    sum(&packet[12..20]) + u32::from(packet[9]) + length
 }
 
-fn sum(before: u32, bytes: &[u8]) -> u32 {
+fn sum(bytes: &[u8]) -> u32 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or_default());
-    before + bytes.chunks(2).map(word).sum::<u32>()
+    bytes.chunks(2).map(word).sum()
 }
 
 fn checksum(mut sum: u32) -> u16 {
@@ -134,8 +128,8 @@ mod tests {
 
     /// With its checksums in place everything sums up to nothing.
     fn is_sealed(packet: &[u8]) -> bool {
-        let behind = sum_of_pseudo_header(packet, u32::try_from(packet.len() - IP_BYTES).expect("short"));
-        checksum(sum(0, &packet[..IP_BYTES])) == 0 && checksum(behind + sum(0, &packet[IP_BYTES..])) == 0
+        let behind = sum_of_pseudo_header(packet, u32::try_from(packet.len() - HEADER_BYTES).expect("short"));
+        checksum(sum(&packet[..HEADER_BYTES])) == 0 && checksum(behind + sum(&packet[HEADER_BYTES..])) == 0
     }
 
     #[test]
@@ -147,7 +141,7 @@ mod tests {
             let other = redirected(&packet, at(3, 7), at(4, 8)).expect("a datagram");
             assert!(is_sealed(&other));
             assert_eq!(ends(&other), Some((UDP, at(3, 7), at(4, 8))));
-            assert_eq!(other[IP_BYTES + UDP_BYTES..], *payload);
+            assert_eq!(other[HEADER_BYTES + UDP_BYTES..], *payload);
         }
         assert_eq!(datagram(at(1, 1), at(2, 2), &[0; 65_536]), None);
     }
@@ -160,7 +154,7 @@ mod tests {
         let refused = refusal(&opening).expect("an opening");
         assert_eq!(ends(&refused), Some((TCP, at(2, 80), at(1, 1000))));
         assert!(is_sealed(&refused) && !is_opening(&refused));
-        assert_eq!(refused[IP_BYTES + 8..IP_BYTES + 12], [0, 0, 0, 0]);
+        assert_eq!(refused[HEADER_BYTES + 8..HEADER_BYTES + 12], [0, 0, 0, 0]);
     }
 
     #[test]

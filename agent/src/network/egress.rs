@@ -21,9 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::device::Device;
-use super::rewrite::{self, TCP, UDP};
+use super::packet::{TCP, UDP};
+use super::rewrite;
 use crate::limits;
-use crate::session::namespace::Outside;
+use crate::namespace::Outside;
 
 /// A client in the namespace and whom it speaks to.
 type Flow = (SocketAddrV4, SocketAddrV4);
