@@ -29,8 +29,13 @@ pub(crate) enum Reader {
 pub(crate) fn result(text: &str) -> Exit {
     match out(text) {
         Ok(Reader::Reads | Reader::Gone) => Exit::Passed,
-        Err(error) => failed(&format!("cannot write to standard output: {error}"), Exit::MeshFailed),
+        Err(error) => unwritten(&error),
     }
+}
+
+/// What was asked for could not be written.
+pub(crate) fn unwritten(error: &io::Error) -> Exit {
+    failed(&format!("cannot write to standard output: {error}"), Exit::MeshFailed)
 }
 
 /// A line beside what was asked for. There is nobody to tell when even this cannot be written.

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Exit {
             match say::out(&text(args, &look)) {
                 Ok(Reader::Reads) => console.attend(limits::WATCH_EVERY).await,
                 Ok(Reader::Gone) => return Exit::Passed,
-                Err(_) => return say::result(&text(args, &look)),
+                Err(error) => return say::unwritten(&error),
             }
         }
     })

@@ -10,7 +10,6 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::network;
 use super::outcome::Broken;
 use super::scribe::Scribe;
 use crate::local::Withheld;
@@ -30,11 +29,8 @@ pub(super) struct Project<'p> {
     pub dir: &'p Path,
 }
 
-/// Says at once when this machine cannot have what the plan needs; else runs every build command of a plan, in order, until one fails or all of it is to stop.
+/// Runs every build command of a plan, in order, until one fails or all of it is to stop.
 pub(super) async fn build(project: Project<'_>, scribe: &mut Scribe, stop: &CancellationToken) -> Result<(), Broken> {
-    if let Some(network) = &project.plan.network {
-        network::is_possible(network)?;
-    }
     let withheld = Withheld::of(project.plan);
     for command in &project.plan.build {
         let shown = command.argv.join(" ");

@@ -22,7 +22,7 @@ use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::windows::Windows;
-use super::{Options, build};
+use super::{Options, build, network};
 use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice};
 use crate::plan::{Plan, Source};
@@ -214,6 +214,9 @@ impl Driver {
 
     async fn prepare(&mut self, stop: &CancellationToken) -> Result<Input, Broken> {
         let plan = Arc::clone(&self.plan);
+        if let Some(network) = &plan.network {
+            network::is_possible(network)?;
+        }
         let project = build::Project { plan: &plan, dir: &self.options.plan_dir };
         build::build(project, &mut self.scribe, stop).await?;
         let setting = self.make_ready(stop).await?;

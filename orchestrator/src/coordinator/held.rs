@@ -40,12 +40,11 @@ pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMa
         let text = std::fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
         texts.insert(Held::file(&file.value).name, text);
     }
-    files_are_there(plan, plan_dir)?;
     Ok(texts)
 }
 
 /// What services are given from beside the plan is copied when they start; that it is missing is known before anything does.
-fn files_are_there(plan: &Plan, plan_dir: &Path) -> Result<(), Broken> {
+pub(super) fn files_are_there(plan: &Plan, plan_dir: &Path) -> Result<(), Broken> {
     for file in plan.services.iter().flat_map(|service| &service.files) {
         let FileContent::From(from) = &file.content else { continue };
         let path = plan_dir.join(&from.value);

@@ -26,8 +26,10 @@ impl Driver {
         match event {
             MeshEvent::Events { peer, frame: EventFrame::Batch(batch), bytes, turn } => {
                 let had_its_share = self.batch(&peer, (batch, bytes), run).await?;
-                // its next one comes after what others have sent meanwhile, or after the next sync
-                self.resting.extend(Some(turn).filter(|_| had_its_share));
+                // its next one comes after what others have sent meanwhile, or even after the next sync
+                if had_its_share {
+                    self.resting.push(turn);
+                }
             }
             MeshEvent::Stream { peer, .. } => {
                 if let Err(flood) = self.windows.something(peer.peer) {

@@ -257,7 +257,6 @@ pub enum Does {
     Conduct(Conduct),
 }
 
-/// What the orchestrator does itself.
 /// What has a state that the orchestrator knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateOf {
@@ -267,6 +266,7 @@ pub enum StateOf {
     Fault(String),
 }
 
+/// What the orchestrator does itself.
 #[derive(Debug, Clone)]
 pub enum Conduct {
     Process(ProcessStep),

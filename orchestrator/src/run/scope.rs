@@ -118,10 +118,13 @@ impl Scope {
             (service.to_string(), Value::Object(host.into_iter().chain(ports).collect()))
         });
         scope.insert("services".to_owned(), Value::Object(services.collect()));
-        if let (Some(names), Some(place)) = (&self.identities, at.and_then(|at| self.places.get(at))) {
-            scope.insert("tls".to_owned(), certificates::paths(names, &place.dir));
-        }
+        scope.extend(at.and_then(|at| self.identities_at(at)).map(|paths| ("tls".to_owned(), paths)));
         Value::Object(scope)
+    }
+
+    /// Where the run's identities are for that service, if it has any.
+    fn identities_at(&self, service: &Name) -> Option<Value> {
+        Some(certificates::paths(self.identities.as_ref()?, &self.places.get(service)?.dir))
     }
 
     /// What a step sees, from beside that service: its own round and combination too, and `self` where it is a service's.
@@ -139,7 +142,6 @@ impl Scope {
     /// `self` of a service.
     fn own(&self, service: &Name) -> Value {
         let place = self.places.get(service).cloned().unwrap_or_default();
-        let seen = self.seen_from(Some(service));
         let mut own: Map<String, Value> =
             place.ports.iter().map(|(port, address)| (port.clone(), address_parts(address))).collect();
         if let Some(host) = self.hosts.get(service).filter(|_| !own.contains_key(HOST)) {
@@ -147,7 +149,7 @@ impl Scope {
         }
         own.insert("dir".to_owned(), Value::from(place.dir.as_str()));
         own.insert("name".to_owned(), Value::from(service.as_str()));
-        own.insert("tls".to_owned(), seen["tls"][service.as_str()].clone());
+        own.insert("tls".to_owned(), self.identities_at(service).unwrap_or_default()[service.as_str()].clone());
         let endpoints = self.endpoints.get(service).into_iter().flatten();
         let endpoints = endpoints.map(|(log, address)| (log.clone(), server("http", address)));
         own.insert("logs".to_owned(), Value::Object(endpoints.collect()));

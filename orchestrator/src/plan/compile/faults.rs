@@ -15,6 +15,11 @@ use super::super::source::{Span, Spanned};
 use super::super::units::Percent;
 use super::Compiler;
 
+/// A jitter at this place is more than the latency that it varies.
+pub(super) fn too_much_jitter(place: Span) -> Diagnostic {
+    Diagnostic::new(Code::OutOfRange, place, "with so much jitter some would come before they are sent")
+}
+
 impl Compiler<'_> {
     /// The fault with what it disturbs, and the agents that make it.
     pub(super) fn fault(&self, name: &str, fault: &model::Fault) -> Option<Fault> {
@@ -120,9 +125,7 @@ impl Compiler<'_> {
             && jitter_us > latency_us
             && let (Some(_), Some(jitter)) = (&fault.latency, &fault.jitter)
         {
-            let message = "with so much jitter some would come before they are sent";
-            let problem = Diagnostic::new(Code::OutOfRange, jitter.span, message);
-            self.cx.report(problem.expected("at most as much as the `latency`"));
+            self.cx.report(too_much_jitter(jitter.span).expected("at most as much as the `latency`"));
             return None;
         }
         let (connections, http) = (self.connections(fault)?, self.http(fault)?);

@@ -98,20 +98,20 @@ impl<'d> Names<'d> {
 
     /// Whether `heal` can name this.
     pub(super) fn heals(&self, word: &Word) -> bool {
-        let known = self.faults.keys().chain(&self.fault_steps).copied();
-        let found = known.clone().any(|name| name == word.value);
-        if !found {
-            self.unknown(Noun::Fault, word, known.chain(["all"]));
-        }
-        found
+        self.is_fault(word, &["all"])
     }
 
     /// Whether a fault of this name ever begins; an unknown one is reported.
     pub(super) fn begins(&self, word: &Word) -> bool {
+        self.is_fault(word, &[])
+    }
+
+    /// Whether a fault or a step that begins one has this name; an unknown one is reported, with what else could stand there.
+    fn is_fault(&self, word: &Word, others: &[&'static str]) -> bool {
         let known = self.faults.keys().chain(&self.fault_steps).copied();
         let found = known.clone().any(|name| name == word.value);
         if !found {
-            self.unknown(Noun::Fault, word, known);
+            self.unknown(Noun::Fault, word, known.chain(others.iter().copied()));
         }
         found
     }

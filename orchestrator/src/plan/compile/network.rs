@@ -11,7 +11,7 @@ use super::super::compiled::Network;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{self, Conditions, Document, Word};
 use super::super::read;
-use super::Compiler;
+use super::{Compiler, faults};
 
 impl<'d> Compiler<'d> {
     pub(super) fn network(&self, document: &'d Document) -> Option<Network> {
@@ -55,7 +55,7 @@ impl<'d> Compiler<'d> {
         for between in &network.between {
             let shape = self.conditions(&base, &between.conditions)?;
             let [one, other] = &between.ends;
-            let (ones, others) = (self.members(network, one)?, self.members(network, other)?);
+            let (ones, others) = (self.members(one)?, self.members(other)?);
             for (from, to) in ones.iter().flat_map(|from| others.iter().map(move |to| (from, to))) {
                 for pair in [(from.clone(), to.clone()), (to.clone(), from.clone())] {
                     shapes.entry(pair).and_modify(|before| *before = shape.clone());
@@ -67,12 +67,12 @@ impl<'d> Compiler<'d> {
     }
 
     /// The services of a region, or the service of that name.
-    fn members(&self, network: &model::Network, word: &Word) -> Option<Vec<Name>> {
-        match network.regions.iter().find(|(region, _)| region.value == word.value) {
-            Some((_, services)) => services.iter().map(|service| self.names.service_name(service)).collect(),
+    fn members(&self, word: &Word) -> Option<Vec<Name>> {
+        match self.region(word) {
+            Some(services) => self.named_services(services),
             None if self.names.is_service(&word.value) => Some(vec![super::name(&word.value)?]),
             None => {
-                let known = || network.regions.iter().map(|(region, _)| region.value.as_str());
+                let known = || self.regions.iter().map(|(region, _)| region.value.as_str());
                 let message = format!("{} is neither a region nor a service", quote(&word.value));
                 let problem = Diagnostic::new(Code::UnknownService, word.span, message).expected(one_of(known()));
                 self.cx.report(problem.did_you_mean(&word.value, known()));
@@ -89,9 +89,7 @@ impl<'d> Compiler<'d> {
         if jitter_us > latency_us
             && let Some(place) = jitter.as_ref().or(latency.as_ref())
         {
-            let message = "with so much jitter some would come before they are sent";
-            let problem = Diagnostic::new(Code::OutOfRange, place.span, message);
-            self.cx.report(problem.expected("at most the latency"));
+            self.cx.report(faults::too_much_jitter(place.span).expected("at most the latency"));
         }
         let share = |share: &_| self.share(Some(share));
         let loss_percent = self.given(loss.as_ref(), share)?.unwrap_or(base.loss_percent);
@@ -113,10 +111,18 @@ impl<'d> Compiler<'d> {
 
     /// The services that a side of a partition names: one, or all of a region.
     pub(super) fn side(&self, word: &Word) -> Option<Vec<Name>> {
-        let regions = self.regions.iter().find(|(region, _)| region.value == word.value);
-        match regions {
-            Some((_, services)) => services.iter().map(|service| self.names.service_name(service)).collect(),
+        match self.region(word) {
+            Some(services) => self.named_services(services),
             None => self.names.service_name(word).map(|name| vec![name]),
         }
+    }
+
+    /// What that region lists, if it is one.
+    fn region(&self, word: &Word) -> Option<&'d [Word]> {
+        self.regions.iter().find(|(region, _)| region.value == word.value).map(|(_, services)| services.as_slice())
+    }
+
+    fn named_services(&self, services: &[Word]) -> Option<Vec<Name>> {
+        services.iter().map(|service| self.names.service_name(service)).collect()
     }
 }

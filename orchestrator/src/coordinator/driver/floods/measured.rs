@@ -1,4 +1,5 @@
-//! `cargo test -p meshproof --lib floods -- --ignored --nocapture` measures how long an agent's events take while another one floods.
+//! `nice -n -10 cargo test --release -p meshproof --lib how_long_the_events -- --ignored --nocapture` measures how long an agent's events take
+//! while another one floods.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -16,7 +17,7 @@ const TASK: &str = "MESHPROOF_TEST_FLOOD";
 impl Flooder {
     fn start(flood: Flood, url: &str) -> Self {
         let this = std::env::current_exe().expect("its own path");
-        // and only where nobody else wants to: `chrt` for the measurement is not for it
+        // and only where nobody else wants to: the priority of the measurement is not for it
         let mut command = std::process::Command::new("chrt");
         command.args(["--idle", "0", "taskset", "--cpu-list", "1"]).arg(this).args([
             "--ignored",
