@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Session;
 use super::streams::refuse;
-use super::{Session, looking};
 use crate::bench;
 use crate::limits;
 use crate::opening::open_soon;
@@ -121,7 +121,7 @@ async fn near(mesh: Mesh, order: BenchOrder, told: watch::Sender<BenchReport>, m
     let measuring = async {
         let stream = open_soon(&mesh, order.to, &StreamHeader::Bench).await.map_err(|error| error.to_string())?;
         let link = || mesh.links().into_iter().find(|link| link.peer == order.to);
-        let path = || link()?.path.map(|selected| looking::path(selected.kind));
+        let path = || link()?.path.map(|selected| selected.kind);
         let measured = bench::near(&order, stream, &told, path).await;
         measured.map_err(|error| match link() {
             Some(link) if link.state == "up" => error.to_string(),

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use meshproof_mesh::LinkInfo;
-use meshproof_mesh::rtc::PathKind;
 use meshproof_proto::limits::LINK_REASON_CHARS;
-use meshproof_proto::links::{LinkPath, LinkReport};
+use meshproof_proto::links::LinkReport;
 use meshproof_proto::rpc::About;
 use meshproof_proto::stub::StubReport;
 use meshproof_proto::version::PROTOCOL;
@@ -51,7 +50,7 @@ fn report(link: LinkInfo) -> Option<LinkReport> {
         role: link.role,
         state: link.state.to_owned(),
         generation: link.generation,
-        path: link.path.map(|selected| path(selected.kind)),
+        path: link.path.map(|selected| selected.kind),
         stripes: link.stripes as u64,
         rtt_us: link.rtt.map(|rtt: Duration| whole(rtt.as_micros())),
         bytes_sent: link.bytes_sent,
@@ -65,25 +64,6 @@ fn report(link: LinkInfo) -> Option<LinkReport> {
     })
 }
 
-pub(super) fn path(kind: PathKind) -> LinkPath {
-    match kind {
-        PathKind::Direct => LinkPath::Direct,
-        PathKind::Turn => LinkPath::Turn,
-        PathKind::Relayed => LinkPath::Relayed,
-    }
-}
-
 fn whole(number: u128) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_over_turn_is_told_as_one() {
-        let told = [PathKind::Direct, PathKind::Turn, PathKind::Relayed].map(|kind| path(kind).word());
-        assert_eq!(told, ["direct", "turn", "relayed"]);
-    }
 }

@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use meshproof_mesh::rtc::{PathKind, RtcConfig};
+use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Role;
+use meshproof_proto::links::LinkPath;
 use meshproof_proto::order::{Initialize, Initialized, ServicePlace, Transport, TunnelOrder};
 use tokio_util::sync::CancellationToken;
 
@@ -167,11 +168,7 @@ impl Driver {
 
     /// A link is up: measure it and say so.
     async fn greet(&mut self, up: LinkUp) -> Result<Option<Name>, Broken> {
-        let path = match up.path.map(|path| path.kind) {
-            Some(PathKind::Relayed) => "relayed",
-            Some(PathKind::Turn) => "turn",
-            Some(PathKind::Direct) | None => "direct",
-        };
+        let path = up.path.map_or(LinkPath::Direct, |path| path.kind).word();
         let Some(name) = self.crew.linked(up) else { return Ok(None) };
         let Some(caller) = self.crew.caller(&name) else { return Ok(None) };
         let rtt = round_trip(&caller).await.map_err(|error| Broken::because(format!("agent {name}: {error}")))?;

@@ -167,6 +167,11 @@ impl Mesh {
         links
     }
 
+    /// Changes whenever [`links`](Self::links) does in more than its counts of bytes.
+    pub fn link_changes(&self) -> watch::Receiver<u64> {
+        self.tables.changes.subscribe()
+    }
+
     /// Opens a byte stream to a peer that there is a link to. `header` says what it is for; at most
     /// [`limits::STREAM_HEADER_BYTES`].
     ///

@@ -43,6 +43,21 @@ pub(crate) struct Tables {
     pub links: DashMap<PeerId, Link>,
     pub reach: Reach,
     pub past: Past,
+    pub changes: Changes,
+}
+
+/// Wakes who waits for a link to change.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(watch::Sender<u64>);
+
+impl Changes {
+    pub(crate) fn tell(&self) {
+        self.0.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
 }
 
 /// A signaling server as the node sees it.
@@ -140,6 +155,7 @@ impl Node {
             ToNode::Down(peer) => self.consider(peer).await,
             ToNode::Ended(peer) => {
                 self.tables.links.remove_if(&peer, |_, link| link.commands.is_closed());
+                self.tables.changes.tell();
             }
         }
     }

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use meshproof_proto::links::LinkPath;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Interval;
@@ -43,7 +44,7 @@ use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
 
 pub use relayed::Carriage;
 pub use types::{
-    ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, PathKind, Reliability, RtcConfig, RtcError, RtcEvent,
+    ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, Reliability, RtcConfig, RtcError, RtcEvent,
     SelectedPath, SendError,
 };
 pub use wire::Wire;
@@ -213,9 +214,9 @@ impl Connection {
         let over_turn = [pair.local(), pair.remote()].map(|end| end.typ == RTCIceCandidateType::Relay);
         Some(SelectedPath {
             kind: match (&self.relay_end, over_turn.contains(&true)) {
-                (Some(_), _) => PathKind::Relayed,
-                (None, true) => PathKind::Turn,
-                (None, false) => PathKind::Direct,
+                (Some(_), _) => LinkPath::Relayed,
+                (None, true) => LinkPath::Turn,
+                (None, false) => LinkPath::Direct,
             },
             local: candidate_address(pair.local())?,
             remote: candidate_address(pair.remote())?,

@@ -33,7 +33,7 @@ impl Echo for EchoServer {
 async fn calls_go_both_ways_over_a_link_at_once() {
     let world = World::new().await;
     let (a, b, a_up, b_up) = linked(&world).await;
-    assert_eq!(a_up.path.map(|path| path.kind), Some(meshproof_mesh::rtc::PathKind::Direct));
+    assert_eq!(a_up.path.map(|path| path.kind), Some(meshproof_proto::links::LinkPath::Direct));
     let mut clients = Vec::new();
     for up in [a_up, b_up] {
         let (client, server) = up.rpc.split::<EchoRequest, EchoResponse, EchoRequest, EchoResponse>();
@@ -64,6 +64,30 @@ async fn a_peer_that_nobody_lists_yet_is_linked_once_it_is_listed() {
     tokio::join!(a.up(), b.up());
     a.mesh.leave().await;
     b.mesh.leave().await;
+}
+
+/// Waits until the link to the peer is in that state, woken by nothing but its changes.
+async fn until_it_is(state: Option<&str>, mesh: &Mesh, peer: PeerId) {
+    let mut changes = mesh.link_changes();
+    let state_now = || mesh.links().into_iter().find(|link| link.peer == peer).map(|link| link.state);
+    let reached = async {
+        while state_now() != state {
+            changes.changed().await.expect("the mesh is there");
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{state:?} never came; it is {:?}", state_now()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_link_to_change_hears_when_it_comes_and_when_it_goes() {
+    let world = World::new().await;
+    let (a, b) = (world.join("a", 2), world.join("b", 3));
+    let peer = b.mesh.me();
+    a.mesh.connect(peer).await;
+    until_it_is(Some("up"), &a.mesh, peer).await;
+    b.mesh.leave().await;
+    until_it_is(None, &a.mesh, peer).await;
+    a.mesh.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

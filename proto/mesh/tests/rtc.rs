@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use meshproof_mesh::rtc::{
-    ChannelSpec, Connection, IncomingMessage, MAX_MESSAGE_BYTES, PathKind, Reliability, RtcConfig, RtcError, RtcEvent,
-    SendError,
+    ChannelSpec, Connection, IncomingMessage, MAX_MESSAGE_BYTES, Reliability, RtcConfig, RtcError, RtcEvent, SendError,
 };
+use meshproof_proto::links::LinkPath;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 const CHANNELS: &[ChannelSpec] = &[
@@ -156,7 +156,7 @@ async fn the_path_is_the_one_between_the_two_sockets() {
     let _alone = alone().await;
     let (left, right) = opened().await;
     let path = left.path().await.expect("a path is selected");
-    assert_eq!(path.kind, PathKind::Direct);
+    assert_eq!(path.kind, LinkPath::Direct);
     assert_eq!((&[path.local][..], &[path.remote][..]), (left.local_sockets(), right.local_sockets()));
     close(left, right).await;
 }

@@ -1,7 +1,8 @@
 //! The same connection direct and relayed by a signaling server, whose work is this process's too. There is no row for TURN:
 //! where both ends are on one machine, ICE finds the direct path behind the server.
 
-use meshproof_mesh::rtc::{Connection, PathKind, RtcConfig, RtcError};
+use meshproof_mesh::rtc::{Connection, RtcConfig, RtcError};
+use meshproof_proto::links::LinkPath;
 
 use crate::common::{Peer, Server, connected, halves};
 use crate::{MAX_MESSAGE_BYTES, quantiles, round_trips, transfer};
@@ -11,13 +12,13 @@ const BYTES: usize = 100_000_000;
 
 /// Prints a row for each way.
 pub async fn compare(config: &RtcConfig) -> Result<(), RtcError> {
-    row(PathKind::Direct, crate::open(config).await?).await;
+    row(LinkPath::Direct, crate::open(config).await?).await;
     let server = Server::start().await;
-    row(PathKind::Relayed, connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await).await;
+    row(LinkPath::Relayed, connected(halves(&server.url, &Peer::new(10), &Peer::new(11))).await).await;
     Ok(())
 }
 
-async fn row(way: PathKind, (mut left, mut right): (Connection, Connection)) {
+async fn row(way: LinkPath, (mut left, mut right): (Connection, Connection)) {
     assert_eq!(left.path().await.map(|path| path.kind), Some(way));
     let trips = quantiles(&mut round_trips(&mut left, &mut right).await);
     let taken = transfer(&left, &mut right, (MAX_MESSAGE_BYTES, BYTES)).await;

@@ -65,13 +65,16 @@ impl LinkTask {
         }
     }
 
+    /// Changes what is told of the link; whoever waits for that looks again.
     pub(super) fn note<T>(&self, change: impl FnOnce(&mut LinkInfo) -> T) -> T {
-        change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner))
+        let changed = change(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner));
+        self.around.tables.changes.tell();
+        changed
     }
 
     /// A peer that is gone without a word is still shown for a while, or nobody would see that it is missing.
     pub(super) fn remember(&self) {
-        let info = self.note(|info| info.clone());
+        let info = self.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if info.state == "lost" {
             self.around.tables.past.remember(info);
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use meshproof_proto::limits;
 use meshproof_proto::link::Input;
+use meshproof_proto::links::LinkPath;
 use meshproof_proto::signal::ConnectionKind;
 
 use super::actor::LinkTask;
-use crate::rtc::PathKind;
 
 impl LinkTask {
     /// Called with each measured round trip. A link that is full of its own data, or a machine that is busy, answers late; the path
@@ -32,6 +32,6 @@ impl LinkTask {
 
     fn is_relayed(&self) -> bool {
         let info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
-        info.path.is_some_and(|path| path.kind == PathKind::Relayed)
+        info.path.is_some_and(|path| path.kind == LinkPath::Relayed)
     }
 }

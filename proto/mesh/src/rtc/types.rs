@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use meshproof_proto::links::LinkPath;
 
 use super::wire::Wire;
 
@@ -87,18 +88,10 @@ pub enum RtcEvent {
 /// How the datagrams of a connection travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SelectedPath {
-    pub kind: PathKind,
+    pub kind: LinkPath,
+    /// On a relayed path the addresses mean nothing.
     pub local: SocketAddr,
     pub remote: SocketAddr,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
-    Direct,
-    /// At least one end goes through a TURN server.
-    Turn,
-    /// Through a signaling server's relay; the addresses mean nothing.
-    Relayed,
 }
 
 /// Why there is no connection, or no use for a description.

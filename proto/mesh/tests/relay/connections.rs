@@ -1,7 +1,8 @@
 //! What a connection over a relay is like: as any other.
 
 use bytes::Bytes;
-use meshproof_mesh::rtc::{PathKind, RtcEvent};
+use meshproof_mesh::rtc::RtcEvent;
+use meshproof_proto::links::LinkPath;
 
 use crate::common::{Peer, Server, close, connected, event, halves, message, transfer};
 
@@ -16,7 +17,7 @@ async fn a_relayed_connection_opens_and_carries_messages_both_ways_on_both_chann
         assert_eq!(message(&mut left).await.bytes, "to the left");
     }
     for end in [&left, &right] {
-        assert_eq!(end.path().await.expect("a path").kind, PathKind::Relayed);
+        assert_eq!(end.path().await.expect("a path").kind, LinkPath::Relayed);
     }
     close(left, right).await;
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use meshproof_mesh::rtc::PathKind;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::Identity;
+use meshproof_proto::links::LinkPath;
 
 use super::tunnel;
 use super::work::{self, Current};
@@ -80,9 +80,9 @@ impl Peer {
                 let client = work::both_ways(up.rpc);
                 self.clients.entry(name.clone()).or_default().send_replace(Some(client));
                 let path = match up.path.map(|path| path.kind) {
-                    Some(PathKind::Direct) => Path::Direct,
-                    Some(PathKind::Turn) => Path::Turn,
-                    Some(PathKind::Relayed) => Path::Relayed,
+                    Some(LinkPath::Direct) => Path::Direct,
+                    Some(LinkPath::Turn) => Path::Turn,
+                    Some(LinkPath::Relayed) => Path::Relayed,
                     None => Path::Unknown,
                 };
                 wire::say(Event::Up { name, instance, generation: up.generation.0, path });
