@@ -48,7 +48,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms
         | Action::WatchStub { .. }
         | Action::Settle { .. }
         | Action::ExpectMetric { .. }
-        | Action::WatchMetric { .. } => Answer::impossible("this is not a call to a service"),
+        | Action::WatchMetric { .. }
+        | Action::ExpectLink { .. } => Answer::impossible("this is not a call to a service"),
     }
 }
 

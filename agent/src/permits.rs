@@ -131,6 +131,7 @@ impl Permits {
             | Action::ExpectLog { .. }
             | Action::ExpectMetric { .. }
             | Action::WatchMetric { .. }
+            | Action::ExpectLink { .. }
             | Action::ExpectStub { .. }
             | Action::ChangeStub { .. }
             | Action::WatchLog { .. }

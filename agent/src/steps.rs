@@ -4,12 +4,14 @@
 //! announce, are repeated after growing waits. Dropping the future gives the step up.
 
 mod calls;
+mod link;
 mod log;
 mod metric;
 mod settle;
 mod stub;
 mod watch;
 
+pub(crate) use link::{Near, look_at_link};
 pub use watch::{Watched, is_watch, watch_step};
 
 use std::collections::BTreeMap;
@@ -106,7 +108,9 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
         Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => {
             (Attempt::impossible("a watch is not a step that ends by itself"), 1)
         }
-        Action::Stream(_) => (Attempt::impossible("a stream of records is not an action beside one service"), 1),
+        Action::Stream(_) | Action::ExpectLink { .. } => {
+            (Attempt::impossible("what is between two agents is not an action beside one service"), 1)
+        }
     };
     told(attempt.result(&clock, tries), &beside.masker)
 }
@@ -149,7 +153,14 @@ impl Clock {
 
 /// Waits for the next change, or until nothing is left to wait for. `false`: the time is over.
 async fn changed(changes: &mut tokio::sync::watch::Receiver<u64>, clock: &Clock) -> bool {
-    let Some(left) = clock.left() else { return false };
+    match clock.left() {
+        Some(left) => changed_within(changes, left).await,
+        None => false,
+    }
+}
+
+/// Waits for the next change, so long at most.
+async fn changed_within(changes: &mut tokio::sync::watch::Receiver<u64>, left: Duration) -> bool {
     let change = async {
         if changes.changed().await.is_err() {
             // The other side ended: nothing will change any more.

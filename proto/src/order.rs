@@ -242,6 +242,10 @@ pub enum Action {
         metric: String,
         labels: Vec<(String, Matcher)>,
     },
+    /// The link to the agent of that service, which is made if there is none. The checks' fields: `is path rtt generation`.
+    ExpectLink {
+        to: Name,
+    },
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.

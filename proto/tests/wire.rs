@@ -273,6 +273,7 @@ fn actions() -> Vec<(&'static str, Action)> {
             "watch-metric",
             Action::WatchMetric { metric: "up".to_owned(), labels: vec![("job".to_owned(), Matcher::Exists(true))] },
         ),
+        ("expect-link", Action::ExpectLink { to: name("ledger") }),
     ]
 }
 

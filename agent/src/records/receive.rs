@@ -89,6 +89,7 @@ impl<'o> Applier<'o> {
             | Action::Settle { .. }
             | Action::ExpectMetric { .. }
             | Action::WatchMetric { .. }
+            | Action::ExpectLink { .. }
             | Action::Grpc(_)
             | Action::Ws(_) => How::Call(apply),
         };

@@ -1,7 +1,7 @@
 //! What an orchestrator or a console asks: whether it may, and who does it.
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::order::{Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder};
+use meshproof_proto::order::{Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StreamAction};
 use meshproof_proto::rpc::{Refusal, Status};
 
 use super::run::Run;
@@ -80,8 +80,9 @@ impl Session {
 
     fn start(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
         self.admitted(caller, &order.authority)?;
-        if let Action::Stream(stream) = &order.action {
-            self.connect(&stream.to.clone());
+        match &order.action {
+            Action::Stream(StreamAction { to, .. }) | Action::ExpectLink { to } => self.connect(&to.clone()),
+            _ => {}
         }
         self.admitted(caller, &order.authority)?.start(order)
     }

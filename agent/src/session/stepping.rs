@@ -53,8 +53,8 @@ impl Run {
                 let message = "the orchestrator has not acknowledged so many events that no step is taken";
                 return Err(Refusal::Failed(message.to_owned()));
             }
-            if let Some(sending) = streams::send(&order, tunnels, &beside.masker)? {
-                return Ok(sending);
+            if let Some(between) = streams::between(&order, tunnels, &beside.masker)? {
+                return Ok(between);
             }
             let beside = Arc::clone(beside);
             Ok(async move { crate::steps::run_step(&order, &beside).await }.boxed())

@@ -10,15 +10,16 @@ use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::mask::Masker;
-use meshproof_proto::order::{Action, RecordStreamId, StepOrder};
+use meshproof_proto::order::{Action, RecordStreamId, StepOrder, StreamAction};
 use meshproof_proto::rpc::Refusal;
 
 use super::Session;
 use super::run::{Run, Stage, Work};
 use crate::limits;
 use crate::records;
+use crate::steps::{Near, look_at_link};
 use crate::traffic::echo;
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Far, Tunnels};
 use crate::wire::StreamHeader;
 
 impl Session {
@@ -110,25 +111,37 @@ impl Work {
     }
 }
 
-/// The work of a step that sends records; `None` for any other step.
-pub(super) fn send(
+/// The work of a step that is between this agent and another: one that sends records, or looks at their link. `None` for any other
+/// step.
+pub(super) fn between(
     order: &StepOrder,
     tunnels: &Tunnels,
     masker: &Arc<Masker>,
 ) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
-    let Action::Stream(action) = &order.action else { return Ok(None) };
-    let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: action.to.to_string() };
-    let far = tunnels.far(&action.to).cloned().ok_or_else(unknown)?;
-    let (order, action, masker) = (order.clone(), action.clone(), Arc::clone(masker));
-    let sending = async move {
-        let began = Instant::now();
-        let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
-        match far.open(header).await {
-            Ok(stream) => records::send(&order, &action, stream, &masker).await,
-            Err(NoLink) => unlinked(&action.to, began.elapsed()),
-        }
+    let far = |to: &Name| {
+        let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
+        tunnels.far(to).cloned().ok_or_else(unknown)
     };
-    Ok(Some(sending.boxed()))
+    let own = || (order.clone(), Arc::clone(masker));
+    Ok(match &order.action {
+        Action::Stream(action) => Some(send(far(&action.to)?, action.clone(), own()).boxed()),
+        Action::ExpectLink { to } => {
+            let Far { mesh, peer, .. } = far(to)?;
+            let near = Near { mesh, peer, name: to.clone() };
+            let (order, masker) = own();
+            Some(async move { look_at_link(&order, &near, &masker).await }.boxed())
+        }
+        _ => None,
+    })
+}
+
+async fn send(far: Far, action: StreamAction, (order, masker): (StepOrder, Arc<Masker>)) -> StepResult {
+    let began = Instant::now();
+    let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
+    match far.open(header).await {
+        Ok(stream) => records::send(&order, &action, stream, &masker).await,
+        Err(NoLink) => unlinked(&action.to, began.elapsed()),
+    }
 }
 
 fn unlinked(to: &Name, took: Duration) -> StepResult {

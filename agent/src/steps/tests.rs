@@ -22,7 +22,7 @@ mod live;
 
 const LONG_MS: u64 = 20_000;
 
-fn order(action: Action, checks: &[(&str, Matcher)]) -> StepOrder {
+pub(super) fn order(action: Action, checks: &[(&str, Matcher)]) -> StepOrder {
     let checks = checks.iter().map(|(field, matcher)| Check { field: (*field).to_owned(), matcher: matcher.clone() });
     StepOrder {
         authority: Authority { run: run_id(), term: Term(1), plan: Digest::of(b"plan") },
@@ -40,7 +40,7 @@ fn run_id() -> RunId {
     RunId("run".to_owned())
 }
 
-fn equals(value: Value) -> Matcher {
+pub(super) fn equals(value: Value) -> Matcher {
     Matcher::Equals(ValueTemplate::fixed(&value))
 }
 

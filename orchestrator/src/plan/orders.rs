@@ -204,7 +204,8 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
         | Action::ExpectStub { .. }
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
-        | Action::Settle { .. } => action.clone(),
+        | Action::Settle { .. }
+        | Action::ExpectLink { .. } => action.clone(),
         Action::ExpectMetric { metric, labels } => {
             let resolved = labels.iter().map(|(name, matcher)| (name.clone(), resolved_matcher(matcher, scope)));
             Action::ExpectMetric { metric: metric.clone(), labels: resolved.collect() }
@@ -278,7 +279,8 @@ fn complete(action: &Action) -> Result<(), Missing> {
         | Action::ExpectStub { .. }
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
-        | Action::Settle { .. } => Vec::new(),
+        | Action::Settle { .. }
+        | Action::ExpectLink { .. } => Vec::new(),
         Action::ExpectMetric { labels, .. } | Action::WatchMetric { labels, .. } => {
             labels.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect()
         }

@@ -46,8 +46,10 @@ impl Causes {
 
 /// The services that have to do something for a step.
 fn asked(ask: &Ask) -> impl Iterator<Item = &Name> {
-    let looked_at =
-        matches!(ask.action, Action::ExpectLog { .. } | Action::ExpectStub { .. } | Action::ExpectMetric { .. });
+    let looked_at = matches!(
+        ask.action,
+        Action::ExpectLog { .. } | Action::ExpectStub { .. } | Action::ExpectMetric { .. } | Action::ExpectLink { .. }
+    );
     let program = ask.target.is_none() && ask.apply.is_none() && !looked_at;
     let at = program.then_some(&ask.at);
     at.into_iter()

@@ -4,7 +4,7 @@ use super::{Action, FaultTarget};
 use crate::identity::Capability;
 
 impl Action {
-    /// A verb takes its own; what a service says of itself, in lines or in numbers, is logs.
+    /// A verb takes its own; what a service says of itself, in lines or in numbers, is logs, and so is how its agent is linked.
     pub fn capability(&self) -> Capability {
         match self {
             Self::Http(_) => Capability::Http,
@@ -17,7 +17,8 @@ impl Action {
             | Self::WatchLog { .. }
             | Self::Settle { .. }
             | Self::ExpectMetric { .. }
-            | Self::WatchMetric { .. } => Capability::Logs,
+            | Self::WatchMetric { .. }
+            | Self::ExpectLink { .. } => Capability::Logs,
             Self::ExpectStub { .. } | Self::WatchStub { .. } | Self::ChangeStub { .. } => Capability::Stub,
         }
     }

@@ -52,7 +52,8 @@ impl Action {
             | Self::ExpectStub { .. }
             | Self::WatchLog { .. }
             | Self::WatchStub { .. }
-            | Self::Settle { .. } => {}
+            | Self::Settle { .. }
+            | Self::ExpectLink { .. } => {}
         }
     }
 }

@@ -117,7 +117,8 @@ impl Action {
             | Self::WatchStub { .. }
             | Self::Settle { .. }
             | Self::ExpectMetric { .. }
-            | Self::WatchMetric { .. } => None,
+            | Self::WatchMetric { .. }
+            | Self::ExpectLink { .. } => None,
         }
     }
 

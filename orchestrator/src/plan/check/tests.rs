@@ -274,7 +274,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("to: ledger, stream", "to: shop, stream", "MP0302 [shop] `shop` has several ports, and none is named `tcp`"),
         ("count: 3,", "count: many,", "MP0108 [many] the text `many` does not fit here"),
         ("log: shop.audit", "log: shop.audti", "MP0306 [shop.audti] `shop` has no log `audti`"),
-        ("log: shop.audit", "link: x", "MP0110 [link] `link` is not supported by this version yet"),
+        ("log: shop.audit, contains: 5, count: \"> 2\"", "link: x, is: up", "MP0407 [x] `x` does not say which link"),
         ("stub: bank, calls", "stub: bank.chagre, calls", "MP0304 [bank.chagre] the stub `bank` has no route `chagre`"),
         ("stub: bank, calls: 1", "stub: bank", "MP0206 [stub] this looks at something and expects nothing of it"),
         ("say: \"bought ${{ bought }}\"", "sya: hello", "MP0106 [sya] `sya` is neither a verb nor a modifier"),

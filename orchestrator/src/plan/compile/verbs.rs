@@ -182,6 +182,7 @@ impl Compiler<'_> {
                 labels.iter().for_each(|(_, matcher)| self.look_matcher(matcher, metric.span, scope));
                 self.metric(metric, labels)
             }
+            World::Link { from, to } => self.link(from, to),
             // Looked at by the orchestrator, elsewhere.
             World::Process(_) | World::Fault(_) => return None,
             World::Value(value) => {
@@ -236,6 +237,12 @@ impl Compiler<'_> {
         Some(Work { at, target: None, action, apply: None })
     }
 
+    /// The agent of the first service looks at its link to the other's.
+    fn link(&self, from: &Word, to: &Word) -> Option<Work> {
+        let (at, to) = (self.names.service_name(from), self.names.service_name(to));
+        Some(Work { at: at?, target: None, action: Action::ExpectLink { to: to? }, apply: None })
+    }
+
     pub(super) fn stub_work(&mut self, used: &model::StubUse, scope: &Scope<'_>) -> Option<Work> {
         let (stub, change) = self.stub_change(used, scope)?;
         let at = self.names.service_name(&stub.at)?;
@@ -287,6 +294,7 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),
         Verb::Expect(World::Process(service)) => format!("expect process {}", service.value),
         Verb::Expect(World::Fault(fault)) => format!("expect fault {}", fault.value),
+        Verb::Expect(World::Link { from, to }) => format!("expect link {} <-> {}", from.value, to.value),
         Verb::Expect(World::Metric(metric, _)) => format!("expect metric {}", metric.value),
         Verb::Conduct(conduct) => super::conduct::title(conduct),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),

@@ -214,6 +214,11 @@ pub enum World {
     Process(Word),
     /// How far a fault is.
     Fault(Word),
+    /// The link between the agents of two services, as that of the first sees it.
+    Link {
+        from: Word,
+        to: Word,
+    },
     /// `service.metric`, and what labels must be.
     Metric(Word, Vec<(String, Matcher)>),
 }

@@ -1,15 +1,12 @@
-//! `expect`: beside a verb it checks what came back, alone it checks the world.
-
-use meshproof_proto::expr::{Template, ValueTemplate};
+//! `expect` beside a verb: it checks what came back.
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Check, Conduct, SyncVerb, Verb, World};
-use super::super::read::{self, Fields, Reading};
-use super::super::source::Spanned;
+use super::super::model::{Check, Conduct, SyncVerb, Verb};
+use super::super::read::{self, Reading};
 use super::super::tree::{Key, Kind, Node};
 use super::matchers::{self, Subject};
-use super::{metrics, verbs};
+use super::verbs;
 
 /// A field that can be checked, and how.
 enum How {
@@ -130,7 +127,7 @@ fn check(field: String, (key, node): &(Key, Node), subject: Subject, cx: &Readin
 }
 
 /// Where the JSONPaths of a matcher stand.
-fn paths(node: &Node) -> Vec<(String, super::super::source::Span)> {
+pub(super) fn paths(node: &Node) -> Vec<(String, super::super::source::Span)> {
     match &node.kind {
         Kind::Map(entries) => {
             let paths = entries.iter().filter(|(key, _)| key.name.starts_with('$'));
@@ -179,120 +176,4 @@ fn answers(verb: &Verb, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
         check.field = format!("each.{}", check.field);
     }
     checks
-}
-
-const SUBJECTS: &[&str] = &["log", "stub", "value", "process", "metric", "fault"];
-const SUBJECTS_LATER: &[&str] = &["link"];
-
-/// What can be expected of some of them.
-const CHECKS: &[&str] =
-    &["contains", "matches", "count", "calls", "health", "order", "is", "code", "min", "max", "p50", "p95", "p99"];
-
-/// Reads an `expect` that stands alone.
-pub(super) fn alone<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(World, Vec<Check>)> {
-    let mut fields = Fields::open(node, "expect", cx)?;
-    let all = || SUBJECTS.iter().chain(SUBJECTS_LATER).copied();
-    if all().filter(|subject| fields.has(subject)).count() != 1 {
-        let message = "an `expect` that stands alone looks at exactly one thing";
-        cx.report(Diagnostic::new(Code::Check, fields.span(), message).expected(one_of(all())));
-        return None;
-    }
-    fields.later(SUBJECTS_LATER);
-    let mut checks = Vec::new();
-    // A check that is wrong is told as such, and is one all the same.
-    let asks = CHECKS.iter().any(|check| fields.has(check));
-    let world = if let Some(node) = fields.take("log") {
-        let contains =
-            |node, cx: &_| matchers::scalar(node, Subject::Text, cx).map(meshproof_proto::matcher::Matcher::Contains);
-        checks.extend(keyed(&mut fields, "contains", contains));
-        checks.extend(keyed(&mut fields, "matches", matchers::matches));
-        checks.extend(keyed(&mut fields, "count", |node, cx| matchers::matcher(node, Subject::Number, cx)));
-        read::some_text(node, cx).map(World::Log)
-    } else if let Some(node) = fields.take("stub") {
-        checks.extend(keyed(&mut fields, "calls", |node, cx| matchers::matcher(node, Subject::Number, cx)));
-        checks.extend(keyed(&mut fields, "health", health));
-        let stub = read::text(node, cx);
-        let order = order(&mut fields, stub.as_ref(), &mut checks);
-        stub.map(|stub| World::Stub(stub, order))
-    } else if let Some(node) = fields.take("value") {
-        checks.extend(keyed(&mut fields, "is", |node, cx| matchers::matcher(node, Subject::Json, cx)));
-        read::value_template(node, cx).map(World::Value)
-    } else if let Some(node) = fields.take("process") {
-        checks.extend(keyed(&mut fields, "is", state));
-        checks.extend(keyed(&mut fields, "code", |node, cx| matchers::matcher(node, Subject::Number, cx)));
-        read::name(node, cx).map(World::Process)
-    } else if let Some(node) = fields.take("fault") {
-        checks.extend(keyed(&mut fields, "is", course));
-        read::name(node, cx).map(World::Fault)
-    } else if let Some(node) = fields.take("metric") {
-        for stat in metrics::STATS {
-            checks.extend(keyed(&mut fields, stat, |node, cx| matchers::matcher(node, Subject::Metric, cx)));
-        }
-        let labels = fields.optional("labels", metrics::labels).unwrap_or_default();
-        read::some_text(node, cx).map(|metric| World::Metric(metric, labels))
-    } else {
-        return None;
-    };
-    let nothing = !asks && checks.is_empty() && fields.rest_is_empty();
-    let span = fields.span();
-    fields.finish();
-    if nothing {
-        let message = "this looks at something and expects nothing of it";
-        cx.report(
-            Diagnostic::new(Code::Empty, span, message)
-                .expected("a check beside it: `contains`, `count`, `calls`, `is`"),
-        );
-    }
-    Some((world?, checks))
-}
-
-/// How a service's processes are.
-fn state(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
-    if !matches!(node.kind, Kind::Map(_)) {
-        read::choice(node, &[("running", ()), ("frozen", ()), ("ended", ())], cx)?;
-    }
-    matchers::matcher(node, Subject::Text, cx)
-}
-
-/// How far a fault is.
-fn course(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
-    if !matches!(node.kind, Kind::Map(_)) {
-        read::choice(node, &[("active", ()), ("ended", ())], cx)?;
-    }
-    matchers::matcher(node, Subject::Text, cx)
-}
-
-/// Whether a stub answers.
-fn health(node: &Node, cx: &Reading<'_>) -> Option<meshproof_proto::matcher::Matcher> {
-    read::choice(node, &[("ok", ()), ("silent", ())], cx)?;
-    matchers::matcher(node, Subject::Text, cx)
-}
-
-/// `order: [authorise, capture]`: the routes of a stub that were called one after the other.
-fn order(fields: &mut Fields<'_>, stub: Option<&Spanned<String>>, checks: &mut Vec<Check>) -> Vec<Spanned<String>> {
-    let cx = fields.reading();
-    let Some((key, node)) = fields.entry("order") else { return Vec::new() };
-    if let Some(stub) = stub.filter(|stub| stub.value.contains('.')) {
-        let problem = Diagnostic::new(Code::Check, stub.span, "one route has no order");
-        cx.report(problem.expected("the stub alone, and its routes in `order`"));
-    }
-    let routes = read::each(node, cx, read::name).unwrap_or_default();
-    if routes.is_empty() {
-        cx.report(Diagnostic::new(Code::Empty, node.span, "there is no order here").expected("ids of routes"));
-    }
-    let list = routes.iter().map(|route| ValueTemplate::Text(Template::text(&route.value))).collect();
-    let matcher = meshproof_proto::matcher::Matcher::Equals(ValueTemplate::List(list));
-    checks.push(Check { span: key.span.to(node.span), field: key.name.clone(), matcher, paths: Vec::new() });
-    routes
-}
-
-fn keyed<'n>(
-    fields: &mut Fields<'n>,
-    name: &'static str,
-    reader: impl FnOnce(&'n Node, &'n Reading<'n>) -> Option<meshproof_proto::matcher::Matcher>,
-) -> Option<Check> {
-    let cx = fields.reading();
-    let (key, node) = fields.entry(name)?;
-    let matcher = reader(node, cx)?;
-    Some(Check { span: key.span.to(node.span), field: name.to_owned(), matcher, paths: paths(node) })
 }

@@ -4,9 +4,9 @@ use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{Answered, Disturbed, Fault, FaultUse, Heal, Reset, Ways, Word};
 use super::super::read::{self, Fields, Reading};
-use super::super::source::{Span, Spanned};
+use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::{bounds, named};
+use super::{bounds, ends, named};
 
 const TARGETS: &[&str] = &["traffic", "stub", "service", "link", "partition"];
 const TARGETS_LATER: &[&str] = &["service", "link"];
@@ -210,20 +210,11 @@ fn partition(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Vec<Vec<Word>>>> {
 fn traffic(node: &Node, cx: &Reading<'_>) -> Option<Disturbed> {
     let found = read::text(node, cx)?;
     let (arrow, ways) = if found.value.contains("<->") { ("<->", Ways::Both) } else { ("->", Ways::One) };
-    let parts = found.value.split_once(arrow);
-    let Some((from, to)) =
-        parts.map(|(from, to)| (from.trim(), to.trim())).filter(|(from, to)| !from.is_empty() && !to.is_empty())
-    else {
+    let Some((from, to)) = ends::of(&found, arrow, cx) else {
         let message = format!("{} does not say which traffic", quote(&found.value));
         cx.report(Diagnostic::new(Code::FaultTarget, node.span, message).expected("`a -> b` or `a <-> b`"));
         return None;
     };
-    let place = |name: &str, last: bool| {
-        let written = cx.source.slice(node.span);
-        let at = if last { written.rfind(name) } else { written.find(name) };
-        at.map_or(node.span, |at| Span::new(node.span.start + at, node.span.start + at + name.len()))
-    };
-    let (from, to) = (Spanned::new(from.to_owned(), place(from, false)), Spanned::new(to.to_owned(), place(to, true)));
     if from.value == to.value {
         cx.report(
             Diagnostic::new(Code::FaultTarget, node.span, "a service's traffic to itself is not on the mesh")

@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod conduct;
 mod document;
+mod ends;
 mod expect;
 mod faults;
 mod matchers;
@@ -20,6 +21,7 @@ mod suites;
 mod tls;
 mod verbs;
 mod watched;
+mod world;
 
 pub(super) use conduct::all as all_steps;
 pub use document::document;

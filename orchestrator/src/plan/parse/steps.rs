@@ -6,7 +6,7 @@ use super::super::model::{Check, Save, Step, Verb, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Key, Node};
-use super::{expect, matchers, verbs, word};
+use super::{expect, matchers, verbs, word, world};
 
 /// Keys that stand beside every verb.
 pub(super) const MODIFIERS: &[&str] = &[
@@ -142,7 +142,7 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
 }
 
 fn expectation<'n>(key: &'n Key, node: &'n Node, cx: &'n Reading<'n>) -> Option<(Spanned<Verb>, Vec<Check>)> {
-    let (world, checks) = expect::alone(node, cx)?;
+    let (world, checks) = world::alone(node, cx)?;
     Some((Spanned::new(Verb::Expect(world), key.span.to(node.span)), checks))
 }
 
