@@ -24,6 +24,7 @@ use crate::inherited;
 use crate::limits;
 use crate::namespace::Namespace;
 use crate::news::NewsFile;
+use crate::outbox::Store;
 use crate::permits::{Permits, Settings};
 use crate::session::{Allowed, Session};
 
@@ -121,7 +122,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     say_what_is_missing(&args.permits);
     let capabilities = allowed(grant.capabilities, args.allow);
-    let allowed = Allowed { capabilities, audit, news, settings: args.permits, signaling };
+    let outboxes = args.state.as_deref().map(Store::in_directory);
+    let allowed = Allowed { capabilities, audit, news, outboxes, settings: args.permits, signaling };
     let mut session = serve((mesh.clone(), events), (name, allowed), (namespace, stop.clone()));
     tokio::select! {
         () = &mut session => {}

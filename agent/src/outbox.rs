@@ -4,7 +4,17 @@
 //! that are on their way, but only when it is replaced; [`Outbox::rewind`] then sends again what is not acknowledged. So
 //! every fact arrives at least once and in order, and its number makes it count exactly once.
 //!
-//! It lives in memory: facts that must survive the process go to disk behind `push` and `ack`, and nowhere else.
+//! A fact is told once it is written ([`Outbox::written`]): what an instance said is on its disk, and whoever comes after it goes on with
+//! what is not acknowledged, under the same numbers.
+
+mod entry;
+mod file;
+mod kept;
+mod records;
+
+pub use entry::{Entry, Recovered};
+pub use file::{OutboxFile, Store};
+pub use kept::KeptOutbox;
 
 use std::collections::VecDeque;
 
@@ -15,15 +25,18 @@ use meshproof_proto::limits::{EVENT_BATCH_BYTES, EVENTS_PER_BATCH, OUTBOX_EVENTS
 
 use crate::limits;
 
-/// The facts that one instance saw of one run.
+/// The facts that one agent saw of one run.
 #[derive(Debug)]
 pub struct Outbox {
-    instance: PeerId,
+    /// The instance that began the numbering.
+    origin: PeerId,
     run: RunId,
     /// Everything that is not acknowledged, in order; the front has the number `acked + 1`.
     kept: VecDeque<Kept>,
     kept_bytes: usize,
     acked: u64,
+    /// The last number that is on disk, or need not be.
+    written: u64,
     /// The last number that is on its way.
     sent: u64,
     on_the_way: VecDeque<OnTheWay>,
@@ -52,17 +65,44 @@ struct Lost {
 }
 
 impl Outbox {
-    pub fn new(instance: PeerId, run: RunId) -> Self {
+    pub fn new(origin: PeerId, run: RunId) -> Self {
         Self {
-            instance,
+            origin,
             run,
             kept: VecDeque::new(),
             kept_bytes: 0,
             acked: 0,
+            written: 0,
             sent: 0,
             on_the_way: VecDeque::new(),
             lost: None,
         }
+    }
+
+    /// Goes on where an instance before this one has stopped.
+    pub fn recovered(Recovered { origin, run, unacked, acked, .. }: Recovered) -> Self {
+        let mut outbox = Self { acked, written: acked, sent: acked, ..Self::new(origin, run) };
+        for event in unacked {
+            outbox.keep(event);
+        }
+        outbox.written = outbox.last();
+        outbox
+    }
+
+    /// The instance that began the numbering: batches carry its name, whoever sends them.
+    pub fn origin(&self) -> PeerId {
+        self.origin
+    }
+
+    /// What is not on disk, in order.
+    pub fn unwritten(&self) -> impl Iterator<Item = &Event> {
+        let first = usize::try_from(self.written - self.acked).unwrap_or(usize::MAX);
+        self.kept.iter().skip(first).map(|kept| &kept.event)
+    }
+
+    /// Everything up to this number is on disk, and may be told.
+    pub fn written(&mut self, through: u64) {
+        self.written = self.written.max(through.min(self.last()));
     }
 
     /// Keeps a fact and gives its number; `None` when not even the reserve has room: then a gap will tell how many were lost.
@@ -86,13 +126,17 @@ impl Outbox {
 
     fn append(&mut self, fact: Fact, at_ms: u64) -> u64 {
         let seq = self.last() + 1;
-        let (event, bytes) = fitting(Event { run: self.run.clone(), seq, at_ms, fact });
-        self.kept_bytes += bytes;
-        self.kept.push_back(Kept { event, bytes });
+        self.keep(Event { run: self.run.clone(), seq, at_ms, fact });
         seq
     }
 
-    /// The next batch for the orchestrator, while it is not too far behind.
+    fn keep(&mut self, event: Event) {
+        let (event, bytes) = fitting(event);
+        self.kept_bytes += bytes;
+        self.kept.push_back(Kept { event, bytes });
+    }
+
+    /// The next batch for the orchestrator, of what is written, while it is not too far behind.
     pub fn poll_batch(&mut self) -> Option<EventBatch> {
         let on_the_way: usize = self.on_the_way.iter().map(|batch| batch.bytes).sum();
         if self.on_the_way.len() >= limits::BATCHES_ON_THE_WAY || on_the_way >= limits::BATCH_BYTES_ON_THE_WAY {
@@ -101,7 +145,8 @@ impl Outbox {
         let first = usize::try_from(self.sent - self.acked).ok()?;
         let mut bytes = 0;
         let mut events = Vec::new();
-        for kept in self.kept.iter().skip(first).take(EVENTS_PER_BATCH) {
+        let told = usize::try_from(self.written - self.sent).ok()?.min(EVENTS_PER_BATCH);
+        for kept in self.kept.iter().skip(first).take(told) {
             if bytes + kept.bytes > EVENT_BATCH_BYTES && !events.is_empty() {
                 break;
             }
@@ -113,7 +158,7 @@ impl Outbox {
         }
         self.sent += events.len() as u64;
         self.on_the_way.push_back(OnTheWay { last: self.sent, bytes });
-        Some(EventBatch { instance: self.instance, events })
+        Some(EventBatch { instance: self.origin, events })
     }
 
     /// Every fact up to and including this number is in the journal. Numbers that were never sent are not believed.

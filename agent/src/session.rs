@@ -36,6 +36,7 @@ use crate::audit::Audit;
 use crate::limits;
 use crate::namespace::Outside;
 use crate::news::NewsFile;
+use crate::outbox::Store;
 use crate::permits::Settings;
 use crate::rights::Rights;
 use crate::service::Order;
@@ -51,6 +52,7 @@ pub struct Session {
     name: Name,
     rights: Arc<Rights>,
     kept: Option<NewsFile>,
+    outboxes: Option<Store>,
     mesh: Mesh,
     events: mpsc::Receiver<MeshEvent>,
     orders: mpsc::Receiver<Order>,
@@ -74,6 +76,8 @@ pub struct Allowed {
     pub audit: Audit,
     /// Where what the root keys say is kept.
     pub news: Option<NewsFile>,
+    /// Where what it saw of a run is kept until the orchestrator has it.
+    pub outboxes: Option<Store>,
     /// What it permits beyond the capabilities.
     pub settings: Settings,
     /// The signaling servers, which are no target of steps and tunnels.
@@ -92,6 +96,7 @@ impl Session {
             name,
             rights,
             kept: allowed.news,
+            outboxes: allowed.outboxes,
             mesh,
             events,
             orders,
@@ -192,14 +197,14 @@ impl Session {
         }
     }
 
-    /// Only the run's orchestrator acknowledges, and only what this instance said.
+    /// Only the run's orchestrator acknowledges, and only what was said here.
     fn acknowledged(&mut self, peer: &Identity, frame: EventFrame) {
         let EventFrame::Ack { instance, through } = frame else {
             tracing::warn!(peer = %peer.name, "events came to an agent");
             return;
         };
-        if instance == self.mesh.me()
-            && let Some(run) = self.run.as_mut().filter(|run| run.orchestrator == peer.peer)
+        if let Some(run) = self.run.as_mut().filter(|run| run.orchestrator == peer.peer)
+            && instance == run.outbox.origin()
         {
             run.acknowledged(through);
         }

@@ -64,7 +64,12 @@ impl Session {
         }
         let others = order.network.iter().flat_map(|network| network.others.keys());
         let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| &tunnel.to).chain(others).cloned().collect();
-        let around = (&mut self.kept_stubs, &self.rights, self.outside.as_ref());
+        let around = setup::Surroundings {
+            kept: &mut self.kept_stubs,
+            rights: &self.rights,
+            outside: self.outside.as_ref(),
+            outboxes: self.outboxes.as_ref(),
+        };
         let mut run = setup::run(&self.mesh, caller, order, around).await?;
         for (how, peer) in self.links.known() {
             run.linked(how, peer);

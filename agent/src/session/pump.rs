@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
-use crate::outbox::Outbox;
+use crate::outbox::KeptOutbox;
 
 /// One connection's way for batches. It ends when the connection does; the next one begins with what is unacknowledged.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Pump {
     }
 
     /// Passes on what the outbox has, as far as its window goes.
-    pub(super) fn take(&self, outbox: &mut Outbox) -> Pumped {
+    pub(super) fn take(&self, outbox: &mut KeptOutbox) -> Pumped {
         loop {
             let room = match self.batches.try_reserve() {
                 Ok(room) => room,

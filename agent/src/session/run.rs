@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
-use meshproof_proto::id::{Name, PeerId, Term};
+use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::order::{
     Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StubChange,
 };
@@ -25,7 +25,7 @@ use super::pump::{Pump, Pumped};
 use super::steps::Steps;
 use crate::endpoints::Endpoints;
 use crate::limits;
-use crate::outbox::Outbox;
+use crate::outbox::KeptOutbox;
 use crate::service::Answer;
 use crate::steps::Beside;
 use crate::stub::{Look, StubServer};
@@ -38,7 +38,7 @@ pub(super) struct Run {
     pub(super) orchestrator: PeerId,
     pub(super) roster: BTreeMap<Name, PeerId>,
     pub(super) initialized: Initialized,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: KeptOutbox,
     pub(super) pump: Option<Pump>,
     pub(super) facts: mpsc::Receiver<Fact>,
     /// Kept so that the facts never end while the run is here.
@@ -128,26 +128,11 @@ impl Run {
     }
 
     pub(super) fn push(&mut self, fact: Fact) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        self.held_until = match fact {
-            Fact::StepStarted { .. } if self.held_until.is_some() || self.outbox.is_all_sent() => {
-                Some(self.held_until.unwrap_or_else(|| Instant::now() + limits::BEGUN_TOLD))
-            }
-            _ => None,
-        };
-        if self.outbox.push(fact, at_ms).is_none() {
-            tracing::error!(run = %self.authority.run, "an event is lost: the orchestrator takes none, and there is no more room");
-        }
+        push((&mut self.outbox, &mut self.held_until), fact);
     }
 
     pub(super) fn working(&mut self) -> Result<&mut Work, Refusal> {
-        match &mut self.stage {
-            Stage::Working(work) => Ok(work),
-            Stage::Closing { .. } | Stage::Closed(_) => {
-                Err(Refusal::Failed(format!("run `{}` is finished here", self.authority.run)))
-            }
-        }
+        self.stage.working(&self.authority.run)
     }
 
     /// A test begins with stubs that nobody has called; once for each test.
@@ -346,7 +331,30 @@ impl Run {
     }
 }
 
+/// Puts a fact into the outbox.
+pub(super) fn push((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>), fact: Fact) {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    *held_until = match fact {
+        Fact::StepStarted { .. } if held_until.is_some() || outbox.is_all_sent() => {
+            Some(held_until.unwrap_or_else(|| Instant::now() + limits::BEGUN_TOLD))
+        }
+        _ => None,
+    };
+    if outbox.push(fact, at_ms).is_none() {
+        tracing::error!("an event is lost: the orchestrator takes none, and there is no more room");
+    }
+}
+
 impl Stage {
+    /// What is there while the run goes on.
+    pub(super) fn working(&mut self, run: &RunId) -> Result<&mut Work, Refusal> {
+        match self {
+            Self::Working(work) => Ok(work),
+            Self::Closing { .. } | Self::Closed(_) => Err(Refusal::Failed(format!("run `{run}` is finished here"))),
+        }
+    }
+
     async fn next(&mut self) -> Happened {
         match self {
             Self::Working(work) => tokio::select! {

@@ -1,10 +1,11 @@
 //! The beginning of a run at this agent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
-use meshproof_proto::id::PeerId;
+use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::order::{
     Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
 };
@@ -25,19 +26,27 @@ use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::namespace::Outside;
 use crate::network::{self, Inlet};
-use crate::outbox::Outbox;
+use crate::outbox::{KeptOutbox, Outbox, Store};
 use crate::own_log;
 use crate::rights::Rights;
 use crate::steps::Beside;
 use crate::stub::{Around, StubServer};
 use crate::tunnel::{Lets, Tunnels};
 
+/// What a run finds at this agent.
+pub(super) struct Surroundings<'s> {
+    pub kept: &'s mut KeptStubs,
+    pub rights: &'s Arc<Rights>,
+    pub outside: Option<&'s Outside>,
+    pub outboxes: Option<&'s Store>,
+}
+
 /// Binds everything that the run needs here. On an error nothing stays bound.
 pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    (kept, rights, outside): (&mut KeptStubs, &Arc<Rights>, Option<&Outside>),
+    Surroundings { kept, rights, outside, outboxes }: Surroundings<'_>,
 ) -> Result<Run, Refusal> {
     let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network } = order;
     let permits = rights.permits();
@@ -93,7 +102,7 @@ pub(super) async fn run(
         tests: BTreeSet::new(),
     };
     Ok(Run {
-        outbox: Outbox::new(mesh.me(), authority.run.clone()),
+        outbox: outbox(mesh.me(), &authority.run, outboxes)?,
         authority,
         orchestrator,
         roster,
@@ -105,6 +114,21 @@ pub(super) async fn run(
         held_until: None,
         stage: Stage::Working(Box::new(work)),
     })
+}
+
+/// An empty outbox, with its file where there is a place for one.
+fn outbox(me: PeerId, run: &RunId, outboxes: Option<&Store>) -> Result<KeptOutbox, Refusal> {
+    let outbox = Outbox::new(me, run.clone());
+    let file = match outboxes.map(|outboxes| outboxes.create(run, me)).transpose() {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let why =
+                format!("an instance before this one has taken part in run `{run}`, and its events are still here");
+            return Err(Refusal::Failed(why));
+        }
+        Err(error) => return Err(Refusal::Failed(format!("the outbox of the run cannot be made: {error}"))),
+    };
+    Ok(KeptOutbox::new(outbox, file))
 }
 
 /// Joins the data network, if there is one. Elsewhere than in a namespace of its own the device would change where the whole machine's packets go.

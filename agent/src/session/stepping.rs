@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{Run, Stage};
-use super::steps::{Life, Started};
+use super::run::{self, Run, Stage};
+use super::steps::Life;
 use super::streams;
 use crate::limits;
 use crate::steps::{Beside, Watched, is_watch, watch_step};
@@ -36,9 +36,9 @@ impl Run {
 
     /// Its turn has come.
     fn begin(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
-        let has_room = self.outbox.has_room();
+        let room = self.outbox.room().map_err(Refusal::Failed);
         let tell = self.tell.clone();
-        let work = self.working()?;
+        let work = self.stage.working(&self.authority.run)?;
         work.beside.connections.of_test(&order.key.test);
         order.put_in_secrets(&work.secrets);
         let key = order.key.clone();
@@ -48,21 +48,21 @@ impl Run {
             let watch = (order, Arc::clone(beside), tell);
             return work.steps.watch(&key, |stop| watching(watch, stop)).map(drop);
         }
-        let started = work.steps.start(&key, || {
-            if !has_room {
-                let message = "the orchestrator has not acknowledged so many events that no step is taken";
-                return Err(Refusal::Failed(message.to_owned()));
-            }
-            if let Some(between) = streams::between(&order, tunnels, &beside.masker)? {
-                return Ok(between);
-            }
+        let told = (&mut self.outbox, &mut self.held_until);
+        let begun = work.steps.start(&key, || {
+            room?;
             let beside = Arc::clone(beside);
-            Ok(async move { crate::steps::run_step(&order, &beside).await }.boxed())
-        })?;
-        if started == Started::Now {
-            self.push(Fact::StepStarted { key });
-        }
-        Ok(())
+            let doing = match streams::between(&order, tunnels, &beside.masker)? {
+                Some(between) => between,
+                None => async move { crate::steps::run_step(&order, &beside).await }.boxed(),
+            };
+            // On disk before anything is done: whoever comes after this instance must not do it again.
+            let outbox = &mut *told.0;
+            run::push((outbox, told.1), Fact::StepStarted { key: key.clone() });
+            outbox.written().map_err(Refusal::Failed)?;
+            Ok(doing)
+        });
+        begun.map(drop)
     }
 
     /// The step behind it begins at once. Ends are told a few at a time then: nobody waits for them.

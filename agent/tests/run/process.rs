@@ -3,10 +3,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use meshproof_agent::outbox::Store;
 use meshproof_mesh::MeshEvent;
+use meshproof_proto::event::Fact;
 use tokio::process::{Child, Command};
 
-use crate::world::World;
+use crate::world::{World, authority, key};
+use crate::{step, tcp};
 
 fn spawn(world: &World, directory: &std::path::Path) -> Child {
     let token = directory.join("token");
@@ -26,8 +29,12 @@ fn spawn(world: &World, directory: &std::path::Path) -> Child {
 }
 
 fn terminate(agent: &Child) {
+    signal(agent, rustix::process::Signal::TERM);
+}
+
+fn signal(agent: &Child, signal: rustix::process::Signal) {
     let id = agent.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)).expect("it runs");
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+    rustix::process::kill_process(id, signal).expect("it is ours");
 }
 
 // One thread: the kernel ends the agent with the thread that made it.
@@ -44,4 +51,37 @@ async fn a_process_is_configured_by_its_environment_and_leaves_the_mesh_at_sigte
     let status = mesh.during(agent.wait()).await.expect("it ends");
     assert!(status.success(), "{status}");
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn what_an_agent_has_told_is_on_its_disk_when_it_is_killed() {
+    let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
+    let mut agent = spawn(&world, directory.path());
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    mesh.initialize("shop", None, &[]).await;
+    let address = silent().await;
+    let order = step(key("1"), tcp(&address, "hello\n"), Vec::new());
+    mesh.client("shop").start(tarpc::context::current(), order).await.expect("answered").expect("taken");
+    let begun = Fact::StepStarted { key: key("1") };
+    mesh.until(|mesh| mesh.facts("shop").contains(&begun)).await;
+    signal(&agent, rustix::process::Signal::KILL);
+    mesh.during(agent.wait()).await.expect("it ends");
+    let store = Store::in_directory(&directory.path().join("state"));
+    let (_, left) = store.open(&authority().run).expect("it can be read").expect("it is there");
+    assert!(!left.damaged && left.last() >= mesh.facts("shop").len() as u64, "{left:?}");
+    let told = mesh.facts("shop").len() as u64;
+    assert!(left.unacked.iter().all(|event| event.seq > left.acked) && left.acked <= told);
+}
+
+/// A service that takes connections and says nothing.
+async fn silent() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    address
 }

@@ -1,0 +1,95 @@
+//! What stands in the file of an outbox, and what it says to whoever comes after the instance that wrote it. Pure.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use meshproof_proto::codec::{Codec, CodecError};
+use meshproof_proto::event::Event;
+use meshproof_proto::id::{PeerId, RunId};
+use serde::{Deserialize, Serialize};
+
+use super::records::{Chain, Next, Reader, Tail};
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// The first one: whose numbering this is, and of which run.
+    Begun { origin: PeerId, run: RunId },
+    /// Something happened, and nobody has heard of it before this stood here.
+    Event(Event),
+    /// The orchestrator's journal has every event up to this number.
+    Acknowledged(u64),
+}
+
+/// What a file says.
+#[derive(Debug)]
+pub struct Recovered {
+    pub origin: PeerId,
+    pub run: RunId,
+    /// What is not known to be in the orchestrator's journal, in order.
+    pub unacked: VecDeque<Event>,
+    /// The number before the first of those.
+    pub acked: u64,
+    /// Whether something may be missing behind the last of them: records that do not fit their check sums.
+    pub damaged: bool,
+    /// Where the good records end, and the chain goes on.
+    pub(super) end: (u64, Chain),
+}
+
+impl Recovered {
+    /// Reads a file to its end, or to where it is damaged. `None`: not even its beginning is there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(from: impl Read) -> io::Result<Option<Self>> {
+        let Some(mut reader) = Reader::new(from)? else { return Ok(None) };
+        let begun = match reader.next()? {
+            Next::Record(bytes) => decode(&bytes).ok(),
+            Next::End(_) => None,
+        };
+        let Some(Entry::Begun { origin, run }) = begun else { return Ok(None) };
+        let end = reader.end();
+        let mut recovered = Self { origin, run, unacked: VecDeque::new(), acked: 0, damaged: false, end };
+        loop {
+            match reader.next()? {
+                Next::Record(bytes) if recovered.takes(&bytes) => recovered.end = reader.end(),
+                Next::End(Tail::Clean | Tail::Torn) => return Ok(Some(recovered)),
+                Next::Record(_) | Next::End(Tail::Damaged) => {
+                    recovered.damaged = true;
+                    return Ok(Some(recovered));
+                }
+            }
+        }
+    }
+
+    /// The last number that was given.
+    pub fn last(&self) -> u64 {
+        self.acked + self.unacked.len() as u64
+    }
+
+    /// Whether the record makes sense behind those before it.
+    fn takes(&mut self, bytes: &[u8]) -> bool {
+        match decode(bytes) {
+            Ok(Entry::Event(event)) if event.seq == self.last() + 1 && event.run == self.run => {
+                self.unacked.push_back(event);
+                true
+            }
+            Ok(Entry::Acknowledged(through)) if through <= self.last() => {
+                while self.acked < through {
+                    self.unacked.pop_front();
+                    self.acked += 1;
+                }
+                true
+            }
+            Ok(Entry::Begun { .. } | Entry::Event(_) | Entry::Acknowledged(_)) | Err(_) => false,
+        }
+    }
+}
+
+pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, CodecError> {
+    Codec::Bincode.encode(entry)
+}
+
+fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
+    Codec::Bincode.decode(bytes)
+}

@@ -1,0 +1,115 @@
+//! An outbox and its file: what is pushed is written at once, and told from then on.
+
+use std::io;
+
+use meshproof_proto::event::{EventBatch, Fact};
+use meshproof_proto::id::PeerId;
+
+use super::{Entry, Outbox, OutboxFile};
+
+/// The facts of a run, on disk if this agent has a place for them.
+#[derive(Debug)]
+pub struct KeptOutbox {
+    outbox: Outbox,
+    file: Option<OutboxFile>,
+    /// Why nothing is written now. It is tried again with whatever happens next.
+    trouble: Option<io::Error>,
+}
+
+impl KeptOutbox {
+    /// Without a file, facts do not survive this process.
+    pub fn new(outbox: Outbox, file: Option<OutboxFile>) -> Self {
+        Self { outbox, file, trouble: None }
+    }
+
+    /// Keeps a fact, and writes it. `None`: there is not even room in memory.
+    pub fn push(&mut self, fact: Fact, at_ms: u64) -> Option<u64> {
+        let seq = self.outbox.push(fact, at_ms);
+        self.write();
+        seq
+    }
+
+    /// See [`Outbox::ack`].
+    pub fn ack(&mut self, through: u64) {
+        let before = self.outbox.acked;
+        self.outbox.ack(through);
+        if self.outbox.acked > before {
+            let acked = Entry::Acknowledged(self.outbox.acked);
+            if let Some(Err(error)) = self.file.as_mut().map(|file| file.append(&acked)) {
+                // What is sent again is known there, so nothing hangs on it.
+                tracing::debug!(%error, "an acknowledgement could not be written");
+            }
+        }
+        self.write();
+    }
+
+    /// See [`Outbox::poll_batch`].
+    pub fn poll_batch(&mut self) -> Option<EventBatch> {
+        self.outbox.poll_batch()
+    }
+
+    /// See [`Outbox::rewind`].
+    pub fn rewind(&mut self) {
+        self.outbox.rewind();
+    }
+
+    /// See [`Outbox::origin`].
+    pub fn origin(&self) -> PeerId {
+        self.outbox.origin()
+    }
+
+    /// See [`Outbox::is_all_sent`].
+    pub fn is_all_sent(&self) -> bool {
+        self.outbox.is_all_sent()
+    }
+
+    /// See [`Outbox::unacked`].
+    pub fn unacked(&self) -> u64 {
+        self.outbox.unacked()
+    }
+
+    /// Whether new work may begin; if not, why.
+    ///
+    /// # Errors
+    /// The orchestrator is far behind, or the disk takes nothing.
+    pub fn room(&mut self) -> Result<(), String> {
+        self.write();
+        self.written()?;
+        match self.outbox.has_room() {
+            true => Ok(()),
+            false => Err("the orchestrator has not acknowledged so many events that no step is taken".to_owned()),
+        }
+    }
+
+    /// Whether everything that was pushed is on disk; if not, why.
+    ///
+    /// # Errors
+    /// The disk takes nothing.
+    pub fn written(&self) -> Result<(), String> {
+        self.trouble.as_ref().map_or(Ok(()), |error| Err(format!("the outbox cannot be written: {error}")))
+    }
+
+    fn write(&mut self) {
+        let Some(file) = &mut self.file else { return self.outbox.written(u64::MAX) };
+        let mut written = None;
+        let mut trouble = None;
+        for event in self.outbox.unwritten() {
+            if let Err(error) = file.append(&Entry::Event(event.clone())) {
+                trouble = Some(error);
+                break;
+            }
+            written = Some(event.seq);
+        }
+        if let Some(through) = written {
+            self.outbox.written(through);
+        }
+        match (&self.trouble, &trouble) {
+            (None, Some(error)) => {
+                tracing::warn!(%error, "the outbox cannot be written; nothing more is told until it can")
+            }
+            (Some(_), None) => tracing::warn!("the outbox can be written again"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        self.trouble = trouble;
+    }
+}
