@@ -39,8 +39,14 @@ pub const STREAM_GAPS: usize = (LONG_STREAM_WINDOW_BYTES / STRIPE_CHUNK_BYTES) a
 /// Bulk connections of a link on a long path: one SCTP association cannot fill it, and under loss each gets its own share.
 pub const STRIPES: u8 = 12;
 
-/// Unacknowledged bytes of a stripe before it takes no more: 50 ms at 10 MB/s, and not minutes of a path that loses packets.
-pub const STRIPE_SEND_BYTES: usize = 256 * 1024;
+/// Unacknowledged bytes of a stripe at most: 50 ms at 10 MB/s.
+pub const STRIPE_SEND_BYTES: usize = 512 * 1024;
+
+/// A stripe takes the next piece while fewer of its bytes are unacknowledged, however slow its path is.
+pub const STRIPE_LEAST_BYTES: u64 = 32 * 1024;
+
+/// How often a stripe that is full looks whether it has room: a fraction of a long path's round trip.
+pub const STRIPE_LOOK: Duration = Duration::from_millis(2);
 
 /// A round trip from which on one association with its window is slower than the machines at its ends.
 pub const LONG_PATH: Duration = Duration::from_millis(8);

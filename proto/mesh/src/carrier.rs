@@ -3,6 +3,7 @@
 //! A carrier owns its [`Connection`] and always closes it. It does the signed hello, answers heartbeats, and moves frames
 //! between the data channels and the link's queues; what is urgent (heartbeats, the hello) does not wait behind data.
 
+mod ahead;
 mod handshake;
 mod packing;
 mod reader;
@@ -10,6 +11,7 @@ mod reader;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use meshproof_proto::codec::Codec;
@@ -24,6 +26,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use ahead::Ahead;
 use packing::Packing;
 
 use crate::context::Context;
@@ -342,16 +345,34 @@ async fn write_control(sender: &Sender, mut queues: Queues, mut frames: Packing,
 }
 
 async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)) -> String {
+    let mut ahead = Ahead::new();
     loop {
+        let next = async {
+            room(sender, mux, &mut ahead).await;
+            mux.next_frame(way).await
+        };
         let out = tokio::select! {
             biased;
             Some(out) = queues.urgent.recv() => Some(out),
-            frame = mux.next_frame(way) => Outgoing::new(MAIN_CHANNEL, &frame),
+            frame = next => Outgoing::new(MAIN_CHANNEL, &frame),
         };
         let Some(out) = out else { continue };
+        ahead.give(out.bytes.len());
         if let Err(error) = sender.send(out.channel, out.bytes).await {
             return error.to_string();
         }
+    }
+}
+
+/// Waits until a way of several has room for the next piece; the only one takes what the stack's buffer takes.
+async fn room(sender: &Sender, mux: &Mux, ahead: &mut Ahead) {
+    while let Some(round_trip) = mux.round_trip_of_stripes() {
+        // a connection that has ended says so when it is sent on
+        let Ok(unacknowledged) = sender.unacknowledged(MAIN_CHANNEL).await else { return };
+        if ahead.has_room(unacknowledged, round_trip, Instant::now()) {
+            return;
+        }
+        tokio::time::sleep(limits::STRIPE_LOOK).await;
     }
 }
 

@@ -298,10 +298,23 @@ impl Sender {
         if bytes > MAX_MESSAGE_BYTES {
             return Err(SendError::TooLarge { bytes });
         }
-        let (_, target) =
-            self.channels.iter().find(|(id, _)| *id == channel).ok_or(SendError::UnknownChannel { channel })?;
+        let target = self.channel(channel)?;
         self.opened().await?;
         target.send(BytesMut::from(message)).await.map_err(|_| SendError::Closed)
+    }
+
+    /// Bytes that were given to the channel and that the peer has not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended, or there is no such channel.
+    pub async fn unacknowledged(&self, channel: u16) -> Result<usize, SendError> {
+        self.channel(channel)?.outstanding_bytes().await.map_err(|_| SendError::Closed)
+    }
+
+    fn channel(&self, channel: u16) -> Result<&dyn DataChannel, SendError> {
+        let found = self.channels.iter().find(|(id, _)| *id == channel);
+        found.map(|(_, channel)| channel.as_ref()).ok_or(SendError::UnknownChannel { channel })
     }
 
     async fn opened(&self) -> Result<(), SendError> {

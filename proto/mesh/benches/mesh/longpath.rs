@@ -13,7 +13,7 @@ use crate::table::{Goal, Table};
 use crate::ways::{Way, tuned};
 use crate::world::{Peer, World, leave, loopback, stream};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// One way.
 const DELAY: Duration = Duration::from_millis(25);

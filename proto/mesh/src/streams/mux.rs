@@ -104,6 +104,11 @@ impl Mux {
         self.lock().late_after(round_trip * limits::LATE_ROUND_TRIPS);
     }
 
+    /// How long the path is, when several connections carry the streams.
+    pub(crate) fn round_trip_of_stripes(&self) -> Option<Duration> {
+        self.lock().round_trip_of_stripes()
+    }
+
     /// How many connections carry the streams now.
     pub(crate) fn ways(&self) -> usize {
         self.lock().ways()

@@ -79,6 +79,10 @@ impl Table {
         self.ways.count()
     }
 
+    pub(super) fn round_trip_of_stripes(&self) -> Option<Duration> {
+        (self.ways.count() > 1).then(|| self.late_after / limits::LATE_ROUND_TRIPS)
+    }
+
     pub(super) fn late_after(&mut self, late_after: Duration) {
         self.late_after = late_after;
     }
