@@ -71,13 +71,17 @@ impl Processes {
     }
 }
 
-/// What is not as a step expects it.
-fn failures((processes, faults): (&Processes, &Faults), of: &StateOf, checks: &[Check]) -> Vec<CheckFailure> {
+/// What is not as a step expects it. `Err` names what an expectation looks up and nobody knows.
+fn failures(
+    (processes, faults): (&Processes, &Faults),
+    (of, checks): (&StateOf, &[Check]),
+    scope: &Value,
+) -> Result<Vec<CheckFailure>, Missing> {
     let field = |field: &str| match of {
         StateOf::Service(service) => processes.field(service, field),
         StateOf::Fault(fault) => Some(Actual::Text(faults.course(fault).to_owned())),
     };
-    judge_fields(checks, &Value::Null, field).unwrap_or_default()
+    judge_fields(checks, scope, field)
 }
 
 impl Run {
@@ -89,7 +93,7 @@ impl Run {
     ) -> Begun {
         match conduct {
             Conduct::Process(process) => self.begin_change(process, running),
-            Conduct::State { of, checks } => self.begin_state(step, (of, checks), running),
+            Conduct::State { of, checks } => self.begin_state(step, (of, checks), (running, scope)),
             Conduct::Sync(sync) => self.begin_sync(step, sync, (running, scope)),
             Conduct::Pause(text) => match text.render(scope) {
                 Ok(text) => {
@@ -189,14 +193,19 @@ impl Run {
         }
     }
 
-    fn begin_state(&mut self, step: &Step, (of, checks): (&StateOf, &[Check]), running: Running) -> Begun {
-        let failures = failures((&self.processes, &self.faults), of, checks);
-        match &step.eventually {
-            Some(eventually) if !failures.is_empty() => {
+    fn begin_state(
+        &mut self,
+        step: &Step,
+        expected: (&StateOf, &[Check]),
+        (running, scope): (Running, &Value),
+    ) -> Begun {
+        let failures = failures((&self.processes, &self.faults), expected, scope);
+        match (&step.eventually, &failures) {
+            (Some(eventually), Ok(failures)) if !failures.is_empty() => {
                 let until = self.now + eventually.value;
                 Begun::Waiting(Box::new(Running { wait: Wait::State { tries: 1 }, until, ..running }))
             }
-            _ => self.known_at_once(running, Ok(outcome(failures))),
+            _ => self.known_at_once(running, failures.map(outcome)),
         }
     }
 
@@ -204,10 +213,12 @@ impl Run {
     pub(super) fn settle_states(&mut self) {
         let plan = Arc::clone(&self.plan);
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let known = (&self.processes, &self.faults);
-        let holds = |running: &Running| match &running.spot.step(&plan).does {
-            Does::Conduct(Conduct::State { of, checks }) => failures(known, of, checks).is_empty(),
-            _ => false,
+        let (known, scope) = ((&self.processes, &self.faults), &self.scope);
+        let holds = |running: &Running| {
+            let step = running.spot.step(&plan);
+            let Does::Conduct(Conduct::State { of, checks }) = &step.does else { return false };
+            let failures = failures(known, (of, checks), &scope.seen_from_step(step, None));
+            failures.is_ok_and(|failures| failures.is_empty())
         };
         let waits = |running: &Running| matches!(running.wait, Wait::State { .. });
         let done: Vec<Running> = testing.running.extract_if(.., |running| waits(running) && holds(running)).collect();
@@ -222,7 +233,11 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let step = running.spot.step(&plan);
         let Does::Conduct(Conduct::State { of, checks }) = &step.does else { return Ending::Error };
-        let outcome = outcome(failures((&self.processes, &self.faults), of, checks));
+        let scope = self.scope.seen_from_step(step, None);
+        let outcome = match failures((&self.processes, &self.faults), (of, checks), &scope) {
+            Ok(failures) => outcome(failures),
+            Err(unset) => Outcome::Error { message: unset.to_string() },
+        };
         let end = End { tries: tries + 1, ..End::of(running, self.now) };
         let result = StepResult {
             outcome,

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use meshproof_proto::id::Name;
+use meshproof_proto::matcher::Actual;
 use meshproof_proto::order::Save;
 use meshproof_proto::sync::{Barrier, Quorum};
+use serde_json::Value;
 
 use super::super::code::Code;
 use super::super::compiled::{Conduct, Does, ProcessChange, ProcessStep, StateOf, Step, SyncChange, SyncStep};
@@ -65,14 +67,21 @@ impl Compiler<'_> {
     }
 
     /// `expect: { process: … }`
-    pub(super) fn state(&self, step: &model::Step, service: &Word) -> Option<Conduct> {
+    pub(super) fn state(&mut self, step: &model::Step, service: &Word, scope: &Scope<'_>) -> Option<Conduct> {
+        self.look_checks(step, scope);
         Some(Conduct::State { of: StateOf::Service(self.own_service(service)?), checks: step.checks.clone() })
     }
 
     /// `expect: { fault: … }`
-    pub(super) fn course(&self, step: &model::Step, fault: &Word) -> Option<Conduct> {
+    pub(super) fn course(&mut self, step: &model::Step, fault: &Word, scope: &Scope<'_>) -> Option<Conduct> {
+        self.look_checks(step, scope);
         let known = self.names.begins(fault);
         known.then(|| Conduct::State { of: StateOf::Fault(fault.value.clone()), checks: step.checks.clone() })
+    }
+
+    /// What the expectations of a step look up.
+    pub(super) fn look_checks(&mut self, step: &model::Step, scope: &Scope<'_>) {
+        step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
     }
 
     fn sync(
@@ -85,9 +94,7 @@ impl Compiler<'_> {
             Some(at) => self.names.service_name(at)?.to_string(),
             None => format!("test {}", place.test),
         };
-        for check in &step.checks {
-            self.look_matcher(&check.matcher, check.span, scope);
-        }
+        self.look_checks(step, scope);
         let what = match verb {
             SyncVerb::Signal(name) => SyncChange::Signal(name.value.clone()),
             SyncVerb::Barrier(barrier) => SyncChange::Barrier(self.barrier(barrier)?),
@@ -166,11 +173,6 @@ pub(super) fn expected_ends(steps: &[Step]) -> BTreeSet<Name> {
 }
 
 fn speaks_of_an_end(check: &model::Check) -> bool {
-    use meshproof_proto::expr::ValueTemplate;
-    use meshproof_proto::matcher::Matcher;
-    match (&check.field[..], &check.matcher) {
-        ("code", _) => true,
-        (_, Matcher::Equals(ValueTemplate::Text(text))) => text.to_string() == "ended",
-        _ => false,
-    }
+    let takes = |state: &str| check.matcher.check(&Actual::Text(state.to_owned()), &Value::Null).is_ok();
+    check.field == "code" || (takes("ended") && !takes("running"))
 }

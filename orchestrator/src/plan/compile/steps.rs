@@ -69,8 +69,8 @@ impl Compiler<'_> {
                 Some(Does::Ask(Box::new(self.ask(step, work, scope))))
             }
             Verb::Conduct(conduct) => self.conduct(step, conduct, (place, scope)).map(Does::Conduct),
-            Verb::Expect(model::World::Process(service)) => self.state(step, service).map(Does::Conduct),
-            Verb::Expect(model::World::Fault(fault)) => self.course(step, fault).map(Does::Conduct),
+            Verb::Expect(model::World::Process(service)) => self.state(step, service, scope).map(Does::Conduct),
+            Verb::Expect(model::World::Fault(fault)) => self.course(step, fault, scope).map(Does::Conduct),
             Verb::Expect(world) => self.world(step, world, scope),
             Verb::Stub(used) => {
                 let work = self.stub_work(used, scope)?;
@@ -107,9 +107,7 @@ impl Compiler<'_> {
     /// Work with its checks and saves.
     pub(super) fn ask(&mut self, step: &model::Step, work: super::verbs::Work, scope: &Scope<'_>) -> Ask {
         let scope = Scope { at: Some(work.at.clone()), ..scope.clone() };
-        for check in &step.checks {
-            self.look_matcher(&check.matcher, check.span, &scope);
-        }
+        self.look_checks(step, &scope);
         let save = |save: &model::Save| {
             let kept = Save { name: save.name.value.clone(), path: save.path.value.clone() };
             Spanned::new(kept, save.name.span.to(save.path.span))

@@ -187,7 +187,7 @@ impl Compiler<'_> {
             World::Process(_) | World::Fault(_) => return None,
             World::Value(value) => {
                 self.look_value(&value.value, value.span, scope);
-                step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
+                self.look_checks(step, scope);
                 return Some(Does::Value { value: value.value.clone(), checks: step.checks.clone() });
             }
         };

@@ -131,6 +131,26 @@ fn a_killed_service_has_ended_and_a_restarted_one_is_asked_whether_it_is_ready()
 }
 
 #[test]
+fn what_a_process_must_be_may_be_looked_up_and_what_nobody_knows_is_never_fulfilled() {
+    let expecting = |code: &str| {
+        let steps = format!("- kill: a\n- expect: {{ process: a, code: {code} }}");
+        plan(&steps).replace(
+            "tests:",
+            "params: { killed: { type: int, default: 137 }, ended: { type: int, default: 3 } }\ntests:",
+        )
+    };
+    let finished = |code: &str| World::new(&expecting(code)).play().finished.map(|(verdict, _)| verdict);
+    assert_eq!(finished("\"${{ params.killed }}\""), Some(Verdict::Pass));
+    assert_eq!(finished("\"${{ params.ended }}\""), Some(Verdict::Fail));
+    let text = expecting("\"${{ n }}\"")
+        .replace("- kill: a", "- { to: b, http: { get: / }, save: { n: $.n }, optional: true }");
+    let mut world = World::new(&text);
+    world.outcomes.insert("t/0".to_owned(), Outcome::CallFailed { message: "refused".to_owned() });
+    let world = world.play();
+    assert_eq!(world.finished.map(|(verdict, _)| verdict), Some(Verdict::Error), "{:?}", world.blamed());
+}
+
+#[test]
 fn what_is_frozen_without_a_time_is_frozen_again_in_time_and_thawed_at_the_end() {
     let mut world = World::new(&plan("- freeze: a\n- { to: b, http: { get: / }, within: 60s }"));
     world.silent = |output| matches!(output, Output::Order { .. });
