@@ -34,6 +34,7 @@ pub mod signal;
 pub mod stub;
 pub mod sync;
 pub mod trust;
+pub mod units;
 pub mod verdict;
 pub mod version;
 pub mod ways;

@@ -213,3 +213,15 @@ pub const REORDER_HOLDS: Duration = Duration::from_millis(20);
 
 /// What a narrow line keeps of datagrams before it loses them: a router's queue of a second is already called bloated.
 pub const DATAGRAM_LINE: Duration = Duration::from_secs(1);
+
+/// The longest duration a plan may name: longer ones are slips of the keyboard.
+pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The largest size a plan may name, in bytes (1 TiB).
+pub const MAX_SIZE_BYTES: u64 = 1 << 40;
+
+/// The largest bandwidth a plan may name, in bits a second (1 Tbit/s).
+pub const MAX_BANDWIDTH_BITS: u64 = 1_000_000_000_000;
+
+/// The largest rate a plan may name, in events a second or a minute.
+pub const MAX_RATE: u64 = 10_000_000;

@@ -1,6 +1,7 @@
 //! The one matcher: the same in a stub's `when`, a step's `expect`, a stream's `each`.
 
 mod actual;
+mod looked;
 mod quantity;
 
 pub use actual::Actual;
@@ -9,7 +10,7 @@ pub use quantity::{Comparison, Quantity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::expr::ValueTemplate;
+use crate::expr::{Template, ValueTemplate};
 use crate::nesting;
 
 /// What a value must be.
@@ -31,6 +32,10 @@ pub enum Matcher {
     All(Vec<Matcher>),
     /// JSONPath (RFC 9535) to what stands there.
     Paths(Vec<(String, Matcher)>),
+    /// `"< ${{ params.limit }}"`: a comparison with what is found.
+    CompareTo(Comparison, Template),
+    /// `/order ${{ order }} settled/`: what is found stands in the pattern for itself.
+    RegexOf(Template),
 }
 
 // derived for both, and read within a bound
@@ -72,11 +77,16 @@ impl Matcher {
             }
             Self::Contains(value) => value.value(scope).is_ok_and(|value| actual.contains(&value)),
             Self::In(values) => values.iter().any(|value| value.value(scope).is_ok_and(|value| actual.equals(&value))),
+            Self::CompareTo(..) | Self::RegexOf(_) => match self.known(scope) {
+                Some(known) => return known.check(actual, scope),
+                None => false,
+            },
             Self::Exists(wanted) => actual.exists() == *wanted,
             // a value that is missing is not an answer to what it must not be: a mistyped path would pass
             Self::Not(inner) => {
                 let asks_whether = matches!(**inner, Self::Exists(_));
-                (actual.exists() || asks_whether) && inner.check(actual, scope).is_err()
+                let decides = !inner.is_undecided(scope);
+                decides && (actual.exists() || asks_whether) && inner.check(actual, scope).is_err()
             }
         };
         if holds {
@@ -91,6 +101,8 @@ impl Matcher {
             Self::Equals(value) => shown(value, scope),
             Self::Compare(comparison, quantity) => format!("{comparison} {quantity}"),
             Self::Regex(pattern) => format!("/{pattern}/"),
+            Self::CompareTo(comparison, with) => looked::compared(*comparison, with, scope),
+            Self::RegexOf(pattern) => format!("/{pattern}/"),
             Self::Contains(value) => format!("contains {}", shown(value, scope)),
             Self::In(values) => {
                 format!("one of {}", values.iter().map(|value| shown(value, scope)).collect::<Vec<_>>().join(", "))

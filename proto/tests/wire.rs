@@ -318,6 +318,8 @@ fn new_orders(golden: &mut Golden) {
     let apply = tcp();
     let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
     golden.value("receive", &receive);
+    golden.value("matcher.compare-to", &Matcher::CompareTo(Comparison::Less, template()));
+    golden.value("matcher.regex-of", &Matcher::RegexOf(template()));
     faults(golden);
     golden.value("initialize", &initialize());
     golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });

@@ -99,7 +99,9 @@ fn is_of_time(matcher: &Matcher) -> bool {
         | Matcher::Contains(_)
         | Matcher::In(_)
         | Matcher::Exists(_)
-        | Matcher::Paths(_) => false,
+        | Matcher::Paths(_)
+        | Matcher::CompareTo(..)
+        | Matcher::RegexOf(_) => false,
     }
 }
 

@@ -34,6 +34,8 @@ impl Condition {
             | Matcher::Contains(_)
             | Matcher::In(_)
             | Matcher::Exists(_)
+            | Matcher::CompareTo(..)
+            | Matcher::RegexOf(_)
             | Matcher::Not(_)
             | Matcher::All(_) => Way::Ask,
         };

@@ -20,14 +20,6 @@ pub const MAX_SHOWN_CHARS: usize = 200;
 pub const MAX_SHOWN_BEFORE: usize = 60;
 /// Characters of the user's text repeated inside a message.
 pub const MAX_QUOTED_CHARS: usize = 60;
-/// The longest duration a plan may name: longer ones are slips of the keyboard.
-pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The largest size a plan may name, in bytes (1 TiB).
-pub const MAX_SIZE_BYTES: u64 = 1 << 40;
-/// The largest bandwidth a plan may name, in bits a second (1 Tbit/s).
-pub const MAX_BANDWIDTH_BITS: u64 = 1_000_000_000_000;
-/// The largest rate a plan may name, in events a second or a minute.
-pub const MAX_RATE: u64 = 10_000_000;
 /// Letters of a name; it becomes part of file names, host names and environment variables.
 pub const MAX_NAME_CHARS: usize = 63;
 /// Bytes of a regular expression or a JSONPath: their parsers recurse, and nobody reads longer ones.

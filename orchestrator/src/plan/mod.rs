@@ -26,7 +26,6 @@ mod select;
 mod source;
 mod suggest;
 mod tree;
-mod units;
 mod yaml;
 
 pub use check::{Checked, Mistakes, check};
@@ -42,3 +41,5 @@ pub use source::{Position, Source, Span, Spanned};
 pub use tree::{Key, Kind, Node, Style, Text};
 pub use units::{Bandwidth, Per, Percent, Rate, duration};
 pub use yaml::parse as parse_yaml;
+
+use meshproof_proto::units;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::event::CheckFailure;
 use meshproof_proto::expr::{Expr, Template, ValueTemplate};
-use meshproof_proto::matcher::{Actual, Matcher, Mismatch};
+use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{
     self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, ReceiveOrder, RecordStreamId,
     StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction,
@@ -69,8 +69,8 @@ impl Ask {
         put_in(&mut action, occasion.held)?;
         complete(&action)?;
         let check = |check: &Check| {
-            let matcher = resolved_matcher(&check.matcher, occasion.scope);
-            first_unknown(&matcher_looks(&matcher))?;
+            let matcher = check.matcher.resolve(occasion.scope);
+            first_unknown(matcher.exprs())?;
             Ok(order::Check { field: check.field.clone(), matcher })
         };
         Ok(StepOrder {
@@ -115,8 +115,8 @@ pub fn judge(value: &ValueTemplate, checks: &[Check], scope: &Value) -> Result<V
     let actual = Actual::Json(value.value(scope).map_err(|unset| Missing(unset.0))?);
     let mut failures = Vec::new();
     for (at, check) in checks.iter().enumerate() {
-        let matcher = resolved_matcher(&check.matcher, scope);
-        first_unknown(&matcher_looks(&matcher))?;
+        let matcher = check.matcher.resolve(scope);
+        first_unknown(matcher.exprs())?;
         if let Err(mismatch) = matcher.check(&actual, scope) {
             failures.push(CheckFailure { check: u32::try_from(at).unwrap_or(u32::MAX), mismatch });
         }
@@ -132,8 +132,8 @@ pub fn judge_fields(
 ) -> Result<Vec<CheckFailure>, Missing> {
     let mut failures = Vec::new();
     for (at, check) in checks.iter().enumerate() {
-        let matcher = resolved_matcher(&check.matcher, scope);
-        first_unknown(&matcher_looks(&matcher))?;
+        let matcher = check.matcher.resolve(scope);
+        first_unknown(matcher.exprs())?;
         let held = match field(&check.field) {
             Some(actual) => matcher.check(&actual, scope),
             None => {
@@ -207,11 +207,11 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
         | Action::Settle { .. }
         | Action::ExpectLink { .. } => action.clone(),
         Action::ExpectMetric { metric, labels } => {
-            let resolved = labels.iter().map(|(name, matcher)| (name.clone(), resolved_matcher(matcher, scope)));
+            let resolved = labels.iter().map(|(name, matcher)| (name.clone(), matcher.resolve(scope)));
             Action::ExpectMetric { metric: metric.clone(), labels: resolved.collect() }
         }
         Action::WatchMetric { metric, labels } => {
-            let resolved = labels.iter().map(|(name, matcher)| (name.clone(), resolved_matcher(matcher, scope)));
+            let resolved = labels.iter().map(|(name, matcher)| (name.clone(), matcher.resolve(scope)));
             Action::WatchMetric { metric: metric.clone(), labels: resolved.collect() }
         }
         Action::ChangeStub { stub, change } => {
@@ -233,19 +233,6 @@ fn resolved_body(body: &Body, scope: &Value) -> Body {
         Body::Empty => Body::Empty,
         Body::Text(text) => Body::Text(text.resolve(scope)),
         Body::Json(json) => Body::Json(json.resolve(scope)),
-    }
-}
-
-fn resolved_matcher(matcher: &Matcher, scope: &Value) -> Matcher {
-    let inner = |matcher: &Matcher| resolved_matcher(matcher, scope);
-    match matcher {
-        Matcher::Equals(value) => Matcher::Equals(value.resolve(scope)),
-        Matcher::Contains(value) => Matcher::Contains(value.resolve(scope)),
-        Matcher::In(values) => Matcher::In(values.iter().map(|value| value.resolve(scope)).collect()),
-        Matcher::Not(not) => Matcher::Not(Box::new(inner(not))),
-        Matcher::All(all) => Matcher::All(all.iter().map(inner).collect()),
-        Matcher::Paths(paths) => Matcher::Paths(paths.iter().map(|(path, at)| (path.clone(), inner(at))).collect()),
-        Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => matcher.clone(),
     }
 }
 
@@ -282,26 +269,15 @@ fn complete(action: &Action) -> Result<(), Missing> {
         | Action::Settle { .. }
         | Action::ExpectLink { .. } => Vec::new(),
         Action::ExpectMetric { labels, .. } | Action::WatchMetric { labels, .. } => {
-            labels.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect()
+            labels.iter().flat_map(|(_, matcher)| matcher.exprs()).cloned().collect()
         }
         Action::ChangeStub { change, .. } => stubs::looks(change),
     };
     first_unknown(&looks)
 }
 
-fn matcher_looks(matcher: &Matcher) -> Vec<Expr> {
-    match matcher {
-        Matcher::Equals(value) | Matcher::Contains(value) => value.exprs().into_iter().cloned().collect(),
-        Matcher::In(values) => values.iter().flat_map(ValueTemplate::exprs).cloned().collect(),
-        Matcher::Not(inner) => matcher_looks(inner),
-        Matcher::All(all) => all.iter().flat_map(matcher_looks).collect(),
-        Matcher::Paths(paths) => paths.iter().flat_map(|(_, matcher)| matcher_looks(matcher)).collect(),
-        Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => Vec::new(),
-    }
-}
-
-fn first_unknown(looks: &[Expr]) -> Result<(), Missing> {
-    match looks.iter().find(|look| !look.is_agents_own()) {
+fn first_unknown<'e>(looks: impl IntoIterator<Item = &'e Expr>) -> Result<(), Missing> {
+    match looks.into_iter().find(|look| !look.is_agents_own()) {
         Some(look) => Err(Missing(look.to_string())),
         None => Ok(()),
     }

@@ -44,25 +44,30 @@ impl Template {
 
     /// Puts in what the scope knows; the rest stays.
     pub fn resolve(&self, scope: &Value) -> Self {
-        let parts = self.parts.iter().map(|part| match part {
-            Part::Look(expr) if !expr.is_agents_own() => {
-                expr.eval(scope).map_or_else(|| part.clone(), |value| Part::Text(text_of(&value)))
-            }
-            Part::Look(_) | Part::Text(_) => part.clone(),
-        });
-        Self { parts: parts.collect() }
+        self.filled(|expr| if expr.is_agents_own() { None } else { expr.eval(scope) }, |found| found)
     }
 
     /// Puts in the secrets of the scope; the rest stays.
     pub fn put_in_secrets(&mut self, scope: &Value) {
-        for part in &mut self.parts {
-            if let Part::Look(expr) = part
-                && expr.is_secret()
-                && let Some(value) = expr.eval(scope)
-            {
-                *part = Part::Text(text_of(&value));
-            }
-        }
+        *self = self.filled(|expr| expr.is_secret().then(|| expr.eval(scope)).flatten(), |found| found);
+    }
+
+    /// With what is found, as it is to be written, in the place of its expression.
+    pub(crate) fn filled(&self, find: impl Fn(&Expr) -> Option<Value>, written: impl Fn(String) -> String) -> Self {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Look(expr) => find(expr).map_or_else(|| part.clone(), |found| Part::Text(written(text_of(&found)))),
+            Part::Text(_) => part.clone(),
+        });
+        Self { parts: parts.collect() }
+    }
+
+    /// The text, if there are no expressions in it any more.
+    pub(crate) fn plain(&self) -> Option<String> {
+        let text = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Look(_) => None,
+        };
+        self.parts.iter().map(text).collect()
     }
 
     /// The value; a single expression keeps its type. `Err` names the first expression that found nothing.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 /// How two numbers relate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparison {
@@ -59,6 +61,20 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// `3`, `5s`, `64KiB`, `98%`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(number) = text.parse::<f64>() {
+            return number.is_finite().then_some(Self::Number(number));
+        }
+        if let Ok(duration) = units::duration(text) {
+            return u64::try_from(duration.as_nanos()).ok().map(Self::DurationNs);
+        }
+        if let Ok(bytes) = units::size(text) {
+            return Some(Self::Bytes(bytes));
+        }
+        units::percent(text).ok().map(|share| Self::Percent(share.value()))
+    }
+
     /// The bare number, in the unit's base: a number, nanoseconds, bytes, per cent.
     pub fn number(&self) -> f64 {
         match *self {

@@ -4,13 +4,12 @@ use serde_json::Value;
 
 use super::{Action, Body, DataSource, Says, StepOrder, StubChange, StubRoute};
 use crate::expr::Template;
-use crate::matcher::Matcher;
 
 impl StepOrder {
     /// Puts in the secrets of the scope.
     pub fn put_in_secrets(&mut self, scope: &Value) {
         self.action.put_in_secrets(scope);
-        self.checks.iter_mut().for_each(|check| matcher(&mut check.matcher, scope));
+        self.checks.iter_mut().for_each(|check| check.matcher.put_in_secrets(scope));
     }
 }
 
@@ -42,7 +41,7 @@ impl Action {
                 }
             }
             Self::ExpectMetric { labels, .. } | Self::WatchMetric { labels, .. } => {
-                labels.iter_mut().for_each(|(_, label)| matcher(label, scope));
+                labels.iter_mut().for_each(|(_, label)| label.put_in_secrets(scope));
             }
             Self::ChangeStub { change: StubChange::Replace(routes), .. } => {
                 routes.iter_mut().for_each(|route| route.put_in_secrets(scope));
@@ -61,7 +60,7 @@ impl Action {
 impl StubRoute {
     /// Puts in the secrets of the scope.
     pub fn put_in_secrets(&mut self, scope: &Value) {
-        self.when.iter_mut().for_each(|(_, condition)| matcher(condition, scope));
+        self.when.iter_mut().for_each(|(_, condition)| condition.put_in_secrets(scope));
         for reply in &mut self.replies {
             match &mut reply.says {
                 Says::Http { headers, body: content, .. } => {
@@ -89,16 +88,5 @@ fn body(body: &mut Body, scope: &Value) {
         Body::Empty => {}
         Body::Text(text) => text.put_in_secrets(scope),
         Body::Json(json) => json.put_in_secrets(scope),
-    }
-}
-
-fn matcher(matched: &mut Matcher, scope: &Value) {
-    match matched {
-        Matcher::Equals(value) | Matcher::Contains(value) => value.put_in_secrets(scope),
-        Matcher::In(values) => values.iter_mut().for_each(|value| value.put_in_secrets(scope)),
-        Matcher::Not(inner) => matcher(inner, scope),
-        Matcher::All(all) => all.iter_mut().for_each(|inner| matcher(inner, scope)),
-        Matcher::Paths(paths) => paths.iter_mut().for_each(|(_, inner)| matcher(inner, scope)),
-        Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => {}
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use meshproof_proto::expr::{Expr, Segment, Template, ValueTemplate};
 use meshproof_proto::id::Name;
-use meshproof_proto::matcher::Matcher;
+use meshproof_proto::matcher::{Matcher, Quantity};
 
 use super::super::code::Code;
 use super::super::compiled::{Endpoint, Tunnel};
@@ -65,13 +65,31 @@ impl Compiler<'_> {
     }
 
     pub(super) fn look_matcher(&mut self, matcher: &Matcher, span: Span, scope: &Scope<'_>) {
+        matcher.exprs().into_iter().for_each(|expression| self.look(expression, span, scope));
+        self.quantities(matcher, span);
+    }
+
+    /// What is compared with, as far as it is known before a run, is a quantity.
+    fn quantities(&self, matcher: &Matcher, span: Span) {
         match matcher {
-            Matcher::Equals(value) | Matcher::Contains(value) => self.look_value(value, span, scope),
-            Matcher::In(values) => values.iter().for_each(|value| self.look_value(value, span, scope)),
-            Matcher::Not(inner) => self.look_matcher(inner, span, scope),
-            Matcher::All(all) => all.iter().for_each(|matcher| self.look_matcher(matcher, span, scope)),
-            Matcher::Paths(paths) => paths.iter().for_each(|(_, matcher)| self.look_matcher(matcher, span, scope)),
-            Matcher::Compare(..) | Matcher::Regex(_) | Matcher::Exists(_) => {}
+            Matcher::CompareTo(_, with) => {
+                let Some(text) = self.settled.known(with) else { return };
+                if Quantity::parse(&text).is_none() {
+                    let message = format!("{with} gives {}, which is not a quantity", quote(&text));
+                    let problem = Diagnostic::new(Code::Unit, span, message);
+                    self.cx.report(problem.expected("a number with its unit, such as 5s, 64KiB or 3"));
+                }
+            }
+            Matcher::Not(inner) => self.quantities(inner, span),
+            Matcher::All(all) => all.iter().for_each(|matcher| self.quantities(matcher, span)),
+            Matcher::Paths(paths) => paths.iter().for_each(|(_, matcher)| self.quantities(matcher, span)),
+            Matcher::Equals(_)
+            | Matcher::Compare(..)
+            | Matcher::Regex(_)
+            | Matcher::Contains(_)
+            | Matcher::In(_)
+            | Matcher::Exists(_)
+            | Matcher::RegexOf(_) => {}
         }
     }
 

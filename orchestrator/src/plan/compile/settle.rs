@@ -83,6 +83,11 @@ impl Settled<'_> {
         self.scope["params"].clone()
     }
 
+    /// The text, if all of it is known before a run.
+    pub(super) fn known(&self, text: &Template) -> Option<String> {
+        text.render(&self.scope).ok()
+    }
+
     pub(super) fn duration(&self, given: &Time) -> Option<Duration> {
         self.value(given, units::duration)
     }

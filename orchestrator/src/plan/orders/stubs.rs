@@ -4,7 +4,7 @@ use meshproof_proto::expr::{Expr, Template, ValueTemplate};
 use meshproof_proto::order::{Body, Says, StubChange, StubReply, StubRoute};
 use serde_json::Value;
 
-use super::{matcher_looks, resolved_body, resolved_matcher};
+use super::resolved_body;
 
 pub(super) fn changed(change: &StubChange, scope: &Value) -> StubChange {
     match change {
@@ -14,7 +14,7 @@ pub(super) fn changed(change: &StubChange, scope: &Value) -> StubChange {
 }
 
 pub(super) fn resolved(route: &StubRoute, scope: &Value) -> StubRoute {
-    let when = route.when.iter().map(|(part, matcher)| (part.clone(), resolved_matcher(matcher, scope)));
+    let when = route.when.iter().map(|(part, matcher)| (part.clone(), matcher.resolve(scope)));
     let reply = |reply: &StubReply| StubReply { says: says(&reply.says, scope), ..reply.clone() };
     let replies = route.replies.iter().map(reply).collect();
     StubRoute { id: route.id.clone(), takes: route.takes.clone(), when: when.collect(), replies }
@@ -41,7 +41,7 @@ fn says(says: &Says, scope: &Value) -> Says {
 /// What the routes of a change look up.
 pub(super) fn looks(change: &StubChange) -> Vec<Expr> {
     let StubChange::Replace(routes) = change else { return Vec::new() };
-    let matchers = routes.iter().flat_map(|route| &route.when).flat_map(|(_, matcher)| matcher_looks(matcher));
+    let matchers = routes.iter().flat_map(|route| &route.when).flat_map(|(_, matcher)| matcher.exprs()).cloned();
     let replies = routes.iter().flat_map(|route| &route.replies).flat_map(|reply| said_looks(&reply.says));
     matchers.chain(replies).collect()
 }

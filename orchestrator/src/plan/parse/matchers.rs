@@ -2,7 +2,7 @@
 //! says more or, for JSON, leads along paths.
 
 use jsonpath_rust::parser::parse_json_path;
-use meshproof_proto::expr::{Template, ValueTemplate};
+use meshproof_proto::expr::{Part, Template, ValueTemplate};
 use meshproof_proto::matcher::{Comparison, Matcher, Quantity};
 
 use super::super::code::Code;
@@ -11,7 +11,6 @@ use super::super::limits::MAX_PATTERN_CHARS;
 use super::super::read::{self, Reading};
 use super::super::source::Span;
 use super::super::tree::{Key, Kind, Node};
-use super::super::units;
 
 /// What a matcher is held against; says which matchers could ever hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +80,9 @@ fn written(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Optio
         && (rest.starts_with(|first: char| first.is_ascii_digit() || first == '.' || first == '-')
             || read::is_template(rest))
     {
+        if read::is_template(rest) {
+            return looked_up(rest, node, subject, cx).map(|with| Matcher::CompareTo(comparison, with));
+        }
         let quantity = compared(rest, node, subject, cx)?;
         return Some(Matcher::Compare(comparison, quantity));
     }
@@ -130,13 +132,18 @@ fn meant(text: &str) -> Option<String> {
     }
 }
 
-/// The right side of a comparison, in a unit that the subject can have.
-fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Quantity> {
-    if read::is_template(text) {
-        cx.report(read::not_yet(node.span, "a comparison with an expression"));
+/// The right side of a comparison that is only known later.
+fn looked_up(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Template> {
+    if matches!(subject, Subject::Text | Subject::Failure) {
+        cx.report(Diagnostic::new(Code::Check, node.span, "text has no size to compare"));
         return None;
     }
-    let Some(quantity) = quantity(text) else {
+    read::parse_at(text, node.span, cx)
+}
+
+/// The right side of a comparison, in a unit that the subject can have.
+fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Quantity> {
+    let Some(quantity) = Quantity::parse(text) else {
         let message = format!("{} is not a quantity", quote(text));
         cx.report(
             Diagnostic::new(Code::Unit, node.span, message).expected("a number with its unit, such as 5s, 64KiB or 3"),
@@ -166,27 +173,20 @@ fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Opti
     Some(quantity)
 }
 
-fn quantity(text: &str) -> Option<Quantity> {
-    if let Ok(number) = text.parse::<f64>() {
-        return number.is_finite().then_some(Quantity::Number(number));
-    }
-    if let Ok(duration) = units::duration(text) {
-        return u64::try_from(duration.as_nanos()).ok().map(Quantity::DurationNs);
-    }
-    if let Ok(bytes) = units::size(text) {
-        return Some(Quantity::Bytes(bytes));
-    }
-    units::percent(text).ok().map(|share| Quantity::Percent(share.value()))
-}
-
 /// A regular expression, without its slashes.
 fn regex(pattern: &str, span: Span, cx: &Reading<'_>) -> Option<Matcher> {
-    if read::is_template(pattern) {
-        cx.report(read::not_yet(span, "an expression inside a regular expression"));
-        return None;
-    }
-    let problem = match regex::Regex::new(pattern) {
-        Ok(_) if pattern.len() <= MAX_PATTERN_CHARS => return Some(Matcher::Regex(pattern.to_owned())),
+    let template = read::parse_at(pattern, span, cx)?;
+    let matcher = match template.exprs().next() {
+        Some(_) => Matcher::RegexOf(template.clone()),
+        None => Matcher::Regex(pattern.to_owned()),
+    };
+    // what is found will stand there for itself, as a letter does
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Look(_) => "x".to_owned(),
+    };
+    let problem = match regex::Regex::new(&template.parts.iter().map(part).collect::<String>()) {
+        Ok(_) if pattern.len() <= MAX_PATTERN_CHARS => return Some(matcher),
         Ok(_) => "it is too long".to_owned(),
         Err(error) => reason(&error.to_string()),
     };

@@ -12,7 +12,7 @@ mod values;
 pub use fields::Fields;
 pub use quantities::{bandwidth, duration, percent, rate, size};
 pub use reading::{Heard, Reading};
-pub use templates::{json, template, value_template};
+pub use templates::{json, parse_at, template, value_template};
 pub use values::{
     Given, boolean, check_name, choice, count, each, integer, is_template, list, map, name, not_yet, some_text, text,
     wrong_type,

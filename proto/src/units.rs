@@ -1,8 +1,8 @@
-//! Quantities as they stand in a plan: a number directly followed by its unit. Pure text to value; `read` reports.
+//! Quantities as they stand in a plan: a number directly followed by its unit. Pure text to value.
 
 use std::time::Duration;
 
-use super::limits::{MAX_BANDWIDTH_BITS, MAX_DURATION, MAX_RATE, MAX_SIZE_BYTES};
+use crate::limits::{MAX_BANDWIDTH_BITS, MAX_DURATION, MAX_RATE, MAX_SIZE_BYTES};
 
 /// Why a text is no quantity of the kind wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
