@@ -12,6 +12,7 @@ pub(crate) mod http;
 mod kept;
 mod live;
 mod phases;
+pub mod started;
 mod tcp;
 pub(crate) mod tls;
 mod ws;

@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::action;
 use crate::audit::Audit;
 use crate::descriptors;
 use crate::inherited;
@@ -92,6 +93,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if let Some(state) = &args.state {
         std::fs::create_dir_all(state)
             .with_context(|| format!("cannot make the state directory {}", state.display()))?;
+        action::started::keep_in(state)
+            .with_context(|| format!("cannot end what an agent before this one has left in {}", state.display()))?;
     }
     let audit = args.state.as_deref().map(open_audit).transpose()?.unwrap_or_default();
     let mut token = read_token(&args.token_file)?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
@@ -36,28 +36,34 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Binds all of them; gives the address of each by log.
-    pub async fn bind(service: &ServicePlace, permitted: &LogFiles) -> io::Result<(Self, BTreeMap<String, String>)> {
+    /// Binds all of them, where they were `before` if they were; gives the address of each by log.
+    pub async fn bind(
+        service: &ServicePlace,
+        permitted: &LogFiles,
+        before: &BTreeMap<String, String>,
+    ) -> io::Result<(Self, BTreeMap<String, String>)> {
         let (mut all, mut addresses) = (Self::default(), BTreeMap::new());
         for (log, listen) in &service.listens {
             let Some(path) = service.logs.get(log) else { continue };
             permitted.path(path).map_err(io::Error::other)?;
             let lines = all.writer(Path::new(path), permitted).await?;
+            let at = before.get(log).map(|address| address.parse::<SocketAddr>().map_err(io::Error::other));
+            let at = at.transpose()?.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
             let address = match listen {
                 Listen::Udp => {
-                    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let socket = UdpSocket::bind(at).await?;
                     let address = socket.local_addr()?;
                     all.spawn(datagrams(socket, lines));
                     address
                 }
                 Listen::Tcp => {
-                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let listener = TcpListener::bind(at).await?;
                     let address = listener.local_addr()?;
                     all.spawn(accept(listener, move |stream| stream_lines(stream, lines.clone()).boxed()));
                     address
                 }
                 Listen::Http => {
-                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let listener = TcpListener::bind(at).await?;
                     let address = listener.local_addr()?;
                     all.spawn(accept(listener, move |stream| serve(stream, lines.clone()).boxed()));
                     address

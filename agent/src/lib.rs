@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod namespace;
 mod network;
 pub mod news;
+pub mod notes;
 mod opening;
 pub mod outbox;
 pub mod own_log;

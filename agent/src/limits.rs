@@ -110,6 +110,12 @@ pub const BATCHES_WAITING: usize = 4;
 /// Bytes of events that wait for acknowledgement before steps are refused: the agent has to stay small.
 pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 
+/// A disk that took nothing is tried again after this: whoever makes room sees the run go on.
+pub const DISK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Notes of what has to be on disk that wait for the session: one for each call of a stub that is being answered, and some.
+pub const NOTES: usize = 256;
+
 /// What runs may still fill the outbox to so many times its bounds, so that the end of a step is told.
 pub const OUTBOX_RESERVE: usize = 2;
 

@@ -17,7 +17,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use meshproof_proto::id::PeerId;
+use meshproof_proto::id::Name;
 use meshproof_proto::order::{DataNetwork, Egress};
 use meshproof_proto::seed::Seed;
 
@@ -32,13 +32,13 @@ pub(crate) struct Inlet {
     device: Arc<Device>,
     own: Ipv4Addr,
     /// The address of each agent's service.
-    senders: Arc<BTreeMap<PeerId, Ipv4Addr>>,
+    senders: Arc<BTreeMap<Name, Ipv4Addr>>,
 }
 
 impl Inlet {
     /// Whether that agent may send such a packet here.
-    pub(crate) fn expects(&self, from: PeerId, header: &Header) -> bool {
-        header.destination == self.own && self.senders.get(&from) == Some(&header.source)
+    pub(crate) fn expects(&self, from: &Name, header: &Header) -> bool {
+        header.destination == self.own && self.senders.get(from) == Some(&header.source)
     }
 
     pub(crate) fn give(&self, packet: &[u8]) {
@@ -61,7 +61,7 @@ pub(crate) async fn open(
         let far = tunnels.far(name).ok_or_else(|| io::Error::other(format!("service {name} is not in the run")))?;
         far.path.shape(&other.shape, seed.next_u64());
         ways.insert(other.address, Arc::clone(&far.datagrams));
-        senders.insert(far.peer, other.address);
+        senders.insert(name.clone(), other.address);
     }
     let device = Arc::new(Device::open(order.address).await?);
     let egress = match order.egress {

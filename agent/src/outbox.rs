@@ -10,11 +10,13 @@
 mod entry;
 mod file;
 mod kept;
+mod left;
 mod records;
 
 pub use entry::{Entry, Recovered};
 pub use file::{OutboxFile, Store};
 pub use kept::KeptOutbox;
+pub use left::{Course, Left, StubPast};
 
 use std::collections::VecDeque;
 

@@ -93,9 +93,10 @@ impl Permits {
     /// Judges an order as it comes. What only its expressions will tell is judged later.
     pub(crate) fn call(&self, call: &Call) -> Result<(), String> {
         match call {
-            Call::Start(order, _) => self.action(&order.action),
+            Call::Start(order, _) | Call::StartAgain(order, _) => self.action(&order.action),
             Call::Receive(order, _) => self.action(&order.apply),
             Call::Initialize(order, _) => self.service(&order.service),
+            Call::Adopt(order, _) => self.service(&order.setting.service),
             Call::BeginTest(..)
             | Call::Cancel(..)
             // faults are on stubs and on what passes tunnels; links and signaling have no gate that one could close
@@ -109,7 +110,8 @@ impl Permits {
             | Call::Bench(_)
             | Call::Stubs(_)
             | Call::PurgeStub(..)
-            | Call::Observe(..) => Ok(()),
+            | Call::Observe(..)
+            | Call::Reseat(..) => Ok(()),
         }
     }
 

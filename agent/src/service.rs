@@ -13,7 +13,8 @@ use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
 use meshproof_proto::order::{
-    Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder,
+    Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, StepKey,
+    StepOrder,
 };
 use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, Refusal, Status};
 use meshproof_proto::stub::StubReport;
@@ -54,6 +55,9 @@ pub(crate) enum Call {
     Observe(Authority, Vec<i32>, Answer<()>),
     /// The stub, and who asks.
     PurgeStub(String, Name, Answer<()>),
+    Adopt(Box<Adopt>, Answer<Adopted>),
+    Reseat(Reseat, Answer<()>),
+    StartAgain(Box<StepOrder>, Answer<()>),
 }
 
 /// The service for one caller.
@@ -154,6 +158,18 @@ impl Agent for AgentServer {
     async fn purge_stub(self, _: Context, stub: String) -> Result<(), Refusal> {
         let by = self.caller.name.clone();
         self.ask(|answer| Call::PurgeStub(stub, by, answer)).await
+    }
+
+    async fn adopt(self, _: Context, order: Box<Adopt>) -> Result<Adopted, Refusal> {
+        self.ask(|answer| Call::Adopt(order, answer)).await
+    }
+
+    async fn reseat(self, _: Context, order: Reseat) -> Result<(), Refusal> {
+        self.ask(|answer| Call::Reseat(order, answer)).await
+    }
+
+    async fn start_again(self, _: Context, order: Box<StepOrder>) -> Result<(), Refusal> {
+        self.ask(|answer| Call::StartAgain(order, answer)).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! What takes long runs in tasks that the session owns and that tell it their end: steps, ends of faults, the closing of a run.
 //! When the session ends, they end. It never waits for a peer, so a slow one delays nobody.
 
+mod adopting;
 mod ahead;
 mod benching;
 mod closing;
@@ -120,7 +121,7 @@ impl Session {
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            let held_until = self.run.as_ref().and_then(|run| run.held_until);
+            let due = self.run.as_ref().and_then(Run::due);
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = self.events.recv() => match event {
@@ -128,8 +129,8 @@ impl Session {
                     None => return,
                 },
                 Some(order) = self.orders.recv() => self.order(order).await,
-                // what was held back is told below
-                () = until(held_until) => {}
+                // what was held back is told below, and what could not be written is tried again
+                () = until(due) => {}
                 happened = run::next(&mut self.run) => {
                     if let Some(run) = &mut self.run {
                         run.happened(happened, &self.mesh);

@@ -28,6 +28,7 @@ use crate::evidence::told;
 use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
+use crate::notes::Notes;
 use crate::permits::Permits;
 use crate::stub::StubServer;
 
@@ -40,6 +41,8 @@ pub struct Beside {
     pub metrics: Metrics,
     /// Where what happens is told.
     pub facts: mpsc::Sender<Fact>,
+    /// Where what is told comes to the disk.
+    pub notes: Notes,
     pub permits: Arc<Permits>,
     /// HTTP connections from one step to the next.
     pub connections: Connections,
@@ -103,7 +106,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }
         Action::ExpectMetric { metric, labels } => metric::run(order, &clock, (&beside.metrics, metric, labels)).await,
-        Action::ChangeStub { stub, change } => (stub::change(order, beside.stubs.get(stub), change), 1),
+        Action::ChangeStub { stub, change } => (stub::change(order, (beside, stub), change).await, 1),
         Action::Settle { quiet_ms } => settle::run(&clock, beside, Duration::from_millis(*quiet_ms)).await,
         Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => {
             (Attempt::impossible("a watch is not a step that ends by itself"), 1)

@@ -44,6 +44,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::limits;
+use crate::notes::Notes;
+use crate::outbox::StubPast;
 use crate::permits::Permits;
 use fault::{Disturbance, Measured};
 use grpc::Methods;
@@ -72,6 +74,17 @@ pub struct Around {
     pub masker: Arc<Masker>,
     /// What a stub that passes calls on may dial.
     pub permits: Arc<Permits>,
+    /// Where it hears that a call is on disk.
+    pub notes: Notes,
+}
+
+/// What was before a stub.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// What one of an earlier run has left to it.
+    pub kept: Option<Kept>,
+    /// What befell it in this run, under an instance of the agent that is gone.
+    pub past: Vec<StubPast>,
 }
 
 /// What a stub that is kept for the mesh leaves to the next run.
@@ -95,14 +108,19 @@ impl StubServer {
     /// Listens on 127.0.0.1. Calls become facts, as many as the order's journal has room for; while `facts` is full, their
     /// replies wait.
     pub async fn bind(order: StubOrder, facts: mpsc::Sender<Fact>, seed: u64) -> Result<Self, BindError> {
-        Self::bind_with(order, Around { facts, seed, masker: Arc::default(), permits: Arc::default() }, None).await
+        Self::bind_with(
+            order,
+            Around { facts, seed, masker: Arc::default(), permits: Arc::default(), notes: Notes::default() },
+            Before::default(),
+        )
+        .await
     }
 
-    /// Like `bind`, going on where a stub of an earlier run stopped.
+    /// Like `bind`, going on where a stub before this one has stopped.
     pub async fn bind_with(
         order: StubOrder,
-        Around { facts, seed, masker, permits }: Around,
-        kept: Option<Kept>,
+        Around { facts, seed, masker, permits, notes }: Around,
+        Before { kept, past }: Before,
     ) -> Result<Self, BindError> {
         let (name, port) = (order.name.clone(), order.port);
         let bound = async {
@@ -124,6 +142,7 @@ impl StubServer {
         let tls = order.tls.as_ref().map(|tls| tls::config(tls, speaks)).transpose();
         let tls = tls.map_err(|why| BindError::Tls { name: order.name.clone(), why })?;
         let state = State::of(&order, kept.map(|kept| kept.0));
+        past.into_iter().for_each(|past| state.relive(past));
         let hosts = order.upstreams.as_ref().map(|upstreams| Hosts::of(upstreams, &state.journal)).transpose();
         let hosts = hosts.map_err(|why| BindError::Upstreams { name: order.name.clone(), why })?;
         let shared = Arc::new(Shared {
@@ -135,6 +154,7 @@ impl StubServer {
             state,
             order,
             facts,
+            notes,
             masker,
             disturbance: Disturbance::with(Seed::new(seed)),
             probe: probe_secret(),
@@ -159,6 +179,16 @@ impl StubServer {
     /// What the next run goes on with, if the plan says so.
     pub fn kept(&self) -> Option<Kept> {
         (self.shared.order.keep == Keep::Mesh).then(|| Kept(Arc::clone(&self.shared.state.journal)))
+    }
+
+    /// Whether each test finds it as if nobody had called.
+    pub fn begins_anew(&self) -> bool {
+        self.shared.order.keep == Keep::Test
+    }
+
+    /// Whether calls may have come that nobody can count any more.
+    pub fn is_uncertain(&self) -> bool {
+        self.shared.state.journal.is_uncertain()
     }
 
     /// Calls so far, on one route or on all, those that no route matched included. `None`: there never was such a route.

@@ -7,9 +7,11 @@ mod datagrams;
 mod dial;
 mod listen;
 mod relay;
+mod seat;
 
 pub(crate) use datagrams::{Exchange, Lets, Way};
 pub use relay::{Client, relay};
+pub(crate) use seat::Seat;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -59,7 +61,7 @@ impl Tasks {
 pub(crate) struct Far {
     pub mesh: Mesh,
     pub run: RunId,
-    pub peer: PeerId,
+    pub seat: Arc<Seat>,
     pub path: Arc<Path>,
     pub datagrams: Arc<Exchange>,
     /// Listeners beside this agent that lead there.
@@ -90,12 +92,12 @@ impl Listeners {
 impl Far {
     /// A stream to the agent there, which may be linked only in a moment.
     pub async fn open(&self, header: StreamHeader) -> Result<ByteStream, NoLink> {
-        open_soon(&self.mesh, self.peer, &header).await
+        open_soon(&self.mesh, || self.seat.holder(), &header).await
     }
 
     /// A stream whose bytes come back; without a link there is nothing to measure.
     pub async fn open_probe(&self) -> Result<ByteStream, NoLink> {
-        self.mesh.open_stream(self.peer, StreamHeader::Probe.encode()).await
+        self.mesh.open_stream(self.seat.holder(), StreamHeader::Probe.encode()).await
     }
 }
 
@@ -113,19 +115,19 @@ impl Tunnels {
     /// Paths to the other services of a run.
     pub fn new(mesh: &Mesh, run: &RunId, roster: &BTreeMap<Name, PeerId>) -> Self {
         let tasks = Tasks::default();
-        let far = |peer: &PeerId| {
-            let path = Arc::default();
-            let datagrams = Exchange::new((mesh.clone(), *peer), run, &path, &tasks);
+        let far = |(name, peer): (&Name, &PeerId)| {
+            let (path, seat) = (Arc::default(), Seat::new(name.clone(), *peer));
+            let datagrams = Exchange::new((mesh.clone(), Arc::clone(&seat)), run, &path, &tasks);
             let (mesh, run, listeners) = (mesh.clone(), run.clone(), Arc::default());
-            Far { mesh, run, peer: *peer, path, datagrams, listeners }
+            (name.clone(), Far { mesh, run, seat, path, datagrams, listeners })
         };
-        let fars = roster.iter().map(|(name, peer)| (name.clone(), far(peer))).collect();
+        let fars = roster.iter().map(far).collect();
         Self { fars, tasks, numbers: Numbers::default() }
     }
 
     /// Takes datagrams of the other services from now on.
     pub fn take_datagrams(&self, lets: &Lets) {
-        for far in self.fars.values().filter(|far| far.peer != far.mesh.me()) {
+        for far in self.fars.values().filter(|far| far.seat.holder() != far.mesh.me()) {
             self.spawn(Arc::clone(&far.datagrams).run(lets.clone()));
         }
     }
@@ -134,18 +136,30 @@ impl Tunnels {
         self.fars.get(name)
     }
 
-    /// Listens on a free port of loopback for connections to a port of the service there.
-    pub async fn listen(&self, far: &Far, port: String) -> io::Result<SocketAddr> {
-        let listener = listen::bind().await?;
+    /// Another instance holds that name from now on.
+    pub fn reseat(&self, name: &Name, peer: PeerId) {
+        if let Some(far) = self.far(name) {
+            far.seat.take(peer);
+        }
+    }
+
+    /// Listens on a port of loopback, a free one or this, for connections to a port of the service there.
+    pub async fn listen(&self, far: &Far, port: String, at: Option<SocketAddr>) -> io::Result<SocketAddr> {
+        let listener = listen::bind(at).await?;
         let address = listener.local_addr()?;
         far.listeners.addresses.lock().unwrap_or_else(PoisonError::into_inner).push(address);
         self.spawn(listen::accept(listener, listen::Tunnel { far: far.clone(), port }, self.numbers.clone()));
         Ok(address)
     }
 
-    /// Listens on a free port of loopback for datagrams to a port of the service there.
-    pub async fn listen_for_datagrams(&self, far: &Far, port: String) -> io::Result<SocketAddr> {
-        far.datagrams.listen(port).await
+    /// Listens on a port of loopback, a free one or this, for datagrams to a port of the service there.
+    pub async fn listen_for_datagrams(
+        &self,
+        far: &Far,
+        port: String,
+        at: Option<SocketAddr>,
+    ) -> io::Result<SocketAddr> {
+        far.datagrams.listen(port, at).await
     }
 
     /// Dials the service beside this agent for a stream that the peer opened.

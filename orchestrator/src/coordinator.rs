@@ -10,6 +10,7 @@ mod conduct;
 mod confided;
 mod crew;
 mod driver;
+mod failover;
 mod held;
 mod intake;
 mod network;

@@ -23,6 +23,7 @@ mod procfs;
 pub mod protocol;
 mod reaper;
 mod requests;
+mod respawn;
 mod serve;
 pub mod setup;
 mod spawn;

@@ -97,6 +97,30 @@ pub enum Happening {
         name: Name,
         reason: String,
     },
+    /// An agent is gone, and another instance of it is waited for.
+    FailoverDetected {
+        agent: Name,
+        how: String,
+        /// Since its end, where somebody saw that.
+        after_ms: Option<f64>,
+    },
+    /// Another instance gets the name, at this term.
+    FailoverDecided {
+        agent: Name,
+        instance: PeerId,
+        /// `1.2`: the run's term, and which instance of this name it is.
+        term: String,
+        /// Since it was detected.
+        after_ms: f64,
+    },
+    /// It has taken over, and the journal has what the instance before had seen.
+    FailoverComplete {
+        agent: Name,
+        /// Events that came only now.
+        replayed: u64,
+        /// Since it was detected.
+        after_ms: f64,
+    },
     /// Everybody joined and is linked to the orchestrator, so long after the environment was asked for.
     MeshFormed {
         peers: usize,

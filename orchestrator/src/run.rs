@@ -23,6 +23,7 @@ mod faults;
 mod limits;
 mod machine;
 mod processes;
+mod respawned;
 mod scope;
 mod settling;
 mod side;

@@ -50,6 +50,23 @@ fn every_trap_names_a_test_that_exists_or_says_that_it_is_open() {
 }
 
 #[test]
+fn every_guarantee_names_tests_that_exist_or_says_that_it_is_open() {
+    let page = std::fs::read_to_string(root().join("docs/guarantees.md")).expect("docs/guarantees.md");
+    let text = all_sources();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [invariant, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
+        let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty() || shown.starts_with("open"), "{invariant}: neither a test nor open");
+        for test in named {
+            assert!(is_test(&text, test), "{invariant} names `{test}`, and there is no such test");
+        }
+    }
+}
+
+#[test]
 fn every_threat_has_an_answer_and_names_tests_that_exist() {
     let page = std::fs::read_to_string(root().join("docs/security.md")).expect("docs/security.md");
     let text = all_sources();

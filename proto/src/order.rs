@@ -3,12 +3,14 @@
 //! An order is complete: the orchestrator has put in everything the run knows. What is left as an expression is what only
 //! the agent can know (`call`, `request`, `record`, `index`). Times are durations in milliseconds, never clock times.
 
+mod adopt;
 mod bounds;
 mod capability;
 mod confided;
 pub mod network;
 mod tls;
 
+pub use adopt::{Adopt, Adopted, NameTerm, Reseat};
 pub use bounds::Bounds;
 pub use network::{DataNetwork, Egress, Other};
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};

@@ -7,7 +7,10 @@ use crate::bench::{BenchOrder, BenchReport};
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
-use crate::order::{Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, StepKey, StepOrder};
+use crate::order::{
+    Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
+    StepKey, StepOrder,
+};
 use crate::stub::StubReport;
 use crate::version::Version;
 
@@ -49,6 +52,13 @@ pub trait Agent {
     async fn observe(authority: Authority, processes: Vec<i32>) -> Result<(), Refusal>;
     /// The stub forgets every call, and its routes are the plan's; from outside of the run, which is told.
     async fn purge_stub(stub: String) -> Result<(), Refusal>;
+    /// Takes the name over from an instance that is gone, and goes on with what it left on disk. Its events come again until they are
+    /// acknowledged.
+    async fn adopt(order: Box<Adopt>) -> Result<Adopted, Refusal>;
+    /// Another instance holds that name from now on.
+    async fn reseat(order: Reseat) -> Result<(), Refusal>;
+    /// As `start`, also when an instance before this one has begun the step and not ended it.
+    async fn start_again(order: Box<StepOrder>) -> Result<(), Refusal>;
 }
 
 /// Why an agent did not take an order.
@@ -80,6 +90,10 @@ pub enum Refusal {
     NeedsCapability { call: String, capability: Capability },
     #[error("the agent's settings do not permit this `{call}`: {reason}")]
     NotPermitted { call: String, reason: String },
+    #[error("the name's term is {current} here, {offered} was offered")]
+    OldNameTerm { offered: NameTerm, current: NameTerm },
+    #[error("nothing of run `{0}` is on this agent's disk")]
+    NothingLeft(String),
 }
 
 /// `an orchestrator or an operator console`

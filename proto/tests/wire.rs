@@ -323,6 +323,7 @@ fn new_orders(golden: &mut Golden) {
     faults(golden);
     golden.value("initialize", &initialize());
     golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });
+    adoption(golden);
 }
 
 fn faults(golden: &mut Golden) {
@@ -348,6 +349,21 @@ fn faults(golden: &mut Golden) {
         let order = FaultOrder { authority: authority(), fault: "slow".to_owned(), target, shape, lease_ms: 5_000 };
         golden.value(&format!("fault.{word}"), &order);
     }
+}
+
+fn name_term(number: u64) -> NameTerm {
+    NameTerm { run: Term(1), number }
+}
+
+fn adoption(golden: &mut Golden) {
+    let ports = Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() };
+    let origin = PeerId([1; 32]);
+    let setting = initialize();
+    let adopt = Adopt { setting, term: name_term(2), ports, processes: vec![42], origin, journaled: 7 };
+    golden.value("adopt", &adopt);
+    golden.value("adopted", &Adopted { last: 9, damage: Some("it".to_owned()) });
+    let reseat = Reseat { authority: authority(), name: name("shop"), peer: PeerId([2; 32]), term: name_term(2) };
+    golden.value("reseat", &reseat);
 }
 
 fn texts() -> BTreeMap<String, String> {
@@ -610,6 +626,8 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::NeedsRole { call: text(), role: Role::Observer, needed: vec![Role::Orchestrator] },
         Refusal::NeedsCapability { call: text(), capability: meshproof_proto::identity::Capability::Exec },
         Refusal::NotPermitted { call: text(), reason: text() },
+        Refusal::OldNameTerm { offered: name_term(1), current: name_term(2) },
+        Refusal::NothingLeft(text()),
     ] {
         golden.value("refusal", &refusal);
     }

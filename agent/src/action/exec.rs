@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, Output};
 use super::live::LivePipe;
+use super::started::Started;
 use crate::limits;
 use crate::permits::{Permits, Terms, spawn};
 
@@ -117,11 +118,22 @@ impl Kept {
 }
 
 /// Kills a process group when dropped: at the end, at the deadline, and when the step is given up.
-struct Group(Option<Pid>);
+struct Group {
+    leader: Option<Pid>,
+    /// On disk until the group was ended.
+    _started: Option<Started>,
+}
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self { leader, _started: leader.map(Started::of) }
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0.take() {
+        if let Some(group) = self.leader.take() {
             // No such group: all of them have ended, which is what is wanted. The number could belong to others only if the
             // system had given out every other process id since the program was waited for, an instant ago.
             let _ = kill_process_group(group, Signal::KILL);
@@ -133,7 +145,7 @@ async fn run(program: Program, terms: Terms<'_>, seen: &mut Seen) -> Result<(), 
     let mut child = program
         .start(terms.permits)
         .map_err(|error| CallError::new(ErrorKind::Start, format!("`{}` did not start: {error}", program.argv[0])))?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let group = Group::of(&child);
     let Seen { status, stdout, stderr } = seen;
     let feeding = feed(child.stdin.take(), program.stdin.unwrap_or_default());
     let live = |pipe| terms.live.map(|live| live.pipe(pipe));

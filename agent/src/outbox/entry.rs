@@ -6,9 +6,12 @@ use std::io::{self, Read};
 use meshproof_proto::codec::{Codec, CodecError};
 use meshproof_proto::event::Event;
 use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::order::{NameTerm, StepKey, StubChange};
 use serde::{Deserialize, Serialize};
 
+use super::left::Left;
 use super::records::{Chain, Next, Reader, Tail};
+use crate::logs::Mark;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,14 @@ pub enum Entry {
     Event(Event),
     /// The orchestrator's journal has every event up to this number.
     Acknowledged(u64),
+    /// This instance took the name over.
+    Held { instance: PeerId, term: NameTerm },
+    /// A test begins, and with it these stubs as if nobody had called them.
+    TestBegan { test: String, begin_anew: Vec<String> },
+    /// A watch sees everything behind this place.
+    Watching { key: StepKey, mark: Mark },
+    /// A stub answers otherwise, or has forgotten its calls.
+    StubChanged { stub: String, change: StubChange },
 }
 
 /// What a file says.
@@ -32,6 +43,8 @@ pub struct Recovered {
     pub acked: u64,
     /// Whether something may be missing behind the last of them: records that do not fit their check sums.
     pub damaged: bool,
+    /// What else is worth knowing.
+    pub left: Left,
     /// Where the good records end, and the chain goes on.
     pub(super) end: (u64, Chain),
 }
@@ -49,7 +62,8 @@ impl Recovered {
         };
         let Some(Entry::Begun { origin, run }) = begun else { return Ok(None) };
         let end = reader.end();
-        let mut recovered = Self { origin, run, unacked: VecDeque::new(), acked: 0, damaged: false, end };
+        let mut recovered =
+            Self { origin, run, unacked: VecDeque::new(), acked: 0, damaged: false, left: Left::default(), end };
         loop {
             match reader.next()? {
                 Next::Record(bytes) if recovered.takes(&bytes) => recovered.end = reader.end(),
@@ -69,19 +83,36 @@ impl Recovered {
 
     /// Whether the record makes sense behind those before it.
     fn takes(&mut self, bytes: &[u8]) -> bool {
-        match decode(bytes) {
-            Ok(Entry::Event(event)) if event.seq == self.last() + 1 && event.run == self.run => {
-                self.unacked.push_back(event);
-                true
-            }
-            Ok(Entry::Acknowledged(through)) if through <= self.last() => {
+        let Ok(entry) = decode(bytes) else { return false };
+        let fits = match &entry {
+            Entry::Begun { .. } => false,
+            Entry::Event(event) => event.seq == self.last() + 1 && event.run == self.run,
+            Entry::Acknowledged(through) => *through <= self.last(),
+            Entry::Held { .. } | Entry::TestBegan { .. } | Entry::Watching { .. } | Entry::StubChanged { .. } => true,
+        };
+        if fits {
+            self.left.learn(&entry);
+            self.take(entry);
+        }
+        fits
+    }
+}
+
+impl Recovered {
+    fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Event(event) => self.unacked.push_back(event),
+            Entry::Acknowledged(through) => {
                 while self.acked < through {
                     self.unacked.pop_front();
                     self.acked += 1;
                 }
-                true
             }
-            Ok(Entry::Begun { .. } | Entry::Event(_) | Entry::Acknowledged(_)) | Err(_) => false,
+            Entry::Begun { .. }
+            | Entry::Held { .. }
+            | Entry::TestBegan { .. }
+            | Entry::Watching { .. }
+            | Entry::StubChanged { .. } => {}
         }
     }
 }

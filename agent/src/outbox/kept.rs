@@ -43,6 +43,16 @@ impl KeptOutbox {
         self.write();
     }
 
+    /// Writes something that is no event, behind every event that was pushed.
+    ///
+    /// # Errors
+    /// The disk takes nothing.
+    pub fn note(&mut self, entry: &Entry) -> Result<(), String> {
+        self.flush()?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.append(entry).map_err(|error| format!("the outbox cannot be written: {error}"))
+    }
+
     /// See [`Outbox::poll_batch`].
     pub fn poll_batch(&mut self) -> Option<EventBatch> {
         self.outbox.poll_batch()
@@ -73,12 +83,20 @@ impl KeptOutbox {
     /// # Errors
     /// The orchestrator is far behind, or the disk takes nothing.
     pub fn room(&mut self) -> Result<(), String> {
-        self.write();
-        self.written()?;
+        self.flush()?;
         match self.outbox.has_room() {
             true => Ok(()),
             false => Err("the orchestrator has not acknowledged so many events that no step is taken".to_owned()),
         }
+    }
+
+    /// Tries to write what is not on disk.
+    ///
+    /// # Errors
+    /// The disk takes nothing.
+    pub fn flush(&mut self) -> Result<(), String> {
+        self.write();
+        self.written()
     }
 
     /// Whether everything that was pushed is on disk; if not, why.

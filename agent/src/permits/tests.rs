@@ -164,7 +164,8 @@ async fn a_log_is_in_a_listed_folder_wherever_a_link_leads() {
         assert!(reason.contains(why), "{bad}: {reason}");
         let listens = [("audit".to_owned(), Listen::Udp)].into();
         let service = ServicePlace { logs: [("audit".to_owned(), text(bad))].into(), listens, ..Default::default() };
-        let endpoint = Endpoints::bind(&service, &permits.logs).await.map(|(_, addresses)| addresses);
+        let endpoint =
+            Endpoints::bind(&service, &permits.logs, &Default::default()).await.map(|(_, addresses)| addresses);
         assert!(endpoint.is_err(), "{bad}: an endpoint writes to it, at {endpoint:?}");
     }
     assert_eq!(fs::read_dir(place("outside")).expect("a folder").count(), 1, "nothing was made there");

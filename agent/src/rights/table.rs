@@ -32,6 +32,9 @@ impl Call {
             Self::Bench(_) => measure("bench"),
             Self::Stubs(_) => look("stubs"),
             Self::Observe(..) => command("observe", []),
+            Self::Adopt(order, _) => command("adopt", setting(&order.setting)),
+            Self::Reseat(..) => command("reseat", []),
+            Self::StartAgain(order, _) => command("start_again", [order.action.capability()]),
             Self::PurgeStub(..) => tend("purge_stub", Capability::Stub),
         }
     }

@@ -9,9 +9,9 @@ use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
 use meshproof_proto::order::{
-    Action, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
-    HttpAction, Initialize, ReceiveOrder, RecordStreamId, Scrape, ServicePlace, StepKey, StepOrder, StreamAction,
-    StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
+    Action, Adopt, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
+    HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
+    StepOrder, StreamAction, StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
 use meshproof_proto::secrets::Secrets;
@@ -92,6 +92,10 @@ fn rows() -> Vec<Row> {
         (AgentRequest::HealFault { authority: authority.clone(), fault: "f".into() }, COMMAND, &[]),
         (AgentRequest::Status {}, LOOK, &[]),
         (AgentRequest::Observe { authority: authority.clone(), processes: vec![1] }, COMMAND, &[]),
+        (AgentRequest::Reseat { order: reseat() }, COMMAND, &[]),
+        (AgentRequest::Adopt { order: Box::new(adopt(|_| {})) }, COMMAND, &[]),
+        (AgentRequest::Adopt { order: Box::new(adopt(stubs)) }, COMMAND, &[Stub]),
+        (AgentRequest::StartAgain { order: Box::new(step(exec())) }, COMMAND, &[Exec]),
         (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
@@ -100,6 +104,20 @@ fn rows() -> Vec<Row> {
         (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
     ]
+}
+
+fn name_term() -> NameTerm {
+    NameTerm { run: Term(1), number: 2 }
+}
+
+fn reseat() -> Reseat {
+    Reseat { authority: authority(), name: name("ledger"), peer: PeerId([2; 32]), term: name_term() }
+}
+
+fn adopt(change: fn(&mut Initialize)) -> Adopt {
+    let (mut setting, ports) = (setting(), Initialized::default());
+    change(&mut setting);
+    Adopt { setting, term: name_term(), ports, processes: Vec::new(), origin: PeerId([1; 32]), journaled: 0 }
 }
 
 /// Makes the call, as it would come over a link. `ping` has no row: everybody in the mesh may have a number back.
@@ -126,6 +144,9 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Stubs {} => client.stubs(now).await?.map(drop),
         AgentRequest::PurgeStub { stub } => client.purge_stub(now, stub).await?,
         AgentRequest::Observe { authority, processes } => client.observe(now, authority, processes).await?,
+        AgentRequest::Adopt { order } => client.adopt(now, order).await?.map(drop),
+        AgentRequest::Reseat { order } => client.reseat(now, order).await?,
+        AgentRequest::StartAgain { order } => client.start_again(now, order).await?,
     })
 }
 
@@ -272,7 +293,9 @@ fn refuse(call: Call) {
     match call {
         Call::Initialize(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginTest(_, _, answer) | Call::Cancel(_, _, answer) => drop(answer.send(Err(reached()))),
-        Call::Start(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Start(_, answer) | Call::StartAgain(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Adopt(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginFault(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginBench(_, answer) => drop(answer.send(Err(reached()))),

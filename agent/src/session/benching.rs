@@ -119,7 +119,7 @@ fn check(order: &BenchOrder) -> Result<(), Refusal> {
 /// Measures, until it is done, has failed, or nobody asks any more.
 async fn near(mesh: Mesh, order: BenchOrder, told: watch::Sender<BenchReport>, mut heard: watch::Receiver<Instant>) {
     let measuring = async {
-        let stream = open_soon(&mesh, order.to, &StreamHeader::Bench).await.map_err(|error| error.to_string())?;
+        let stream = open_soon(&mesh, || order.to, &StreamHeader::Bench).await.map_err(|error| error.to_string())?;
         let link = || mesh.links().into_iter().find(|link| link.peer == order.to);
         let path = || link()?.path.map(|selected| selected.kind);
         let measured = bench::near(&order, stream, &told, path).await;

@@ -82,6 +82,16 @@ impl Links {
         }
     }
 
+    /// Another instance has taken a peer's place.
+    pub(super) fn replaced(&mut self, former: PeerId, peer: PeerId) {
+        self.known.retain(|(_, known)| *known != former);
+        let mesh = self.mesh.clone();
+        tokio::spawn(async move { mesh.forget(former).await });
+        if self.wanted.remove(&former) {
+            self.connect(peer);
+        }
+    }
+
     /// In a task of its own: the mesh may wait for us to take its events just now. It ends when the mesh has room, or ends.
     fn ask(&self, peer: PeerId) {
         let mesh = self.mesh.clone();

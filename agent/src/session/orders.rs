@@ -5,6 +5,7 @@ use meshproof_proto::order::{Action, Authority, Initialize, Initialized, Receive
 use meshproof_proto::rpc::{Refusal, Status};
 
 use super::run::Run;
+use super::setup::{Former, Surroundings};
 use super::{Session, guard, setup};
 use crate::service::{Answer, Call, Order};
 
@@ -15,11 +16,17 @@ impl Session {
                 let initialized = self.initialize(caller, *order).await;
                 reply(answer, initialized);
             }
+            Call::Adopt(order, answer) => {
+                let adopted = self.adopt(caller, *order).await;
+                reply(answer, adopted);
+            }
+            Call::Reseat(order, answer) => reply(answer, self.reseat(caller, order)),
             Call::Status(answer) => reply(answer, Ok(self.status())),
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
             }
             Call::Start(order, answer) => reply(answer, self.start(caller, *order)),
+            Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.cancel(&key)));
@@ -62,13 +69,27 @@ impl Session {
         if let Some(unacked) = self.run.as_ref().map(|run| run.outbox.unacked()).filter(|unacked| *unacked > 0) {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
+        let run = self.set_up(caller, order, None).await?;
+        let initialized = run.initialized.clone();
+        self.run = Some(run);
+        Ok(initialized)
+    }
+
+    /// Makes everything ready that a run needs here.
+    pub(super) async fn set_up(
+        &mut self,
+        caller: PeerId,
+        order: Initialize,
+        former: Option<Former>,
+    ) -> Result<Run, Refusal> {
         let others = order.network.iter().flat_map(|network| network.others.keys());
         let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| &tunnel.to).chain(others).cloned().collect();
-        let around = setup::Surroundings {
+        let around = Surroundings {
             kept: &mut self.kept_stubs,
             rights: &self.rights,
             outside: self.outside.as_ref(),
             outboxes: self.outboxes.as_ref(),
+            former,
         };
         let mut run = setup::run(&self.mesh, caller, order, around).await?;
         for (how, peer) in self.links.known() {
@@ -78,9 +99,13 @@ impl Session {
             self.links.connect(peer);
         }
         tracing::info!(run = %run.authority.run, "takes part in a run");
-        let initialized = run.initialized.clone();
-        self.run = Some(run);
-        Ok(initialized)
+        Ok(run)
+    }
+
+    /// An instance before this one may have begun the step; its caller says that it may be done again.
+    fn start_again(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
+        self.admitted(caller, &order.authority)?.forget_begun(&order.key)?;
+        self.start(caller, order)
     }
 
     fn start(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
@@ -99,7 +124,7 @@ impl Session {
     }
 
     /// The run, if the order is given in its name. An order of a higher term hands the run over to its caller.
-    fn admitted(&mut self, caller: PeerId, offered: &Authority) -> Result<&mut Run, Refusal> {
+    pub(super) fn admitted(&mut self, caller: PeerId, offered: &Authority) -> Result<&mut Run, Refusal> {
         let no_run = || Refusal::NoSuchRun(offered.run.to_string());
         let run = self.run.as_mut().ok_or_else(no_run)?;
         match guard::admit((&run.authority, run.orchestrator), (offered, caller))? {

@@ -1,6 +1,6 @@
 //! A run at this agent: from its setting to the last acknowledged event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,8 @@ use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::order::{
-    Authority, FaultOrder, FaultReport, Initialized, ReceiveOrder, RecordStreamId, ServicePlace, StepKey, StubChange,
+    Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, RecordStreamId, ServicePlace,
+    StepKey, StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
@@ -25,7 +26,9 @@ use super::pump::{Pump, Pumped};
 use super::steps::Steps;
 use crate::endpoints::Endpoints;
 use crate::limits;
-use crate::outbox::KeptOutbox;
+use crate::logs::Mark;
+use crate::notes::Note;
+use crate::outbox::{Entry, KeptOutbox};
 use crate::service::Answer;
 use crate::steps::Beside;
 use crate::stub::{Look, StubServer};
@@ -37,10 +40,19 @@ pub(super) struct Run {
     /// Whose orders count, and who gets the events.
     pub(super) orchestrator: PeerId,
     pub(super) roster: BTreeMap<Name, PeerId>,
+    /// At which term other names are held, of those that changed hands.
+    pub(super) terms: BTreeMap<Name, NameTerm>,
     pub(super) initialized: Initialized,
+    /// At which term this instance took its name from another, and what it found.
+    pub(super) adopted: Option<(NameTerm, Adopted)>,
     pub(super) outbox: KeptOutbox,
     pub(super) pump: Option<Pump>,
     pub(super) facts: mpsc::Receiver<Fact>,
+    pub(super) notes: mpsc::Receiver<Note>,
+    /// Those that could not be written yet, with who waits for them.
+    pub(super) unwritten: VecDeque<Note>,
+    /// When the disk is tried again.
+    pub(super) write_at: Option<Instant>,
     /// Kept so that the facts never end while the run is here.
     pub(super) tell: mpsc::Sender<Fact>,
     pub(super) links_before: LinkBytes,
@@ -74,6 +86,8 @@ pub(super) struct Work {
     pub(super) tunnels: Tunnels,
     /// Those that began, so that a repeated order does not begin one again.
     pub(super) tests: BTreeSet<String>,
+    /// From where watches of an instance before this one looked at logs.
+    pub(super) marks: BTreeMap<StepKey, Mark>,
     pub(super) steps: Steps,
     /// Those whose turn has not come.
     pub(super) ahead: Ahead,
@@ -86,6 +100,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) enum Happened {
     Fact(Fact),
+    Note(Note),
     StepEnded(StepKey, StepResult),
     FaultEnded(FaultReport),
     Closed(Vec<FaultReport>),
@@ -105,6 +120,8 @@ impl Run {
             // A fact that was told before a step ended comes before its end.
             biased;
             Some(fact) = self.facts.recv() => Happened::Fact(fact),
+            // So everything that was told before is in the outbox by then.
+            Some(note) = self.notes.recv() => Happened::Note(note),
             happened = self.stage.next() => happened,
         }
     }
@@ -112,6 +129,7 @@ impl Run {
     pub(super) fn happened(&mut self, happened: Happened, mesh: &Mesh) {
         match happened {
             Happened::Fact(fact) => self.push(fact),
+            Happened::Note(note) => self.unwritten.push_back(note),
             Happened::StepEnded(key, result) => self.step_ended(key, result),
             Happened::FaultEnded(report) => {
                 self.push(Fact::FaultEnded(report));
@@ -137,16 +155,44 @@ impl Run {
 
     /// A test begins with stubs that nobody has called; once for each test.
     pub(super) fn begin_test(&mut self, test: String) -> Result<(), Refusal> {
-        let work = self.working()?;
+        let work = self.stage.working(&self.authority.run)?;
         if work.tests.contains(&test) {
             return Ok(());
         }
         if work.tests.len() >= limits::TESTS_REMEMBERED {
             return Err(Refusal::Failed(format!("{} tests began here; no more are taken", work.tests.len())));
         }
+        let anew = work.beside.stubs.values().filter(|stub| stub.begins_anew()).map(|stub| stub.name().to_owned());
+        let began = Entry::TestBegan { test: test.clone(), begin_anew: anew.collect() };
+        self.outbox.note(&began).map_err(Refusal::Failed)?;
         work.tests.insert(test);
         work.beside.stubs.values().for_each(StubServer::begin_test);
         Ok(())
+    }
+
+    /// When something is due that waits for nothing but time.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.held_until.into_iter().chain(self.write_at).min()
+    }
+
+    /// Brings what waits for the disk there, and tells who waits for that.
+    fn write(&mut self) {
+        self.write_at = None;
+        while let Some(note) = self.unwritten.front() {
+            let written = match &note.entry {
+                Some(entry) => self.outbox.note(entry),
+                None => self.outbox.flush(),
+            };
+            if written.is_err() {
+                break;
+            }
+            if let Some(note) = self.unwritten.pop_front() {
+                let _ = note.written.send(());
+            }
+        }
+        if self.outbox.flush().is_err() {
+            self.write_at = Some(Instant::now() + limits::DISK_AGAIN);
+        }
     }
 
     /// What these processes use is sampled from now on.
@@ -284,6 +330,7 @@ impl Run {
 
     /// Passes events on as far as the orchestrator follows.
     pub(super) fn send_events(&mut self) {
+        self.write();
         if self.held_until.is_some_and(|until| until > Instant::now()) {
             return;
         }

@@ -1,7 +1,8 @@
 //! The beginning of a run at this agent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
@@ -10,6 +11,7 @@ use meshproof_proto::order::{
     Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
 };
 use meshproof_proto::rpc::Refusal;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
@@ -26,11 +28,12 @@ use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::namespace::Outside;
 use crate::network::{self, Inlet};
-use crate::outbox::{KeptOutbox, Outbox, Store};
+use crate::notes::Notes;
+use crate::outbox::{KeptOutbox, Left, Outbox, OutboxFile, Recovered, Store, StubPast};
 use crate::own_log;
 use crate::rights::Rights;
 use crate::steps::Beside;
-use crate::stub::{Around, StubServer};
+use crate::stub::{Around, Before, StubServer};
 use crate::tunnel::{Lets, Tunnels};
 
 /// What a run finds at this agent.
@@ -39,6 +42,15 @@ pub(super) struct Surroundings<'s> {
     pub rights: &'s Arc<Rights>,
     pub outside: Option<&'s Outside>,
     pub outboxes: Option<&'s Store>,
+    pub former: Option<Former>,
+}
+
+/// What an instance before this one has left.
+pub(super) struct Former {
+    pub file: OutboxFile,
+    pub recovered: Recovered,
+    /// Where it listened.
+    pub ports: Initialized,
 }
 
 /// Binds everything that the run needs here. On an error nothing stays bound.
@@ -46,8 +58,10 @@ pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    Surroundings { kept, rights, outside, outboxes }: Surroundings<'_>,
+    Surroundings { kept, rights, outside, outboxes, mut former }: Surroundings<'_>,
 ) -> Result<Run, Refusal> {
+    let before = former.as_ref().map(|former| former.ports.clone()).unwrap_or_default();
+    let mut left = former.as_mut().map(|former| std::mem::take(&mut former.recovered.left));
     let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network } = order;
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
@@ -57,58 +71,53 @@ pub(super) async fn run(
         route.put_in_secrets(&secrets);
     }
     let (tell, facts) = mpsc::channel(limits::FACTS);
+    let (noting, notes) = mpsc::channel(limits::NOTES);
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
-    let mut initialized = Initialized::default();
-    for order in tunnel_orders {
-        let (name, address) = listen(&tunnels, order).await?;
-        initialized.tunnels.insert(name, address);
-    }
-    let of_datagrams = |(name, _): &(&String, &String)| service.datagrams.contains(*name);
-    let ports = service.ports.iter().filter(of_datagrams).map(|(name, address)| (name.clone(), address.clone()));
+    let mut initialized =
+        Initialized { tunnels: listen_all(&tunnels, tunnel_orders, &before).await?, ..before.clone() };
     let inlet = join(network.as_deref(), (&tunnels, seed), outside).await?;
-    tunnels.take_datagrams(&Lets { ports: ports.collect(), rights: Arc::clone(rights), inlet });
-    let endpoints = Endpoints::bind(&service, &permits.logs).await;
+    tunnels.take_datagrams(&Lets { ports: datagram_ports(&service), rights: Arc::clone(rights), inlet });
+    let endpoints = Endpoints::bind(&service, &permits.logs, &before.endpoints).await;
     let (endpoints, addresses) =
         endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
     initialized.endpoints = addresses;
     for target in stubs.iter_mut().flat_map(targets) {
         target.address = address(&target.label, &initialized.tunnels, &service)?;
     }
-    let around = Around { facts: tell.clone(), seed, masker: Arc::clone(&masker), permits: Arc::clone(permits) };
-    let stubs = bind(stubs, &around, kept).await?;
-    initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
-    let metrics = Metrics::open(&service, tell.clone(), Arc::clone(permits));
-    let logs = LogStore::open(&service.logs, &permits.logs);
-    let beside = Beside {
-        logs,
-        stubs,
-        metrics,
+    let notes_to = Notes::to(noting);
+    let around = Around {
         facts: tell.clone(),
+        notes: notes_to.clone(),
+        seed,
+        masker: Arc::clone(&masker),
+        permits: Arc::clone(permits),
+    };
+    let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
+    initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
+    let beside = Beside {
+        logs: LogStore::open(&service.logs, &permits.logs),
+        stubs,
+        metrics: Metrics::open(&service, tell.clone(), Arc::clone(permits)),
+        facts: tell.clone(),
+        notes: notes_to,
         permits: Arc::clone(permits),
         connections: Connections::default(),
         masker,
     };
-    let work = Work {
-        service,
-        seed,
-        secrets,
-        beside: Arc::new(beside),
-        _endpoints: endpoints,
-        tunnels,
-        steps: Steps::default(),
-        ahead: Ahead::default(),
-        faults: Faults::default(),
-        receives: BTreeMap::new(),
-        tests: BTreeSet::new(),
-    };
+    let work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
     Ok(Run {
-        outbox: outbox(mesh.me(), &authority.run, outboxes)?,
+        outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
         orchestrator,
         roster,
+        terms: BTreeMap::new(),
         initialized,
+        adopted: None,
         pump: Some(Pump::new(mesh.clone(), orchestrator)),
         facts,
+        notes,
+        unwritten: VecDeque::new(),
+        write_at: None,
         tell,
         links_before: LinkBytes::of(mesh),
         held_until: None,
@@ -116,8 +125,41 @@ pub(super) async fn run(
     })
 }
 
-/// An empty outbox, with its file where there is a place for one.
-fn outbox(me: PeerId, run: &RunId, outboxes: Option<&Store>) -> Result<KeptOutbox, Refusal> {
+fn work(
+    (service, seed, secrets): (ServicePlace, u64, Value),
+    (beside, endpoints, tunnels): (Beside, Endpoints, Tunnels),
+    left: Left,
+) -> Work {
+    Work {
+        service,
+        seed,
+        secrets,
+        beside: Arc::new(beside),
+        _endpoints: endpoints,
+        tunnels,
+        steps: Steps::after(left.steps),
+        ahead: Ahead::default(),
+        faults: Faults::default(),
+        receives: BTreeMap::new(),
+        tests: left.tests,
+        marks: left.marks,
+    }
+}
+
+fn datagram_ports(service: &ServicePlace) -> BTreeMap<String, String> {
+    let of_datagrams = |(name, _): &(&String, &String)| service.datagrams.contains(*name);
+    service.ports.iter().filter(of_datagrams).map(|(name, address)| (name.clone(), address.clone())).collect()
+}
+
+/// What an instance before this one has left, or an empty outbox, with its file where there is a place for one.
+fn outbox(
+    (me, run): (PeerId, &RunId),
+    outboxes: Option<&Store>,
+    former: Option<Former>,
+) -> Result<KeptOutbox, Refusal> {
+    if let Some(Former { file, recovered, .. }) = former {
+        return Ok(KeptOutbox::new(Outbox::recovered(recovered), Some(file)));
+    }
     let outbox = Outbox::new(me, run.clone());
     let file = match outboxes.map(|outboxes| outboxes.create(run, me)).transpose() {
         Ok(file) => file,
@@ -146,21 +188,39 @@ async fn join(
     joined.map(Some).map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))
 }
 
+/// Every tunnel's listener: where it was before, if there was one.
+async fn listen_all(
+    tunnels: &Tunnels,
+    orders: Vec<TunnelOrder>,
+    before: &Initialized,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut listening = BTreeMap::new();
+    for order in orders {
+        let name = format!("{}.{}", order.to, order.port);
+        let at = before.tunnels.get(&name).map(|address| socket_of(address)).transpose()?;
+        let address = listen(tunnels, order, at).await.map_err(|why| {
+            let place = at.map_or_else(|| "loopback".to_owned(), |at| format!("{at} again"));
+            Refusal::Failed(format!("tunnel `{name}` cannot listen on {place}: {why}"))
+        })?;
+        listening.insert(name, address.to_string());
+    }
+    Ok(listening)
+}
+
 async fn listen(
     tunnels: &Tunnels,
     TunnelOrder { to, port, transport }: TunnelOrder,
-) -> Result<(String, String), Refusal> {
-    let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
-    let far = tunnels.far(&to).ok_or_else(unknown)?;
-    let name = format!("{to}.{port}");
-    let listening = match transport {
-        Transport::Tcp => tunnels.listen(far, port).await,
-        Transport::Udp => tunnels.listen_for_datagrams(far, port).await,
-    };
-    match listening {
-        Ok(address) => Ok((name, address.to_string())),
-        Err(error) => Err(Refusal::Failed(format!("tunnel `{name}` cannot listen on loopback: {error}"))),
+    at: Option<SocketAddr>,
+) -> io::Result<SocketAddr> {
+    let far = tunnels.far(&to).ok_or_else(|| io::Error::other(format!("service {to} is not in the run")))?;
+    match transport {
+        Transport::Tcp => tunnels.listen(far, port, at).await,
+        Transport::Udp => tunnels.listen_for_datagrams(far, port, at).await,
     }
+}
+
+fn socket_of(address: &str) -> Result<SocketAddr, Refusal> {
+    address.parse().map_err(|error| Refusal::Failed(format!("`{address}` is no address: {error}")))
 }
 
 /// Where the calls go that a stub passes on.
@@ -182,11 +242,22 @@ fn address(label: &str, tunnels: &BTreeMap<String, String>, service: &ServicePla
 async fn bind(
     orders: Vec<StubOrder>,
     around: &Around,
-    kept: &mut KeptStubs,
+    (kept, before, mut left): (&mut KeptStubs, &Initialized, Option<&mut Left>),
 ) -> Result<BTreeMap<String, StubServer>, Refusal> {
     let mut stubs = BTreeMap::new();
-    for order in orders {
-        let before = kept.of(&order)?;
+    for mut order in orders {
+        if let Some(address) = before.stubs.get(&order.name) {
+            // services know it
+            order.port = socket_of(address)?.port();
+        }
+        let mut past = Vec::new();
+        if let Some(left) = &mut left {
+            past = left.stubs.remove(&order.name).unwrap_or_default();
+            if order.journal == 0 {
+                past.push(StubPast::Untold(0));
+            }
+        }
+        let before = Before { kept: kept.of(&order)?, past };
         let stub = StubServer::bind_with(order, around.clone(), before).await;
         let stub = stub.map_err(|error| Refusal::Failed(error.to_string()))?;
         kept.keep(&stub);

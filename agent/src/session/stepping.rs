@@ -15,6 +15,8 @@ use super::run::{self, Run, Stage};
 use super::steps::Life;
 use super::streams;
 use crate::limits;
+use crate::logs::Mark;
+use crate::outbox::Entry;
 use crate::steps::{Beside, Watched, is_watch, watch_step};
 
 impl Run {
@@ -27,7 +29,7 @@ impl Run {
         {
             match work.steps.life(&before) {
                 Some(Life::EndedWell) => {}
-                Some(Life::EndedBadly) => return Ok(()),
+                Some(Life::EndedBadly | Life::Begun) => return Ok(()),
                 Some(Life::Running(_)) | None => return work.ahead.hold(before, order),
             }
         }
@@ -45,8 +47,8 @@ impl Run {
         let (beside, tunnels) = (&work.beside, &work.tunnels);
         if is_watch(&order.action) {
             // It is started once it sees everything, and says so itself.
-            let watch = (order, Arc::clone(beside), tell);
-            return work.steps.watch(&key, |stop| watching(watch, stop)).map(drop);
+            let watch = Watch { order, beside: Arc::clone(beside), tell, from: work.marks.get(&key).cloned() };
+            return work.steps.watch(&key, |stop| watch.run(stop)).map(drop);
         }
         let told = (&mut self.outbox, &mut self.held_until);
         let begun = work.steps.start(&key, || {
@@ -88,6 +90,12 @@ impl Run {
         }
     }
 
+    /// An instance before this one has begun the step, and it may be begun once more.
+    pub(super) fn forget_begun(&mut self, key: &StepKey) -> Result<(), Refusal> {
+        self.working()?.steps.forget_begun(key);
+        Ok(())
+    }
+
     pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
         let work = self.working()?;
         let Some(order) = work.ahead.take(key) else { return work.steps.cancel(key) };
@@ -105,17 +113,27 @@ fn never_begun(outcome: Outcome) -> StepResult {
 }
 
 /// A watch that tells when it has begun.
-async fn watching(
-    (order, beside, tell): (StepOrder, Arc<Beside>, mpsc::Sender<Fact>),
-    stop: CancellationToken,
-) -> StepResult {
-    let (begun, has_begun) = oneshot::channel();
-    let key = order.key.clone();
-    let told = async {
-        if has_begun.await.is_ok() {
+struct Watch {
+    order: StepOrder,
+    beside: Arc<Beside>,
+    tell: mpsc::Sender<Fact>,
+    /// Where an instance before this one began to look.
+    from: Option<Mark>,
+}
+
+impl Watch {
+    async fn run(self, stop: CancellationToken) -> StepResult {
+        let Self { order, beside, tell, from } = self;
+        let (begun, has_begun) = oneshot::channel();
+        let key = order.key.clone();
+        let told = async {
+            let Ok(mark) = has_begun.await else { return };
+            if let Some(mark) = mark {
+                beside.notes.write(Entry::Watching { key: key.clone(), mark }).await;
+            }
             // Nobody listens only when the run is over.
             let _ = tell.send(Fact::StepStarted { key }).await;
-        }
-    };
-    tokio::join!(watch_step(&order, &beside, Watched { begun, stop }), told).0
+        };
+        tokio::join!(watch_step(&order, &beside, Watched { begun, stop, from }), told).0
+    }
 }

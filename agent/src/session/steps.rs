@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use crate::outbox::Course;
 
 /// Steps that run, and the keys of all that ever did.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Steps {
 #[derive(Clone, Debug)]
 pub(super) enum Life {
     Running(AbortHandle),
+    /// By an instance before this one, which did not tell its end.
+    Begun,
     EndedWell,
     /// It failed, or was given up before its order came.
     EndedBadly,
@@ -40,6 +43,23 @@ pub(super) enum Started {
 }
 
 impl Steps {
+    /// With what an instance before this one has left.
+    pub(super) fn after(left: BTreeMap<StepKey, Course>) -> Self {
+        let life = |course| match course {
+            Course::Begun => Life::Begun,
+            Course::EndedWell => Life::EndedWell,
+            Course::EndedBadly => Life::EndedBadly,
+        };
+        Self { started: left.into_iter().map(|(key, course)| (key, life(course))).collect(), ..Self::default() }
+    }
+
+    /// A step that an instance before this one has begun may begin once more.
+    pub(super) fn forget_begun(&mut self, key: &StepKey) {
+        if matches!(self.started.get(key), Some(Life::Begun)) {
+            self.started.remove(key);
+        }
+    }
+
     /// Starts a step unless it was started before.
     pub(super) fn start(
         &mut self,
@@ -91,7 +111,7 @@ impl Steps {
         }
         match self.started.get(key) {
             Some(Life::Running(running)) => running.abort(),
-            Some(Life::EndedWell | Life::EndedBadly) => {}
+            Some(Life::Begun | Life::EndedWell | Life::EndedBadly) => {}
             None => {
                 if self.started.len() < limits::STEPS_REMEMBERED {
                     self.started.insert(key.clone(), Life::EndedBadly);

@@ -126,8 +126,8 @@ pub(super) fn between(
     Ok(match &order.action {
         Action::Stream(action) => Some(send(far(&action.to)?, action.clone(), own()).boxed()),
         Action::ExpectLink { to } => {
-            let Far { mesh, peer, .. } = far(to)?;
-            let near = Near { mesh, peer, name: to.clone() };
+            let Far { mesh, seat, .. } = far(to)?;
+            let near = Near { mesh, seat };
             let (order, masker) = own();
             Some(async move { look_at_link(&order, &near, &masker).await }.boxed())
         }

@@ -3,11 +3,12 @@
 //! A link that is only just being made is waited for, within the step's `within`: that it is not there yet says nothing of it. What is
 //! there is judged as it is, and under `eventually` whenever it changes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_mesh::{LinkInfo, Mesh};
 use meshproof_proto::event::{CheckFailure, Evidence, StepResult};
-use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::id::Name;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use super::{Attempt, Clock, Repeat, changed_within};
 use crate::checks;
 use crate::evidence::{evidence, told};
+use crate::tunnel::Seat;
 
 /// What can be expected of a link.
 const FIELDS: &[&str] = &["is", "path", "rtt", "generation"];
@@ -24,21 +26,20 @@ const FIELDS: &[&str] = &["is", "path", "rtt", "generation"];
 /// The link to one agent.
 pub(crate) struct Near {
     pub mesh: Mesh,
-    pub peer: PeerId,
-    /// The service beside that agent.
-    pub name: Name,
+    /// Of the service beside that agent.
+    pub seat: Arc<Seat>,
 }
 
 impl Near {
     fn now(&self) -> Option<LinkInfo> {
-        self.mesh.links().into_iter().find(|link| link.peer == self.peer)
+        self.mesh.links().into_iter().find(|link| link.peer == self.seat.holder())
     }
 }
 
 /// Looks at a link to the step's end.
 pub(crate) async fn look_at_link(order: &StepOrder, near: &Near, masker: &Masker) -> StepResult {
     let clock = Clock::of(order);
-    let (attempt, tries) = run((order, &clock), &near.name, (near.mesh.link_changes(), || near.now())).await;
+    let (attempt, tries) = run((order, &clock), near.seat.name(), (near.mesh.link_changes(), || near.now())).await;
     told(attempt.result(&clock, tries), masker)
 }
 
@@ -132,6 +133,7 @@ mod tests {
     use meshproof_mesh::rtc::SelectedPath;
     use meshproof_proto::event::Outcome;
     use meshproof_proto::id::Generation;
+    use meshproof_proto::id::PeerId;
     use meshproof_proto::identity::Role;
     use meshproof_proto::links::LinkPath;
     use meshproof_proto::matcher::{Comparison, Matcher, Quantity};

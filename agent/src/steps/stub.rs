@@ -5,9 +5,10 @@ use meshproof_proto::matcher::{Actual, Matcher, Mismatch};
 use meshproof_proto::order::{Check, StepOrder, StubChange};
 use serde_json::Value;
 
-use super::{Attempt, Clock, Repeat, changed};
+use super::{Attempt, Beside, Clock, Repeat, changed};
 use crate::checks;
 use crate::evidence::evidence;
+use crate::outbox::Entry;
 use crate::stub::{OutOfOrder, StubServer};
 
 /// What can be expected of a stub.
@@ -55,6 +56,16 @@ pub(super) async fn attempt(order: &StepOrder, stub: &StubServer, route: Option<
         let route = route.unwrap_or_default();
         return Attempt::impossible(format!("stub `{}` has no route `{route}`", stub.name()));
     };
+    if stub.is_uncertain() {
+        let message = format!(
+            "stub `{}`: its agent was respawned when it had been called more often than its journal holds, so its calls cannot be counted",
+            stub.name()
+        );
+        return Attempt {
+            repeat: Repeat::Useless,
+            ..Attempt::of(Outcome::Unknown { message }, vec![last_calls(stub)])
+        };
+    }
     let mut failures = Vec::new();
     for (index, check) in (0..).zip(&order.checks) {
         let failure = match check.field.as_str() {
@@ -105,13 +116,14 @@ async fn health(stub: &StubServer, check: &Check) -> Option<Mismatch> {
 }
 
 /// Purges the stub, or gives it other routes.
-pub(super) fn change(order: &StepOrder, stub: Option<&StubServer>, change: &StubChange) -> Attempt {
-    let Some(stub) = stub else {
+pub(super) async fn change(order: &StepOrder, (beside, stub): (&Beside, &str), change: &StubChange) -> Attempt {
+    let Some(stub) = beside.stubs.get(stub) else {
         return Attempt::impossible("there is no such stub here");
     };
     if !order.checks.is_empty() || !order.saves.is_empty() {
         return Attempt::impossible("a change of a stub brings nothing back");
     }
+    beside.notes.write(Entry::StubChanged { stub: stub.name().to_owned(), change: change.clone() }).await;
     match stub.change(change) {
         Ok(()) => Attempt::of(Outcome::Ok, Vec::new()),
         Err(error) => Attempt::impossible(error.to_string()),

@@ -76,6 +76,7 @@ impl World {
             logs: LogStore::open(&logs.into_iter().collect(), &permits.logs),
             stubs,
             metrics,
+            notes: Default::default(),
             permits,
             connections: Connections::default(),
             masker: Arc::default(),
@@ -328,10 +329,10 @@ impl World {
     ) -> (impl Future<Output = StepResult> + 'w, CancellationToken) {
         let (begun, mut has_begun) = tokio::sync::oneshot::channel();
         let stop = CancellationToken::new();
-        let mut watch = Box::pin(watch_step(order, &self.beside, Watched { begun, stop: stop.clone() }));
+        let mut watch = Box::pin(watch_step(order, &self.beside, Watched { begun, stop: stop.clone(), from: None }));
         tokio::select! {
             result = &mut watch => panic!("it ended before it began: {result:?}"),
-            begun = &mut has_begun => begun.expect("it tells"),
+            begun = &mut has_begun => drop(begun.expect("it tells")),
         }
         (watch, stop)
     }

@@ -12,15 +12,19 @@ use tokio_util::sync::CancellationToken;
 use super::log::Count;
 use super::{Attempt, Beside, Clock, log, metric, stub};
 use crate::evidence::told;
+use crate::logs::Mark;
 use crate::stub::StubServer;
 
 /// Whoever has ordered a watch.
 #[derive(Debug)]
 pub struct Watched {
     /// Told once everything that comes is looked at: only then may steps begin whose consequences it is to see.
-    pub begun: oneshot::Sender<()>,
+    /// Of a log, from where on.
+    pub begun: oneshot::Sender<Option<Mark>>,
     /// Ends the watch, with a last look at everything that came before.
     pub stop: CancellationToken,
+    /// Of a log that was watched before, from where on.
+    pub from: Option<Mark>,
 }
 
 /// Whether a step is a watch, which ends when it is told to.
@@ -51,8 +55,9 @@ async fn watch_log(order: &StepOrder, (beside, log): (&Beside, &str), watched: W
     // What was written before belongs to whatever came before.
     logs.read_to_end().await;
     let mut changes = logs.changes();
-    let mut count = Count::from(order, (beside, log), logs.mark());
-    let _ = watched.begun.send(());
+    let mark = watched.from.unwrap_or_else(|| logs.mark());
+    let mut count = Count::from(order, (beside, log), mark.clone());
+    let _ = watched.begun.send(Some(mark));
     loop {
         changes.borrow_and_update();
         count.look_at_kept(logs).await;
@@ -84,7 +89,7 @@ async fn watch_stub(
         Err(impossible) => return impossible,
     };
     let mut changes = stub.changes();
-    let _ = watched.begun.send(());
+    let _ = watched.begun.send(None);
     loop {
         changes.borrow_and_update();
         let attempt = stub::attempt(order, stub, route).await;
@@ -106,7 +111,7 @@ async fn watch_metric(
 ) -> Attempt {
     let metrics = &beside.metrics;
     let mut changes = metrics.changes();
-    let _ = watched.begun.send(());
+    let _ = watched.begun.send(None);
     loop {
         changes.borrow_and_update();
         match metric::judged(order, (metrics, metric, labels)) {

@@ -79,6 +79,8 @@ impl<'a> OpenCall<'a> {
         if let Ok(room) = room {
             room.send(fact);
         }
+        // A call that was answered is never forgotten, not even by an instance that comes after this one.
+        self.shared.notes.are_written().await;
     }
 
     fn fact(&self, entry: &Entry) -> Fact {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use meshproof_proto::event::StubCall;
 use tokio::sync::watch;
 
 use crate::limits;
@@ -34,6 +35,8 @@ struct Counts {
     /// In the order in which calls came: the place of the route.
     order: VecDeque<Option<usize>>,
     forgotten: u64,
+    /// Calls may have come that are not counted here.
+    uncertain: bool,
 }
 
 /// A call that was answered.
@@ -77,6 +80,7 @@ impl Journal {
             last: VecDeque::new(),
             order: VecDeque::new(),
             forgotten: 0,
+            uncertain: false,
         };
         Self { counts: Mutex::new(counts), total: watch::Sender::new(0) }
     }
@@ -128,6 +132,25 @@ impl Journal {
         Counted { number, tell }
     }
 
+    /// A call that was told by an instance of the agent that is gone. When as many were told as may be, others may have come.
+    pub(super) fn relive(&self, call: StubCall) {
+        let slot = call.route.as_deref().map(|route| self.slot(route).0);
+        self.count(slot);
+        let StubCall { route, number, request, status, took_ms, .. } = call;
+        self.remember(Entry { route, number, status, took_ms, request });
+        let mut counts = self.lock();
+        counts.uncertain |= counts.told >= counts.bound;
+    }
+
+    /// Calls came that cannot be counted.
+    pub(super) fn doubt(&self) {
+        self.lock().uncertain = true;
+    }
+
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.lock().uncertain
+    }
+
     /// Whether a call that fails the test, and that counting did not want told, is told all the same.
     pub(super) fn tells_unexpected(&self) -> bool {
         let mut counts = self.lock();
@@ -144,6 +167,7 @@ impl Journal {
         let mut counts = self.lock();
         counts.routes.fill(0);
         (counts.unmatched, counts.told, counts.told_beyond, counts.forgotten) = (0, 0, 0, 0);
+        counts.uncertain = false;
         counts.last.clear();
         counts.order.clear();
         self.total.send_modify(|total| *total = 0);

@@ -23,6 +23,7 @@ use super::state::State;
 use super::upstreams::{Host, Hosts};
 use super::{http, raw, tls};
 use crate::limits;
+use crate::notes::Notes;
 use crate::permits::Permits;
 
 /// What all connections of a stub share.
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) methods: Methods,
     pub(super) disturbance: Disturbance,
     pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) notes: Notes,
     /// Takes secrets out of what is told of calls.
     pub(super) masker: Arc<Masker>,
     /// The value of the header that makes a call a probe.

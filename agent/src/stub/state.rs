@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use meshproof_proto::order::{Keep, StubOrder, StubRoute};
+use meshproof_proto::order::{Keep, StubChange, StubOrder, StubRoute};
 use thiserror::Error;
 
 use super::journal::Journal;
 use super::table::Table;
 use crate::limits;
+use crate::outbox::StubPast;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -50,6 +51,20 @@ impl State {
         let untold = self.journal.clear();
         *table = Arc::new(Table::of(&self.routes, |id| (self.journal.slot(id).0, 0)));
         untold
+    }
+
+    /// What befell the stub under an instance of the agent that is gone.
+    pub(super) fn relive(&self, past: StubPast) {
+        match past {
+            StubPast::Called(call) => self.journal.relive(call),
+            StubPast::Changed(StubChange::Purge) => drop(self.purge()),
+            StubPast::Changed(StubChange::Replace(routes)) => {
+                if let Err(error) = self.replace(&routes) {
+                    tracing::error!(%error, "routes that were there before cannot be had again");
+                }
+            }
+            StubPast::Untold(_) => self.journal.doubt(),
+        }
     }
 
     pub(super) fn replace(&self, routes: &[StubRoute]) -> Result<(), TooManyRoutes> {

@@ -332,8 +332,14 @@ async fn a_kept_stub_goes_on_where_it_was_in_the_next_test_and_the_next_run() {
     first.close().await;
     let second = StubServer::bind_with(
         order(Keep::Mesh),
-        Around { facts: facts.clone(), seed: 7, masker: Arc::default(), permits: Arc::default() },
-        kept,
+        Around {
+            facts: facts.clone(),
+            seed: 7,
+            masker: Arc::default(),
+            permits: Arc::default(),
+            notes: Notes::default(),
+        },
+        Before { kept, ..Before::default() },
     )
     .await
     .expect("binds");

@@ -20,7 +20,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Tasks;
+use super::{Seat, Tasks};
 use crate::limits;
 use crate::network::{Header, Inlet};
 use crate::permits::Permits;
@@ -34,7 +34,7 @@ use late::Late;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     mesh: Mesh,
-    peer: PeerId,
+    seat: Arc<Seat>,
     tag: RunTag,
     path: Arc<Path>,
     tasks: Tasks,
@@ -84,10 +84,10 @@ pub(crate) enum Way {
 }
 
 impl Exchange {
-    pub(super) fn new((mesh, peer): (Mesh, PeerId), run: &RunId, path: &Arc<Path>, tasks: &Tasks) -> Arc<Self> {
+    pub(super) fn new((mesh, seat): (Mesh, Arc<Seat>), run: &RunId, path: &Arc<Path>, tasks: &Tasks) -> Arc<Self> {
         Arc::new(Self {
             mesh,
-            peer,
+            seat,
             tag: RunTag::of(run),
             path: Arc::clone(path),
             tasks: tasks.clone(),
@@ -108,12 +108,24 @@ impl Exchange {
     }
 
     async fn receive(self: Arc<Self>, lets: Lets) {
-        let mut inbox = self.mesh.datagrams(self.peer);
+        let mut holders = self.seat.changes();
+        loop {
+            let holder = *holders.borrow_and_update();
+            tokio::select! {
+                () = self.receive_from(holder, &lets) => return,
+                // the seat is ours, so it never ends
+                _ = holders.changed() => {}
+            }
+        }
+    }
+
+    async fn receive_from(self: &Arc<Self>, holder: PeerId, lets: &Lets) {
+        let mut inbox = self.mesh.datagrams(holder);
         let mut allowed = Allowed::default();
         while let Some(Datagram { peer, bytes }) = inbox.recv().await {
             match Packet::decode(&bytes) {
                 Ok(packet) if packet.run() != self.tag => tracing::trace!("a datagram of another run"),
-                Ok(packet) if allowed.takes(&packet, (&peer, &lets.rights)) => self.packet(packet, &lets),
+                Ok(packet) if allowed.takes(&packet, (&peer, &lets.rights)) => self.packet(packet, lets),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "a datagram cannot be read"),
             }
@@ -150,7 +162,7 @@ impl Exchange {
         let (Some(header), Some(inlet)) = (Header::of(&bytes), lets.inlet.clone()) else {
             return tracing::debug!("a packet that nothing here can take");
         };
-        if !inlet.expects(self.peer, &header) {
+        if !inlet.expects(self.seat.name(), &header) {
             return tracing::debug!("a packet that is for nobody here");
         }
         let who = Traveller::Connection(header.flow(&bytes));
@@ -169,7 +181,7 @@ impl Exchange {
 
     /// As [`Exchange::send`]; waits for the first link to the peer, which is being made.
     fn send_linked(self: &Arc<Self>, packet: Packet, attempts: u32) {
-        if self.mesh.send_datagram(self.peer, packet.encode().into()).is_ok() || attempts == 0 {
+        if self.mesh.send_datagram(self.seat.holder(), packet.encode().into()).is_ok() || attempts == 0 {
             return;
         }
         let exchange = Arc::downgrade(self);
@@ -182,9 +194,10 @@ impl Exchange {
         let _ = self.late.put(Instant::now() + limits::LINKED_AGAIN, Box::new(again));
     }
 
-    /// Listens on a free port of loopback for datagrams to a port of the service there.
-    pub(super) async fn listen(self: &Arc<Self>, port: String) -> io::Result<SocketAddr> {
-        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+    /// Listens on a port of loopback, a free one or this, for datagrams to a port of the service there.
+    pub(super) async fn listen(self: &Arc<Self>, port: String, at: Option<SocketAddr>) -> io::Result<SocketAddr> {
+        let at = at.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        let socket = Arc::new(UdpSocket::bind(at).await?);
         let address = socket.local_addr()?;
         self.tasks.spawn(Arc::clone(self).take_from_clients((socket, address), port));
         Ok(address)
@@ -262,7 +275,7 @@ impl Exchange {
 
     /// Puts it into the link's queue.
     fn send(&self, packet: &Packet) {
-        if self.mesh.send_datagram(self.peer, packet.encode().into()).is_err() {
+        if self.mesh.send_datagram(self.seat.holder(), packet.encode().into()).is_err() {
             tracing::trace!("a datagram finds no room");
         }
     }

@@ -1,7 +1,7 @@
 //! The listening end of a tunnel.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,10 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// A listener on a port of its own. The kernel keeps a port that was asked for by its number through [`refuse`], and lets go of one
 /// that it chose itself; so one that was free a moment ago is asked for.
-pub(super) async fn bind() -> io::Result<TcpListener> {
+pub(super) async fn bind(at: Option<SocketAddr>) -> io::Result<TcpListener> {
+    if let Some(at) = at {
+        return TcpListener::bind(at).await;
+    }
     let mut attempts = limits::BIND_ATTEMPTS;
     loop {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?;

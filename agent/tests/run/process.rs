@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use meshproof_agent::outbox::Store;
 use meshproof_mesh::MeshEvent;
 use meshproof_proto::event::Fact;
+use meshproof_proto::id::PeerId;
+use meshproof_proto::order::{Adopt, Initialized, NameTerm};
+use meshproof_proto::rpc::Refusal;
 use tokio::process::{Child, Command};
 
-use crate::world::{World, authority, key};
+use crate::world::{World, authority, key, name};
 use crate::{step, tcp};
 
 fn spawn(world: &World, directory: &std::path::Path) -> Child {
@@ -84,4 +87,51 @@ async fn silent() -> String {
         }
     });
     address
+}
+
+/// Waits for another instance of the agent.
+async fn next_instance(mesh: &mut crate::world::Orchestrator, before: PeerId) -> PeerId {
+    mesh.until(|mesh| mesh.roster().values().any(|peer| *peer != before)).await;
+    mesh.roster().into_values().next().expect("it is linked")
+}
+
+#[tokio::test]
+async fn a_name_is_taken_at_a_higher_term_only_and_by_who_finds_what_the_one_before_left() {
+    let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
+    let now = tarpc::context::current;
+    let mut agent = spawn(&world, directory.path());
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    mesh.initialize("shop", None, &[]).await;
+    let address = silent().await;
+    let order = step(key("1"), tcp(&address, "hello\n"), Vec::new());
+    mesh.client("shop").start(now(), order.clone()).await.expect("answered").expect("taken");
+    let begun = Fact::StepStarted { key: key("1") };
+    mesh.until(|mesh| mesh.facts("shop").contains(&begun)).await;
+    let mut instance = mesh.roster()[&name("shop")];
+    for number in 2..4 {
+        signal(&agent, rustix::process::Signal::KILL);
+        mesh.during(agent.wait()).await.expect("it ends");
+        agent = spawn(&world, directory.path());
+        instance = next_instance(&mut mesh, instance).await;
+        let client = mesh.client("shop");
+        let adopt = |order: Adopt| client.adopt(now(), Box::new(order));
+        let good = mesh.adoption("shop", number, Initialized::default());
+        let stranger = Adopt { origin: PeerId([9; 32]), ..good.clone() };
+        let old = mesh.adoption("shop", number - 1, Initialized::default());
+        let refused = adopt(stranger).await.expect("answered");
+        assert!(matches!(refused, Err(Refusal::NothingLeft(_))), "{refused:?}");
+        if number > 2 {
+            let (offered, current) = (old.term, NameTerm { number: number - 1, ..old.term });
+            assert_eq!(adopt(old).await.expect("answered"), Err(Refusal::OldNameTerm { offered, current }));
+        }
+        let adopted = adopt(good.clone()).await.expect("answered").expect("taken");
+        assert_eq!((adopted.damage.as_ref(), adopt(good).await.expect("answered")), (None, Ok(adopted.clone())));
+        // it was begun, so it is not begun again unless that is said
+        client.start(now(), order.clone()).await.expect("answered").expect("taken");
+        let status = client.status(now()).await.expect("answered").expect("told");
+        assert_eq!(status.steps_running, 0);
+    }
+    mesh.client("shop").start_again(now(), order).await.expect("answered").expect("taken");
+    let begun_twice = |facts: Vec<Fact>| facts.into_iter().filter(|fact| *fact == begun).count() == 2;
+    mesh.until(|mesh| begun_twice(mesh.facts("shop"))).await;
 }

@@ -14,7 +14,8 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Capability, Grant, Key, Role, Token, UnixSeconds};
 use meshproof_proto::order::{
-    Authority, Initialize, Initialized, ServicePlace, StepKey, StubOrder, Transport, TunnelOrder, Unmatched,
+    Adopt, Authority, Initialize, Initialized, NameTerm, ServicePlace, StepKey, StubOrder, Transport, TunnelOrder,
+    Unmatched,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
 use tarpc::context;
@@ -105,7 +106,8 @@ impl World {
     /// Whoever calls these agents, in this role.
     pub async fn caller(&self, who: &str, role: Role, agents: &[&str]) -> Orchestrator {
         let (mesh, events) = self.join(who, role);
-        let mut orchestrator = Orchestrator { mesh, events, agents: BTreeMap::new(), journal: BTreeMap::new() };
+        let mut orchestrator =
+            Orchestrator { mesh, events, agents: BTreeMap::new(), journal: BTreeMap::new(), origins: BTreeMap::new() };
         let wanted: Vec<Name> = agents.iter().map(|agent| name(agent)).collect();
         orchestrator.until(|orchestrator| orchestrator.agents.keys().eq(&wanted)).await;
         orchestrator
@@ -123,6 +125,8 @@ pub struct Orchestrator {
     events: mpsc::Receiver<MeshEvent>,
     agents: BTreeMap<Name, (PeerId, AgentClient)>,
     journal: BTreeMap<Name, Vec<Event>>,
+    /// The first instance of each name.
+    origins: BTreeMap<Name, PeerId>,
 }
 
 impl Orchestrator {
@@ -177,7 +181,15 @@ impl Orchestrator {
         self.set_up(agent, setting).await.stubs[&stub].clone()
     }
 
-    fn setting(&self) -> Initialize {
+    /// What the instance of an agent that is linked now is told to take over.
+    pub fn adoption(&self, agent: &str, number: u64, ports: Initialized) -> Adopt {
+        let origin = self.origins[&name(agent)];
+        let term = NameTerm { run: Term(1), number };
+        let journaled = self.journal[&name(agent)].len() as u64;
+        Adopt { setting: self.setting(), term, ports, processes: Vec::new(), origin, journaled }
+    }
+
+    pub fn setting(&self) -> Initialize {
         Initialize {
             authority: authority(),
             roster: self.roster(),
@@ -258,7 +270,8 @@ impl Orchestrator {
                 self.agents.insert(up.peer.name, (up.peer.peer, client));
             }
             MeshEvent::Events { peer, frame: EventFrame::Batch(batch), .. } => {
-                assert_eq!(batch.instance, peer.peer);
+                // whoever comes after the first goes on with its numbers
+                assert_eq!(batch.instance, *self.origins.entry(peer.name.clone()).or_insert(peer.peer));
                 let journal = self.journal.entry(peer.name.clone()).or_default();
                 for event in batch.events {
                     let next = journal.len() as u64 + 1;
@@ -267,7 +280,7 @@ impl Orchestrator {
                         journal.push(event);
                     }
                 }
-                let ack = EventFrame::Ack { instance: peer.peer, through: journal.len() as u64 };
+                let ack = EventFrame::Ack { instance: batch.instance, through: journal.len() as u64 };
                 self.mesh.send_events(peer.peer, ack).await.expect("linked");
             }
             _ => {}

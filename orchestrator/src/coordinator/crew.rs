@@ -30,8 +30,28 @@ pub(super) struct Crew(BTreeMap<Name, Seat>);
 
 #[derive(Debug)]
 struct Seat {
-    peer: PeerId,
+    /// The instances that held it, the present one last.
+    held: Vec<PeerId>,
+    /// Where calls go; nowhere while nobody holds it.
     client: watch::Sender<Option<AgentClient>>,
+    /// The way to one that is taking over, which gets no other calls yet.
+    newcomer: watch::Sender<Option<AgentClient>>,
+    course: Course,
+}
+
+/// How a seat is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Held,
+    Vacant,
+    /// The last of those that held it is taking over.
+    Granted,
+}
+
+impl Seat {
+    fn peer(&self) -> Option<PeerId> {
+        self.held.last().copied()
+    }
 }
 
 /// Calls one agent, over whatever connection its link has.
@@ -52,27 +72,97 @@ pub(super) enum CallError {
 impl Crew {
     /// An agent joined; the latest instance of a name holds it.
     pub(super) fn seat(&mut self, name: Name, peer: PeerId) {
-        let client = watch::Sender::new(None);
-        self.0.insert(name, Seat { peer, client });
+        let (client, newcomer) = (watch::Sender::new(None), watch::Sender::new(None));
+        self.0.insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held });
+    }
+
+    /// Nobody holds the name now. `false`: nobody did, or it is no name of ours.
+    pub(super) fn vacate(&mut self, name: &Name) -> bool {
+        let Some(seat) = self.0.get_mut(name).filter(|seat| seat.course != Course::Vacant) else { return false };
+        seat.course = Course::Vacant;
+        seat.client.send_replace(None);
+        seat.newcomer.send_replace(None);
+        true
+    }
+
+    /// Another instance gets the name, and is to take over. Gives its number.
+    pub(super) fn grant(&mut self, name: &Name, peer: PeerId) -> Option<u64> {
+        let seat = self.0.get_mut(name).filter(|seat| seat.course == Course::Vacant)?;
+        seat.held.push(peer);
+        seat.course = Course::Granted;
+        u64::try_from(seat.held.len()).ok()
+    }
+
+    /// It has taken over: calls go there from now on.
+    pub(super) fn admit(&mut self, name: &Name) {
+        if let Some(seat) = self.0.get_mut(name).filter(|seat| seat.course == Course::Granted) {
+            seat.course = Course::Held;
+            let client = seat.newcomer.send_replace(None);
+            seat.client.send_replace(client);
+        }
+    }
+
+    /// How many instances had the name so far.
+    pub(super) fn instances(&self, name: &Name) -> usize {
+        self.0.get(name).map_or(0, |seat| seat.held.len())
+    }
+
+    /// Who has the name, or had it last.
+    pub(super) fn holder(&self, name: &Name) -> Option<PeerId> {
+        self.0.get(name)?.peer()
+    }
+
+    /// Whether that instance held it before, or does.
+    pub(super) fn has_held(&self, name: &Name, peer: PeerId) -> bool {
+        self.0.get(name).is_some_and(|seat| seat.held.contains(&peer))
+    }
+
+    /// The instance that began the numbering of this name's events.
+    pub(super) fn origin(&self, name: &Name) -> Option<PeerId> {
+        self.0.get(name)?.held.first().copied()
+    }
+
+    /// Whether events under that numbering may come from that instance.
+    pub(super) fn may_tell(&self, peer: &PeerId, origin: &PeerId) -> bool {
+        match self.0.values().find(|seat| seat.held.contains(peer)) {
+            Some(seat) => seat.peer() == Some(*peer) && seat.held.first() == Some(origin),
+            None => peer == origin,
+        }
+    }
+
+    /// Who hears of events under that numbering.
+    pub(super) fn listener(&self, origin: &PeerId) -> PeerId {
+        let seat = self.0.values().find(|seat| seat.held.first() == Some(origin));
+        seat.and_then(Seat::peer).unwrap_or(*origin)
+    }
+
+    /// How to call one that is taking over.
+    pub(super) fn newcomer(&self, name: &Name) -> Option<Caller> {
+        self.0.get(name).map(|seat| Caller { client: seat.newcomer.subscribe() })
     }
 
     /// A link came up, for the first time or again. Gives the agent's name, if it is one of the crew.
     pub(super) fn linked(&mut self, up: LinkUp) -> Option<Name> {
-        let (name, seat) = self.0.iter().find(|(_, seat)| seat.peer == up.peer.peer)?;
+        let (name, seat) = self.0.iter().find(|(_, seat)| seat.peer() == Some(up.peer.peer))?;
         let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let mut config = tarpc::client::Config::default();
         config.max_in_flight_requests = CALLS_AT_ONCE;
         let client = AgentClient::new(config, client).spawn();
-        seat.client.send_replace(Some(client));
+        match seat.course {
+            Course::Held => drop(seat.client.send_replace(Some(client))),
+            Course::Granted => drop(seat.newcomer.send_replace(Some(client))),
+            // it is the link of one that is gone
+            Course::Vacant => {}
+        }
         Some(name.clone())
     }
 
     pub(super) fn name_of(&self, peer: &PeerId) -> Option<&Name> {
-        self.0.iter().find(|(_, seat)| seat.peer == *peer).map(|(name, _)| name)
+        self.0.iter().find(|(_, seat)| seat.peer() == Some(*peer)).map(|(name, _)| name)
     }
 
     pub(super) fn roster(&self) -> BTreeMap<Name, PeerId> {
-        self.0.iter().map(|(name, seat)| (name.clone(), seat.peer)).collect()
+        self.0.iter().filter_map(|(name, seat)| Some((name.clone(), seat.peer()?))).collect()
     }
 
     /// How to call that agent; `None` when it never joined.

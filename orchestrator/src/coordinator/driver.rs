@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use meshproof_mesh::{Mesh, MeshEvent, Turn};
 use meshproof_proto::event::Fact;
-use meshproof_proto::id::{PeerId, Term};
-use meshproof_proto::order::Authority;
+use meshproof_proto::id::{Name, PeerId, Term};
+use meshproof_proto::order::{Authority, Initialize, Initialized};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
+use super::failover::{Answered, Failovers};
 use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
@@ -43,6 +44,14 @@ pub(super) struct Driver {
     /// What nobody gets to see: the plan's secrets, and the private keys that the run makes.
     pub(super) confided: Secrets,
     pub(super) crew: Crew,
+    /// Names that change hands.
+    pub(super) failovers: Failovers,
+    /// What each agent was told of the run, and where it listens.
+    pub(super) settings: BTreeMap<Name, (Initialize, Initialized)>,
+    /// The processes of each service.
+    pub(super) processes: BTreeMap<Name, Vec<i32>>,
+    /// How many processes of each agent have ended.
+    pub(super) ended: BTreeMap<Name, usize>,
     pub(super) environment: Option<LocalEnvironment>,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     pub(super) mesh: Option<Mesh>,
@@ -91,6 +100,10 @@ enum Wake {
     Notice(Option<Notice>),
     Signal(Abort),
     Acknowledge,
+    /// An instance has taken over, or could not.
+    Adopted(Box<Answered>),
+    /// One has not in time.
+    Overdue,
     Time,
 }
 
@@ -115,6 +128,10 @@ impl Driver {
             scribe,
             confided,
             crew: Crew::default(),
+            failovers: Failovers::default(),
+            settings: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            ended: BTreeMap::new(),
             environment: None,
             notices: None,
             mesh: None,
@@ -191,6 +208,8 @@ impl Driver {
                     run.handle(Input::Abort(abort), Instant::now());
                 }
                 Wake::Acknowledge => self.acknowledge().await?,
+                Wake::Adopted(answered) => self.adopted(*answered, run)?,
+                Wake::Overdue => self.failovers_overdue(run),
                 Wake::Time => run.handle_timeout(Instant::now()),
             }
         }
@@ -226,7 +245,8 @@ impl Driver {
     async fn wake(&mut self, due: Option<Instant>) -> Wake {
         // Events that came again were on disk before.
         let is_due = self.is_due();
-        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, .. } = self;
+        let overdue = self.failovers.due();
+        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, .. } = self;
         let heard = async {
             tokio::select! {
                 Some(input) = inbox.recv() => Wake::Input(input),
@@ -242,6 +262,8 @@ impl Driver {
             Ok(()) = on_disk.changed() => Wake::Acknowledge,
             () = until(*acknowledge_at) => Wake::Acknowledge,
             () = until(due) => Wake::Time,
+            () = until(overdue) => Wake::Overdue,
+            answered = failovers.answered() => Wake::Adopted(Box::new(answered)),
             wake = heard => wake,
         }
     }

@@ -42,11 +42,8 @@ impl Driver {
             MeshEvent::LinkSuspect { peer, reason } => {
                 self.note(format!("the link to {} is suspect: {reason}", peer.name))?
             }
-            MeshEvent::LinkLost { peer, loss } => {
-                if let Some(agent) = self.crew.name_of(&peer.peer).cloned() {
-                    self.lost(agent, &format!("its link is lost: {loss}"), run);
-                }
-            }
+            MeshEvent::LinkLost { peer, loss } => self.link_lost(&peer, &loss, run)?,
+            MeshEvent::PeerJoined(peer) => self.joined(peer, run).await?,
             MeshEvent::SignalingDown { url, reason } => {
                 // it is tried again and again, and told once
                 if self.away.insert(url.clone()) {
@@ -62,7 +59,6 @@ impl Driver {
                 self.note(format!("signaling {url} refused us: {reason}"))?
             }
             MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
-            | MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
@@ -89,7 +85,7 @@ impl Driver {
         if self.windows.is_closed(&peer.peer) {
             return Ok(false);
         }
-        if batch.instance != peer.peer {
+        if !self.crew.may_tell(&peer.peer, &batch.instance) {
             tracing::warn!(agent = %peer.name, "events of another instance were not taken");
             return Ok(false);
         }
@@ -97,19 +93,22 @@ impl Driver {
             self.cut_off(peer, &flood, run).await;
             return Ok(false);
         }
-        let mut lines = 0;
+        let (mut lines, instance) = (0, batch.instance);
         for event in batch.events {
             if event.run != self.authority.run {
                 continue;
             }
             let fact = event.fact.clone();
-            let seen = self.scribe.write(Entry::event(&peer.name, peer.peer, event))?;
+            let seen = self.scribe.write(Entry::event(&peer.name, instance, event))?;
             if seen == Seen::New {
                 lines += 1;
                 run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
             }
         }
-        let (instance, through) = (peer.peer, self.scribe.complete_through(peer.peer));
+        if self.failovers.is_of(&peer.name) {
+            self.replayed(&peer.name, run)?;
+        }
+        let through = self.scribe.complete_through(instance);
         self.unacked.push_back(Unacked { instance, through, line: self.scribe.lines() });
         Ok(self.windows.wrote(instance, (lines, bytes)))
     }
@@ -130,7 +129,7 @@ impl Driver {
             self.unacked.pop_front();
         }
         for (instance, through) in due {
-            let ack = mesh.send_events(instance, EventFrame::Ack { instance, through });
+            let ack = mesh.send_events(self.crew.listener(&instance), EventFrame::Ack { instance, through });
             match ack.now_or_never() {
                 // an agent whose link is away sends its events again, and is answered then
                 Some(Ok(()) | Err(NoLink)) => self.windows.acknowledge(instance, through),
@@ -165,6 +164,14 @@ impl Driver {
         }
         let exited = match notice {
             Notice::ProcessExited(exited) => exited,
+            Notice::AgentStarted { name, pid } => {
+                tracing::debug!(agent = %name, pid, "an agent was started again");
+                return Ok(());
+            }
+            Notice::AgentGivenUp { name, reason } => {
+                self.lost(name, &format!("it is not started again: {reason}"), run);
+                return Ok(());
+            }
             Notice::Ending { reason } => {
                 self.all_lost(&format!("the keeper ends the environment: {reason}"), run);
                 return Ok(());
@@ -172,7 +179,7 @@ impl Driver {
         };
         let how = exited.exit.to_string();
         match exited.what {
-            What::Agent { name } => self.lost(name, &format!("its process ended: {how}"), run),
+            What::Agent { name } => self.agent_ended(&name, (&how, exited.at_unix_ms), run)?,
             What::Service { name, .. } if exited.cause == Cause::Itself => {
                 let evidence = self.last_words(&name);
                 let code = match exited.exit {
@@ -213,7 +220,8 @@ impl Driver {
         environment.map(|environment| witness::last_words(environment, service, &masker)).unwrap_or_default()
     }
 
-    fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {
+    pub(super) fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {
+        self.failovers.forget(&agent);
         if self.teardown.is_some() {
             return;
         }

@@ -23,6 +23,10 @@ impl Driver {
                 let key = order.key.clone();
                 self.answer(&agent, refused(key), |caller| async move { start(&caller, &order).await });
             }
+            Output::OrderAgain { agent, order } => {
+                let key = order.key.clone();
+                self.answer(&agent, refused(key), |caller| async move { start_again(&caller, &order).await });
+            }
             Output::Stream(orders) => self.stream(*orders),
             Output::Cancel { agent, key } => self.cancel(&agent, key),
             Output::BeginFault { agent, serial, order } => self.begin_fault(agent, serial, *order),
@@ -57,13 +61,13 @@ impl Driver {
     }
 
     fn stream(&self, orders: StreamOrders) {
-        let StreamOrders { receiver, receive, sender, order } = orders;
+        let StreamOrders { receiver, receive, sender, order, again } = orders;
         let receiving = self.crew.caller(&receiver);
         let key = order.key.clone();
         self.answer(&sender, refused(key), |caller| async move {
             let receiving = receiving.ok_or_else(|| format!("agent {receiver} is gone"))?;
             receive_at(&receiving, receive).await.map_err(|reason| format!("agent {receiver}: {reason}"))?;
-            start(&caller, &order).await
+            if again { start_again(&caller, &order).await } else { start(&caller, &order).await }
         });
     }
 
@@ -135,7 +139,10 @@ impl Driver {
             (Err(reason), _) => Err(reason),
         };
         match started {
-            Ok(processes) => self.observe(service, processes),
+            Ok(processes) => {
+                self.processes.insert(service.clone(), processes.clone());
+                self.observe(service, processes);
+            }
             Err(reason) => self.pending.push_back(Input::ServiceNotStarted { service, reason }),
         }
     }
@@ -178,6 +185,14 @@ async fn start(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, Stri
     let started = caller.call(|client, context| {
         let order = Box::new(order.clone());
         async move { client.start(context, order).await }
+    });
+    started.await.map(|()| None).map_err(|error| error.to_string())
+}
+
+async fn start_again(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, String> {
+    let started = caller.call(|client, context| {
+        let order = Box::new(order.clone());
+        async move { client.start_again(context, order).await }
     });
     started.await.map(|()| None).map_err(|error| error.to_string())
 }

@@ -198,6 +198,10 @@ impl Driver {
             }
         });
         let initialized: BTreeMap<Name, Initialized> = try_join_all(calls).await?.into_iter().collect();
+        for (agent, ports) in &initialized {
+            let order = self.initialize_order(agent, places, held);
+            self.settings.insert(agent.clone(), (order, ports.clone()));
+        }
         for agent in initialized.keys() {
             self.scribe.say(Happening::Initialized { agent: agent.clone() })?;
         }
@@ -281,6 +285,8 @@ fn early_end(notice: Notice) -> Result<(), Broken> {
             }
             What::Service { .. } => Ok(()),
         },
+        Notice::AgentStarted { .. } => Ok(()),
+        Notice::AgentGivenUp { name, reason } => Err(Broken::because(format!("agent {name} ended early: {reason}"))),
         Notice::Ending { reason } => Err(Broken::because(format!("the keeper ends the environment: {reason}"))),
     }
 }

@@ -12,7 +12,10 @@ use super::groups::{Groups, Scope};
 use super::namespace::Namespace;
 use super::opening::{self, OpenError, Opened};
 use super::ports::Ports;
-use super::protocol::{Answer, Call, EndReport, Exit, How, Line, Notice, ProcessExited, Request, Stopped, Welcome};
+use super::protocol::{
+    Answer, Call, EndReport, Exit, How, Line, Notice, ProcessExited, Request, Stopped, Welcome, What,
+};
+use super::respawn::{Next, Respawns};
 use super::setup::Setup;
 
 /// A keeper between two events.
@@ -25,6 +28,7 @@ pub(super) struct Keeper {
     command: Command,
     /// Everything that exited, for whoever takes control later.
     exits: Vec<ProcessExited>,
+    respawns: Respawns,
     /// Calls that wait for services to end.
     stops: Vec<(u64, Stopped)>,
     /// Calls that wait for everything to end, once that has begun.
@@ -56,7 +60,8 @@ impl Keeper {
         let command = Command::Orphaned { until: Instant::now() + setup.orphan_grace() };
         let ports = Ports::default();
         let state = State::Opening { greeted: Vec::new() };
-        Self { folder, setup, groups, ports, state, command, exits: Vec::new(), stops: Vec::new(), ending: None }
+        let (exits, respawns, stops) = (Vec::new(), Respawns::default(), Vec::new());
+        Self { folder, setup, groups, ports, state, command, exits, respawns, stops, ending: None }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -73,7 +78,7 @@ impl Keeper {
             Command::Orphaned { until } if self.ending.is_none() => Some(until),
             Command::Orphaned { .. } | Command::Taken(_) => None,
         };
-        orphaned.into_iter().chain(self.groups.poll_timeout()).min()
+        orphaned.into_iter().chain(self.groups.poll_timeout()).chain(self.respawns.poll_timeout()).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -83,6 +88,7 @@ impl Keeper {
             self.end("no orchestrator came back", How::Asking);
         }
         self.groups.handle_timeout(now);
+        self.respawn(now);
         self.advance();
     }
 
@@ -97,9 +103,43 @@ impl Keeper {
         for exited in self.groups.handle_exits(reaped) {
             tracing::info!(what = %exited.what, exit = %exited.exit, cause = ?exited.cause, "exited");
             self.exits.push(exited.clone());
+            let what = exited.what.clone();
             self.tell(Line::Notice(Notice::ProcessExited(exited)));
+            if let What::Agent { name } = what {
+                self.agent_ended(&name);
+            }
         }
+        self.respawn(Instant::now());
         self.advance();
+    }
+
+    /// Another life of it is due, if it may have one.
+    fn agent_ended(&mut self, name: &Name) {
+        if self.ending.is_none() && self.respawns.ended(name, Instant::now()) == Next::GivenUp {
+            self.give_up(name, "it ended too early too often");
+        }
+    }
+
+    /// Starts the agents again whose time has come.
+    fn respawn(&mut self, now: Instant) {
+        while let Some(name) = self.respawns.due(now) {
+            let State::Open(opened) = &mut self.state else { return };
+            if self.ending.is_some() {
+                return;
+            }
+            self.groups.forget_ended(Scope::Agent(&name));
+            let started =
+                opened.start_agent((&self.folder, &self.setup), (&mut self.groups, &mut self.respawns), &name);
+            match started {
+                Ok(pid) => self.tell(Line::Notice(Notice::AgentStarted { name, pid })),
+                Err(error) => self.give_up(&name, &error.to_string()),
+            }
+        }
+    }
+
+    fn give_up(&mut self, name: &Name, reason: &str) {
+        tracing::error!(agent = %name, reason, "an agent is not started again");
+        self.tell(Line::Notice(Notice::AgentGivenUp { name: name.clone(), reason: reason.to_owned() }));
     }
 
     pub(super) fn handle(&mut self, incoming: Incoming) {
@@ -145,7 +185,7 @@ impl Keeper {
         let opened = match address {
             _ if self.ending.is_some() => State::Failed("everything is being ended".to_owned()),
             Err(error) => State::Failed(error.to_string()),
-            Ok(url) => match opening::finish(&self.folder, &self.setup, &mut self.groups, url) {
+            Ok(url) => match opening::finish(&self.folder, &self.setup, (&mut self.groups, &mut self.respawns), url) {
                 Ok(opened) => State::Open(opened),
                 Err(error) => State::Failed(error.to_string()),
             },

@@ -29,6 +29,15 @@ pub const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 /// How long an agent or signaling may take to leave after SIGTERM: they only close sockets.
 pub const OWN_GRACE: Duration = Duration::from_secs(2);
 
+/// An agent that lives shorter than this has died early.
+pub const EARLY_LIFE: Duration = Duration::from_secs(2);
+
+/// So many early deaths in a row, and no other life is tried: whatever ends it is no accident.
+pub const EARLY_DEATHS: u32 = 8;
+
+/// How much longer each life is waited for after an early death.
+pub const RESPAWN_LATER: Duration = Duration::from_millis(100);
+
 /// How long the kernel may take to end a process after SIGKILL; one that hangs in a device is then named and left.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Token, TrustError};
@@ -17,6 +18,7 @@ use super::groups::Groups;
 use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
 use super::namespace::Namespace;
 use super::protocol::{StopSignal, StopWish, What};
+use super::respawn::Respawns;
 use super::setup::Setup;
 use super::spawn::{self, SpawnError};
 
@@ -60,7 +62,12 @@ pub fn begin(folder: &RunFolder, setup: &Setup, groups: &mut Groups) -> Result<O
 }
 
 /// Starts the agents and writes `mesh.toml`.
-pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling: String) -> Result<Opened, OpenError> {
+pub fn finish(
+    folder: &RunFolder,
+    setup: &Setup,
+    (groups, respawns): (&mut Groups, &mut Respawns),
+    signaling: String,
+) -> Result<Opened, OpenError> {
     let mesh = setup.mesh_file(&signaling, console_token(folder)?).text();
     let cannot = |cause| OpenError::Folder { path: folder.mesh(), cause };
     write_private_whole(&folder.mesh(), mesh.as_bytes()).map_err(cannot)?;
@@ -69,13 +76,27 @@ pub fn finish(folder: &RunFolder, setup: &Setup, groups: &mut Groups, signaling:
         Err(cause) => Err(OpenError::Namespace { service: name.clone(), cause }),
     };
     let namespaces: BTreeMap<Name, Namespace> = setup.namespaces.iter().map(namespace).collect::<Result<_, _>>()?;
-    let mut agents = BTreeMap::new();
+    let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces };
     for name in &setup.services {
-        let pid = spawn::agent(folder, setup, (name, namespaces.get(name)), &signaling)?;
-        groups.add(What::Agent { name: name.clone() }, pid, stop_of_ours());
-        agents.insert(name.clone(), pid);
+        opened.start_agent((folder, setup), (groups, respawns), name)?;
     }
-    Ok(Opened { signaling, agents, namespaces })
+    Ok(opened)
+}
+
+impl Opened {
+    /// Starts an agent, for the first time or again. Gives the process id.
+    pub fn start_agent(
+        &mut self,
+        (folder, setup): (&RunFolder, &Setup),
+        (groups, respawns): (&mut Groups, &mut Respawns),
+        name: &Name,
+    ) -> Result<i32, SpawnError> {
+        respawns.started(name, Instant::now());
+        let pid = spawn::agent(folder, setup, (name, self.namespaces.get(name)), &self.signaling)?;
+        groups.add(What::Agent { name: name.clone() }, pid, stop_of_ours());
+        self.agents.insert(name.clone(), pid);
+        Ok(pid)
+    }
 }
 
 fn console_token(folder: &RunFolder) -> Result<Token, OpenError> {

@@ -186,6 +186,16 @@ pub enum Notice {
     Ending {
         reason: String,
     },
+    /// An agent that ended is started again.
+    AgentStarted {
+        name: Name,
+        pid: i32,
+    },
+    /// It is not started again.
+    AgentGivenUp {
+        name: Name,
+        reason: String,
+    },
 }
 
 /// A process that the keeper started is gone.

@@ -31,6 +31,14 @@ impl Processes {
         self.stop(service, How::AtOnce).await
     }
 
+    /// Kills the agent beside them, which the keeper starts again.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill_agent(&self, service: Name) -> Result<(), LocalError> {
+        self.disturb(Target::Agent(service), Disturbance::Kill).await
+    }
+
     /// Freezes them until thawed, at most for so long.
     ///
     /// # Errors
@@ -67,7 +75,11 @@ impl Processes {
     }
 
     async fn signal(&self, service: Name, signal: Disturbance) -> Result<(), LocalError> {
-        match self.client.call(Request::Signal { target: Target::Service(service), signal }, CALL_DEADLINE).await? {
+        self.disturb(Target::Service(service), signal).await
+    }
+
+    async fn disturb(&self, target: Target, signal: Disturbance) -> Result<(), LocalError> {
+        match self.client.call(Request::Signal { target, signal }, CALL_DEADLINE).await? {
             Answer::Signalled => Ok(()),
             _ => Err(LocalError::Confused("signal")),
         }

@@ -291,6 +291,8 @@ pub struct ProcessStep {
 #[derive(Debug, Clone)]
 pub enum ProcessChange {
     Kill,
+    /// The agent beside the service, which another instance follows.
+    KillAgent,
     /// `None`: until thawed, or the test's end.
     Freeze(Option<Duration>),
     Thaw,

@@ -36,6 +36,9 @@ impl Mask<'_> {
                 Happening::BuildEnded { command: self.text(command), duration_ms, problem: self.some(problem) }
             }
             Happening::AgentLost { name, reason } => Happening::AgentLost { name, reason: self.text(reason) },
+            Happening::FailoverDetected { agent, how, after_ms } => {
+                Happening::FailoverDetected { agent, how: self.text(how), after_ms }
+            }
             Happening::ServiceEnded { service, how } => Happening::ServiceEnded { service, how: self.text(how) },
             Happening::Fact(fact) => Happening::Fact(self.fact(fact)),
             Happening::StepBegan(step) => Happening::StepBegan(self.step(step)),
@@ -50,6 +53,8 @@ impl Mask<'_> {
             | Happening::Expected { .. }
             | Happening::AgentJoined { .. }
             | Happening::MeshFormed { .. }
+            | Happening::FailoverDecided { .. }
+            | Happening::FailoverComplete { .. }
             | Happening::Initialized { .. }
             | Happening::ServiceStarted { .. }
             | Happening::ServiceReady { .. }

@@ -49,6 +49,8 @@ struct Cases {
     plan: String,
     tests: Vec<String>,
     by_test: BTreeMap<String, Case>,
+    /// The one that is going on.
+    current: Option<String>,
     /// Of no test: readiness, the environment, teardown.
     run: Case,
     ended: Option<(Verdict, f64)>,
@@ -82,10 +84,18 @@ impl Cases {
                 let line = lines::plain_line(what);
                 self.case((!step.key.test.is_empty()).then_some(step.key.test.as_str())).output.extend(line);
             }
+            Happening::TestBegan { test } => self.current = Some(test.clone()),
+            Happening::FailoverDetected { .. }
+            | Happening::FailoverDecided { .. }
+            | Happening::FailoverComplete { .. } => {
+                let test = self.current.clone();
+                self.case(test.as_deref()).output.extend(lines::plain_line(what));
+            }
             Happening::Failure(failure) => {
                 self.case(failure.test.as_deref()).failures.push(failure.as_ref().clone());
             }
             Happening::TestEnded { test, verdict, duration_ms } => {
+                self.current = None;
                 let case = self.case(Some(test));
                 (case.verdict, case.duration_ms) = (Some(*verdict), *duration_ms);
             }

@@ -104,6 +104,16 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
             plain("mesh", format!("of {peers} peers formed in {duration_ms:.0} ms"))
         }
         Happening::AgentLost { name, reason } => bad("lost", format!("{name}: {}", clean(reason))),
+        Happening::FailoverDetected { agent, how, after_ms } => {
+            let after = after_ms.map_or_else(String::new, |after| format!(", seen after {after:.0} ms"));
+            bad("gone", format!("{agent}: {}{after}", clean(how)))
+        }
+        Happening::FailoverDecided { agent, term, after_ms, .. } => {
+            plain("next", format!("{agent} has another instance at term {} after {after_ms:.0} ms", clean(term)))
+        }
+        Happening::FailoverComplete { agent, replayed, after_ms } => {
+            plain("back", format!("{agent} after {after_ms:.0} ms, {replayed} events replayed"))
+        }
         Happening::ServiceReady { service, duration_ms } => plain("ready", format!("{} {service}", took(*duration_ms))),
         Happening::ServiceEnded { service, how } => bad("ended", format!("{service}: {}", clean(how))),
         Happening::StepEnded { step, ending, duration_ms, tries, why } => step_line(

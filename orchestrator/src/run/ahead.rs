@@ -139,6 +139,13 @@ impl Run {
         }
     }
 
+    /// The instance that had these orders is gone, and none of them has had its turn.
+    pub(super) fn forget_ahead_of(&mut self, agent: &Name) {
+        if let Some(ahead) = self.ahead() {
+            ahead.ordered.retain(|ordered| ordered.agent != *agent);
+        }
+    }
+
     /// No step begins any more. The last ones first, so that none begins in between.
     pub(super) fn cancel_ahead(&mut self) {
         let ordered: Vec<_> = self.ahead().into_iter().flat_map(|ahead| ahead.ordered.iter().rev().cloned()).collect();

@@ -162,6 +162,15 @@ pub enum Input {
         key: StepKey,
         files: Result<Vec<String>, String>,
     },
+    /// The agent is gone, and another instance of it is waited for: `AgentBack` or `AgentLost` follows.
+    AgentDown {
+        agent: Name,
+        how: String,
+    },
+    /// Another instance has taken its place, after everything that the one before had told was handled here.
+    AgentBack {
+        agent: Name,
+    },
     /// The agent is gone for good.
     AgentLost {
         agent: Name,
@@ -199,6 +208,8 @@ pub enum Output {
     BeginTest { agent: Name, test: String },
     /// `Agent::start`; a refusal is answered, the result comes as a fact.
     Order { agent: Name, order: Box<StepOrder> },
+    /// `Agent::start_again`; as `Order`.
+    OrderAgain { agent: Name, order: Box<StepOrder> },
     /// `Agent::receive` at one agent and, once that is answered, `Agent::start` at the other.
     Stream(Box<StreamOrders>),
     /// `Agent::cancel`; the step may still end in any way, or never.
@@ -241,6 +252,8 @@ pub struct Launch {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProcessOrder {
     Kill,
+    /// The agent beside the service, which another instance follows.
+    KillAgent,
     /// Again: its lease is renewed.
     Freeze {
         lease_ms: u64,
@@ -265,4 +278,6 @@ pub struct StreamOrders {
     pub receive: ReceiveOrder,
     pub sender: Name,
     pub order: StepOrder,
+    /// An instance of the sender that is gone may have begun it.
+    pub again: bool,
 }

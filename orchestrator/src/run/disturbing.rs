@@ -19,7 +19,7 @@ use crate::plan::{Plan, Span};
 use crate::record::{Ending, Happening};
 
 /// What a `fault` step says.
-fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
+pub(super) fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
     match &spot.step(plan).does {
         Does::Fault(step) => Some(step),
         Does::Ask(_)
@@ -44,7 +44,8 @@ impl Run {
             return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
         let renew_at = step.lasts.is_none().then_some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
-        let opening = Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at };
+        let opening =
+            Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at, now: self.now };
         let serial = self.faults.open(&step.fault, opening);
         for (agent, order) in self.fault_orders(step) {
             self.push(Output::BeginFault { agent, serial, order: Box::new(order) });
@@ -52,7 +53,7 @@ impl Run {
         Begun::Waiting(Box::new(Running { wait: Wait::Active(serial), ..running }))
     }
 
-    fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
+    pub(super) fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
         let lease = step.lasts.unwrap_or(FAULT_LEASE);
         let order = |(agent, target): (&Name, &FaultTarget)| {
             let order = FaultOrder {

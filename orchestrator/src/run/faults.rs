@@ -36,6 +36,7 @@ pub(super) struct Active {
     pub(super) asked: String,
     /// Ends by itself after this; none: when it is healed.
     pub(super) lasts: Option<Duration>,
+    began: Instant,
     pub(super) parts: BTreeMap<Name, Part>,
     pub(super) renew_at: Option<Instant>,
     /// Set once its end was asked for: when that must have happened.
@@ -63,7 +64,7 @@ pub(super) struct Over {
     pub(super) report: FaultReport,
     /// Whether it ended although nobody had asked, and it had no time of its own.
     pub(super) lapsed: bool,
-    /// Whether every part began.
+    /// Whether every part began, and told its end.
     pub(super) whole: bool,
     pub(super) refusal: Option<String>,
 }
@@ -80,6 +81,7 @@ pub(super) struct Opening {
     pub(super) info: StepInfo,
     pub(super) lasts: Option<Duration>,
     pub(super) renew_at: Option<Instant>,
+    pub(super) now: Instant,
 }
 
 impl Faults {
@@ -97,6 +99,7 @@ impl Faults {
             target: fault.target.clone(),
             asked: fault.shape.to_string(),
             lasts: opening.lasts,
+            began: opening.now,
             parts: fault.parts.keys().map(|agent| (agent.clone(), Part::Beginning)).collect(),
             renew_at: opening.renew_at,
             heal_until: None,
@@ -179,6 +182,25 @@ impl Faults {
         }
     }
 
+    /// Another instance of the agent is there. Gives the faults that it is to begin, and for how long, where that is not until they are
+    /// healed; those that were just ending have ended with the instance before.
+    pub(super) fn resume(&mut self, agent: &Name, now: Instant) -> Vec<(Spot, Option<Duration>)> {
+        let mut resumed = Vec::new();
+        for (serial, fault) in &mut self.active {
+            let Some(part) = fault.parts.get_mut(agent).filter(|part| **part == Part::On) else { continue };
+            let left = fault.lasts.map(|lasts| (fault.began + lasts).saturating_duration_since(now));
+            if fault.heal_until.is_none() && left.is_none_or(|left| !left.is_zero()) {
+                resumed.push((fault.spot, left));
+                continue;
+            }
+            *part = Part::Gone;
+            if let Some(untold) = self.untold.get_mut(&(agent.clone(), fault.name.clone())) {
+                untold.retain(|told| told != serial);
+            }
+        }
+        resumed
+    }
+
     /// Parts that do not answer in time count as not healed.
     pub(super) fn give_up(&mut self, now: Instant) {
         for fault in self.active.values_mut().filter(|fault| fault.heal_until.is_some_and(|until| until <= now)) {
@@ -244,7 +266,7 @@ impl Over {
             info: fault.info,
             report,
             lapsed: fault.heal_until.is_none() && fault.lasts.is_none() && !reports.is_empty(),
-            whole: fault.announced,
+            whole: fault.announced && !fault.parts.values().any(|part| *part == Part::Gone),
             refusal: fault.refusal,
         }
     }

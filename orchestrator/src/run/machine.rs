@@ -36,6 +36,8 @@ pub struct Run {
     pub(super) streams: u64,
     /// Agents that are gone, and why.
     pub(super) lost: BTreeMap<Name, String>,
+    /// Agents that are gone and may be back, since when, and how they went.
+    pub(super) down: BTreeMap<Name, (Instant, String)>,
     /// Services that ended by themselves.
     pub(super) dead: BTreeSet<Name>,
     /// Stubs whose unexpected calls were said already, by test: callers tend to try again.
@@ -75,6 +77,7 @@ impl Run {
             tally,
             streams: 0,
             lost: BTreeMap::new(),
+            down: BTreeMap::new(),
             dead: BTreeSet::new(),
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
@@ -120,6 +123,8 @@ impl Run {
             Input::ProcessesChanged { key, result } => self.processes_changed(&key, result),
             Input::Resumed { key, result } => self.resumed(&key, result),
             Input::Collected { key, files } => self.collected(&key, files),
+            Input::AgentDown { agent, how } => self.agent_down(&agent, &how),
+            Input::AgentBack { agent } => self.agent_back(&agent),
             Input::AgentLost { agent, reason } => self.agent_lost(agent, reason),
             Input::Abort(abort) => self.abort(abort),
             Input::TornDown { problems } => self.torn_down(problems),

@@ -108,6 +108,7 @@ impl Run {
     fn begin_change(&mut self, process: &ProcessStep, running: Running) -> Begun {
         let what = match &process.what {
             ProcessChange::Kill => ProcessOrder::Kill,
+            ProcessChange::KillAgent => ProcessOrder::KillAgent,
             ProcessChange::Freeze(lasts) => ProcessOrder::Freeze { lease_ms: millis(lasts.unwrap_or(FAULT_LEASE)) },
             ProcessChange::Thaw => ProcessOrder::Thaw,
             ProcessChange::Restart(_) => {
@@ -163,6 +164,8 @@ impl Run {
                 };
                 self.processes.frozen.insert(service, Frozen { by: key.clone(), until });
             }
+            // What becomes of the agent is told by itself.
+            ProcessChange::KillAgent => {}
             ProcessChange::Thaw => drop(self.processes.frozen.remove(&service)),
             ProcessChange::Restart(_) => {
                 self.processes.ended.remove(&service);

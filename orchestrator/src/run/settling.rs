@@ -57,21 +57,41 @@ impl Run {
         let quiet = if settling.round % 2 == 1 { settle.quiet } else { Duration::ZERO };
         let (round, waiting) = (settling.round, settling.waiting.clone());
         for agent in &waiting {
-            let key = StepKey { test: running.info.key.test.clone(), step: format!("{PART}{agent}"), attempt: round };
-            let order = StepOrder {
-                authority: self.setup.authority.clone(),
-                key,
-                action: Action::Settle { quiet_ms: millis(quiet) },
-                checks: Vec::new(),
-                saves: Vec::new(),
-                // Counting takes a moment also when all of the time is used up.
-                within_ms: millis(left.max(Duration::from_secs(1))),
-                eventually_ms: None,
-                after: None,
-            };
+            let order = self.part((agent, &running.info.key.test, round), (quiet, left));
             self.push(Output::Order { agent: agent.clone(), order: Box::new(order) });
         }
         !waiting.is_empty()
+    }
+
+    fn part(&self, (agent, test, round): (&Name, &str, u32), (quiet, left): (Duration, Duration)) -> StepOrder {
+        StepOrder {
+            authority: self.setup.authority.clone(),
+            key: StepKey { test: test.to_owned(), step: format!("{PART}{agent}"), attempt: round },
+            action: Action::Settle { quiet_ms: millis(quiet) },
+            checks: Vec::new(),
+            saves: Vec::new(),
+            // Counting takes a moment also when all of the time is used up.
+            within_ms: millis(left.max(Duration::from_secs(1))),
+            eventually_ms: None,
+            after: None,
+        }
+    }
+
+    /// Another instance of the agent waits in the place of the one that did.
+    pub(super) fn settle_again(&mut self, agent: &Name) {
+        let plan = Arc::clone(&self.plan);
+        let Phase::Testing(testing) = &self.phase else { return };
+        let waits = testing.running.iter().find_map(|running| match &running.wait {
+            Wait::Quiet(settling) if settling.waiting.contains(agent) => Some((running, settling.round)),
+            _ => None,
+        });
+        let Some((running, round)) = waits else { return };
+        let step = running.spot.step(&plan);
+        let Does::Settle(settle) = &step.does else { return };
+        let left = (running.began + step.within).saturating_duration_since(self.now);
+        let quiet = if round % 2 == 1 { settle.quiet } else { Duration::ZERO };
+        let order = self.part((agent, &running.info.key.test, round), (quiet, left));
+        self.push(Output::OrderAgain { agent: agent.clone(), order: Box::new(order) });
     }
 
     /// An agent was quiet for so long, or never.

@@ -51,6 +51,14 @@ impl Starting {
         times.min()
     }
 
+    pub(super) fn each_running(&mut self, each: &mut impl FnMut(&mut Running)) {
+        for service in self.services.values_mut() {
+            if let Launching::Readying { running, .. } = service {
+                each(running);
+            }
+        }
+    }
+
     pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Box<Running>> {
         for service in self.services.values_mut() {
             if let Launching::Readying { began, running } = service

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
@@ -14,6 +14,7 @@ use super::api::{Output, StreamOrders};
 use super::blame::{Blame, Judged};
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
+use super::respawned::bound;
 use super::scope::text as text_of;
 use super::settling::{self, Settling};
 use super::tally::{self, Counts};
@@ -43,6 +44,16 @@ pub(super) struct Running {
     pub(super) began: Instant,
     pub(super) until: Instant,
     pub(super) wait: Wait,
+    pub(super) course: Course,
+    /// An agent that it has to do with was gone meanwhile.
+    pub(super) shaken: Option<Name>,
+}
+
+/// Whether an agent has told that it has begun a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Ordered,
+    Begun,
 }
 
 /// What a step waits for.
@@ -143,8 +154,7 @@ impl Run {
         if let Some(lost) = self.lost_among(step) {
             return Begun::Ended(self.skip(&info, &format!("agent `{lost}` is lost")));
         }
-        let bound = step.within + step.eventually.as_ref().map_or(Duration::ZERO, |eventually| eventually.value);
-        let running = self.begun(spot, info, (self.now + bound + RESULT_MARGIN, Wait::Cancelled));
+        let running = self.begun(spot, info, (self.now + bound(step) + RESULT_MARGIN, Wait::Cancelled));
         match &step.does {
             Does::Ask(ask) => self.ask(step, ask, running),
             Does::Value { value, checks } => {
@@ -173,7 +183,7 @@ impl Run {
     /// Writes down that a step begins.
     pub(super) fn begun(&mut self, spot: Spot, info: StepInfo, (until, wait): (Instant, Wait)) -> Running {
         self.record(Happening::StepBegan(info.clone()));
-        Running { spot, info, began: self.now, until, wait }
+        Running { spot, info, began: self.now, until, wait, course: Course::Ordered, shaken: None }
     }
 
     fn ask(&mut self, step: &Step, ask: &Ask, running: Running) -> Begun {
@@ -209,7 +219,7 @@ impl Run {
         let receive = receive.expect("a step with `apply` has a receiver's part");
         self.streams += 1;
         let (receiver, sender) = (apply.at.clone(), ask.at.clone());
-        Ok(Output::Stream(Box::new(StreamOrders { receiver, receive, sender, order })))
+        Ok(Output::Stream(Box::new(StreamOrders { receiver, receive, sender, order, again: false })))
     }
 
     /// Ends a step whose outcome nobody has to be asked for. A name that is not set skips an optional step and those of
@@ -283,6 +293,7 @@ impl Run {
         }) else {
             return self.ahead_given_up(key);
         };
+        let result = Self::shaken(&running, result);
         if result.outcome != Outcome::Ok {
             self.forget_ahead();
         }

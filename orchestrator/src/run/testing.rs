@@ -382,6 +382,7 @@ impl Run {
         }
         self.record(Happening::AgentLost { name: agent.clone(), reason: reason.clone() });
         self.lost.insert(agent.clone(), reason.clone());
+        self.down.remove(&agent);
         self.faults.agent_lost(&agent);
         self.watches_lost(&agent);
         self.sync.lose(agent.as_str());

@@ -6,5 +6,6 @@ mod faults;
 mod losses;
 mod ordinary;
 mod property;
+mod respawned;
 mod watched;
 pub(crate) mod world;

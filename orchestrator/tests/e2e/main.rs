@@ -19,6 +19,7 @@ mod networks;
 mod observed;
 mod processes;
 mod reference;
+mod respawn;
 mod sample;
 mod scene;
 mod secrets;

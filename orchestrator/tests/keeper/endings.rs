@@ -2,7 +2,7 @@
 
 use meshproof::keeper::lines::{self, Lines};
 use meshproof::keeper::protocol::{Answer, Call, Line, PROTOCOL, Request};
-use meshproof::local::{Cause, EndVerdict, Exit, How, LocalEnvironment, LocalError, What};
+use meshproof::local::{Cause, EndVerdict, Exit, How, LocalEnvironment, LocalError, Notice, What};
 use tokio::net::UnixStream;
 
 use crate::support::*;
@@ -95,6 +95,7 @@ async fn who_connects_later_takes_over() {
     let (environment, mut notices) = scene.start().await;
     kill(environment.agent_pids()[&name("shop")]);
     exited(&mut notices).await;
+    assert!(matches!(notices.recv().await, Some(Notice::AgentStarted { .. })));
     let socket = UnixStream::connect(scene.run_folder().join("keeper.sock")).await.expect("it listens");
     let (reading, mut writing) = socket.into_split();
     let mut answers = Lines::new(reading);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use meshproof::local::{
-    Cause, Collect, Disturbance, EndVerdict, Exit, File, How, LocalError, PortWish, Stopped, Target, What, Wishes,
+    Cause, Collect, Disturbance, EndVerdict, Exit, File, How, LocalError, Notice, PortWish, Stopped, Target, What,
+    Wishes,
 };
 
 use crate::support::*;
@@ -101,6 +102,9 @@ async fn a_killed_agent_is_told_of_at_once() {
     kill(environment.agent_pids()[&name("shop")]);
     let first = exited(&mut notices).await;
     assert_eq!((first.what, first.exit, first.cause), (What::Agent { name: name("shop") }, KILLED, Cause::Itself));
+    let Some(Notice::AgentStarted { name: who, pid }) = notices.recv().await else { panic!("it is started again") };
+    assert_eq!(who, name("shop"));
+    assert_ne!(pid, environment.agent_pids()[&who]);
     environment.disturb(Target::Signaling, Disturbance::Kill).await.expect("it runs");
     let second = exited(&mut notices).await;
     assert_eq!((second.what, second.exit, second.cause), (What::Signaling, KILLED, Cause::Ordered));

@@ -98,7 +98,7 @@ pub async fn exited(notices: &mut Receiver<Notice>) -> ProcessExited {
     loop {
         match timeout(PATIENCE, notices.recv()).await.expect("an exit") {
             Some(Notice::ProcessExited(exited)) => return exited,
-            Some(Notice::Ending { .. }) => {}
+            Some(Notice::Ending { .. } | Notice::AgentStarted { .. } | Notice::AgentGivenUp { .. }) => {}
             None => panic!("the keeper is gone"),
         }
     }

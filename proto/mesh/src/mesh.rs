@@ -151,6 +151,11 @@ impl Mesh {
         let _ = self.asks.send(Ask::Refuse { peer, why }).await;
     }
 
+    /// Another instance has taken that one's place: its link ends at once, and its streams with it.
+    pub async fn forget(&self, peer: PeerId) {
+        let _ = self.asks.send(Ask::Forget { peer }).await;
+    }
+
     /// The links, by name.
     pub fn links(&self) -> Vec<LinkInfo> {
         let info = |link: &crate::link::Link| {

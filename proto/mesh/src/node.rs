@@ -31,8 +31,18 @@ use crate::signaling::{FromServer, News};
 /// What the handle asks of the node.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Connect { peer: PeerId, kind: ConnectionKind },
-    Refuse { peer: PeerId, why: String },
+    Connect {
+        peer: PeerId,
+        kind: ConnectionKind,
+    },
+    Refuse {
+        peer: PeerId,
+        why: String,
+    },
+    /// Its link ends; no other is wanted.
+    Forget {
+        peer: PeerId,
+    },
     Leave,
 }
 
@@ -99,6 +109,7 @@ impl Node {
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Connect { peer, kind }) => self.connect(peer, kind).await,
                     Some(Ask::Refuse { peer, why }) => self.refuse(peer, why).await,
+                    Some(Ask::Forget { peer }) => self.forget(peer).await,
                     Some(Ask::Leave) | None => break,
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,

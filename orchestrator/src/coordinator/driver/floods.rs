@@ -216,7 +216,7 @@ impl Driver {
             match self.wake(None).await {
                 Wake::Mesh(event) => self.mesh_event(event, run).await.expect("it is taken"),
                 Wake::Acknowledge => self.acknowledge().await.expect("it is synced"),
-                Wake::Input(_) | Wake::Notice(_) | Wake::Signal(_) | Wake::Time => {}
+                Wake::Input(_) | Wake::Notice(_) | Wake::Signal(_) | Wake::Adopted(_) | Wake::Overdue | Wake::Time => {}
             }
         }
     }

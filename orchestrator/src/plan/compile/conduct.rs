@@ -38,9 +38,13 @@ impl Compiler<'_> {
     }
 
     fn process(&self, step: &model::Step, (verb, word): (ProcessVerb, &Word), place: &Place<'_>) -> Option<Conduct> {
+        if verb == ProcessVerb::KillAgent {
+            let service = self.names.service_name(word)?;
+            return Some(Conduct::Process(ProcessStep { service, what: ProcessChange::KillAgent }));
+        }
         let service = self.own_service(word)?;
         let what = match verb {
-            ProcessVerb::Kill => ProcessChange::Kill,
+            ProcessVerb::Kill | ProcessVerb::KillAgent => ProcessChange::Kill,
             ProcessVerb::Thaw => ProcessChange::Thaw,
             ProcessVerb::Freeze => ProcessChange::Freeze(match &step.lasts {
                 Some(lasts) => Some(self.settled.duration(lasts)?),
@@ -148,6 +152,7 @@ pub(super) fn title(conduct: &model::Conduct) -> String {
         model::Conduct::Process(verb, service) => {
             let verb = match verb {
                 ProcessVerb::Kill => "kill",
+                ProcessVerb::KillAgent => "kill the agent of",
                 ProcessVerb::Freeze => "freeze",
                 ProcessVerb::Thaw => "thaw",
                 ProcessVerb::Restart => "restart",

@@ -65,6 +65,8 @@ pub struct Repeat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessVerb {
     Kill,
+    /// The agent beside the service, and not the service.
+    KillAgent,
     Freeze,
     Thaw,
     Restart,

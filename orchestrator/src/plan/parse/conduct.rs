@@ -35,7 +35,7 @@ pub(super) fn name_of(conduct: &Conduct) -> &'static str {
         Conduct::Parallel(_) => "parallel",
         Conduct::Repeat(_) => "repeat",
         Conduct::Pause(_) => "pause",
-        Conduct::Process(ProcessVerb::Kill, _) => "kill",
+        Conduct::Process(ProcessVerb::Kill | ProcessVerb::KillAgent, _) => "kill",
         Conduct::Process(ProcessVerb::Freeze, _) => "freeze",
         Conduct::Process(ProcessVerb::Thaw, _) => "thaw",
         Conduct::Process(ProcessVerb::Restart, _) => "restart",
@@ -91,12 +91,16 @@ fn repeat<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Repeat> {
 fn process<'n>(verb: ProcessVerb, node: &'n Node, cx: &'n Reading<'n>) -> Option<Conduct> {
     if let Kind::Map(entries) = &node.kind {
         let mut fields = Fields::open(node, "the target of a disturbance", cx)?;
+        let agent = match verb {
+            ProcessVerb::Kill => fields.optional("agent", read::name),
+            _ => None,
+        };
         fields.later(&["agent", "zone", "group"]);
         fields.finish();
         if entries.is_empty() {
             cx.report(Diagnostic::new(Code::Empty, node.span, "nothing is disturbed here").expected("a service"));
         }
-        return None;
+        return agent.map(|agent| Conduct::Process(ProcessVerb::KillAgent, agent));
     }
     let service = read::name(node, cx)?;
     if matches!(service.value.as_str(), "signaling" | "orchestrator") {

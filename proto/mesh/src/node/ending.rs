@@ -44,6 +44,15 @@ impl Node {
         }
     }
 
+    /// The peer is gone for good: whoever has taken its place says so, before silence could.
+    pub(super) async fn forget(&mut self, peer: PeerId) {
+        self.wanted.remove(&peer);
+        let link = self.tables.links.get(&peer).map(|link| link.value().clone());
+        if let Some(link) = link {
+            let _ = link.commands.send(Command::Forget(Loss::Replaced)).await;
+        }
+    }
+
     /// Links to former instances of that name are not waited for.
     pub(super) async fn consider_namesakes(&self, of: &Identity) {
         let namesakes: Vec<PeerId> = self

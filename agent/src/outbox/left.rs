@@ -1,0 +1,87 @@
+//! What an agent remembers of a run beside what it has to tell, as its outbox's file has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meshproof_proto::event::{Event, Fact, Outcome, StubCall};
+use meshproof_proto::order::{NameTerm, StepKey, StubChange};
+
+use super::Entry;
+use crate::logs::Mark;
+
+/// What an instance leaves to the one that comes after it.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The last one that the name was held at; none: the first.
+    pub term: Option<NameTerm>,
+    pub steps: BTreeMap<StepKey, Course>,
+    pub tests: BTreeSet<String>,
+    /// From where watches look at logs.
+    pub marks: BTreeMap<StepKey, Mark>,
+    /// What befell each stub since it began anew.
+    pub stubs: BTreeMap<String, Vec<StubPast>>,
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It began, and nobody knows how it ended, or whether.
+    Begun,
+    EndedWell,
+    EndedBadly,
+}
+
+/// Something that befell a stub.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StubPast {
+    Called(StubCall),
+    Changed(StubChange),
+    /// So many calls more, on whichever routes.
+    Untold(u64),
+}
+
+impl Left {
+    pub(super) fn learn(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Begun { .. } | Entry::Acknowledged(_) => {}
+            Entry::Event(Event { fact, .. }) => self.learn_fact(fact),
+            Entry::Held { term, .. } => self.term = Some(*term),
+            Entry::TestBegan { test, begin_anew } => {
+                self.tests.insert(test.clone());
+                begin_anew.iter().for_each(|stub| drop(self.stubs.remove(stub)));
+            }
+            Entry::Watching { key, mark } => drop(self.marks.insert(key.clone(), mark.clone())),
+            Entry::StubChanged { stub, change: StubChange::Purge } => drop(self.stubs.remove(stub)),
+            Entry::StubChanged { stub, change } => self.stub(stub).push(StubPast::Changed(change.clone())),
+        }
+    }
+
+    fn learn_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::StepStarted { key } => drop(self.steps.insert(key.clone(), Course::Begun)),
+            Fact::StepEnded { key, result } => {
+                let course = if result.outcome == Outcome::Ok { Course::EndedWell } else { Course::EndedBadly };
+                self.steps.insert(key.clone(), course);
+                self.marks.remove(key);
+            }
+            Fact::StubCalled(call) | Fact::StubErred { call, .. } => {
+                self.stub(&call.stub).push(StubPast::Called(call.clone()));
+            }
+            Fact::StubCallsUntold { stub, calls } => self.stub(stub).push(StubPast::Untold(*calls)),
+            Fact::StubPurged { stub, .. } => drop(self.stubs.remove(stub)),
+            Fact::LinkOffered { .. }
+            | Fact::LinkAcknowledged { .. }
+            | Fact::LinkSuspect { .. }
+            | Fact::FaultBegan { .. }
+            | Fact::FaultEnded(_)
+            | Fact::LinkBytes { .. }
+            | Fact::Gap { .. }
+            | Fact::Sampled(_)
+            | Fact::Used(_)
+            | Fact::Printed { .. } => {}
+        }
+    }
+
+    fn stub(&mut self, stub: &str) -> &mut Vec<StubPast> {
+        self.stubs.entry(stub.to_owned()).or_default()
+    }
+}

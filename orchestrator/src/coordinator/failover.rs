@@ -1,0 +1,261 @@
+//! An agent is gone, and another instance of it takes its place.
+//!
+//! It is *detected* when the keeper says that the process ended, or the instance that it left. It is *decided* when another instance of
+//! that name joins: it is granted the name at its next term, and the other agents hear of it. It is *complete* when that instance has
+//! taken over what the one before left, and the journal has everything that it had seen; only then does it get orders. One that does not
+//! come in time, or whose disk went with it, is lost for good, and the run is an error.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use meshproof_mesh::Loss;
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::order::{Adopt, Adopted, NameTerm, Reseat};
+use meshproof_proto::rpc::Refusal;
+use tokio::task::JoinSet;
+
+use super::crew::{CallError, Caller};
+use super::driver::Driver;
+use crate::record::Happening;
+use crate::run::{Input, Run};
+
+/// From the end of an instance until another one has taken over. A process starts, joins and reads its disk in well under a second; the
+/// keeper lets one that dies at once wait a little.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// Those that go on.
+#[derive(Debug, Default)]
+pub(super) struct Failovers {
+    of: BTreeMap<Name, Failover>,
+    /// Instances that are taking over, with what they found.
+    adopting: JoinSet<(Name, PeerId, Result<Adopted, CallError>)>,
+}
+
+#[derive(Debug)]
+struct Failover {
+    began: Instant,
+    stage: Stage,
+    /// What the journal had of the instance before.
+    journaled: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nobody holds the name.
+    Vacant,
+    Adopting,
+    /// The journal must have so many events first.
+    Replaying(Adopted),
+}
+
+/// An instance has answered, or not.
+pub(super) type Answered = (Name, PeerId, Result<Adopted, CallError>);
+
+impl Failovers {
+    /// When the next one has taken too long.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.of.values().map(|failover| failover.began + BACK_WITHIN).min()
+    }
+
+    /// The next instance that has answered; never while none is asked.
+    pub(super) async fn answered(&mut self) -> Answered {
+        loop {
+            match self.adopting.join_next().await {
+                Some(Ok(answered)) => return answered,
+                Some(Err(error)) => tracing::error!(%error, "asking an instance to take over ended badly"),
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
+    pub(super) fn is_of(&self, agent: &Name) -> bool {
+        self.of.contains_key(agent)
+    }
+
+    /// It is of no interest any more.
+    pub(super) fn forget(&mut self, agent: &Name) {
+        self.of.remove(agent);
+    }
+}
+
+impl Driver {
+    /// The instance that held the name is gone. `at_unix_ms` is when it ended, if somebody saw that.
+    pub(super) fn vacated(
+        &mut self,
+        agent: &Name,
+        (how, at_unix_ms): (&str, Option<u64>),
+        run: &mut Run,
+    ) -> anyhow::Result<()> {
+        if self.failovers.is_of(agent) || !self.crew.vacate(agent) {
+            return Ok(());
+        }
+        let journaled = self.crew.origin(agent).map_or(0, |origin| self.scribe.complete_through(origin));
+        let failover = Failover { began: Instant::now(), stage: Stage::Vacant, journaled };
+        self.failovers.of.insert(agent.clone(), failover);
+        let after_ms = at_unix_ms.map(since);
+        self.scribe.say(Happening::FailoverDetected { agent: agent.clone(), how: how.to_owned(), after_ms })?;
+        run.handle(Input::AgentDown { agent: agent.clone(), how: how.to_owned() }, Instant::now());
+        Ok(())
+    }
+
+    /// The process of an instance ended: the present one's, unless another has its name by now.
+    pub(super) fn agent_ended(&mut self, agent: &Name, (how, at): (&str, u64), run: &mut Run) -> anyhow::Result<()> {
+        let ended = self.ended.entry(agent.clone()).or_default();
+        *ended += 1;
+        if self.crew.instances(agent) > *ended {
+            return Ok(());
+        }
+        self.vacated(agent, (&format!("its process ended: {how}"), Some(at)), run)
+    }
+
+    /// Another instance has joined: it gets the name, if that is its.
+    pub(super) async fn joined(&mut self, peer: Identity, run: &mut Run) -> anyhow::Result<()> {
+        let Some(holder) = self.crew.holder(&peer.name).filter(|holder| *holder != peer.peer) else { return Ok(()) };
+        if peer.role != Role::Agent || self.crew.has_held(&peer.name, peer.peer) {
+            return Ok(());
+        }
+        self.vacated(&peer.name, ("another instance of it has joined", None), run)?;
+        let Some(mesh) = self.mesh.clone() else { return Ok(()) };
+        let Some(number) = self.crew.grant(&peer.name, peer.peer) else { return Ok(()) };
+        let term = NameTerm { run: self.authority.term, number };
+        let after_ms = self.failovers.of.get(&peer.name).map_or(0.0, Failover::took_ms);
+        let (agent, instance) = (peer.name.clone(), peer.peer);
+        self.scribe.say(Happening::FailoverDecided { agent, instance, term: term.to_string(), after_ms })?;
+        mesh.forget(holder).await;
+        mesh.connect(peer.peer).await;
+        self.reseat(&peer.name, peer.peer, term);
+        self.ask_to_adopt(&peer.name, peer.peer, term);
+        Ok(())
+    }
+
+    /// Everybody else hears who holds the name.
+    fn reseat(&self, name: &Name, peer: PeerId, term: NameTerm) {
+        let order = Reseat { authority: self.authority.clone(), name: name.clone(), peer, term };
+        for (other, caller) in self.crew.callers().into_iter().filter(|(other, _)| other != name) {
+            let order = order.clone();
+            tokio::spawn(async move {
+                let told = caller.call(|client, context| {
+                    let order = order.clone();
+                    async move { client.reseat(context, order).await }
+                });
+                if let Err(error) = told.await {
+                    tracing::warn!(agent = %other, %error, "an agent did not hear of another one's new instance");
+                }
+            });
+        }
+    }
+
+    fn ask_to_adopt(&mut self, name: &Name, peer: PeerId, term: NameTerm) {
+        let Some(order) = self.adoption(name, term) else { return };
+        let Some(caller) = self.crew.newcomer(name) else { return };
+        let Some(failover) = self.failovers.of.get_mut(name) else { return };
+        failover.stage = Stage::Adopting;
+        let name = name.clone();
+        self.failovers.adopting.spawn(async move {
+            let adopted = adopt(&caller, &order).await;
+            (name, peer, adopted)
+        });
+    }
+
+    fn adoption(&self, name: &Name, term: NameTerm) -> Option<Adopt> {
+        let (setting, ports) = self.settings.get(name)?.clone();
+        let origin = self.crew.origin(name)?;
+        Some(Adopt {
+            setting: meshproof_proto::order::Initialize { roster: self.crew.roster(), ..setting },
+            term,
+            ports,
+            processes: self.processes.get(name).cloned().unwrap_or_default(),
+            origin,
+            journaled: self.scribe.complete_through(origin),
+        })
+    }
+
+    /// An instance has taken over, or could not.
+    pub(super) fn adopted(&mut self, (name, peer, answer): Answered, run: &mut Run) -> anyhow::Result<()> {
+        if self.crew.holder(&name) != Some(peer) {
+            return Ok(());
+        }
+        let Some(failover) = self.failovers.of.get_mut(&name) else { return Ok(()) };
+        match answer {
+            Ok(adopted) => failover.stage = Stage::Replaying(adopted),
+            Err(CallError::Refused(Refusal::NothingLeft(_))) => {
+                let why =
+                    format!("its disk is gone with it: what it saw after event {} is missing", failover.journaled);
+                self.lost(name, &why, run);
+                return Ok(());
+            }
+            Err(error) => {
+                self.lost(name, &format!("its next instance could not take over: {error}"), run);
+                return Ok(());
+            }
+        }
+        self.replayed(&name, run)
+    }
+
+    /// More of what the instance before had seen is in the journal; perhaps all.
+    pub(super) fn replayed(&mut self, name: &Name, run: &mut Run) -> anyhow::Result<()> {
+        let through = self.crew.origin(name).map_or(0, |origin| self.scribe.complete_through(origin));
+        let Some(failover) = self.failovers.of.get(name) else { return Ok(()) };
+        let Stage::Replaying(Adopted { last, damage }) = &failover.stage else { return Ok(()) };
+        if through < *last {
+            return Ok(());
+        }
+        if let Some(damage) = damage {
+            let why = format!("{damage}; what it saw is not all known");
+            self.lost(name.clone(), &why, run);
+            return Ok(());
+        }
+        let (replayed, after_ms) = (last.saturating_sub(failover.journaled), failover.took_ms());
+        self.failovers.forget(name);
+        self.scribe.say(Happening::FailoverComplete { agent: name.clone(), replayed, after_ms })?;
+        run.handle(Input::AgentBack { agent: name.clone() }, Instant::now());
+        self.crew.admit(name);
+        Ok(())
+    }
+
+    /// Nobody came, or not in time.
+    pub(super) fn failovers_overdue(&mut self, run: &mut Run) {
+        let now = Instant::now();
+        let is_overdue = |(_, failover): &(&Name, &Failover)| failover.began + BACK_WITHIN <= now;
+        let overdue: Vec<Name> = self.failovers.of.iter().filter(is_overdue).map(|(name, _)| name.clone()).collect();
+        for name in overdue {
+            self.lost(name, &format!("no instance of it took over within {BACK_WITHIN:?}"), run);
+        }
+    }
+
+    /// A link to an agent is over. When the instance itself said so, or another has its place, that is no loss yet.
+    pub(super) fn link_lost(&mut self, peer: &Identity, loss: &Loss, run: &mut Run) -> anyhow::Result<()> {
+        let Some(agent) = self.crew.name_of(&peer.peer).cloned() else { return Ok(()) };
+        if self.failovers.is_of(&agent) {
+            return Ok(());
+        }
+        let comes_back = matches!(loss, Loss::Left | Loss::Replaced) && self.environment.is_some();
+        if comes_back && self.teardown.is_none() {
+            return self.vacated(&agent, ("it left the mesh", None), run);
+        }
+        self.lost(agent, &format!("its link is lost: {loss}"), run);
+        Ok(())
+    }
+}
+
+impl Failover {
+    fn took_ms(&self) -> f64 {
+        self.began.elapsed().as_secs_f64() * 1e3
+    }
+}
+
+async fn adopt(caller: &Caller, order: &Adopt) -> Result<Adopted, CallError> {
+    caller
+        .call(|client, context| {
+            let order = Box::new(order.clone());
+            async move { client.adopt(context, order).await }
+        })
+        .await
+}
+
+/// Milliseconds since then, by the wall clock, which both read on this machine.
+fn since(at_unix_ms: u64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_secs_f64() * 1e3 - at_unix_ms as f64).max(0.0)
+}
