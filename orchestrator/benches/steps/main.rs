@@ -15,6 +15,7 @@ mod machine;
 #[allow(dead_code, reason = "the mesh's bench has quantiles and patience too")]
 mod measure;
 mod plans;
+mod respawn;
 mod sequence;
 mod server;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
@@ -28,7 +29,7 @@ use table::Table;
 type Section = fn() -> Table;
 
 /// In this order: what needs no other process comes first.
-const SECTIONS: &[(&str, Section)] = &[("check", check::run), ("sequence", sequence::run)];
+const SECTIONS: &[(&str, Section)] = &[("check", check::run), ("sequence", sequence::run), ("respawn", respawn::run)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

@@ -100,7 +100,7 @@ impl Rounds {
 }
 
 /// Runs a plan; milliseconds of its test, and of the whole process.
-fn meshproof(place: &Path, plan: &Path) -> (f64, f64) {
+pub fn meshproof(place: &Path, plan: &Path) -> (f64, f64) {
     let out = place.join("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
     for (variable, folder) in [("XDG_RUNTIME_DIR", "run"), ("XDG_STATE_HOME", "state")] {

@@ -77,8 +77,12 @@ fn when_the_guard_is_killed_its_keeper_ends_everything_and_the_run_is_an_error()
 #[test]
 fn when_an_agent_is_killed_another_instance_goes_on_and_the_run_passes() {
     for name in ["ledger", "shop"] {
-        let (scene, ended) = without(|processes| processes::agent(processes, name));
+        let scene = Scene::new();
+        let (session, processes) = in_the_middle(&scene);
+        kill(processes::agent(&processes, name));
+        let ended = session.end();
         ended.assert_code(0);
+        scene.assert_nothing_left();
         let journal = Journal::read(&scene.out());
         for event in ["failover-detected", "failover-decided", "failover-complete"] {
             assert_eq!(journal.only(event)["agent"], name, "{event}");
