@@ -50,7 +50,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms
         | Action::Settle { .. }
         | Action::ExpectMetric { .. }
         | Action::WatchMetric { .. }
-        | Action::ExpectLink { .. } => Answer::impossible("this is not a call to a service"),
+        | Action::ExpectLink { .. }
+        | Action::CountLog { .. } => Answer::impossible("this is not a call to a service"),
     }
 }
 

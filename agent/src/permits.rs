@@ -134,6 +134,7 @@ impl Permits {
             | Action::ExpectMetric { .. }
             | Action::WatchMetric { .. }
             | Action::ExpectLink { .. }
+            | Action::CountLog { .. }
             | Action::ExpectStub { .. }
             | Action::ChangeStub { .. }
             | Action::WatchLog { .. }

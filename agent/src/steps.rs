@@ -102,6 +102,7 @@ pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
             calls::run(order, &clock, beside).await
         }
         Action::ExpectLog { log } => log::run(order, &clock, (beside, log)).await,
+        Action::CountLog { log, past } => log::count(order, &clock, (beside, log, *past)).await,
         Action::ExpectStub { stub, route } => {
             stub::run(order, &clock, (beside.stubs.get(stub), route.as_deref())).await
         }

@@ -19,6 +19,7 @@ mod blame;
 mod certificates;
 mod closing;
 mod disturbing;
+mod everywhere;
 mod faults;
 mod limits;
 mod machine;

@@ -248,10 +248,19 @@ pub enum Action {
     ExpectLink {
         to: Name,
     },
+    /// An agent's part of looking at the logs of all services: how many lines satisfy the checks on lines. Ends once it is another
+    /// number than `past`, or nothing is left of `eventually`. Saves [`COUNTED`].
+    CountLog {
+        log: String,
+        past: Option<u64>,
+    },
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.
 pub const ACTIVITY: &str = "activity";
+
+/// What a [`Action::CountLog`] saves: how many lines satisfy its checks.
+pub const COUNTED: &str = "counted";
 
 /// One HTTP exchange. Fields: `status headers json body size duration error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -274,6 +274,7 @@ fn actions() -> Vec<(&'static str, Action)> {
             Action::WatchMetric { metric: "up".to_owned(), labels: vec![("job".to_owned(), Matcher::Exists(true))] },
         ),
         ("expect-link", Action::ExpectLink { to: name("ledger") }),
+        ("count-log", Action::CountLog { log: "*".to_owned(), past: Some(3) }),
     ]
 }
 

@@ -90,6 +90,7 @@ impl<'o> Applier<'o> {
             | Action::ExpectMetric { .. }
             | Action::WatchMetric { .. }
             | Action::ExpectLink { .. }
+            | Action::CountLog { .. }
             | Action::Grpc(_)
             | Action::Ws(_) => How::Call(apply),
         };

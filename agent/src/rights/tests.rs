@@ -76,6 +76,7 @@ fn rows() -> Vec<Row> {
         (start(Action::ExpectLog { log: "stdout".into() }), COMMAND, &[Logs]),
         (start(Action::ExpectMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
         (start(Action::WatchMetric { metric: "memory".into(), labels: Vec::new() }), COMMAND, &[Logs]),
+        (start(Action::CountLog { log: "*".into(), past: None }), COMMAND, &[Logs]),
         (start(Action::ExpectLink { to: "site".parse().expect("a name") }), COMMAND, &[Logs]),
         (start(Action::ExpectStub { stub: "pay".into(), route: None }), COMMAND, &[Stub]),
         (start(Action::WatchLog { log: "*".into() }), COMMAND, &[Logs]),

@@ -9,7 +9,7 @@ use std::pin::pin;
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Actual, Comparison, Matcher, Mismatch};
-use meshproof_proto::order::{Check, StepOrder};
+use meshproof_proto::order::{COUNTED, Check, StepOrder};
 use regex::Regex;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -48,6 +48,37 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, (beside, log): (&Besid
     }
 }
 
+/// Counts the lines since the run's start, and again whenever there are new ones, until there are others than there were.
+pub(super) async fn count(
+    order: &StepOrder,
+    clock: &Clock,
+    (beside, log, past): (&Beside, &str, Option<u64>),
+) -> (Attempt, u32) {
+    let logs = &beside.logs;
+    if let Some(impossible) = impossible(order, logs, log) {
+        return (impossible, 1);
+    }
+    let mut changes = logs.changes();
+    let mut count = Count { goal: Goal::All, ..Count::of(order, (beside, log)) };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        if count.read(logs, &mut changes, clock).await == Read::OutOfTime {
+            return (count.unread(clock), tries);
+        }
+        let is_other = past != Some(count.satisfying);
+        if is_other || clock.left().is_none() {
+            if is_other && past.is_some() {
+                // what comes together is told together
+                tokio::time::sleep(limits::POLL_FIRST).await;
+                count.look_at_kept(logs).await;
+            }
+            return (count.told(), tries);
+        }
+        changed(&mut changes, clock).await;
+    }
+}
+
 /// What such a step asks for and no log can give.
 pub(super) fn impossible(order: &StepOrder, logs: &LogStore, log: &str) -> Option<Attempt> {
     let odd = order.checks.iter().find(|check| check.field != "count" && !ON_LINES.contains(&check.field.as_str()));
@@ -72,6 +103,15 @@ enum Read {
     /// Everything is seen that was written before.
     ToEnd,
     OutOfTime,
+}
+
+/// How many lines have to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// Until the checks hold, whatever else there is.
+    Enough,
+    /// Every one.
+    All,
 }
 
 /// A check on lines, made ready for many of them.
@@ -124,6 +164,7 @@ pub(super) struct Count<'a> {
     /// For each check on lines, whether some line satisfied it.
     each: Vec<bool>,
     lost: u64,
+    goal: Goal,
     last: VecDeque<LogLine>,
     /// The last of the lines that satisfy every check on lines.
     found: VecDeque<LogLine>,
@@ -146,6 +187,7 @@ impl<'a> Count<'a> {
             satisfying: 0,
             each: vec![false; order.checks.len()],
             lost: 0,
+            goal: Goal::Enough,
             last: VecDeque::new(),
             found: VecDeque::new(),
         }
@@ -191,7 +233,8 @@ impl<'a> Count<'a> {
 
     /// Whether it holds and no further line changes that.
     fn is_settled(&self) -> bool {
-        self.satisfying > 0
+        self.goal == Goal::Enough
+            && self.satisfying > 0
             && self.ready.iter().all(OnLine::takes_more)
             && self.counts().all(|(index, check)| checks::number(index, check, self.satisfying).is_none())
     }
@@ -238,6 +281,15 @@ impl<'a> Count<'a> {
         Attempt::of(checks::failed_or_ok(failures), self.evidence())
     }
 
+    /// The number, and what it was made of.
+    fn told(&self) -> Attempt {
+        if self.lost > 0 {
+            return self.undecided();
+        }
+        let counted = [(COUNTED.to_owned(), self.satisfying.to_string())].into();
+        Attempt { saved: counted, evidence: self.evidence(), ..Attempt::of(Outcome::Ok, Vec::new()) }
+    }
+
     /// What a judgement would rest on is not all there.
     fn unread(&self, clock: &Clock) -> Attempt {
         let message = format!("log {} could not be read to its end within {:?}", self.log, clock.within);
@@ -282,7 +334,8 @@ impl<'a> Count<'a> {
         let title = format!("log {}, last {} of {} lines", self.log, self.last.len(), self.looked);
         let last = evidence(title, shown(&self.last, self.masker));
         // A number is wrong because of the lines that make it, wherever they stand.
-        if self.counts().next().is_none() || self.found.is_empty() {
+        let is_number = self.goal == Goal::All || self.counts().next().is_some();
+        if !is_number || self.found.is_empty() {
             return vec![last];
         }
         let title = format!("log {}, last {} of {} such lines", self.log, self.found.len(), self.satisfying);

@@ -18,6 +18,7 @@ use crate::action::perform;
 use crate::logs::Mark;
 use crate::permits::{Permits, Settings};
 
+mod count;
 mod live;
 
 const LONG_MS: u64 = 20_000;

@@ -7,6 +7,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::given::Given;
 use crate::plan::{self, Checked, Code, Look, Plan, Source, Wanted};
+use crate::report::summary::counted;
 use crate::say;
 
 /// The arguments of `meshproof check`.
@@ -24,7 +25,8 @@ pub(super) fn check(args: &Args) -> Exit {
         Ok((plan, _)) => {
             let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
             let (shown, tests) = (args.plan.display(), plan.tests.len());
-            say::result(&format!("{shown}: {tests} tests, {steps} steps, nothing wrong\n"))
+            let (tests, steps) = (counted(tests, "test"), counted(steps, "step"));
+            say::result(&format!("{shown}: {tests}, {steps}, nothing wrong\n"))
         }
         Err(exit) => exit,
     }

@@ -56,6 +56,7 @@ fn of_step(step: &Step) -> Vec<(Name, Capability)> {
         Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {
             of_step(ready)
         }
+        Does::Everywhere(_) => Vec::new(),
         Does::Value { .. } | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) | Does::Conduct(_) => {
             Vec::new()
         }

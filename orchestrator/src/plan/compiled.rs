@@ -254,6 +254,8 @@ pub enum Does {
     Say(Template),
     /// Every agent waits until nothing happens beside it.
     Settle(Settle),
+    /// Every agent looks at its service's logs, for a number that is judged here.
+    Everywhere(Box<Everywhere>),
     Conduct(Conduct),
 }
 
@@ -317,6 +319,14 @@ pub enum SyncChange {
     Barrier(Barrier),
     Publish { topic: String, value: ValueTemplate },
     Subscribe { topic: String, count: usize },
+}
+
+/// Lines in the logs of all services.
+#[derive(Debug, Clone)]
+pub struct Everywhere {
+    pub agents: Vec<Name>,
+    /// In the order of the plan. Those of `count` are about all lines together, the others about each.
+    pub checks: Vec<Check>,
 }
 
 /// How long nothing must happen.

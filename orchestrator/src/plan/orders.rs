@@ -68,16 +68,11 @@ impl Ask {
         }
         put_in(&mut action, occasion.held)?;
         complete(&action)?;
-        let check = |check: &Check| {
-            let matcher = check.matcher.resolve(occasion.scope);
-            first_unknown(matcher.exprs())?;
-            Ok(order::Check { field: check.field.clone(), matcher })
-        };
         Ok(StepOrder {
             authority: occasion.authority.clone(),
             key: StepKey { test: occasion.test.to_owned(), step: step.key.clone(), attempt: occasion.attempt },
             action,
-            checks: self.checks.iter().map(check).collect::<Result<_, Missing>>()?,
+            checks: ordered_checks(&self.checks, occasion.scope)?,
             saves: self.saves.iter().map(|save| save.value.clone()).collect(),
             within_ms: millis(step.within),
             eventually_ms: step.eventually.as_ref().map(|eventually| millis(eventually.value)),
@@ -108,6 +103,19 @@ impl Stub {
         order.routes = self.order.routes.iter().map(|route| stubs::resolved(route, scope)).collect();
         order
     }
+}
+
+/// Checks as an agent gets them.
+pub fn ordered_checks<'c>(
+    checks: impl IntoIterator<Item = &'c Check>,
+    scope: &Value,
+) -> Result<Vec<order::Check>, Missing> {
+    let check = |check: &Check| {
+        let matcher = check.matcher.resolve(scope);
+        first_unknown(matcher.exprs())?;
+        Ok(order::Check { field: check.field.clone(), matcher })
+    };
+    checks.into_iter().map(check).collect()
 }
 
 /// Holds a value against checks, as `expect: { value: … }` does.
@@ -205,7 +213,8 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
         | Action::Settle { .. }
-        | Action::ExpectLink { .. } => action.clone(),
+        | Action::ExpectLink { .. }
+        | Action::CountLog { .. } => action.clone(),
         Action::ExpectMetric { metric, labels } => {
             let resolved = labels.iter().map(|(name, matcher)| (name.clone(), matcher.resolve(scope)));
             Action::ExpectMetric { metric: metric.clone(), labels: resolved.collect() }
@@ -267,7 +276,8 @@ fn complete(action: &Action) -> Result<(), Missing> {
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }
         | Action::Settle { .. }
-        | Action::ExpectLink { .. } => Vec::new(),
+        | Action::ExpectLink { .. }
+        | Action::CountLog { .. } => Vec::new(),
         Action::ExpectMetric { labels, .. } | Action::WatchMetric { labels, .. } => {
             labels.iter().flat_map(|(_, matcher)| matcher.exprs()).cloned().collect()
         }

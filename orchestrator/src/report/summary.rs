@@ -23,7 +23,7 @@ pub fn line(verdict: Verdict, summary: &Summary) -> String {
 }
 
 /// `1 test`, `2 tests`
-fn counted(count: usize, noun: &str) -> String {
+pub fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -167,6 +167,7 @@ fn checks_of(step: &Step) -> &[Check] {
     match &step.does {
         Does::Ask(ask) => &ask.checks,
         Does::Value { checks, .. } => checks,
+        Does::Everywhere(everywhere) => &everywhere.checks,
         Does::Conduct(Conduct::State { checks, .. }) => checks,
         Does::Conduct(Conduct::Sync(sync)) => &sync.checks,
         Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {

@@ -28,6 +28,7 @@ pub(super) fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
         | Does::Collect(_)
         | Does::Say(_)
         | Does::Settle(_)
+        | Does::Everywhere(_)
         | Does::Conduct(_) => None,
     }
 }

@@ -12,6 +12,7 @@ use meshproof_proto::verdict::Verdict;
 
 use super::api::{Output, StreamOrders};
 use super::blame::{Blame, Judged};
+use super::everywhere::{self, Counting};
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::respawned::bound;
@@ -72,6 +73,8 @@ pub(super) enum Wait {
     /// What it looks at breaks, or it is told to end.
     Watch(Watch),
     Quiet(Settling),
+    /// What every agent counts.
+    Counted(Box<Counting>),
     /// Something is done to processes.
     Change,
     /// A service's processes are not as they should be; so many looks so far.
@@ -137,7 +140,11 @@ impl Spot {
 
 impl Running {
     pub(super) fn waits_for(&self, agent: &Name) -> bool {
-        matches!(&self.wait, Wait::Result { agent: waited, helper } if waited == agent || helper.as_ref() == Some(agent))
+        match &self.wait {
+            Wait::Result { agent: waited, helper } => waited == agent || helper.as_ref() == Some(agent),
+            Wait::Counted(counting) => counting.waits_for(agent),
+            _ => false,
+        }
     }
 }
 
@@ -169,6 +176,7 @@ impl Run {
                 self.known_at_once(running, said.map(|()| Outcome::Ok))
             }
             Does::Settle(settle) => self.begin_settle(settle, running),
+            Does::Everywhere(everywhere) => self.begin_everywhere(everywhere, running),
             Does::Conduct(conduct) => self.begin_conduct(step, conduct, (running, &scope)),
             Does::Fault(fault) => self.begin_fault(fault, running),
             Does::Heal(heal) => self.begin_heal(heal, running),
@@ -283,6 +291,9 @@ impl Run {
         if settling::is_part(key) {
             return self.settle_reported(agent, key, &result);
         }
+        if everywhere::is_part(key) {
+            return self.lines_counted(agent, key, &result);
+        }
         if let Some(watch) = self.take_watch(|watch| watch.info.key == *key && watch.info.agent.as_ref() == Some(agent))
         {
             return self.watch_reported(&watch, &result);
@@ -332,6 +343,9 @@ impl Run {
     pub(super) fn step_refused(&mut self, key: &StepKey, reason: &str) {
         if settling::is_part(key) {
             return self.settle_refused(key, reason);
+        }
+        if everywhere::is_part(key) {
+            return self.count_refused(key, reason);
         }
         if let Some(watch) = self.take_watch(|watch| watch.info.key == *key) {
             self.end_badly(&watch, Verdict::Error, &format!("the agent does not watch: {reason}"));
@@ -419,7 +433,8 @@ impl Run {
                 self.end_badly(running, Verdict::Error, &format!("nobody said within {waited:.0?} that it goes on"))
             }
             Wait::Change => self.end_badly(running, Verdict::Error, &format!("not done after {waited:.0?}")),
-            Wait::Watch(_) | Wait::Quiet(_) | Wait::Sync(_) => {
+            Wait::Watch(_) | Wait::Quiet(_) | Wait::Sync(_) | Wait::Counted(_) => {
+                self.stop_waiting(running);
                 self.end_badly(running, Verdict::Error, &format!("no word about it after {waited:.0?}"))
             }
         };
@@ -428,9 +443,12 @@ impl Run {
     }
 
     fn lost_among(&self, step: &Step) -> Option<Name> {
-        let Does::Ask(ask) = &step.does else { return None };
-        let needed = std::iter::once(&ask.at).chain(ask.apply.as_ref().map(|apply| &apply.at));
-        needed.into_iter().find(|agent| self.lost.contains_key(agent)).cloned()
+        let needed: Vec<&Name> = match &step.does {
+            Does::Ask(ask) => std::iter::once(&ask.at).chain(ask.apply.as_ref().map(|apply| &apply.at)).collect(),
+            Does::Everywhere(everywhere) => everywhere.agents.iter().collect(),
+            _ => return None,
+        };
+        needed.into_iter().find(|agent| self.lost.contains_key(*agent)).cloned()
     }
 
     pub(super) fn info(&self, plan: &Plan, spot: Spot) -> StepInfo {
@@ -460,6 +478,7 @@ impl Run {
                 | Does::Collect(_)
                 | Does::Say(_)
                 | Does::Settle(_)
+                | Does::Everywhere(_)
                 | Does::Conduct(_) => None,
             },
             line: self.source.position(step.verb.start).line,

@@ -103,8 +103,10 @@ impl Run {
 
     /// Nobody waits for it any more.
     pub(super) fn stop_waiting(&mut self, running: &Running) {
-        if let Wait::Sync(id) = running.wait {
-            self.sync.points.give_up(id);
+        match &running.wait {
+            Wait::Sync(id) => self.sync.points.give_up(*id),
+            Wait::Counted(counting) => self.stop_counting(running, counting),
+            _ => {}
         }
     }
 

@@ -18,7 +18,8 @@ impl Action {
             | Self::Settle { .. }
             | Self::ExpectMetric { .. }
             | Self::WatchMetric { .. }
-            | Self::ExpectLink { .. } => Capability::Logs,
+            | Self::ExpectLink { .. }
+            | Self::CountLog { .. } => Capability::Logs,
             Self::ExpectStub { .. } | Self::WatchStub { .. } | Self::ChangeStub { .. } => Capability::Stub,
         }
     }

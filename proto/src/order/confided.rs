@@ -52,7 +52,8 @@ impl Action {
             | Self::WatchLog { .. }
             | Self::WatchStub { .. }
             | Self::Settle { .. }
-            | Self::ExpectLink { .. } => {}
+            | Self::ExpectLink { .. }
+            | Self::CountLog { .. } => {}
         }
     }
 }

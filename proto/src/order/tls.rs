@@ -118,7 +118,8 @@ impl Action {
             | Self::Settle { .. }
             | Self::ExpectMetric { .. }
             | Self::WatchMetric { .. }
-            | Self::ExpectLink { .. } => None,
+            | Self::ExpectLink { .. }
+            | Self::CountLog { .. } => None,
         }
     }
 

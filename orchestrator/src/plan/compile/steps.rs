@@ -7,7 +7,9 @@ use std::time::Duration;
 use meshproof_proto::order::Save;
 use serde_json::{Map, Value};
 
+use super::super::code::Code;
 use super::super::compiled::{Ask, Does, FaultStep, Group, Heal, Step};
+use super::super::diagnostic::Diagnostic;
 use super::super::limits::{DEFAULT_PAUSE, DEFAULT_READY, DEFAULT_WITHIN};
 use super::super::model::{self, FaultUse, Verb, Word};
 use super::super::source::Spanned;
@@ -71,6 +73,11 @@ impl Compiler<'_> {
             Verb::Conduct(conduct) => self.conduct(step, conduct, (place, scope)).map(Does::Conduct),
             Verb::Expect(model::World::Process(service)) => self.state(step, service, scope).map(Does::Conduct),
             Verb::Expect(model::World::Fault(fault)) => self.course(step, fault, scope).map(Does::Conduct),
+            Verb::Expect(model::World::Log(log)) if log.value == "*" && place.beside.is_some() => {
+                let message = "a service is ready by its own word, not by that of all";
+                self.cx.report(Diagnostic::new(Code::Check, log.span, message).expected("a log of this service"));
+                None
+            }
             Verb::Expect(world) => self.world(step, world, scope),
             Verb::Stub(used) => {
                 let work = self.stub_work(used, scope)?;

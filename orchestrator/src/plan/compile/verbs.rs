@@ -7,10 +7,9 @@ use meshproof_proto::order::{
 };
 
 use super::super::code::Code;
-use super::super::compiled::{Apply, Does, Endpoint, Tunnel};
+use super::super::compiled::{Apply, Does, Endpoint, Everywhere, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World};
-use super::super::read;
 use super::super::source::{Span, Spanned};
 use super::super::units::{Per, Rate};
 use super::Compiler;
@@ -172,9 +171,9 @@ impl Compiler<'_> {
     pub(super) fn world(&mut self, step: &Step, world: &World, scope: &Scope<'_>) -> Option<Does> {
         let work = match world {
             World::Log(log) if log.value == "*" => {
-                let problem = read::not_yet(log.span, "to expect something of all logs at once in a step");
-                self.cx.report(problem.help("name one, or write it under the test's `always`"));
-                None
+                self.look_checks(step, scope);
+                let agents = self.names.services().collect();
+                return Some(Does::Everywhere(Box::new(Everywhere { agents, checks: step.checks.clone() })));
             }
             World::Log(log) => self.log(log),
             World::Stub(stub, order) => self.stub_calls(stub, order),

@@ -93,7 +93,8 @@ pub(super) fn beside(verb: &Verb, key: &Key, node: &Node, cx: &Reading<'_>) -> V
         cx.report(problem.help("write a step of its own with `expect` alone"));
         return Vec::new();
     };
-    let entries = read::map(node, "fields of the result, each with what it must be", cx).unwrap_or_default();
+    let entries = read::map(node, "fields of the result, each with what it must be, such as `{ status: 200 }`", cx)
+        .unwrap_or_default();
     if entries.is_empty() && matches!(node.kind, Kind::Map(_)) {
         cx.report(Diagnostic::new(Code::Empty, node.span, "this expects nothing").expected("a check"));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Evidence, Fact, Outcome, StepResult};
 use meshproof_proto::id::{Digest, Name, RunId, Term};
-use meshproof_proto::order::{ACTIVITY, Action, Authority, FaultReport, StepKey, StepOrder};
+use meshproof_proto::order::{ACTIVITY, Action, Authority, COUNTED, FaultReport, StepKey, StepOrder};
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use crate::plan::compiled::Tunnel;
@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) evidence: Vec<Evidence>,
     /// What agents count in each round of settling.
     pub(crate) activity: BTreeMap<u32, u64>,
+    /// What an agent counts in the logs beside it, each time that it is asked; then it waits.
+    pub(crate) lines: BTreeMap<(Name, u32), u64>,
     /// How steps ended at their agents, for those behind them.
     ended: BTreeMap<StepKey, Outcome>,
 }
@@ -118,6 +120,7 @@ impl World {
             finished: None,
             evidence: Vec::new(),
             activity: BTreeMap::new(),
+            lines: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
     }
@@ -223,6 +226,11 @@ impl World {
         let started = Input::Fact { agent: agent.clone(), fact: Fact::StepStarted { key: order.key.clone() } };
         match &order.action {
             Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => vec![started],
+            Action::CountLog { .. } => {
+                let lines = self.lines.get(&(agent.clone(), order.key.attempt));
+                let counted = lines.map(|lines| self.counted(agent, &order.key, *lines));
+                [started].into_iter().chain(counted).collect()
+            }
             Action::Settle { .. } => {
                 let mut ended = self.ended(agent, &order.key, None);
                 if let Input::Fact { fact: Fact::StepEnded { result, .. }, .. } = &mut ended
@@ -235,6 +243,14 @@ impl World {
             }
             _ => vec![started, self.ended(agent, &order.key, order.saves.first())],
         }
+    }
+
+    pub(crate) fn counted(&self, agent: &Name, key: &StepKey, lines: u64) -> Input {
+        let mut ended = self.ended(agent, key, None);
+        if let Input::Fact { fact: Fact::StepEnded { result, .. }, .. } = &mut ended {
+            result.saved.insert(COUNTED.to_owned(), lines.to_string());
+        }
+        ended
     }
 
     fn ended(&self, agent: &Name, key: &StepKey, save: Option<&meshproof_proto::order::Save>) -> Input {
