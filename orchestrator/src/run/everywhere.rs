@@ -16,9 +16,11 @@ use serde_json::Value;
 
 use super::api::Output;
 use super::blame::Judged;
+use super::limits::RESULT_MARGIN;
 use super::machine::{Phase, Run};
+use super::respawned::bound;
 use super::stepping::{Begun, End, Running, Wait};
-use crate::plan::compiled::{Does, Everywhere};
+use crate::plan::compiled::{Does, Everywhere, Step};
 use crate::plan::orders::{Missing, judge_fields, ordered_checks};
 use crate::record::Ending;
 
@@ -95,32 +97,63 @@ impl Run {
         running: &Running,
         counting: &mut Counting,
     ) -> Result<(), Missing> {
-        let plan = Arc::clone(&self.plan);
-        let step = running.spot.step(&plan);
-        let scope = self.scope.seen_from_step(step, None);
-        let on_lines = everywhere.checks.iter().filter(|check| check.field != "count");
-        let checks = ordered_checks(on_lines, &scope)?;
+        let scope = self.scope.seen_from_step(running.spot.step(&self.plan), None);
         failures(everywhere, 0, &scope)?;
-        let left = self.left(running);
         for agent in everywhere.agents.iter().filter(|agent| !counting.waiting.contains(agent)) {
-            let asked = counting.asked.entry(agent.clone()).or_default();
-            *asked += 1;
-            let past = counting.counted.get(agent).copied();
-            let order = StepOrder {
-                authority: self.setup.authority.clone(),
-                key: part(agent, &running.info.key, *asked),
-                action: Action::CountLog { log: "*".to_owned(), past },
-                checks: checks.clone(),
-                saves: Vec::new(),
-                within_ms: millis(step.within),
-                // the first time they only say how many there are
-                eventually_ms: past.and(left).map(millis),
-                after: None,
-            };
+            *counting.asked.entry(agent.clone()).or_default() += 1;
+            let order = self.part_order(agent, (everywhere, running), counting)?;
             self.push(Output::Order { agent: agent.clone(), order: Box::new(order) });
         }
         counting.waiting.extend(everywhere.agents.iter().cloned());
         Ok(())
+    }
+
+    fn part_order(
+        &self,
+        agent: &Name,
+        (everywhere, running): (&Everywhere, &Running),
+        counting: &Counting,
+    ) -> Result<StepOrder, Missing> {
+        let step = running.spot.step(&self.plan);
+        let scope = self.scope.seen_from_step(step, None);
+        let on_lines = everywhere.checks.iter().filter(|check| check.field != "count");
+        let past = counting.counted.get(agent).copied();
+        Ok(StepOrder {
+            authority: self.setup.authority.clone(),
+            key: part(agent, &running.info.key, counting.asked.get(agent).copied().unwrap_or_default()),
+            action: Action::CountLog { log: "*".to_owned(), past },
+            checks: ordered_checks(on_lines, &scope)?,
+            saves: Vec::new(),
+            within_ms: millis(step.within),
+            // the first time they only say how many there are
+            eventually_ms: past.and(self.left(running)).map(millis),
+            after: None,
+        })
+    }
+
+    /// Another instance of the agent is there: what the one before was asked for it has not counted.
+    pub(super) fn count_again(&mut self, agent: &Name) {
+        let plan = Arc::clone(&self.plan);
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        let until = |step: &Step| self.now + bound(step) + RESULT_MARGIN;
+        let mut asked = Vec::new();
+        for running in &mut testing.running {
+            if matches!(&running.wait, Wait::Counted(counting) if counting.waits_for(agent)) {
+                running.until = until(running.spot.step(&plan));
+                asked.push(running.clone());
+            }
+        }
+        for running in asked {
+            let (Wait::Counted(counting), Does::Everywhere(everywhere)) =
+                (&running.wait, &running.spot.step(&plan).does)
+            else {
+                continue;
+            };
+            // The names that it needs were set when it was ordered first.
+            if let Ok(order) = self.part_order(agent, (everywhere, &running), counting) {
+                self.push(Output::OrderAgain { agent: agent.clone(), order: Box::new(order) });
+            }
+        }
     }
 
     /// What is left of the step's `eventually`.

@@ -49,6 +49,7 @@ impl Run {
         }
         self.go_on_with_watches(agent);
         self.settle_again(agent);
+        self.count_again(agent);
     }
 
     /// Those whose results this agent owes.

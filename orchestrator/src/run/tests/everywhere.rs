@@ -90,6 +90,26 @@ fn when_the_time_is_over_the_last_numbers_count() {
 }
 
 #[test]
+fn an_agent_that_comes_back_counts_once_more() {
+    let step = "{ expect: { log: \"*\", contains: x, count: 3 }, eventually: 20s }";
+    let mut world = counting(step, &[("a", 1, 1), ("b", 1, 0), ("a", 2, 2)]);
+    world = world.play_until(|output| matches!(output, Output::Order { order, .. } if order.key.attempt == 2));
+    world.inbox.push_back(Input::AgentDown { agent: name("b"), how: "signal 9".to_owned() });
+    world.inbox.push_back(Input::AgentBack { agent: name("b") });
+    world = world.play_until(|output| matches!(output, Output::OrderAgain { .. }));
+    let again = world.outputs.iter().find_map(|output| match output {
+        Output::OrderAgain { order, .. } => Some(order.clone()),
+        _ => None,
+    });
+    let again = again.expect("it is asked again");
+    assert_eq!((&again.action, again.key.attempt), (&Action::CountLog { log: "*".to_owned(), past: Some(0) }, 2));
+    let counted = world.counted(&name("b"), &again.key, 1);
+    world.inbox.push_back(counted);
+    let world = world.play();
+    assert_eq!(world.finished.map(|(verdict, _)| verdict), Some(Verdict::Pass), "{:?}", world.blamed());
+}
+
+#[test]
 fn an_agent_that_is_lost_or_counts_nothing_is_no_zero() {
     let step = "expect: { log: \"*\", contains: x, count: 0 }";
     let mut world = counting(step, &[("a", 1, 0)]);
