@@ -82,6 +82,24 @@ fn quantity<T>(
     }
 }
 
+/// The unit that people mean who write another word for it.
+fn ours(found: &str, units: &[&'static str]) -> Option<&'static str> {
+    let unit = match found.to_ascii_lowercase().as_str() {
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "hr" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        "k" | "kb" | "ki" => "KiB",
+        "m" | "mb" | "mi" => "MiB",
+        "g" | "gb" | "gi" => "GiB",
+        "kbps" => "kbit",
+        "mbps" => "mbit",
+        "gbps" => "gbit",
+        _ => return None,
+    };
+    units.iter().copied().find(|known| *known == unit)
+}
+
 fn quantity_problem(written: &str, error: &QuantityError, unit: &Unit, span: Span) -> Diagnostic {
     match error {
         QuantityError::Bare => Diagnostic::new(Code::BareNumber, span, "a bare number where a unit belongs")
@@ -89,7 +107,8 @@ fn quantity_problem(written: &str, error: &QuantityError, unit: &Unit, span: Spa
         QuantityError::Number => Diagnostic::new(Code::Unit, span, format!("{} is not {}", quote(written), unit.name)),
         QuantityError::Unit(found) => {
             let message = format!("{} is not a unit of {}", quote(found), unit.name);
-            let help = match suggest::nearest(found, unit.units.iter().copied()) {
+            let near = ours(found, unit.units).or_else(|| suggest::nearest(found, unit.units.iter().copied()));
+            let help = match near {
                 _ if written.contains(' ') => "number and unit stand together, without a space".to_owned(),
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the units are {}", unit.units.join(" ")),

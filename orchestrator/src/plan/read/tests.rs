@@ -49,11 +49,24 @@ fn quantities_say_what_is_wrong_with_them() {
         found,
         [
             "MP0201 [5] a bare number where a unit belongs (write its unit: `us`, `ms`, `s`, `m`, `h` or `d`)",
-            "MP0202 [5sec] `sec` is not a unit of a duration (the units are us ms s m h d)",
+            "MP0202 [5sec] `sec` is not a unit of a duration (did you mean `s`?)",
             "MP0202 [5 s] `s` is not a unit of a duration (number and unit stand together, without a space)",
             "MP0202 [soon] `soon` is not a duration",
             "MP0203 [200000d] `200000d` is out of range (at most 30d)",
             "MP0108 [[1]] a list does not fit here",
+        ]
+    );
+}
+
+#[test]
+fn units_of_other_tools_are_told_as_ours() {
+    let found = problems("[64MB, 1g, 64quarks]", |node, sink| assert_eq!(each(node, sink, size), Some(Vec::new())));
+    assert_eq!(
+        found,
+        [
+            "MP0202 [64MB] `MB` is not a unit of a size (did you mean `MiB`?)",
+            "MP0202 [1g] `g` is not a unit of a size (did you mean `GiB`?)",
+            "MP0202 [64quarks] `quarks` is not a unit of a size (the units are B KiB MiB GiB)",
         ]
     );
 }
