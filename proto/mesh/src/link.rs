@@ -22,7 +22,9 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Issued, Signed};
 use meshproof_proto::signal::{ConnectionKind, Signal};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::api::{LinkInfo, Loss, MeshEvent};
 use crate::carrier::{Counters, Outgoing};
@@ -101,6 +103,20 @@ pub(crate) struct Surroundings {
 }
 
 impl Link {
+    /// Tells the link something that must not get lost. Nobody waits meanwhile: a link that its peer or its user keeps busy takes it when
+    /// it can, and holds up no other. False when the link has ended.
+    pub(crate) fn tell(&self, command: Command, tasks: &TaskTracker) -> bool {
+        match self.commands.try_send(command) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(command)) => {
+                let commands = self.commands.clone();
+                tasks.spawn(async move { drop(commands.send(command).await) });
+                true
+            }
+        }
+    }
+
     /// Sends a batch or an acknowledgement over the current control connection.
     pub(crate) async fn send_events(&self, frame: &EventFrame) -> Result<(), crate::api::NoLink> {
         let way = self.events.borrow().clone().ok_or(crate::api::NoLink)?;

@@ -107,36 +107,35 @@ impl Node {
             let settles = self.servers.iter().filter_map(|server| server.settles).min();
             tokio::select! {
                 ask = self.asks.recv() => match ask {
-                    Some(Ask::Connect { peer, kind }) => self.connect(peer, kind).await,
-                    Some(Ask::Refuse { peer, why }) => self.refuse(peer, why).await,
-                    Some(Ask::Forget { peer }) => self.forget(peer).await,
+                    Some(Ask::Connect { peer, kind }) => self.connect(peer, kind),
+                    Some(Ask::Refuse { peer, why }) => self.refuse(peer, why),
+                    Some(Ask::Forget { peer }) => self.forget(peer),
                     Some(Ask::Leave) | None => break,
                 },
                 Some(FromServer { server, news }) = self.news.recv() => self.news(server, news).await,
-                Some(message) = self.links.recv() => self.link_says(message).await,
+                Some(message) = self.links.recv() => self.link_says(message),
                 () = until(settles) => self.settle().await,
                 _ = looks.tick() => self.look_at_tokens().await,
                 Ok(()) = self.trust.changed() => self.learned().await,
-                Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged).await,
+                Ok(()) = self.addresses.changed() => self.tell_links(|| Command::AddressesChanged),
             }
         }
-        self.tell_links(|| Command::Leave).await;
+        self.tell_links(|| Command::Leave);
         self.tables.links.clear();
         self.stop.cancel();
     }
 
-    async fn tell_links(&self, command: impl Fn() -> Command) {
-        let links: Vec<Link> = self.tables.links.iter().map(|entry| entry.value().clone()).collect();
-        for link in links {
-            let _ = link.commands.send(command()).await;
+    fn tell_links(&self, command: impl Fn() -> Command) {
+        for link in &self.tables.links {
+            link.tell(command(), &self.context.tasks);
         }
     }
 
-    async fn connect(&mut self, peer: PeerId, kind: ConnectionKind) {
+    fn connect(&mut self, peer: PeerId, kind: ConnectionKind) {
         if kind == ConnectionKind::Control {
             self.want(peer);
         }
-        self.command(peer, || Command::Want(kind)).await;
+        self.command(peer, |link| link.tell(Command::Want(kind), &self.context.tasks));
     }
 
     /// Remembers the wish for one that is not listed yet, or leaves and comes back.
@@ -147,23 +146,23 @@ impl Node {
         self.wanted.insert(peer);
     }
 
-    /// Tells the link to a peer of the roster something. A link that just ended is made anew.
-    async fn command(&self, peer: PeerId, command: impl Fn() -> Command) {
+    /// Tells the link to a peer of the roster something. One that has ended, which `tell` says, is made anew.
+    fn command(&self, peer: PeerId, tell: impl Fn(&Link) -> bool) {
         for _ in 0..2 {
             let Some(link) = self.link(peer) else { return };
-            if link.commands.send(command()).await.is_ok() {
+            if tell(&link) {
                 return;
             }
             self.tables.links.remove(&peer);
         }
     }
 
-    async fn link_says(&self, message: ToNode) {
+    fn link_says(&self, message: ToNode) {
         match message {
-            ToNode::Carry { to, signal, server } => self.carry(to, signal, server).await,
+            ToNode::Carry { to, signal, server } => self.carry(to, signal, server),
             ToNode::Forward { from, to, signal } => self.pass_on((from, to), signal),
-            ToNode::Forwarded { from, signal } => self.signal((from, None), &signal).await,
-            ToNode::Down(peer) => self.consider(peer).await,
+            ToNode::Forwarded { from, signal } => self.signal((from, None), &signal),
+            ToNode::Down(peer) => self.consider(peer),
             ToNode::Ended(peer) => {
                 self.tables.links.remove_if(&peer, |_, link| link.commands.is_closed());
                 self.tables.changes.tell();
@@ -211,11 +210,11 @@ impl Node {
         match message {
             ToPeer::Welcome { peers } => {
                 self.welcome(index, &peers).await;
-                self.tell_links(|| Command::SignalingBack).await;
+                self.tell_links(|| Command::SignalingBack);
             }
             ToPeer::Joined { chain } => self.joined(index, &chain).await,
             ToPeer::Left { peer } => self.left(index, peer).await,
-            ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal).await,
+            ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal),
             ToPeer::News(news) => self.context.learn(&news),
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {

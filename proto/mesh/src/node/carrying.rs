@@ -7,6 +7,7 @@ use meshproof_proto::identity::{Role, Signed};
 use meshproof_proto::limits;
 use meshproof_proto::rendezvous::ToServer;
 use meshproof_proto::signal::Signal;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::Node;
 use crate::context::now_unix;
@@ -14,7 +15,7 @@ use crate::link::{Command, Link};
 
 impl Node {
     /// Has a signal carried: by the server that is asked for, by any that both sides share, or by peers that we are linked to.
-    pub(super) async fn carry(&self, to: PeerId, signal: Signed, server: Option<usize>) {
+    pub(super) fn carry(&self, to: PeerId, signal: Signed, server: Option<usize>) {
         let shared = match server {
             Some(index) => Some(index).filter(|index| self.tables.reach.lists(*index, &to)),
             None => self.tables.reach.through(&to),
@@ -23,12 +24,12 @@ impl Node {
             // a full queue loses the signal; the attempt's deadline brings the next one
             (Some(shared), _) => drop(shared.out.try_send(ToServer::Signal { to, signal })),
             (None, Some(_)) => tracing::debug!(?to, "the signaling server of a relay is away"),
-            (None, None) => self.have_forwarded(to, &signal).await,
+            (None, None) => self.have_forwarded(to, &signal),
         }
     }
 
     /// Asks peers whose links are up to pass the signal on, the orchestrator first: everybody is linked to it.
-    async fn have_forwarded(&self, to: PeerId, signal: &Signed) {
+    fn have_forwarded(&self, to: PeerId, signal: &Signed) {
         let mut near: Vec<(bool, Link)> = Vec::new();
         for entry in &self.tables.links {
             let info = entry.value().info.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +39,8 @@ impl Node {
         }
         near.sort_by_key(|(other, _)| *other);
         for (_, link) in near.into_iter().take(limits::FORWARDERS) {
-            let _ = link.commands.send(Command::Forward { to, signal: signal.clone() }).await;
+            // a full queue loses it, as a full one to a server does
+            let _ = link.commands.try_send(Command::Forward { to, signal: signal.clone() });
         }
     }
 
@@ -52,7 +54,7 @@ impl Node {
     }
 
     /// A signal came, from a signaling server or passed on by a peer.
-    pub(super) async fn signal(&self, (from, server): (PeerId, Option<usize>), signed: &Signed) {
+    pub(super) fn signal(&self, (from, server): (PeerId, Option<usize>), signed: &Signed) {
         if self.refused.contains(&from) {
             // its signatures are not even checked: that would be work that it makes us do
             return;
@@ -66,6 +68,8 @@ impl Node {
             Ok(_) => return tracing::warn!(?from, "a signal is for another mesh"),
             Err(error) => return tracing::warn!(?from, %error, "a signal was refused"),
         };
-        self.command(from, || Command::Signal(Box::new(signal.clone()), server)).await;
+        // of a full queue the attempt's deadline brings the next one, and a peer that floods has nobody wait
+        let give = |link: &Link| link.commands.try_send(Command::Signal(Box::new(signal.clone()), server));
+        self.command(from, |link| !matches!(give(link), Err(TrySendError::Closed(_))));
     }
 }

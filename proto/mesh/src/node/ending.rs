@@ -12,7 +12,7 @@ use crate::link::Command;
 
 impl Node {
     /// A link that is not up and whose peer will not come back is given up.
-    pub(super) async fn consider(&self, peer: PeerId) {
+    pub(super) fn consider(&self, peer: PeerId) {
         let Some(link) = self.tables.links.get(&peer).map(|link| link.value().clone()) else { return };
         let (state, name) = {
             let info = link.info.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,11 +28,11 @@ impl Node {
             (false, true, "lost" | "idle" | "connecting") => Loss::Left,
             (false, _, _) => return,
         };
-        let _ = link.commands.send(Command::Forget(loss)).await;
+        link.tell(Command::Forget(loss), &self.context.tasks);
     }
 
     /// No link to the peer from now on, neither this one nor another.
-    pub(super) async fn refuse(&mut self, peer: PeerId, why: String) {
+    pub(super) fn refuse(&mut self, peer: PeerId, why: String) {
         tracing::warn!(?peer, why, "a peer is refused from now on");
         if self.refused.len() >= limits::PEERS_PER_MESH {
             self.refused.retain(|refused| self.tables.roster.contains_key(refused));
@@ -40,21 +40,21 @@ impl Node {
         self.refused.insert(peer);
         let link = self.tables.links.get(&peer).map(|link| link.value().clone());
         if let Some(link) = link {
-            let _ = link.commands.send(Command::Refuse(Loss::Refused(why))).await;
+            link.tell(Command::Refuse(Loss::Refused(why)), &self.context.tasks);
         }
     }
 
     /// The peer is gone for good: whoever has taken its place says so, before silence could.
-    pub(super) async fn forget(&mut self, peer: PeerId) {
+    pub(super) fn forget(&mut self, peer: PeerId) {
         self.wanted.remove(&peer);
         let link = self.tables.links.get(&peer).map(|link| link.value().clone());
         if let Some(link) = link {
-            let _ = link.commands.send(Command::Forget(Loss::Replaced)).await;
+            link.tell(Command::Forget(Loss::Replaced), &self.context.tasks);
         }
     }
 
     /// Links to former instances of that name are not waited for.
-    pub(super) async fn consider_namesakes(&self, of: &Identity) {
+    pub(super) fn consider_namesakes(&self, of: &Identity) {
         let namesakes: Vec<PeerId> = self
             .tables
             .links
@@ -64,7 +64,7 @@ impl Node {
             .map(|link| *link.key())
             .collect();
         for peer in namesakes {
-            self.consider(peer).await;
+            self.consider(peer);
         }
     }
 }

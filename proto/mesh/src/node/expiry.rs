@@ -24,7 +24,7 @@ impl Node {
             if !self.tables.links.is_empty() {
                 tracing::error!(%error, "this peer is no longer welcome; its links end");
             }
-            self.tell_links(|| Command::Refuse(Loss::NotAdmitted(error.clone()))).await;
+            self.tell_links(|| Command::Refuse(Loss::NotAdmitted(error.clone())));
             return;
         }
         let ended: Vec<Link> = {
@@ -33,7 +33,7 @@ impl Node {
             links.filter(|link| trust.admits(&link.issued, now).is_err()).map(|link| link.value().clone()).collect()
         };
         for link in ended {
-            let _ = link.commands.send(Command::News).await;
+            link.tell(Command::News, &self.context.tasks);
         }
         self.forget_unwelcome().await;
     }

@@ -21,7 +21,7 @@ impl Node {
         if let Err(error) = self.context.check(&self.context.chain) {
             tracing::error!(%error, "this peer is no longer welcome");
         }
-        self.tell_links(|| Command::News).await;
+        self.tell_links(|| Command::News);
         for server in &self.servers {
             let news = ToServer::News { mesh: self.context.mesh.clone(), news: news.clone() };
             // one that is away or busy hears of it when we register again

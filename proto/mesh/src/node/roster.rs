@@ -47,9 +47,9 @@ impl Node {
         self.tables.reach.listed(peer, index);
         if self.tables.roster.insert(peer, identity.clone()).is_none() {
             self.tell(MeshEvent::PeerJoined(identity.clone())).await;
-            self.consider_namesakes(&identity).await;
+            self.consider_namesakes(&identity);
             if self.wanted.contains(&peer) {
-                self.connect(peer, ConnectionKind::Control).await;
+                self.connect(peer, ConnectionKind::Control);
             }
         }
         Some(peer)
@@ -92,6 +92,6 @@ impl Node {
         if let Some((_, identity)) = self.tables.roster.remove(&peer) {
             self.tell(MeshEvent::PeerLeft(identity)).await;
         }
-        self.consider(peer).await;
+        self.consider(peer);
     }
 }

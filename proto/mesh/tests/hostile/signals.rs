@@ -1,5 +1,7 @@
 //! What a peer says before there is a connection: signals, descriptions, candidates.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use meshproof_mesh::rtc::Connection;
 use meshproof_proto::id::{Digest, Generation, PeerId};
@@ -210,6 +212,9 @@ async fn answers_of_generations_that_are_over_or_of_other_offers_are_dropped() {
 /// that are just closing. Each has a socket; the rest is the scene's.
 const SOCKETS: usize = 40;
 
+/// After that it is asked again.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(200);
+
 async fn flood(part: Part, case: &str, mut body: impl FnMut() -> SignalBody) {
     let scene = Scene::new().await;
     let before = process::sockets();
@@ -220,10 +225,19 @@ async fn flood(part: Part, case: &str, mut body: impl FnMut() -> SignalBody) {
         hostile.signal(&signal).await;
         most = most.max(process::sockets());
     }
-    // until the last of the flood is answered, or the attempts of its time are over
+    // until what comes after the flood is answered, or the attempts of its time are over; what is too much for a link is lost
     let last = async {
-        while hostile.heard(CONTROL).await.generation < Generation(500) {
-            most = most.max(process::sockets());
+        for generation in 501.. {
+            let signal = hostile.signal_of(CONTROL, Generation(generation), body());
+            hostile.signal(&signal).await;
+            let answered = async {
+                while hostile.heard(CONTROL).await.generation < Generation(501) {
+                    most = most.max(process::sockets());
+                }
+            };
+            if tokio::time::timeout(ANSWERED_WITHIN, answered).await.is_ok() {
+                return;
+            }
         }
     };
     let _ = tokio::time::timeout(limits::HANDSHAKE_DEADLINE, last).await;

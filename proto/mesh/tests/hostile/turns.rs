@@ -76,3 +76,30 @@ async fn what_a_peer_says_comes_in_turns_with_what_another_floods_with() {
     assert!(!flooding.is_finished(), "the flood went on until then");
     flooding.abort();
 }
+
+/// More than the queue of one link before its own task, and of the mesh before all links.
+const WISHES: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_whose_peers_events_nobody_is_done_with_holds_up_no_other() {
+    let world = World::new().await;
+    let mut victim = world.join("victim", 2);
+    let flooder = linked(&world, &mut victim, ("flooder", 3)).await;
+    let (to, flood, from) = (victim.mesh.me(), batch(flooder.mesh.me()), flooder.mesh.clone());
+    let flooding = tokio::spawn(async move { while from.send_events(to, flood.clone()).await.is_ok() {} });
+    // its places are taken, so its task waits for one of them
+    let mut kept = Vec::new();
+    while kept.len() < TURNS {
+        kept.push(
+            victim.wait(|event| if let MeshEvent::Events { turn, .. } = event { Some(turn) } else { None }).await,
+        );
+    }
+    let wishes = async {
+        for _ in 0..WISHES {
+            victim.mesh.connect(flooder.mesh.me()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wishes).await.expect("nobody waits for that link");
+    linked(&world, &mut victim, ("late", 4)).await;
+    flooding.abort();
+}
