@@ -113,6 +113,9 @@ pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 /// A disk that took nothing is tried again after this: whoever makes room sees the run go on.
 pub const DISK_AGAIN: Duration = Duration::from_millis(200);
 
+/// Steps that wait for a disk that takes nothing: those that are ordered before their turn, and those side by side with them.
+pub const STEPS_STALLED: usize = 512;
+
 /// Notes of what has to be on disk that wait for the session: one for each call of a stub that is being answered, and some.
 pub const NOTES: usize = 256;
 

@@ -9,7 +9,7 @@ use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::order::{
     Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, RecordStreamId, ServicePlace,
-    StepKey, StubChange,
+    StepKey, StepOrder, StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
@@ -51,6 +51,8 @@ pub(super) struct Run {
     pub(super) notes: mpsc::Receiver<Note>,
     /// Those that could not be written yet, with who waits for them.
     pub(super) unwritten: VecDeque<Note>,
+    /// Steps whose turn has come and that wait for the disk.
+    pub(super) stalled: VecDeque<StepOrder>,
     /// When the disk is tried again.
     pub(super) write_at: Option<Instant>,
     /// Kept so that the facts never end while the run is here.
@@ -190,8 +192,10 @@ impl Run {
                 let _ = note.written.send(());
             }
         }
-        if self.outbox.flush().is_err() {
-            self.write_at = Some(Instant::now() + limits::DISK_AGAIN);
+        match self.outbox.flush() {
+            Err(_) => self.write_at = Some(Instant::now() + limits::DISK_AGAIN),
+            Ok(()) if self.stalled.is_empty() => {}
+            Ok(()) => self.begin_stalled(),
         }
     }
 

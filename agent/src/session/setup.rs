@@ -117,6 +117,7 @@ pub(super) async fn run(
         facts,
         notes,
         unwritten: VecDeque::new(),
+        stalled: VecDeque::new(),
         write_at: None,
         tell,
         links_before: LinkBytes::of(mesh),

@@ -36,8 +36,32 @@ impl Run {
         self.begin(order)
     }
 
-    /// Its turn has come.
-    fn begin(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
+    /// Its turn has come. While the disk takes nothing, it waits: what is done must be known to whoever comes after this instance.
+    fn begin(&mut self, order: StepOrder) -> Result<(), Refusal> {
+        let (key, again) = (order.key.clone(), order.clone());
+        let begun = self.begin_now(order);
+        match (begun, self.outbox.written()) {
+            (Err(_), Err(why)) if self.stalled.len() < limits::STEPS_STALLED => {
+                tracing::warn!(%key, why, "a step waits until the disk takes something again");
+                self.stalled.push_back(again);
+                Ok(())
+            }
+            (begun, _) => begun,
+        }
+    }
+
+    /// The disk takes something again.
+    pub(super) fn begin_stalled(&mut self) {
+        for order in std::mem::take(&mut self.stalled) {
+            let key = order.key.clone();
+            if let Err(refusal) = self.begin(order) {
+                let outcome = Outcome::Error { message: refusal.to_string() };
+                self.push(Fact::StepEnded { key, result: never_begun(outcome) });
+            }
+        }
+    }
+
+    fn begin_now(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
         let room = self.outbox.room().map_err(Refusal::Failed);
         let tell = self.tell.clone();
         let work = self.stage.working(&self.authority.run)?;
@@ -97,8 +121,10 @@ impl Run {
     }
 
     pub(super) fn cancel(&mut self, key: &StepKey) -> Result<(), Refusal> {
-        let work = self.working()?;
-        let Some(order) = work.ahead.take(key) else { return work.steps.cancel(key) };
+        let stalled = self.stalled.iter().position(|order| order.key == *key);
+        let stalled = stalled.and_then(|at| self.stalled.remove(at));
+        let work = self.stage.working(&self.authority.run)?;
+        let Some(order) = stalled.or_else(|| work.ahead.take(key)) else { return work.steps.cancel(key) };
         work.ahead.forget_behind(&order.key);
         // That it never began is known now, also should its order come once more.
         let _ = work.steps.cancel(key);

@@ -7,7 +7,7 @@ use meshproof_agent::outbox::Store;
 use meshproof_mesh::MeshEvent;
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::order::{Adopt, Initialized, NameTerm};
+use meshproof_proto::order::{Adopt, Initialized, NameTerm, StepKey};
 use meshproof_proto::rpc::Refusal;
 use tokio::process::{Child, Command};
 
@@ -134,4 +134,60 @@ async fn a_name_is_taken_at_a_higher_term_only_and_by_who_finds_what_the_one_bef
     mesh.client("shop").start_again(now(), order).await.expect("answered").expect("taken");
     let begun_twice = |facts: Vec<Fact>| facts.into_iter().filter(|fact| *fact == begun).count() == 2;
     mesh.until(|mesh| begun_twice(mesh.facts("shop"))).await;
+}
+
+/// A small file system at this place, as long as this is kept.
+struct Small<'p>(&'p std::path::Path);
+
+impl<'p> Small<'p> {
+    /// `None`, aloud: only root may make one.
+    async fn at(place: &'p std::path::Path) -> Option<Self> {
+        std::fs::create_dir(place).expect("a temporary directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=128k", "none"]).arg(place).stderr(Stdio::null());
+        if mount.status().await.is_ok_and(|status| status.success()) {
+            return Some(Self(place));
+        }
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "a tmpfs cannot be made");
+        println!("skipped: a tmpfs cannot be made");
+        None
+    }
+
+    /// Leaves no whole page free.
+    fn fill(&self) -> std::path::PathBuf {
+        let path = self.0.join("filling");
+        let mut file = std::fs::File::create(&path).expect("there is room for a name");
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|count| count > 0) {}
+        path
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_no_step_begins_and_when_there_is_space_it_does() {
+    let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
+    let state = directory.path().join("state");
+    let Some(small) = Small::at(&state).await else { return };
+    let _agent = spawn(&world, directory.path());
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    mesh.initialize("shop", None, &[]).await;
+    let address = silent().await;
+    let filling = small.fill();
+    // its record does not fit what is left of a page
+    let long = StepKey { test: "t".repeat(5_000), ..key("1") };
+    let order = step(long.clone(), tcp(&address, "hello\n"), Vec::new());
+    let now = tarpc::context::current;
+    mesh.client("shop").start(now(), order).await.expect("answered").expect("it waits");
+    let status = mesh.client("shop").status(now()).await.expect("answered").expect("told");
+    assert_eq!((status.steps_running, mesh.facts("shop").len()), (0, 0));
+    std::fs::remove_file(filling).expect("it is there");
+    mesh.until(|mesh| mesh.facts("shop").contains(&Fact::StepStarted { key: long.clone() })).await;
+    let status = mesh.client("shop").status(now()).await.expect("answered").expect("told");
+    assert_eq!(status.steps_running, 1);
 }
