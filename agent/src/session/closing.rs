@@ -10,10 +10,19 @@ use meshproof_proto::order::FaultReport;
 use tokio::sync::mpsc;
 
 use super::run::Work;
+use crate::tunnel::Tunnels;
 
-/// Gives up steps, heals faults, closes tunnels and stubs, in this order; tells the facts of it, and the reports of faults that
-/// were still active.
-pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Vec<FaultReport> {
+/// What is left of the work at a run.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    /// Of faults that were still active.
+    pub(super) reports: Vec<FaultReport>,
+    /// The data network: services are asked to end after this, and one that talks to others while it ends needs it.
+    pub(super) network: Option<Tunnels>,
+}
+
+/// Gives up steps, heals faults, closes tunnels and stubs, in this order; tells the facts of it.
+pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Closed {
     for (key, result) in work.steps.close().await {
         let _ = facts.send(Fact::StepEnded { key, result }).await;
     }
@@ -21,7 +30,13 @@ pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Vec<Faul
     for report in &reports {
         let _ = facts.send(Fact::FaultEnded(report.clone())).await;
     }
-    work.tunnels.close().await;
+    let network = match work.networked {
+        true => Some(work.tunnels),
+        false => {
+            work.tunnels.close().await;
+            None
+        }
+    };
     match Arc::into_inner(work.beside) {
         Some(beside) => {
             for stub in beside.stubs.into_values() {
@@ -34,7 +49,7 @@ pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Vec<Faul
         }
         None => tracing::error!("something still uses the stubs of a run that ended"),
     }
-    reports
+    Closed { reports, network }
 }
 
 /// Payload bytes of the links by peer's name, sent and received.

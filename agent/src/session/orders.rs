@@ -69,6 +69,9 @@ impl Session {
         if let Some(unacked) = self.run.as_ref().map(|run| run.outbox.unacked()).filter(|unacked| *unacked > 0) {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
+        if let Some(network) = self.run.as_mut().and_then(|run| run.network.take()) {
+            network.close().await;
+        }
         let run = self.set_up(caller, order, None).await?;
         let initialized = run.initialized.clone();
         self.run = Some(run);

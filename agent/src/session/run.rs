@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ahead::Ahead;
-use super::closing::{self, LinkBytes};
+use super::closing::{self, Closed, LinkBytes};
 use super::faults::{Beginning, Faults, Place};
 use super::links::Linked;
 use super::orders::reply;
@@ -61,6 +61,8 @@ pub(super) struct Run {
     /// Until then nothing is told, as all there is to tell is that steps have begun, or ended and the next one goes on.
     pub(super) held_until: Option<Instant>,
     pub(super) stage: Stage,
+    /// The data network of a run that is closed, until another one begins here.
+    pub(super) network: Option<Tunnels>,
 }
 
 /// How far the run is.
@@ -68,7 +70,7 @@ pub(super) struct Run {
 pub(super) enum Stage {
     Working(Box<Work>),
     Closing {
-        closing: AbortOnDropHandle<Vec<FaultReport>>,
+        closing: AbortOnDropHandle<Closed>,
         answers: Vec<Answer<Vec<FaultReport>>>,
     },
     /// Only its events are still here.
@@ -86,6 +88,8 @@ pub(super) struct Work {
     /// Open as long as this is kept.
     pub(super) _endpoints: Endpoints,
     pub(super) tunnels: Tunnels,
+    /// They carry a data network.
+    pub(super) networked: bool,
     /// Those that began, so that a repeated order does not begin one again.
     pub(super) tests: BTreeSet<String>,
     /// From where watches of an instance before this one looked at logs.
@@ -105,7 +109,7 @@ pub(super) enum Happened {
     Note(Note),
     StepEnded(StepKey, StepResult),
     FaultEnded(FaultReport),
-    Closed(Vec<FaultReport>),
+    Closed(Closed),
 }
 
 /// The next thing that happens in the run; waits for ever without one.
@@ -143,7 +147,7 @@ impl Run {
                     self.begin_fault(order, answer);
                 }
             }
-            Happened::Closed(reports) => self.closed(reports, mesh),
+            Happened::Closed(closed) => self.closed(closed, mesh),
         }
     }
 
@@ -271,7 +275,8 @@ impl Run {
         };
     }
 
-    fn closed(&mut self, reports: Vec<FaultReport>, mesh: &Mesh) {
+    fn closed(&mut self, Closed { reports, network }: Closed, mesh: &Mesh) {
+        self.network = network;
         while let Ok(fact) = self.facts.try_recv() {
             self.push(fact);
         }
@@ -414,7 +419,7 @@ impl Stage {
             },
             Self::Closing { closing, .. } => Happened::Closed(closing.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the closing of a run ended badly");
-                Vec::new()
+                Closed::default()
             })),
             Self::Closed(_) => std::future::pending().await,
         }

@@ -104,7 +104,8 @@ pub(super) async fn run(
         connections: Connections::default(),
         masker,
     };
-    let work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
+    let mut work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
+    work.networked = network.is_some();
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
@@ -123,6 +124,7 @@ pub(super) async fn run(
         links_before: LinkBytes::of(mesh),
         held_until: None,
         stage: Stage::Working(Box::new(work)),
+        network: None,
     })
 }
 
@@ -138,6 +140,7 @@ fn work(
         beside: Arc::new(beside),
         _endpoints: endpoints,
         tunnels,
+        networked: false,
         steps: Steps::after(left.steps),
         ahead: Ahead::default(),
         faults: Faults::default(),

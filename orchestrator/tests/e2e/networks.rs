@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod egress;
+mod ending;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
