@@ -133,7 +133,9 @@ fn a_run_goes_on_with_the_binary_that_was_started_when_its_build_puts_another_in
         let steps = "tests: [{ id: t, steps: [{ at: a, exec: { argv: [\"true\"] } }] }]\n";
         let services = "services: { a: { exec: { argv: [sleep, \"1000\"] } } }\n";
         std::fs::write(&plan, format!("meshproof: 1\nplan: rebuilt\n{build}{services}{steps}")).expect("a plan");
-        std::fs::copy(env!("CARGO_BIN_EXE_meshproof"), &binary).expect("a copy of the binary");
+        // not by this process: what another test starts meanwhile would hold the copy open for writing, and then it cannot be started
+        let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_meshproof")).arg(&binary).status();
+        assert!(copied.expect("cp is everywhere").success(), "a copy of the binary");
         let usual = scene.run_command(&plan, "plain");
         let mut command = std::process::Command::new(&binary);
         command.args(usual.get_args());
