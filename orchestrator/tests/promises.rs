@@ -32,38 +32,31 @@ fn is_test(text: &str, name: &str) -> bool {
     text.contains(&format!("fn {name}(")) || text.contains(&format!("\"{name}\", "))
 }
 
-#[test]
-fn every_trap_names_a_test_that_exists_or_says_that_it_is_open() {
-    let page = std::fs::read_to_string(root().join("docs/traps.md")).expect("docs/traps.md");
+/// Of a page's table with three columns: the last one names tests, or begins with `open`.
+fn assert_rows_name_tests(page: &str, open: &str) {
+    let page = std::fs::read_to_string(root().join(page)).expect(page);
     let text = all_sources();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!(!rows.is_empty());
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [trap, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
+        let [what, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
         let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty() || shown.starts_with("open: "), "{trap}: neither a test nor open");
+        assert!(!named.is_empty() || shown.starts_with(open), "{what}: neither a test nor open");
         for test in named {
-            assert!(is_test(&text, test), "{trap} names `{test}`, and there is no such test");
+            assert!(is_test(&text, test), "{what} names `{test}`, and there is no such test");
         }
     }
 }
 
 #[test]
+fn every_trap_names_a_test_that_exists_or_says_that_it_is_open() {
+    assert_rows_name_tests("docs/traps.md", "open: ");
+}
+
+#[test]
 fn every_guarantee_names_tests_that_exist_or_says_that_it_is_open() {
-    let page = std::fs::read_to_string(root().join("docs/guarantees.md")).expect("docs/guarantees.md");
-    let text = all_sources();
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
-    assert!(!rows.is_empty());
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [invariant, _, shown] = cells[..] else { panic!("three cells were expected: {row}") };
-        let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty() || shown.starts_with("open"), "{invariant}: neither a test nor open");
-        for test in named {
-            assert!(is_test(&text, test), "{invariant} names `{test}`, and there is no such test");
-        }
-    }
+    assert_rows_name_tests("docs/guarantees.md", "open");
 }
 
 #[test]
