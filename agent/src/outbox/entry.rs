@@ -96,9 +96,7 @@ impl Recovered {
         }
         fits
     }
-}
 
-impl Recovered {
     fn take(&mut self, entry: Entry) {
         match entry {
             Entry::Event(event) => self.unacked.push_back(event),

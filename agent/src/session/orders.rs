@@ -69,22 +69,22 @@ impl Session {
         if let Some(unacked) = self.run.as_ref().map(|run| run.outbox.unacked()).filter(|unacked| *unacked > 0) {
             tracing::warn!(unacked, "a new run begins before the last one's orchestrator took all events");
         }
-        if let Some(network) = self.run.as_mut().and_then(|run| run.network.take()) {
-            network.close().await;
-        }
         let run = self.set_up(caller, order, None).await?;
         let initialized = run.initialized.clone();
         self.run = Some(run);
         Ok(initialized)
     }
 
-    /// Makes everything ready that a run needs here.
+    /// Makes everything ready that a run needs here, where that of a former run may still be in the way.
     pub(super) async fn set_up(
         &mut self,
         caller: PeerId,
         order: Initialize,
         former: Option<Former>,
     ) -> Result<Run, Refusal> {
+        if let Some(network) = self.run.as_mut().and_then(|run| run.network.take()) {
+            network.close().await;
+        }
         let others = order.network.iter().flat_map(|network| network.others.keys());
         let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| &tunnel.to).chain(others).cloned().collect();
         let around = Surroundings {

@@ -104,8 +104,8 @@ pub(super) async fn run(
         connections: Connections::default(),
         masker,
     };
-    let mut work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
-    work.networked = network.is_some();
+    let tunnels = (tunnels, network.is_some());
+    let work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
@@ -130,7 +130,7 @@ pub(super) async fn run(
 
 fn work(
     (service, seed, secrets): (ServicePlace, u64, Value),
-    (beside, endpoints, tunnels): (Beside, Endpoints, Tunnels),
+    (beside, endpoints, (tunnels, networked)): (Beside, Endpoints, (Tunnels, bool)),
     left: Left,
 ) -> Work {
     Work {
@@ -140,7 +140,7 @@ fn work(
         beside: Arc::new(beside),
         _endpoints: endpoints,
         tunnels,
-        networked: false,
+        networked,
         steps: Steps::after(left.steps),
         ahead: Ahead::default(),
         faults: Faults::default(),

@@ -351,6 +351,19 @@ pub struct Ask {
     pub saves: Vec<Spanned<Save>>,
 }
 
+impl Ask {
+    /// Whether it does nothing to a service: it only looks at what its agent knows.
+    pub fn only_looks(&self) -> bool {
+        matches!(
+            self.action,
+            Action::ExpectLog { .. }
+                | Action::ExpectStub { .. }
+                | Action::ExpectMetric { .. }
+                | Action::ExpectLink { .. }
+        )
+    }
+}
+
 /// What the receiver of a stream does with each record.
 #[derive(Debug, Clone)]
 pub struct Apply {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Action, StepKey};
+use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
 
 use super::api::{Output, StreamOrders};
@@ -207,9 +207,5 @@ fn touches(step: &Step, agent: &Name) -> bool {
 
 /// Whether it does no harm to do it once more: it says so, it asks whether a service is ready, or it only looks.
 fn may_be_repeated(spot: Spot, step: &Step, ask: &Ask) -> bool {
-    let looks = matches!(
-        ask.action,
-        Action::ExpectLog { .. } | Action::ExpectStub { .. } | Action::ExpectMetric { .. } | Action::ExpectLink { .. }
-    );
-    step.idempotent || looks || matches!(spot, Spot::Ready(_))
+    step.idempotent || ask.only_looks() || matches!(spot, Spot::Ready(_))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use meshproof_proto::event::StepResult;
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Action, StepKey};
+use meshproof_proto::order::StepKey;
 use meshproof_proto::verdict::Verdict;
 
 use super::api::Output;
@@ -46,11 +46,7 @@ impl Causes {
 
 /// The services that have to do something for a step.
 fn asked(ask: &Ask) -> impl Iterator<Item = &Name> {
-    let looked_at = matches!(
-        ask.action,
-        Action::ExpectLog { .. } | Action::ExpectStub { .. } | Action::ExpectMetric { .. } | Action::ExpectLink { .. }
-    );
-    let program = ask.target.is_none() && ask.apply.is_none() && !looked_at;
+    let program = ask.target.is_none() && ask.apply.is_none() && !ask.only_looks();
     let at = program.then_some(&ask.at);
     at.into_iter()
         .chain(ask.target.as_ref().map(|target| &target.service))

@@ -101,7 +101,7 @@ impl Mux {
 
     /// How long the path is, as the link measures it.
     pub(crate) fn note_round_trip(&self, round_trip: Duration) {
-        self.lock().late_after(round_trip * limits::LATE_ROUND_TRIPS);
+        self.lock().note_round_trip(round_trip);
     }
 
     /// How long the path is, when several connections carry the streams.

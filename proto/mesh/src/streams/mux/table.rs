@@ -21,8 +21,8 @@ pub(super) struct Table {
     wakers: BTreeMap<Way, Arc<Notify>>,
     /// Of each stream, both ways.
     window: u64,
-    /// A piece that is unacknowledged for so long is late; only on a striped link.
-    late_after: Duration,
+    /// How long the path is; measured where it is long.
+    round_trip: Option<Duration>,
     /// Streams with something to send, in turn.
     turn: VecDeque<StreamId>,
     /// Resets that the peer must hear of.
@@ -42,7 +42,7 @@ impl Table {
             ways: Ways::default(),
             wakers: BTreeMap::new(),
             window: limits::STREAM_WINDOW_BYTES,
-            late_after: limits::LINK_LOST,
+            round_trip: None,
             turn: VecDeque::new(),
             resets: VecDeque::new(),
             resets_sent: VecDeque::new(),
@@ -80,11 +80,11 @@ impl Table {
     }
 
     pub(super) fn round_trip_of_stripes(&self) -> Option<Duration> {
-        (self.ways.count() > 1).then(|| self.late_after / limits::LATE_ROUND_TRIPS)
+        self.round_trip.filter(|_| self.ways.count() > 1)
     }
 
-    pub(super) fn late_after(&mut self, late_after: Duration) {
-        self.late_after = late_after;
+    pub(super) fn note_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = Some(round_trip);
     }
 
     /// The next frame for that way. The time is asked for only where there are stripes.
@@ -212,7 +212,8 @@ impl Table {
             }
             Some(_) => frame,
             None => {
-                let before = now.checked_sub(self.late_after)?;
+                let late_after = self.round_trip.map_or(limits::LINK_LOST, |path| path * limits::LATE_ROUND_TRIPS);
+                let before = now.checked_sub(late_after)?;
                 let mut streams = self.streams.iter_mut().take(STREAMS_LOOKED_AT);
                 streams.find_map(|(id, stream)| stream.next_late(*id, before))
             }
