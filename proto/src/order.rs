@@ -8,11 +8,13 @@ mod bounds;
 mod capability;
 mod confided;
 pub mod network;
+mod times;
 mod tls;
 
 pub use adopt::{Adopt, Adopted, NameTerm, Reseat};
 pub use bounds::Bounds;
 pub use network::{DataNetwork, Egress, Other};
+pub use times::millis;
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,6 @@
 //! A bench between two agents, as a console has it made and sees it go on.
 
+use meshproof_proto::order::millis;
 use std::time::Duration;
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow};
@@ -67,7 +68,7 @@ pub async fn bench(
     };
     let ((_, client), (to, _)) = (agent(&wish.from)?, agent(&wish.to)?);
     let cannot = |cause| BenchError::Agent { agent: wish.from.clone(), cause };
-    let duration_ms = u64::try_from(wish.lasts.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = millis(wish.lasts);
     let order = BenchOrder { to, pings: wish.pings, duration_ms };
     Box::pin(console.call(client.begin_bench(context::current(), order))).await.map_err(cannot)?;
     let mut told = Told::default();

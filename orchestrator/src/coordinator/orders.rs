@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder};
+use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder, millis};
 
 use super::crew::Caller;
 use super::driver::Driver;
@@ -245,7 +245,7 @@ pub(super) fn start_service(launch: Launch, plan_dir: &Path) -> Result<StartServ
         model::StopSignal::Hup => StopSignal::Hup,
         model::StopSignal::Kill => StopSignal::Kill,
     };
-    let grace_ms = u64::try_from(launch.stop_grace.as_millis()).unwrap_or(u64::MAX);
+    let grace_ms = millis(launch.stop_grace);
     Ok(StartService {
         name: launch.service,
         processes: launch.processes.into_iter().map(beside_plan).map(|argv| launch.limits.around(argv)).collect(),

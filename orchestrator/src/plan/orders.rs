@@ -10,7 +10,7 @@ use meshproof_proto::expr::{Expr, Template, ValueTemplate};
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{
     self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, ReceiveOrder, RecordStreamId,
-    StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction,
+    StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction, millis,
 };
 use serde_json::Value;
 
@@ -291,10 +291,6 @@ fn first_unknown<'e>(looks: impl IntoIterator<Item = &'e Expr>) -> Result<(), Mi
         Some(look) => Err(Missing(look.to_string())),
         None => Ok(()),
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

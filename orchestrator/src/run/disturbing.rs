@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::FAULT_LEASE;
-use meshproof_proto::order::{FaultOrder, FaultTarget};
+use meshproof_proto::order::{FaultOrder, FaultTarget, millis};
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::Output;
@@ -62,7 +62,7 @@ impl Run {
                 fault: step.fault.name.clone(),
                 target: target.clone(),
                 shape: step.fault.shape.clone(),
-                lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+                lease_ms: millis(lease),
             };
             (agent.clone(), order)
         };
@@ -77,7 +77,7 @@ impl Run {
             target: fault.target.clone(),
             asked: fault.asked.clone(),
             agents: fault.parts.keys().cloned().collect(),
-            lasts_ms: fault.lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
+            lasts_ms: fault.lasts.map(millis),
         };
         self.record(began);
         if let Some(running) = self.take_running(&key, |running| running.wait == Wait::Active(serial)) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::matcher::{Actual, Mismatch};
-use meshproof_proto::order::{Action, COUNTED, StepKey, StepOrder};
+use meshproof_proto::order::{Action, COUNTED, StepKey, StepOrder, millis};
 use meshproof_proto::verdict::Verdict;
 use serde_json::Value;
 
@@ -259,8 +259,4 @@ fn shown(counting: &Counting) -> Vec<Evidence> {
         evidence.iter().map(titled).collect::<Vec<_>>()
     };
     counting.evidence.iter().flat_map(of).collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

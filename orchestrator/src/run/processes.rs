@@ -8,7 +8,7 @@ use meshproof_proto::event::{CheckFailure, Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::FAULT_LEASE;
 use meshproof_proto::matcher::Actual;
-use meshproof_proto::order::StepKey;
+use meshproof_proto::order::{StepKey, millis};
 use meshproof_proto::verdict::Verdict;
 use serde_json::Value;
 
@@ -295,8 +295,4 @@ impl Run {
 
 fn outcome(failures: Vec<CheckFailure>) -> Outcome {
     if failures.is_empty() { Outcome::Ok } else { Outcome::Failed(failures) }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

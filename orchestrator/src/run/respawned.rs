@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
-use meshproof_proto::order::StepKey;
+use meshproof_proto::order::{StepKey, millis};
 use meshproof_proto::verdict::Verdict;
 
 use super::api::{Output, StreamOrders};
@@ -154,7 +154,7 @@ impl Run {
         for (spot, left) in self.faults.resume(agent, self.now) {
             let Some(step) = fault_step(&plan, spot) else { continue };
             for (at, order) in self.fault_orders(step).into_iter().filter(|(at, _)| at == agent) {
-                let lease_ms = left.map_or(order.lease_ms, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+                let lease_ms = left.map_or(order.lease_ms, millis);
                 let order = meshproof_proto::order::FaultOrder { lease_ms, ..order };
                 self.push(Output::RenewFault { agent: at, order: Box::new(order) });
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{ACTIVITY, Action, StepKey, StepOrder};
+use meshproof_proto::order::{ACTIVITY, Action, StepKey, StepOrder, millis};
 
 use super::api::Output;
 use super::blame::Judged;
@@ -140,8 +140,4 @@ impl Run {
         let title = format!("agent `{who}` did not wait for quiet: {reason}");
         self.end_badly(&running, meshproof_proto::verdict::Verdict::Error, &title);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use meshproof_proto::matcher::Matcher;
-use meshproof_proto::order::{Action, Scrape};
+use meshproof_proto::order::{Action, Scrape, millis};
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, quote};
 use super::super::model::{Metrics, Service, Word};
 use super::Compiler;
-use super::steps::millis;
 use super::verbs::Work;
 
 /// Often enough to see a peak, and no load.

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use meshproof_proto::order::Save;
 use serde_json::{Map, Value};
@@ -133,8 +132,4 @@ impl Compiler<'_> {
 /// The name under which a fault written in place can be healed.
 fn inline_name(step: &model::Step, place: &Place<'_>) -> String {
     step.id.as_ref().map_or_else(|| format!("{}.{}", place.test, place.key), |id| id.value.clone())
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use meshproof_proto::order::{
-    Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute,
+    Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, millis,
 };
 
 use super::super::code::Code;
@@ -85,7 +85,7 @@ impl<'d> Compiler<'d> {
         let says = self.says(reply, scope);
         let delay = reply.delay.as_ref().and_then(|delay| self.settled.duration(delay)).unwrap_or_default();
         let slow = reply.slow.as_ref().and_then(|(over, pieces)| {
-            let over_ms = super::steps::millis(self.settled.duration(over)?);
+            let over_ms = millis(self.settled.duration(over)?);
             Some(Slow { over_ms, pieces: *pieces })
         });
         let is_empty = match &says {
@@ -98,7 +98,7 @@ impl<'d> Compiler<'d> {
             let message = "unsupported: a slow or broken body where there is no body";
             self.cx.report(Diagnostic::new(Code::Unsupported, reply.span, message));
         }
-        StubReply { says, delay_ms: super::steps::millis(delay), slow, ends: reply.ends, times: reply.times }
+        StubReply { says, delay_ms: millis(delay), slow, ends: reply.ends, times: reply.times }
     }
 
     fn says(&mut self, reply: &model::Reply, scope: &Scope<'_>) -> Says {
