@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod given;
+mod history;
 mod init;
 mod links;
 mod membership;
@@ -53,6 +54,12 @@ enum Command {
     Stubs(stubs::Args),
     /// Measure the link of two agents: round trips, and bytes each way.
     Bench(bench::Args),
+    /// List the runs that were, what each came to, and which tests are flaky.
+    Runs(history::RunsArgs),
+    /// Show what the services of a run logged.
+    Logs(history::LogsArgs),
+    /// Run again what was run, with the same arguments and seed; --failed: only what did not pass.
+    Rerun(history::RerunArgs),
     /// Act for one service; what runs beside it.
     Agent(meshproof_agent::cli::Args),
     /// Introduce the peers of a mesh to each other.
@@ -84,6 +91,9 @@ fn dispatch(command: Command) -> Exit {
         Command::Links(args) => links::run(&args),
         Command::Stubs(args) => stubs::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Runs(args) => history::runs(&args),
+        Command::Logs(args) => history::logs(&args),
+        Command::Rerun(args) => history::rerun(&args),
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),

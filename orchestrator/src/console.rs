@@ -11,7 +11,6 @@ mod look;
 mod peer;
 pub mod resolve;
 pub mod stubs;
-mod table;
 pub mod who;
 
 pub use look::{Answered, Look, Silent};

@@ -13,6 +13,7 @@ mod driver;
 mod failover;
 mod held;
 mod intake;
+mod invoked;
 mod network;
 mod orders;
 mod outcome;
@@ -48,6 +49,8 @@ pub struct Options {
     pub first_failure: FirstFailure,
     /// The run ends after so long, counted from its begin.
     pub deadline: Option<Duration>,
+    /// What stood after `meshproof run`, so that the run can be started again; empty: the command did not start it.
+    pub arguments: Vec<String>,
     /// The meshproof binary, whose subcommands are the other processes of a run; none: this process's own.
     pub binary: Option<PathBuf>,
 }
@@ -65,6 +68,7 @@ impl Options {
             flaky: Flaky::default(),
             first_failure: FirstFailure::default(),
             deadline: None,
+            arguments: Vec::new(),
             binary: None,
         }
     }

@@ -4,6 +4,7 @@
 //! before acknowledgements and the verdict, and otherwise at most [`SYNC_EVERY`] later. Agents send events again until they are
 //! acknowledged: the journal keeps each (instance, number) once.
 
+mod reading;
 mod seen;
 
 use std::fs::{File, TryLockError};
@@ -18,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::record::{Entry, Record};
+pub use reading::Reader;
 use seen::Seen;
 
 /// Lines written within this time reach the disk together; the first after a pause does so at once.
@@ -220,18 +222,12 @@ fn sync_behind(shared: &Shared, file: &File) {
 
 /// Reads a journal. A last line without its end is left out: a crash cut it off before anybody heard of it.
 pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|source| JournalError::Io { what: "read", path: path.to_owned(), source })?;
-    records(&text, path)
+    Reader::open(path)?.records().collect()
 }
 
 /// The records of a journal's text; `path` is for messages.
 pub fn records(text: &str, path: &Path) -> Result<Vec<Record>, JournalError> {
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let record = |(at, line)| {
-        serde_json::from_str(line).map_err(|source| JournalError::Line { line: at + 1, path: path.to_owned(), source })
-    };
-    whole.lines().enumerate().map(record).collect()
+    Reader::of(text.as_bytes(), path).records().collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod masked;
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
@@ -20,11 +21,32 @@ pub const ORCHESTRATOR: &str = "orchestrator";
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Line")]
 pub struct Record {
     /// Number of the line, from 1, without gaps.
     pub n: u64,
     #[serde(flatten)]
     pub entry: Entry,
+}
+
+/// A record as it is read: keys side by side, because serde reads what is flattened twice, and journals are long.
+#[derive(Deserialize)]
+struct Line {
+    n: u64,
+    at_ms: u64,
+    from: String,
+    #[serde(default)]
+    instance: Option<PeerId>,
+    #[serde(default)]
+    seq: Option<u64>,
+    what: Happening,
+}
+
+impl From<Line> for Record {
+    fn from(line: Line) -> Self {
+        let Line { n, at_ms, from, instance, seq, what } = line;
+        Self { n, entry: Entry { at_ms, from, instance, seq, what } }
+    }
 }
 
 /// A record before the journal has numbered it.
@@ -192,6 +214,25 @@ pub enum Happening {
         exit: u8,
         summary: Summary,
     },
+    /// How and where the run was started, and the plan as it was then.
+    Invoked(Box<Invocation>),
+}
+
+/// How a run was started: enough to tell where it ran, and to run it again. It holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// Of meshproof.
+    pub version: String,
+    /// `linux 6.18.0, x86_64`
+    pub system: String,
+    pub cores: usize,
+    pub memory_bytes: u64,
+    /// The working directory.
+    pub directory: String,
+    /// What stood after `meshproof run`; empty: the run was not started by the command.
+    pub arguments: Vec<String>,
+    /// The plan's text.
+    pub plan: String,
 }
 
 /// A step as people know it.
@@ -303,6 +344,13 @@ pub struct Summary {
     pub steps: usize,
     pub skipped: usize,
     pub duration_ms: f64,
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -8,5 +8,6 @@ pub mod lines;
 pub mod sanitise;
 pub mod style;
 pub mod summary;
+pub(crate) mod table;
 
 pub use junit::{JUNIT_FILE_NAME, ReportError, junit, write_junit};

@@ -10,8 +10,13 @@ use meshproof_proto::verdict::Exit;
 
 /// Writes what was asked for, or says that the reader has gone.
 pub(crate) fn out(text: &str) -> io::Result<Reader> {
+    out_bytes(text.as_bytes())
+}
+
+/// The same for what may be no text.
+pub(crate) fn out_bytes(bytes: &[u8]) -> io::Result<Reader> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(Reader::Reads),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(error),

@@ -8,6 +8,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::check;
 use super::given::Given;
+use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
 use crate::console::Console;
 use crate::console::resolve::Resolved;
@@ -28,9 +29,13 @@ pub(super) struct Args {
     plan: PathBuf,
     #[command(flatten)]
     given: Given,
-    /// Where reports go: events.jsonl, junit.xml, logs. Default: a folder of the run's own below the state folder.
+    /// Where reports go: events.jsonl, junit.xml, logs. Default: a folder of the run's own among the kept runs (`meshproof runs`).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    keeping: Keeping,
     /// How to show what happens.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     progress: Mode,
@@ -92,7 +97,19 @@ pub(super) fn run(args: Args) -> Exit {
         Ok(options) => options,
         Err(error) => return say::failed(&error, Exit::Usage),
     };
-    super::runtime(super::Threads::Two).block_on(coordinator::run(Arc::new(plan), Arc::new(source), options))
+    let exit =
+        super::runtime(super::Threads::Two).block_on(coordinator::run(Arc::new(plan), Arc::new(source), options));
+    // A run with a folder of its own is its owner's; it takes no other's place.
+    if let (None, Ok(kept)) = (&args.out, args.place.kept()) {
+        args.keeping.prune(&kept);
+    }
+    exit
+}
+
+/// What stands after `run` on the command line.
+fn arguments_of(all: impl Iterator<Item = std::ffi::OsString>) -> Vec<String> {
+    let after = all.skip_while(|argument| argument != "run").skip(1);
+    after.map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 /// What would be done, and whether the mesh that is named has who would do it.
@@ -111,11 +128,11 @@ fn intent(plan: &Plan, args: Args) -> Exit {
     })
 }
 
-fn options(args: &Args) -> std::io::Result<Options> {
+fn options(args: &Args) -> anyhow::Result<Options> {
     let run = coordinator::fresh_id();
     let out = match &args.out {
         Some(out) => std::path::absolute(out)?,
-        None => state_dir()?.join("runs").join(&run.0),
+        None => args.place.kept()?.place_of(&run.0),
     };
     let plan_dir = check::plan_dir(&args.plan)?;
     Ok(Options {
@@ -125,15 +142,7 @@ fn options(args: &Args) -> std::io::Result<Options> {
         flaky: args.flaky,
         first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },
         deadline: args.deadline,
+        arguments: arguments_of(std::env::args_os()),
         ..Options::new(run, plan_dir)
     })
-}
-
-/// Where runs are kept when nothing else is said: the XDG base directory for state.
-fn state_dir() -> std::io::Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    let missing =
-        || std::io::Error::other("neither XDG_STATE_HOME nor HOME is set; say where reports go with --out DIR");
-    state.map(|state| state.join("meshproof")).ok_or_else(missing)
 }

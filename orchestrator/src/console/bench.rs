@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::limits::BENCH_ASK_EVERY;
 use super::peer::{Console, ConsoleError};
-use super::table::{bytes, milliseconds};
+use crate::report::table::{bytes, milliseconds};
 
 /// What is to be measured.
 #[derive(Clone, Debug)]

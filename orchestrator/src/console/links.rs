@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::look::Look;
-use super::table::{bytes, milliseconds, short, span, table};
+use crate::report::table::{bytes, milliseconds, short, span, table};
 
 /// Characters of a name in the table; `--json` has all of it.
 const NAME_CHARS: usize = 15;

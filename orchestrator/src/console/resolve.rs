@@ -7,9 +7,9 @@ use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Role};
 
 use super::look::Look;
-use super::table::span;
 use crate::plan::Plan;
 use crate::report::sanitise::line as clean;
+use crate::report::table::span;
 
 /// What was found for one service.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use meshproof_proto::order::Keep;
 use meshproof_proto::stub::StubReport;
 
 use super::look::Silent;
-use super::table::{short, table};
 use crate::report::sanitise;
+use crate::report::table::{short, table};
 
 /// Characters of a name in the table; `--json` has all of it.
 const NAME_CHARS: usize = 24;

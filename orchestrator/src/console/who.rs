@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::links;
 use super::look::Look;
-use super::table::{short, span, table};
+use crate::report::table::{short, span, table};
 
 /// Characters of a name in the table; `--json` has all of it.
 const NAME_CHARS: usize = 20;

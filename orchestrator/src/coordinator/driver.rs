@@ -307,7 +307,12 @@ impl Driver {
                 failure.evidence.extend(self.last_words(&service));
             }
         }
-        self.scribe.say(what)
+        let begins = matches!(what, Happening::RunBegan { .. });
+        self.scribe.say(what)?;
+        if begins {
+            self.scribe.say(super::invoked::invoked(&self.source, &self.options.arguments))?;
+        }
+        Ok(())
     }
 
     fn input(&mut self, input: Input, run: &mut Run) -> anyhow::Result<()> {

@@ -1,7 +1,6 @@
 //! Writes what happens: into the journal first, then before people's eyes.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 use crate::journal::Journal;
 use crate::local;
 use crate::progress::Progress;
-use crate::record::{Entry, Happening};
+use crate::record::{Entry, Happening, now_ms};
 
 /// The journal and its reader.
 pub(super) struct Scribe {
@@ -84,10 +83,4 @@ impl Scribe {
     pub(super) fn sync(&mut self) -> anyhow::Result<()> {
         Ok(self.journal.sync()?)
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -39,7 +39,7 @@ pub use secrets::{ENVIRONMENT, SecretInputs, Wanted};
 pub use select::Selection;
 pub use source::{Position, Source, Span, Spanned};
 pub use tree::{Key, Kind, Node, Style, Text};
-pub use units::{Bandwidth, Per, Percent, Rate, duration};
+pub use units::{Bandwidth, Per, Percent, Rate, duration, size};
 pub use yaml::parse as parse_yaml;
 
 use meshproof_proto::units;

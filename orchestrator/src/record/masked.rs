@@ -4,7 +4,7 @@
 use meshproof_proto::event::{Evidence, Fact, StepResult, StubCall};
 use meshproof_proto::mask::Masker;
 
-use super::{Entry, FailureRecord, Happening, StepInfo};
+use super::{Entry, FailureRecord, Happening, Invocation, StepInfo};
 
 impl Entry {
     /// As it may be written and shown.
@@ -49,6 +49,7 @@ impl Mask<'_> {
             Happening::Failure(failure) => Happening::Failure(Box::new(self.failure(*failure))),
             Happening::Said { text } => Happening::Said { text: self.text(text) },
             Happening::Noted { text } => Happening::Noted { text: self.text(text) },
+            Happening::Invoked(how) => Happening::Invoked(Box::new(self.invocation(*how))),
             what @ (Happening::RunBegan { .. }
             | Happening::Expected { .. }
             | Happening::AgentJoined { .. }
@@ -64,6 +65,17 @@ impl Mask<'_> {
             | Happening::FaultEnded(_)
             | Happening::Collected { .. }
             | Happening::RunEnded { .. }) => what,
+        }
+    }
+
+    /// Its plan is covered already, in a way that places in it stay the same.
+    fn invocation(&self, how: Invocation) -> Invocation {
+        let arguments = how.arguments.into_iter().map(|argument| self.text(argument)).collect();
+        Invocation {
+            directory: self.text(how.directory),
+            arguments,
+            plan: self.0.covered(&how.plan).into_owned(),
+            ..how
         }
     }
 

@@ -31,10 +31,40 @@ pub struct Lines {
     style: Style,
 }
 
+/// A line before it is painted: a word for what happened, and what there is to say about it, without anything that could drive
+/// a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub tone: Tone,
+    pub word: &'static str,
+    /// One line, or several that each get the word.
+    pub text: String,
+}
+
+impl Said {
+    pub(super) fn new(tone: Tone, word: &'static str, text: String) -> Self {
+        Self { tone, word, text }
+    }
+
+    fn painted(&self, style: Style) -> String {
+        let lines = self.text.split('\n').map(|line| worded(style, self.tone, self.word, line));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What is said of a record; none for what has no line or more than one.
+#[must_use]
+pub fn said(entry: &Entry) -> Option<Said> {
+    match &entry.what {
+        Happening::Fact(fact) => fact_said(&entry.from, fact),
+        what => happening(what),
+    }
+}
+
 /// The line of a record as it stands in files; none for what has no line or more than one.
 #[must_use]
 pub fn plain_line(what: &Happening) -> Option<String> {
-    happening(Style::Plain, what)
+    happening(what).map(|said| said.painted(Style::Plain))
 }
 
 impl Lines {
@@ -46,10 +76,7 @@ impl Lines {
     /// What is shown of a record, each line with its break.
     #[must_use]
     pub fn of(&self, entry: &Entry) -> Option<String> {
-        match &entry.what {
-            Happening::Fact(fact) => fact_line(self.style, &entry.from, fact).map(ended),
-            what => self.of_failure(entry).or_else(|| happening(self.style, what).map(ended)),
-        }
+        self.of_failure(entry).or_else(|| said(entry).map(|said| ended(said.painted(self.style))))
     }
 
     /// What is shown even to those who want quiet.
@@ -85,9 +112,9 @@ fn took(duration_ms: f64) -> String {
     format!("[{:>7.3}s]", duration_ms / 1000.0)
 }
 
-fn happening(style: Style, what: &Happening) -> Option<String> {
-    let plain = |word: &str, text: String| Some(worded(style, Tone::Strong, word, &text));
-    let bad = |word: &str, text: String| Some(worded(style, Tone::Bad, word, &text));
+fn happening(what: &Happening) -> Option<Said> {
+    let plain = |word: &'static str, text: String| Some(Said::new(Tone::Strong, word, text));
+    let bad = |word: &'static str, text: String| Some(Said::new(Tone::Bad, word, text));
     match what {
         Happening::RunBegan { run, plan, file, seed, .. } => {
             plain("run", format!("{} of {plan} ({}), seed {seed}", clean(&run.0), clean(file)))
@@ -116,27 +143,22 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
         }
         Happening::ServiceReady { service, duration_ms } => plain("ready", format!("{} {service}", took(*duration_ms))),
         Happening::ServiceEnded { service, how } => bad("ended", format!("{service}: {}", clean(how))),
-        Happening::StepEnded { step, ending, duration_ms, tries, why } => step_line(
-            style,
-            step,
-            &End { ending: *ending, duration_ms: *duration_ms, tries: *tries, why: why.as_deref() },
-        ),
-        Happening::TestEnded { test, verdict, duration_ms } => Some(worded(
-            style,
-            Tone::from(*verdict),
-            word_of(*verdict),
-            &format!("{} {}", took(*duration_ms), clean(test)),
-        )),
+        Happening::StepEnded { step, ending, duration_ms, tries, why } => {
+            step_said(step, &End { ending: *ending, duration_ms: *duration_ms, tries: *tries, why: why.as_deref() })
+        }
+        Happening::TestEnded { test, verdict, duration_ms } => {
+            Some(Said::new(Tone::from(*verdict), word_of(*verdict), format!("{} {}", took(*duration_ms), clean(test))))
+        }
         Happening::TestNotRun { test, why } => {
-            Some(worded(style, Tone::Warning, "NOT RUN", &format!("{}: {}", clean(test), clean(why))))
+            Some(Said::new(Tone::Warning, "NOT RUN", format!("{}: {}", clean(test), clean(why))))
         }
         Happening::FaultBegan { fault, target, asked, lasts_ms, .. } => {
             let how_long = lasts_ms.map_or_else(String::new, |lasts| format!(", for {:.1}s", lasts as f64 / 1000.0));
             plain("fault", format!("{} began: {} on {}{how_long}", clean(fault), clean(asked), clean(target)))
         }
-        Happening::FaultEnded(report) => Some(fault_line(style, report)),
+        Happening::FaultEnded(report) => Some(fault_said(report)),
         Happening::Said { text } => plain("say", clean(text)),
-        Happening::Noted { text } => Some(worded(style, Tone::Warning, "note", &clean(text))),
+        Happening::Noted { text } => Some(Said::new(Tone::Warning, "note", clean(text))),
         Happening::Expected { .. }
         | Happening::Initialized { .. }
         | Happening::ServiceStarted { .. }
@@ -145,6 +167,7 @@ fn happening(style: Style, what: &Happening) -> Option<String> {
         | Happening::StepBegan(_)
         | Happening::Collected { .. }
         | Happening::Failure(_)
+        | Happening::Invoked(_)
         | Happening::RunEnded { .. } => None,
     }
 }
@@ -170,34 +193,31 @@ fn used(usage: &Usage) -> String {
 }
 
 /// Of what agents report only links have lines; the rest is told when the run has made something of it.
-fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
+fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
     match fact {
         Fact::LinkAcknowledged { from: peer } => {
-            Some(worded(style, Tone::Strong, "linked", &format!("{peer} to {}", clean(from))))
+            Some(Said::new(Tone::Strong, "linked", format!("{peer} to {}", clean(from))))
         }
         Fact::LinkSuspect { peer, reason } => {
             let text = format!("{} to {peer} is suspect: {}", clean(from), clean(reason));
-            Some(worded(style, Tone::Warning, "link", &text))
+            Some(Said::new(Tone::Warning, "link", text))
         }
         Fact::Gap { lost } => {
-            Some(worded(style, Tone::Bad, "gap", &format!("{} could not keep {lost} events", clean(from))))
+            Some(Said::new(Tone::Bad, "gap", format!("{} could not keep {lost} events", clean(from))))
         }
-        Fact::LinkBytes { sent, received } => {
-            Some(worded(style, Tone::Faint, "carried", &carried(from, sent, received)?))
-        }
-        Fact::Used(usage) => Some(worded(style, Tone::Faint, "used", &format!("by {}: {}", clean(from), used(usage)))),
+        Fact::LinkBytes { sent, received } => Some(Said::new(Tone::Faint, "carried", carried(from, sent, received)?)),
+        Fact::Used(usage) => Some(Said::new(Tone::Faint, "used", format!("by {}: {}", clean(from), used(usage)))),
         Fact::StubPurged { stub, by } => {
             let text = format!("{} was made to forget its calls by {by}", clean(stub));
-            Some(worded(style, Tone::Warning, "stub", &text))
+            Some(Said::new(Tone::Warning, "stub", text))
         }
         Fact::StubCallsUntold { stub, calls } => {
             let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
-            Some(worded(style, Tone::Faint, "stub", &text))
+            Some(Said::new(Tone::Faint, "stub", text))
         }
         Fact::Printed { pipe, text, .. } => {
-            let line = |line| worded(style, Tone::Faint, pipe.word(), &format!("{} | {}", clean(from), clean(line)));
-            let lines: Vec<String> = text.lines().map(line).collect();
-            (!lines.is_empty()).then(|| lines.join("\n"))
+            let lines: Vec<String> = text.lines().map(|line| format!("{} | {}", clean(from), clean(line))).collect();
+            (!lines.is_empty()).then(|| Said::new(Tone::Faint, pipe.word(), lines.join("\n")))
         }
         Fact::LinkOffered { .. }
         | Fact::Sampled(_)
@@ -210,13 +230,13 @@ fn fact_line(style: Style, from: &str, fact: &Fact) -> Option<String> {
     }
 }
 
-fn fault_line(style: Style, report: &FaultReport) -> String {
+fn fault_said(report: &FaultReport) -> Said {
     let measured = if report.measured.is_empty() { "nothing".to_owned() } else { clean(&report.measured) };
     let text = format!("{} ended: asked {}, measured {measured}", clean(&report.fault), clean(&report.asked));
     match (report.effective, report.healed) {
-        (_, false) => worded(style, Tone::Bad, "fault", &format!("{text}; not confirmed as healed")),
-        (false, true) => worded(style, Tone::Warning, "fault", &text),
-        (true, true) => worded(style, Tone::Strong, "fault", &text),
+        (_, false) => Said::new(Tone::Bad, "fault", format!("{text}; not confirmed as healed")),
+        (false, true) => Said::new(Tone::Warning, "fault", text),
+        (true, true) => Said::new(Tone::Strong, "fault", text),
     }
 }
 
@@ -228,7 +248,7 @@ struct End<'e> {
     why: Option<&'e str>,
 }
 
-fn step_line(style: Style, step: &StepInfo, end: &End<'_>) -> Option<String> {
+fn step_said(step: &StepInfo, end: &End<'_>) -> Option<Said> {
     let (word, tone) = match end.ending {
         Ending::Skipped => ("SKIP", Tone::Warning),
         // That a service is ready has a line of its own.
@@ -252,7 +272,7 @@ fn step_line(style: Style, step: &StepInfo, end: &End<'_>) -> Option<String> {
     if let Some(why) = end.why {
         text += &format!(": {}", clean(why));
     }
-    Some(worded(style, tone, word, &text))
+    Some(Said::new(tone, word, text))
 }
 
 /// `order-is-settled… 2/6`

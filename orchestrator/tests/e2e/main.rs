@@ -12,6 +12,7 @@ mod failing;
 mod hostile;
 mod inherited;
 mod journal;
+mod kept;
 mod leftovers;
 mod looking;
 mod mutants;

@@ -1,13 +1,13 @@
 //! Tables of text: columns as wide as what is in them, the last one broken into lines that fit the terminal.
 
-use super::limits::COLUMNS;
-use crate::report::sanitise;
+use super::sanitise;
+use crate::console::limits::COLUMNS;
 
 /// The narrowest last column; below it lines grow past the terminal.
 const LAST_AT_LEAST: usize = 24;
 
 /// Draws rows below a heading, as wide as the terminal is. Cells are remote text.
-pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let columns = terminal_size::terminal_size_of(std::io::stdout());
     table_within(columns.map_or(COLUMNS, |(width, _)| usize::from(width.0)), heading, rows)
 }
@@ -59,7 +59,7 @@ fn broken(text: &str, room: usize) -> Vec<String> {
 }
 
 /// A name that may be long, for a column.
-pub(super) fn short(name: &str, longest: usize) -> String {
+pub(crate) fn short(name: &str, longest: usize) -> String {
     match name.char_indices().nth(longest) {
         Some(_) => name.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
         None => name.to_owned(),
@@ -67,7 +67,7 @@ pub(super) fn short(name: &str, longest: usize) -> String {
 }
 
 /// `12 s`, `3 min`, `2 h`, `30 days`
-pub(super) fn span(milliseconds: u64) -> String {
+pub(crate) fn span(milliseconds: u64) -> String {
     let seconds = milliseconds / 1_000;
     match seconds {
         0..=119 => format!("{seconds} s"),
@@ -78,12 +78,12 @@ pub(super) fn span(milliseconds: u64) -> String {
 }
 
 /// `10.24 MB`
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()
 }
 
 /// `0.21 ms`
-pub(super) fn milliseconds(microseconds: u64) -> String {
+pub(crate) fn milliseconds(microseconds: u64) -> String {
     format!("{:.2} ms", microseconds as f64 / 1_000.0)
 }
 

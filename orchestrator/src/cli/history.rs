@@ -1,0 +1,267 @@
+//! `meshproof runs`, `meshproof logs`, `meshproof rerun`.
+
+use std::io::{BufReader, Read as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meshproof_proto::verdict::Exit;
+
+use crate::history::{self, Brief, Finish, Flake, Keep, Kept, Log, Removed, State, Which, Why};
+use crate::record::now_ms;
+use crate::report::sanitise;
+use crate::report::summary::counted;
+use crate::report::table::{bytes, short, span, table};
+use crate::say::{self, Reader};
+
+/// Where the runs are.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Place {
+    /// Folder of the kept runs. Default: meshproof/runs in $XDG_STATE_HOME or ~/.local/state.
+    #[arg(long = "runs", value_name = "DIR", env = "MESHPROOF_RUNS")]
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    pub(super) fn kept(&self) -> Result<Kept, history::HistoryError> {
+        Kept::in_folder(self.folder.as_deref())
+    }
+}
+
+/// How many runs stay.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Keeping {
+    /// Keep so many runs; older ones are removed when a run ends.
+    #[arg(long, value_name = "N", env = "MESHPROOF_KEEP_RUNS", default_value_t = Keep::default().runs)]
+    keep_runs: usize,
+    /// Keep runs for so many days.
+    #[arg(long, value_name = "DAYS", env = "MESHPROOF_KEEP_DAYS", default_value_t = Keep::default().age.as_secs() / 86_400)]
+    keep_days: u64,
+    /// Keep no more than this, all runs together.
+    #[arg(long, value_name = "SIZE", env = "MESHPROOF_KEEP_SIZE", default_value = "1GiB", value_parser = size)]
+    keep_size: u64,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    crate::plan::size(text).map_err(|error| error.to_string())
+}
+
+impl Keeping {
+    fn keep(&self) -> Keep {
+        let age = Duration::from_secs(self.keep_days.saturating_mul(86_400));
+        Keep { runs: self.keep_runs, age, bytes: self.keep_size }
+    }
+
+    /// Removes what is too much, and says so. A run that has ended has its verdict, whatever happens here.
+    pub(super) fn prune(&self, kept: &Kept) {
+        match kept.prune(&self.keep(), now_ms()) {
+            Ok(removed) => removed.iter().for_each(|removed| say::note(told(removed, &self.keep()))),
+            Err(error) => say::note(format_args!("meshproof: {}", sanitise::line(&error.to_string()))),
+        }
+    }
+}
+
+fn told(removed: &Removed, keep: &Keep) -> String {
+    let why = match removed.why {
+        Why::Many => format!("{} are newer (--keep-runs)", counted(keep.runs, "run")),
+        Why::Old => {
+            format!("it is older than {} (--keep-days)", span(u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX)))
+        }
+        Why::Large => format!("newer ones fill {} (--keep-size)", bytes(keep.bytes)),
+    };
+    format!("  removed {} ({}): {why}", sanitise::line(&removed.run), bytes(removed.bytes))
+}
+
+/// The arguments of `meshproof runs`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:\n  meshproof runs                       what was run here, newest first\n  \
+    meshproof runs --plan checkout       runs of one plan\n  meshproof runs --json | jq '.runs[0].folder'")]
+pub(super) struct RunsArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Only runs of this plan.
+    #[arg(long, value_name = "NAME")]
+    plan: Option<String>,
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the runs.
+pub(super) fn runs(args: &RunsArgs) -> Exit {
+    let listed = args.place.kept().and_then(|kept| Ok((kept.list()?, kept)));
+    let ((mut briefs, unreadable), kept) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    for error in &unreadable {
+        say::note(format_args!("meshproof: {}", sanitise::line(&error.to_string())));
+    }
+    briefs.retain(|brief| args.plan.as_ref().is_none_or(|plan| brief.plan == *plan));
+    let flakes = history::flaky(&briefs);
+    if args.json {
+        let document = serde_json::json!({ "runs": briefs, "flaky": flakes });
+        return say::result(&format!("{document:#}\n"));
+    }
+    if briefs.is_empty() {
+        return say::result(&format!("no run is kept in {}\n", sanitise::line(&kept.folder().to_string_lossy())));
+    }
+    let rows: Vec<[String; 7]> = briefs.iter().map(row).collect();
+    let mut text = table(["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"], &rows);
+    flakes.iter().for_each(|flake| text += &flaky_line(flake));
+    say::result(&text)
+}
+
+/// A name longer than this is cut in a column.
+const NAME: usize = 24;
+
+fn row(brief: &Brief) -> [String; 7] {
+    let (verdict, took) = match &brief.state {
+        State::GoesOn => ("goes on".to_owned(), String::new()),
+        State::BrokeOff => ("broke off".to_owned(), String::new()),
+        State::Ended(Finish { verdict, duration_ms, .. }) => {
+            (verdict.to_string(), format!("{:.1} s", duration_ms / 1_000.0))
+        }
+    };
+    let passed = brief.tests.len() - brief.not_passed().count();
+    let failed: Vec<&str> = brief.not_passed().collect();
+    let tests = match failed[..] {
+        [] => format!("{passed} passed"),
+        _ => format!("{passed} passed, not {}", failed.join(", ")),
+    };
+    let when = format!("{} ago", span(now_ms().saturating_sub(brief.began_ms)));
+    [brief.run.clone(), short(&brief.plan, NAME), when, verdict, took, bytes(brief.bytes), tests]
+}
+
+fn flaky_line(flake: &Flake) -> String {
+    let Flake { plan, test, since_runs, not_passed, of } = flake;
+    let runs = counted(*since_runs, "run");
+    let text = format!(
+        "flaky since {runs}: {test} of {plan} did not pass in {not_passed} of {of}, and the plan stayed the same"
+    );
+    sanitise::line(&text) + "\n"
+}
+
+/// The arguments of `meshproof logs`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:\n  meshproof logs last                  which logs there are\n  \
+    meshproof logs last shop             what the shop said\n  meshproof logs r-9d07 ledger --log audit --raw | grep posted")]
+pub(super) struct LogsArgs {
+    /// A run: its name, a beginning of it, `last`, or its folder.
+    run: String,
+    /// Whose logs; without it they are listed.
+    service: Option<String>,
+    /// Only this one: `stdout`, `stderr`, `agent`, or one that the plan names.
+    #[arg(long, value_name = "NAME", requires = "service")]
+    log: Option<String>,
+    /// The bytes as they are, also those that could move a terminal's cursor.
+    #[arg(long, requires = "service")]
+    raw: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Shows logs.
+pub(super) fn logs(args: &LogsArgs) -> Exit {
+    let found = args.place.kept().and_then(|kept| kept.find(&args.run)).and_then(|folder| history::logs(&folder));
+    let all = match found {
+        Ok(all) => all,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let Some(service) = &args.service else {
+        let rows: Vec<[String; 3]> = all.iter().map(listed).collect();
+        return say::result(&table(["SERVICE", "LOG", "SIZE"], &rows));
+    };
+    let is_wanted =
+        |log: &&Log| log.service.as_ref() == Some(service) && args.log.as_ref().is_none_or(|name| log.name == *name);
+    let wanted: Vec<&Log> = all.iter().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        let log = args.log.as_ref().map(|name| format!(" of the name {name}")).unwrap_or_default();
+        let why =
+            format!("{} has no log{log} of {service}; `meshproof logs {}` lists what there is", args.run, args.run);
+        return say::failed(&why, Exit::Usage);
+    }
+    for log in &wanted {
+        let title = (wanted.len() > 1 && log.bytes > 0).then(|| format!("== {}\n", sanitise::line(&log.name)));
+        match show(log, title.as_deref(), args) {
+            Ok(Reader::Reads) => {}
+            Ok(Reader::Gone) => return Exit::Passed,
+            Err(error) => {
+                return say::failed(&format!("cannot show {}: {error}", log.path.display()), Exit::MeshFailed);
+            }
+        }
+    }
+    Exit::Passed
+}
+
+fn listed(log: &Log) -> [String; 3] {
+    [log.service.clone().unwrap_or_else(|| "-".to_owned()), log.name.clone(), bytes(log.bytes)]
+}
+
+/// Bytes of a log that are shown at a time.
+const PIECE: usize = 64 * 1024;
+
+/// A log may be larger than memory, so it is shown piece by piece, each up to a line's end where it has one.
+fn show(log: &Log, title: Option<&str>, args: &LogsArgs) -> std::io::Result<Reader> {
+    let mut file = BufReader::new(std::fs::File::open(&log.path)?);
+    let (mut held, mut piece) = (Vec::new(), vec![0; PIECE]);
+    if let Some(title) = title.filter(|_| !args.raw)
+        && say::out(title)? == Reader::Gone
+    {
+        return Ok(Reader::Gone);
+    }
+    loop {
+        let count = file.read(&mut piece)?;
+        held.extend_from_slice(&piece[..count]);
+        let whole = held.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let whole = if count == 0 || whole == 0 && held.len() > PIECE { held.len() } else { whole };
+        let ready: Vec<u8> = held.drain(..whole).collect();
+        let shown = if args.raw {
+            say::out_bytes(&ready)?
+        } else {
+            say::out(&sanitise::block(&String::from_utf8_lossy(&ready)))?
+        };
+        if count == 0 || shown == Reader::Gone {
+            return Ok(shown);
+        }
+    }
+}
+
+/// The arguments of `meshproof rerun`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Examples:\n  meshproof rerun last                 the same again, with the same seed\n  \
+    meshproof rerun last --failed        only the tests that did not pass\n  meshproof rerun r-9d07 -- --progress plain --seed 7")]
+pub(super) struct RerunArgs {
+    /// A run: its name, a beginning of it, `last`, or its folder.
+    run: String,
+    /// Only the tests that did not pass.
+    #[arg(long)]
+    failed: bool,
+    #[command(flatten)]
+    place: Place,
+    /// More arguments for `meshproof run`.
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+/// Becomes the run.
+pub(super) fn rerun(args: &RerunArgs) -> Exit {
+    use std::os::unix::process::CommandExt as _;
+    let brief = args.place.kept().and_then(|kept| Ok(Brief::read(&kept.find(&args.run)?)?));
+    let brief = match brief {
+        Ok(brief) => brief,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let which = if args.failed { Which::Failed } else { Which::Same };
+    let again = match history::again(&brief, which, &args.more) {
+        Ok(again) => again,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let shown: Vec<String> = again.arguments.iter().map(|argument| sanitise::line(argument)).collect();
+    say::note(format_args!("    rerun meshproof {}", shown.join(" ")));
+    let binary = match std::env::current_exe() {
+        Ok(binary) => binary,
+        Err(error) => return say::failed(&format!("cannot find this program: {error}"), Exit::MeshFailed),
+    };
+    let error = std::process::Command::new(binary).args(&again.arguments).current_dir(&again.directory).exec();
+    say::failed(&format!("cannot run it again in {}: {error}", again.directory.display()), Exit::Usage)
+}

@@ -1,0 +1,78 @@
+//! Runs that were: they are listed, looked into, run again, and removed when there are too many.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::journal::Journal;
+use crate::scene::Scene;
+use crate::session::{Ended, Session, Shown};
+
+/// Two tests, of which one passes once there is a file.
+const PLAN: &str = r#"meshproof: 1
+plan: two-tests
+services: { shop: { exec: { argv: [sh, -c, "printf 'hello\\033[31m\\n'; exec sleep 600"] } } }
+tests:
+  - id: good
+    steps: [{ at: shop, exec: { argv: ["true"] } }]
+  - id: bad
+    steps: [{ at: shop, exec: { argv: [test, -e, "${{ plan.dir }}/mended"] } }]
+"#;
+
+/// Ended, and its runs are kept in the scene.
+fn meshproof(scene: &Scene, arguments: &[&str]) -> Ended {
+    Session::start(command(scene, arguments), Shown::Text).end()
+}
+
+fn command(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = scene.meshproof();
+    command.current_dir(scene.path()).args(arguments);
+    command.env("MESHPROOF_KEEP_RUNS", "2");
+    command
+}
+
+fn runs(scene: &Scene) -> Value {
+    let listed = meshproof(scene, &["runs", "--json"]);
+    listed.assert_code(0);
+    serde_json::from_str(&listed.stdout()).expect("one document")
+}
+
+#[test]
+fn runs_are_listed_looked_into_run_again_and_removed_when_there_are_too_many() {
+    let scene = Scene::new();
+    std::fs::write(scene.path().join("plan.yaml"), PLAN).expect("a new file");
+    meshproof(&scene, &["logs", "last"]).assert_code(2);
+    meshproof(&scene, &["run", "plan.yaml", "--progress", "plain", "--test", "*", "--seed=11"]).assert_code(1);
+    let first = runs(&scene)["runs"][0].clone();
+    assert_eq!(
+        (&first["plan"], &first["tests"]["bad"], &first["seed"]),
+        (&"two-tests".into(), &"fail".into(), &11.into())
+    );
+    assert_eq!(first["state"]["ended"]["exit"], 1);
+
+    let said = meshproof(&scene, &["logs", "last", "shop", "--log", "stdout"]);
+    said.assert_code(0);
+    assert_eq!(said.stdout(), "hello\\u{1b}[31m\n", "what a service prints moves no terminal");
+    assert_eq!(meshproof(&scene, &["logs", "last", "shop", "--log", "stdout", "--raw"]).stdout(), "hello\u{1b}[31m\n");
+    meshproof(&scene, &["logs", "last", "shop", "--log", "nothing"]).assert_code(2);
+
+    std::fs::write(scene.path().join("mended"), "").expect("a new file");
+    meshproof(&scene, &["rerun", "last", "--failed"]).assert_code(0);
+    let second = runs(&scene)["runs"][0].clone();
+    assert_eq!((&second["tests"], &second["seed"]), (&serde_json::json!({ "bad": "pass" }), &11.into()));
+    meshproof(&scene, &["rerun", "last", "--failed"]).assert_code(4);
+
+    let third = meshproof(&scene, &["run", "plan.yaml", "--progress", "plain"]);
+    third.assert_code(0);
+    let gone = first["run"].as_str().expect("an id");
+    assert!(third.stderr().contains(&format!("removed {gone}")), "{}", third.stderr());
+    assert!(!Path::new(first["folder"].as_str().expect("a path")).exists());
+    assert_eq!(runs(&scene)["runs"].as_array().map(Vec::len), Some(2));
+
+    meshproof(&scene, &["run", "plan.yaml", "--out", "mine", "--keep-runs", "0"]).assert_code(0);
+    assert_eq!(runs(&scene)["runs"].as_array().map(Vec::len), Some(2), "a folder of one's own is no kept run");
+    let how = Journal::read(&scene.path().join("mine"));
+    assert_eq!(how.only("invoked")["arguments"][0], "plan.yaml");
+    scene.assert_nothing_left();
+}
