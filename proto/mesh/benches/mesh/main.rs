@@ -4,6 +4,7 @@
 //! median of the rounds' ratios. All traffic stays on loopback and both ends share this process and its cores. A word on the
 //! command line (`-- goodput`) runs the sections that bear it. A missed must ends it with exit code 1.
 
+mod cores;
 mod events;
 mod formation;
 mod goodput;
