@@ -10,6 +10,7 @@ mod init;
 mod links;
 mod membership;
 mod mesh;
+mod report;
 mod run;
 mod schema;
 mod stubs;
@@ -58,6 +59,10 @@ enum Command {
     Runs(history::RunsArgs),
     /// Show what the services of a run logged.
     Logs(history::LogsArgs),
+    /// Make a report of a run: a page, JUnit, Markdown, JSON, or a trace for Perfetto.
+    Report(report::ReportArgs),
+    /// Hold two runs of a plan against each other.
+    Diff(report::DiffArgs),
     /// Run again what was run, with the same arguments and seed; --failed: only what did not pass.
     Rerun(history::RerunArgs),
     /// Act for one service; what runs beside it.
@@ -93,6 +98,8 @@ fn dispatch(command: Command) -> Exit {
         Command::Bench(args) => bench::run(&args),
         Command::Runs(args) => history::runs(&args),
         Command::Logs(args) => history::logs(&args),
+        Command::Report(args) => report::report(&args),
+        Command::Diff(args) => report::diff(&args),
         Command::Rerun(args) => history::rerun(&args),
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),

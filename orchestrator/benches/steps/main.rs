@@ -1,12 +1,15 @@
 //! What plans cost beside what they ask for: `cargo bench -p meshproof`.
 //!
-//! One run, one table: reading a plan of ten thousand steps, and a thousand HTTP steps in a real run, beside the same requests made
+//! One run, one table: reading a plan of ten thousand steps, reading and showing a journal of a hundred thousand events, and a thousand HTTP steps in a real run, beside the same requests made
 //! by hurl and by a bare client, all to one server that keeps connections open. Rivals take turns within each round, and the ratio
 //! is the median of the rounds' ratios. All traffic stays on loopback. A word on the command line (`-- check`) runs the sections
 //! that bear it. A missed must ends it with exit code 1.
 
 mod bare;
+#[path = "../../tests/report/busy.rs"]
+mod busy;
 mod check;
+mod events;
 mod hurl;
 #[path = "../../../proto/mesh/benches/mesh/machine.rs"]
 #[allow(dead_code, reason = "the mesh's bench measures memory and processor time too")]
@@ -29,7 +32,8 @@ use table::Table;
 type Section = fn() -> Table;
 
 /// In this order: what needs no other process comes first.
-const SECTIONS: &[(&str, Section)] = &[("check", check::run), ("sequence", sequence::run), ("respawn", respawn::run)];
+const SECTIONS: &[(&str, Section)] =
+    &[("check", check::run), ("events", events::run), ("sequence", sequence::run), ("respawn", respawn::run)];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

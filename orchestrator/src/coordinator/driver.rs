@@ -289,7 +289,7 @@ impl Driver {
                 Output::Record(what) => self.record(what)?,
                 Output::Finished { exit, .. } => {
                     self.scribe.sync()?;
-                    crate::report::write_junit(&self.options.out)?;
+                    crate::report::write(&self.options.out)?;
                     return Ok(Some(exit));
                 }
                 Output::TearDown => self.tear_down(),

@@ -2,7 +2,7 @@
 //! test becomes a case of its own, so that no reader of the file sees a failed run as a good one.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use meshproof_proto::verdict::Verdict;
@@ -10,7 +10,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use thiserror::Error;
 
 use super::{failure, lines, sanitise};
-use crate::journal::{self, JournalError};
+use crate::journal::JournalError;
 use crate::record::{FailureRecord, Happening, Record};
 
 /// The report's file name, in the folder of a run's reports.
@@ -25,13 +25,6 @@ pub enum ReportError {
     Xml(#[from] quick_junit::SerializeError),
     #[error("cannot write {}: {source}", .path.display())]
     Io { path: PathBuf, source: std::io::Error },
-}
-
-/// Writes `junit.xml` beside the journal in this folder.
-pub fn write_junit(out: &Path) -> Result<(), ReportError> {
-    let records = journal::read(&out.join(journal::FILE_NAME))?;
-    let path = out.join(JUNIT_FILE_NAME);
-    std::fs::write(&path, junit(&records)?).map_err(|source| ReportError::Io { path, source })
 }
 
 /// What the journal knows of one test.

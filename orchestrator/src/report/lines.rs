@@ -9,6 +9,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::Verdict;
 
+use super::html::HTML_FILE_NAME;
 use super::junit::JUNIT_FILE_NAME;
 use super::sanitise::line as clean;
 use super::style::{Style, Tone};
@@ -88,7 +89,7 @@ impl Lines {
                 let tone = Tone::from(*verdict);
                 let text = format!("{} {}", took(figures.duration_ms), summary::line(*verdict, figures));
                 let mut text = ended(worded(self.style, tone, "Summary", &text));
-                for (word, file) in [("reports", journal::FILE_NAME), ("", JUNIT_FILE_NAME)] {
+                for (word, file) in [("reports", journal::FILE_NAME), ("", JUNIT_FILE_NAME), ("", HTML_FILE_NAME)] {
                     let path = self.out.join(file).display().to_string();
                     text += &ended(worded(self.style, Tone::Faint, word, &clean(&path)));
                 }

@@ -2,7 +2,7 @@ use meshproof_proto::event::{CheckFailure, Evidence, Outcome};
 use meshproof_proto::matcher::Mismatch;
 
 use super::*;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::record::Entry;
 use crate::run::tests::world::{PLAN, World, name};
 use crate::run::{Input, Output};
@@ -53,13 +53,15 @@ fn a_journal_that_breaks_off_never_reads_as_a_pass() {
 }
 
 #[test]
-fn the_report_is_written_beside_the_journal() {
+fn reports_are_written_beside_the_journal() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut journal = Journal::create(&dir.path().join(journal::FILE_NAME)).expect("made");
     for what in World::new(PLAN).play().records {
         journal.append(Entry::own(0, what)).expect("written");
     }
-    write_junit(dir.path()).expect("written");
+    crate::report::write(dir.path()).expect("written");
     let xml = std::fs::read_to_string(dir.path().join(JUNIT_FILE_NAME)).expect("there");
     assert!(xml.contains(r#"<testcase name="one""#), "{xml}");
+    let page = std::fs::read_to_string(dir.path().join(crate::report::HTML_FILE_NAME)).expect("there");
+    assert!(page.contains("<h1>p</h1>"), "{page}");
 }

@@ -1,0 +1,58 @@
+//! What stands around the sections.
+
+use std::fmt::Write as _;
+
+use super::text;
+use crate::report::story::Story;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Nothing may be loaded, and no script run, whatever stands in the page.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+
+/// Sections that are open from the start do not fold; these do.
+const FOLDED: [&str; 2] = ["log", "plan"];
+
+/// The whole page: a header, the way to each section, the sections.
+pub(super) fn page(story: &Story, header: &str, sections: &[(&str, &str, String)]) -> String {
+    let room: usize = sections.iter().map(|(_, _, body)| body.len() + 200).sum();
+    let mut page = String::with_capacity(room + STYLE.len() + header.len() + 2_000);
+    let verdict = story.verdict();
+    let title = text::line(&format!("{verdict}: {}", story.plan));
+    let _ = write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         <body class=\"{verdict}\">\n{header}\n<nav aria-label=\"Sections\">"
+    );
+    for (id, title, _) in sections {
+        let _ = write!(page, "<a href=\"#{id}\">{title}</a>");
+    }
+    page.push_str("</nav>\n<main>\n");
+    for (id, title, body) in sections {
+        let _ = if FOLDED.contains(id) {
+            write!(
+                page,
+                "<details id=\"{id}\" class=\"section\"><summary><h2>{title}</h2></summary>\n{body}</details>\n"
+            )
+        } else {
+            write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n{body}</section>\n")
+        };
+    }
+    let _ = write!(
+        page,
+        "</main>\n<footer>{} events, read from the journal <code>events.jsonl</code>; times are those of who told them.</footer>\n\
+         </body>\n</html>\n",
+        story.events
+    );
+    page
+}
+
+/// `<p class="note">` with a text of ours.
+pub(super) fn note(words: &str) -> String {
+    format!("<p class=\"note\">{words}</p>\n")
+}

@@ -1,0 +1,113 @@
+//! The head of the page: what the run came to, and what that rests on.
+
+use std::fmt::Write as _;
+
+use meshproof_proto::verdict::Verdict;
+
+use super::text;
+use crate::report::figures::{day_and_time, duration};
+use crate::report::story::Story;
+use crate::report::summary::counted;
+
+/// Whether something that a pass rests on holds.
+struct Ground {
+    holds: bool,
+    words: String,
+}
+
+/// Name, verdict, figures, grounds.
+pub(super) fn header(story: &Story) -> String {
+    let verdict = story.verdict();
+    let word = if story.ending.is_some() { verdict.to_string() } else { "broke off".to_owned() };
+    let mut head = format!(
+        "<header>\n<p class=\"verdict\"><span class=\"badge\">{word}</span></p>\n<h1>{}</h1>\n<p class=\"meta\">{}</p>\n",
+        text::line(&story.plan),
+        meta(story)
+    );
+    head.push_str("<dl class=\"figures\">");
+    for (figure, unit) in figures(story) {
+        let _ = write!(head, "<div><dd>{figure}</dd><dt>{unit}</dt></div>");
+    }
+    head.push_str("</dl>\n<ul class=\"grounds\" aria-label=\"What the verdict rests on\">");
+    for Ground { holds, words } in grounds(story) {
+        let (class, mark) = if holds { ("holds", "✓") } else { ("fails", "✗") };
+        let _ = write!(head, "<li class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {words}</li>");
+    }
+    head.push_str("</ul>\n</header>");
+    head
+}
+
+fn meta(story: &Story) -> String {
+    let exit = story.ending.as_ref().map(|ending| format!("exit code {}", ending.exit));
+    let file = Some(story.file.as_str()).filter(|file| !file.is_empty()).map(text::line);
+    let parts = [
+        Some(format!("run <code>{}</code>", text::line(&story.run))),
+        file.map(|file| format!("<code>{file}</code>")),
+        Some(format!("<time>{}</time>", day_and_time(story.began_ms))),
+        Some(format!("seed {}", story.seed)),
+        exit,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" <span class=\"dot\">·</span> ")
+}
+
+fn figures(story: &Story) -> Vec<(String, String)> {
+    let steps: u64 = story.steps.by_ending.values().sum();
+    let plural = |count: usize, one: &str| if count == 1 { one.to_owned() } else { format!("{one}s") };
+    let passed = story.tests_by_verdict().get(&Some(Verdict::Pass)).copied().unwrap_or_default();
+    let mut figures = vec![
+        (duration(story.duration_ms()), "took".to_owned()),
+        (format!("{passed}<small>/{}</small>", story.tests.len()), "tests passed".to_owned()),
+        (steps.to_string(), plural(usize::try_from(steps).unwrap_or(usize::MAX), "step")),
+        (story.agents.len().to_string(), plural(story.agents.len(), "agent")),
+    ];
+    let counts = [(story.faults.len(), "fault"), (story.failovers.len(), "failover"), (failures(story), "failure")];
+    for (count, one) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        figures.push((count.to_string(), plural(count, one)));
+    }
+    figures
+}
+
+fn failures(story: &Story) -> usize {
+    story.failures.len() + usize::try_from(story.failures_untold).unwrap_or(usize::MAX)
+}
+
+/// Everything that must hold for a pass, with its figures. What the plan does not ask for has no line.
+fn grounds(story: &Story) -> Vec<Ground> {
+    let tests = story.tests.len();
+    let passed = story.tests_by_verdict().get(&Some(Verdict::Pass)).copied().unwrap_or_default();
+    let came = if story.ending.is_some() { "the run came to its end" } else { "the run never came to its end" };
+    let mut grounds = vec![
+        Ground { holds: story.ending.is_some(), words: came.to_owned() },
+        Ground { holds: passed == tests && tests > 0, words: format!("{passed} of {} passed", counted(tests, "test")) },
+    ];
+    let bad: u64 = ["fail", "unknown", "error"].iter().filter_map(|word| story.steps.by_ending.get(word)).sum();
+    let bad = usize::try_from(bad).unwrap_or(usize::MAX);
+    let required = counted(story.expected_steps, "required step");
+    let words = if bad == 0 {
+        format!("every step passed ({required})")
+    } else {
+        counted(bad, "step") + &format!(" did not pass ({required})")
+    };
+    grounds.push(Ground { holds: bad == 0, words });
+    if !story.faults.is_empty() {
+        let is = |test: fn(&meshproof_proto::order::FaultReport) -> bool| {
+            story.faults.iter().filter(|fault| fault.ended.as_ref().is_some_and(|(_, report)| test(report))).count()
+        };
+        let (effective, healed, all) = (is(|report| report.effective), is(|report| report.healed), story.faults.len());
+        let words = if effective == all && healed == all {
+            format!("{} did something and healed", counted(all, "fault"))
+        } else {
+            format!("of {}, {effective} did something and {healed} were seen to heal", counted(all, "fault"))
+        };
+        grounds.push(Ground { holds: effective == all && healed == all, words });
+    }
+    if !story.failovers.is_empty() {
+        let (back, all) =
+            (story.failovers.iter().filter(|failover| failover.complete.is_some()).count(), story.failovers.len());
+        grounds.push(Ground { holds: back == all, words: format!("{back} of {} completed", counted(all, "failover")) });
+    }
+    let lost = story.lost_events;
+    let words = if lost == 0 { "no event was lost".to_owned() } else { format!("{lost} events were lost") };
+    grounds.push(Ground { holds: lost == 0, words });
+    grounds
+}

@@ -1,0 +1,65 @@
+//! What is said of a record where there is room for everything that agents report, as on a page.
+
+use meshproof_proto::event::{Fact, Outcome, StubCall};
+
+use super::failure;
+use super::lines::{self, Said};
+use super::sanitise::line as clean;
+use super::style::Tone;
+use crate::record::{Entry, Happening};
+
+/// What is said of it; none for what has no words.
+#[must_use]
+pub fn said(entry: &Entry) -> Option<Said> {
+    lines::said(entry).or_else(|| match &entry.what {
+        Happening::Fact(fact) => fact_said(fact),
+        Happening::Failure(failed) => Some(Said::new(Tone::Bad, "failure", failure::headline(failed))),
+        Happening::TestBegan { test } => Some(Said::new(Tone::Strong, "test", format!("{} begins", clean(test)))),
+        Happening::Initialized { agent } => Some(Said::new(Tone::Faint, "plan", format!("{agent} has it"))),
+        Happening::ServiceStarted { service } => Some(Said::new(Tone::Faint, "started", service.to_string())),
+        Happening::Collected { files } => Some(Said::new(Tone::Faint, "collect", clean(&files.join(", ")))),
+        Happening::RunEnded { verdict, summary, .. } => {
+            Some(Said::new(Tone::from(*verdict), "end", super::summary::line(*verdict, summary)))
+        }
+        _ => None,
+    })
+}
+
+fn fact_said(fact: &Fact) -> Option<Said> {
+    let faint = |word: &'static str, text: String| Some(Said::new(Tone::Faint, word, text));
+    match fact {
+        Fact::LinkOffered { to } => faint("link", format!("offered to {to}")),
+        Fact::StubCalled(call) if call.unexpected => Some(Said::new(Tone::Bad, "called", called(call))),
+        Fact::StubCalled(call) => faint("called", called(call)),
+        Fact::StubErred { call, error } => {
+            let text = format!("{}: could not answer ({error:?})", called(call));
+            Some(Said::new(Tone::Bad, "called", text))
+        }
+        // what passed has a line of the orchestrator's, with its title
+        Fact::StepEnded { key, result } if result.outcome != Outcome::Ok => {
+            let (tone, how) = outcome(&result.outcome);
+            let text = format!("{} after {:.1} ms: {how}", clean(&key.to_string()), result.duration_ms);
+            Some(Said::new(tone, "did", text))
+        }
+        Fact::FaultBegan { fault } => faint("fault", format!("{} is active here", clean(fault))),
+        Fact::FaultEnded(report) => faint("fault", format!("{} has ended here", clean(&report.fault))),
+        _ => None,
+    }
+}
+
+fn called(call: &StubCall) -> String {
+    let request = call.request.lines().next().unwrap_or_default();
+    let route = call.route.as_deref().unwrap_or("no route");
+    let (stub, request, route) = (clean(&call.stub), clean(request), clean(route));
+    format!("{stub} ({route}) answered {request} with {} in {:.1} ms", call.status, call.took_ms)
+}
+
+fn outcome(outcome: &Outcome) -> (Tone, String) {
+    match outcome {
+        Outcome::Ok => (Tone::Faint, "ok".to_owned()),
+        Outcome::Failed(failures) => (Tone::Bad, super::summary::counted(failures.len(), "check") + " did not hold"),
+        Outcome::CallFailed { message } => (Tone::Bad, clean(message)),
+        Outcome::Unknown { message } => (Tone::Warning, format!("unknown: {}", clean(message))),
+        Outcome::Error { message } => (Tone::Bad, clean(message)),
+    }
+}
