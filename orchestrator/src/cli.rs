@@ -2,6 +2,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)] // `say` prints, which bears that nobody reads
 
+mod attach;
 mod bench;
 mod check;
 mod given;
@@ -47,6 +48,8 @@ enum Command {
     /// Make a mesh of your own, let others in, and take it back.
     #[command(subcommand)]
     Mesh(membership::Command),
+    /// Follow a run that goes on, from its beginning, and exit with its code.
+    Attach(attach::Args),
     /// Show who is in the mesh of a run that goes on.
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
@@ -92,6 +95,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Schema => schema::run(),
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),
+        Command::Attach(args) => attach::run(&args),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Stubs(args) => stubs::run(&args),

@@ -4,6 +4,7 @@
 //! before acknowledgements and the verdict, and otherwise at most [`SYNC_EVERY`] later. Agents send events again until they are
 //! acknowledged: the journal keeps each (instance, number) once.
 
+mod following;
 mod reading;
 mod seen;
 
@@ -19,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::record::{Entry, Record};
+pub use following::{Followed, Following};
 pub use reading::Reader;
 use seen::Seen;
 
@@ -37,6 +39,8 @@ pub enum JournalError {
     Line { line: usize, path: PathBuf, source: serde_json::Error },
     #[error("another run writes {}; give each run a folder of its own with --out DIR", .0.display())]
     InUse(PathBuf),
+    #[error("another run has begun in the place of the one that wrote {}", .0.display())]
+    Replaced(PathBuf),
     #[error("a record cannot be written as JSON: {0}")]
     Record(serde_json::Error),
 }

@@ -1,9 +1,10 @@
 //! What a person runs: the plan language, the run of a plan, the environment it runs in, and everything a person sees of it.
 //!
 //! `plan` reads a plan, `run` decides what happens, `coordinator` makes it happen over the mesh, `local` and `keeper` are the
-//! environment on this machine, `journal` keeps what happened, `progress` and `report` show it, `history` knows the runs that were. `console` looks at the mesh of a
+//! environment on this machine, `journal` keeps what happened, `progress` and `report` show it, `history` knows the runs that were, `attach` follows one that goes on. `console` looks at the mesh of a
 //! run that goes on. Nothing here knows stubs or proxies, and only `local` and the keeper behind it know processes.
 
+pub mod attach;
 pub mod cli;
 pub mod console;
 pub mod coordinator;

@@ -60,6 +60,23 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them, the one that wins first.
+    pub const ALL: [Exit; 13] = [
+        Self::Interrupted,
+        Self::Terminated,
+        Self::Bug,
+        Self::NotHealed,
+        Self::Failed,
+        Self::Aborted,
+        Self::MeshFailed,
+        Self::LoadBreached,
+        Self::Flaky,
+        Self::NothingSelected,
+        Self::InvalidPlan,
+        Self::Usage,
+        Self::Passed,
+    ];
+
     /// The process's exit code.
     pub fn code(self) -> u8 {
         match self {
@@ -77,6 +94,11 @@ impl Exit {
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
+    }
+
+    /// The reason that this code tells; none: no code of ours.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| exit.code() == code)
     }
 
     /// Of several reasons the one that the exit code tells.
@@ -102,24 +124,13 @@ mod tests {
     #[test]
     fn when_several_reasons_hold_the_documented_order_decides() {
         let order = [130, 143, 70, 9, 1, 8, 5, 6, 7, 4, 3, 2, 0];
-        let mut all = [
-            Exit::Passed,
-            Exit::Flaky,
-            Exit::LoadBreached,
-            Exit::MeshFailed,
-            Exit::Aborted,
-            Exit::Failed,
-            Exit::NotHealed,
-            Exit::Bug,
-            Exit::Terminated,
-            Exit::Interrupted,
-            Exit::NothingSelected,
-            Exit::InvalidPlan,
-            Exit::Usage,
-        ];
+        let mut all = Exit::ALL;
+        all.reverse();
         all.sort();
         assert_eq!(all.map(Exit::code).to_vec(), order);
         assert_eq!(Exit::of([Exit::MeshFailed, Exit::Failed]), Exit::Failed);
         assert_eq!(Exit::of([]), Exit::Passed);
+        assert_eq!(order.map(|code| Exit::from_code(code).map(Exit::code)), order.map(Some));
+        assert_eq!(Exit::from_code(42), None);
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
 }
 
 /// Ctrl-C or SIGTERM.
-async fn stopped() -> Exit {
+pub(super) async fn stopped() -> Exit {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         // without a handler the signal's own effect remains, which ends us

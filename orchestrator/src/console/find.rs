@@ -68,8 +68,11 @@ mod tests {
     use super::*;
 
     fn running(runs: &[&str]) -> Vec<Running> {
-        let running =
-            |run: &&str| Running { run: (*run).to_owned(), mesh_file: format!("/runs/{run}/mesh.toml").into() };
+        let running = |run: &&str| Running {
+            run: (*run).to_owned(),
+            mesh_file: format!("/runs/{run}/mesh.toml").into(),
+            reports: None,
+        };
         runs.iter().map(running).collect()
     }
 

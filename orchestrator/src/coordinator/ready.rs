@@ -51,6 +51,7 @@ impl Driver {
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
         spec.withheld = Withheld::of(&self.plan);
         spec.capabilities = self.plan.capabilities();
+        spec.reports = Some(self.options.out.clone());
         spec.namespaces = self.plan.network.iter().flat_map(|network| network.addresses.keys().cloned()).collect();
         if let Some(binary) = &self.options.binary {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;

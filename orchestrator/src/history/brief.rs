@@ -130,7 +130,7 @@ fn is_telling(line: &[u8]) -> bool {
 }
 
 /// Whether somebody writes the journal.
-pub(super) fn goes_on(journal: &Path) -> bool {
+pub fn goes_on(journal: &Path) -> bool {
     File::open(journal).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 

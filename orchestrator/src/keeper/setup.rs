@@ -26,6 +26,9 @@ pub struct Setup {
     /// Those that get a network namespace of their own.
     pub namespaces: BTreeSet<Name>,
     pub orphan_grace_ms: u64,
+    /// Where its reports go, for those who look for them; none: nowhere.
+    #[serde(default)]
+    pub reports: Option<PathBuf>,
     pub programs: Programs,
 }
 

@@ -11,6 +11,7 @@ use rustix::process::getuid;
 
 use super::error::LocalError;
 use crate::keeper::folder::{RunFolder, make_private_dir};
+use crate::keeper::setup::Setup;
 
 /// Makes the folder of a run. It must be new.
 pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError> {
@@ -29,6 +30,8 @@ pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError>
 pub struct Running {
     pub run: String,
     pub mesh_file: PathBuf,
+    /// Where its reports go.
+    pub reports: Option<PathBuf>,
 }
 
 /// The runs of this user that go on, by id.
@@ -53,7 +56,8 @@ fn running_in(base: &Path) -> Result<Vec<Running>, LocalError> {
         let folder = RunFolder::new(entry.path());
         if lives(&folder) {
             let run = entry.file_name().to_string_lossy().into_owned();
-            running.push(Running { run, mesh_file: folder.mesh() });
+            let reports = Setup::read(&folder).ok().and_then(|setup| setup.reports);
+            running.push(Running { run, mesh_file: folder.mesh(), reports });
         }
     }
     running.sort_by(|left, right| left.run.cmp(&right.run));
@@ -108,7 +112,7 @@ mod tests {
         let lives = RunFolder::new(base.join("lives"));
         let keeper = std::os::unix::net::UnixListener::bind(lives.socket()).expect("a short path");
         let found = running_in(&base).expect("ours");
-        assert_eq!(found, [Running { run: "lives".to_owned(), mesh_file: lives.mesh() }]);
+        assert_eq!(found, [Running { run: "lives".to_owned(), mesh_file: lives.mesh(), reports: None }]);
         drop(keeper);
         assert_eq!(running_in(&base).expect("ours"), []);
     }

@@ -120,6 +120,7 @@ fn fill(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(), LocalErr
         namespaces: spec.namespaces.clone(),
         orphan_grace_ms: u64::try_from(spec.orphan_grace.as_millis()).unwrap_or(u64::MAX),
         programs: spec.programs.clone(),
+        reports: spec.reports.clone(),
     };
     setup.write(run_folder).map_err(cannot(run_folder.setup()))
 }

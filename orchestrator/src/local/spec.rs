@@ -29,6 +29,8 @@ pub struct Spec {
     pub programs: Programs,
     /// What tokens of agents and of the orchestrator grant.
     pub capabilities: BTreeSet<Capability>,
+    /// Where the run's reports go, for those who look for them.
+    pub reports: Option<PathBuf>,
     /// What the keeper does not inherit.
     pub withheld: Withheld,
     /// Where the folder of the run goes; `None`: `$XDG_RUNTIME_DIR/meshproof-<uid>`, or the same below the temporary folder.
@@ -55,6 +57,7 @@ impl Spec {
             orphan_grace,
             programs,
             capabilities: BTreeSet::new(),
+            reports: None,
             withheld: Withheld::default(),
             base: None,
         })

@@ -4,6 +4,7 @@
 //! One run of the sample plan is shared by all tests that only look at it ([`sample`]).
 
 mod already;
+mod attached;
 mod commands;
 mod conduct;
 mod crashes;

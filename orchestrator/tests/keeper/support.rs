@@ -48,7 +48,18 @@ impl Scene {
         let orphan_grace = Duration::from_secs(600);
         let (capabilities, withheld) = Default::default();
         let namespaces = Default::default();
-        let spec = Spec { run, mesh, services, namespaces, orphan_grace, programs, capabilities, withheld, base };
+        let spec = Spec {
+            run,
+            mesh,
+            services,
+            namespaces,
+            orphan_grace,
+            programs,
+            capabilities,
+            withheld,
+            base,
+            reports: None,
+        };
         Self { place, spec }
     }
 

@@ -1,0 +1,10 @@
+//! A run followed by somebody who did not start it: from its first event, then live, to its end.
+//!
+//! What is shown is the run's journal, which the orchestrator writes before it tells anybody; so whoever attaches sees what the
+//! terminal of the run shows, in the same order, and disturbs nothing.
+
+mod find;
+mod follow;
+
+pub use find::{AttachError, find};
+pub use follow::{End, follow};

@@ -1,0 +1,127 @@
+//! Which run is meant.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use meshproof_proto::verdict::Exit;
+use thiserror::Error;
+
+use crate::history::{HistoryError, Kept, State};
+use crate::journal::JournalError;
+use crate::local::{self, LocalError, Running};
+
+/// A run cannot be followed.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    #[error(
+        "no run goes on here; start one with `meshproof run PLAN`, or name one that was (`meshproof runs` lists them)"
+    )]
+    NoRun,
+    #[error("several runs go on: {}; say which with `meshproof attach RUN`", .0.join(", "))]
+    Several(Vec<String>),
+    #[error("`{wanted}` is no run that goes on{}; {source}", those(.running))]
+    Unknown { wanted: String, running: Vec<String>, source: HistoryError },
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the journal in {} does not begin with a run", .0.display())]
+    NoBeginning(PathBuf),
+}
+
+impl AttachError {
+    /// What the command exits with.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Several(_) | Self::Unknown { .. } => Exit::Usage,
+            Self::History(error) => error.exit(),
+            Self::NoRun | Self::Local(_) | Self::Journal(_) | Self::NoBeginning(_) => Exit::MeshFailed,
+        }
+    }
+}
+
+fn those(running: &[String]) -> String {
+    if running.is_empty() { String::new() } else { format!(" (these do: {})", running.join(", ")) }
+}
+
+/// The folder of this run's reports: one that goes on, by its name or a beginning of it, or one that was. Without a name, of the one
+/// that goes on.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn find(wanted: Option<&str>, kept: &Kept) -> Result<PathBuf, AttachError> {
+    let mut going = going(local::running()?);
+    if let Some(wanted) = wanted {
+        return named(wanted, &going, kept);
+    }
+    // One that is still being built has no mesh yet.
+    for brief in kept.list()?.0.into_iter().filter(|brief| brief.state == State::GoesOn) {
+        going.insert(brief.run, brief.folder);
+    }
+    let mut runs = going.iter();
+    match (runs.next(), runs.next()) {
+        (None, _) => Err(AttachError::NoRun),
+        (Some((_, folder)), None) => Ok(folder.clone()),
+        (Some(_), Some(_)) => Err(AttachError::Several(going.into_keys().collect())),
+    }
+}
+
+fn going(running: Vec<Running>) -> BTreeMap<String, PathBuf> {
+    running.into_iter().filter_map(|running| Some((running.run, running.reports?))).collect()
+}
+
+fn named(wanted: &str, going: &BTreeMap<String, PathBuf>, kept: &Kept) -> Result<PathBuf, AttachError> {
+    if let Some(folder) = going.get(wanted) {
+        return Ok(folder.clone());
+    }
+    let begins: Vec<(&String, &PathBuf)> = going.iter().filter(|(run, _)| run.starts_with(wanted)).collect();
+    match (&begins[..], kept.find(wanted)) {
+        // A run that goes on may be among the kept ones too.
+        ([(_, folder)], Ok(found)) if is_same(folder, &found) => Ok(found),
+        ([(_, folder)], Err(HistoryError::Unknown { .. } | HistoryError::NoRun(_))) => Ok((*folder).clone()),
+        ([], found) => found.map_err(|source| unknown(wanted, going, source)),
+        (_, Ok(_) | Err(_)) => Err(AttachError::Several(begins.into_iter().map(|(run, _)| run.clone()).collect())),
+    }
+}
+
+fn unknown(wanted: &str, going: &BTreeMap<String, PathBuf>, source: HistoryError) -> AttachError {
+    match source {
+        HistoryError::Unknown { .. } | HistoryError::NoRun(_) => {
+            AttachError::Unknown { wanted: wanted.to_owned(), running: going.keys().cloned().collect(), source }
+        }
+        other => other.into(),
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_is_found_by_its_name_or_a_beginning_and_a_bad_name_says_which_there_are() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let kept = Kept::in_folder(Some(place.path())).expect("named");
+        let runs = ["r-aa1", "r-aa2", "r-b"];
+        let going = runs.iter().map(|run| ((*run).to_owned(), format!("/out/{run}").into())).collect();
+        for (wanted, folder) in [("r-aa1", "/out/r-aa1"), ("r-b", "/out/r-b"), ("r-aa2", "/out/r-aa2")] {
+            assert_eq!(named(wanted, &going, &kept).expect("it goes on"), Path::new(folder));
+        }
+        assert_eq!(named("r-b", &going, &kept).expect("one begins so"), Path::new("/out/r-b"));
+        let several = named("r-aa", &going, &kept).expect_err("two begin so");
+        assert_eq!(several.to_string(), "several runs go on: r-aa1, r-aa2; say which with `meshproof attach RUN`");
+        let error = named("r-c", &going, &kept).expect_err("there is none");
+        assert!(
+            error.to_string().starts_with("`r-c` is no run that goes on (these do: r-aa1, r-aa2, r-b); "),
+            "{error}"
+        );
+        assert_eq!((several.exit(), error.exit()), (Exit::Usage, Exit::Usage));
+    }
+}

@@ -1,0 +1,53 @@
+//! `meshproof attach`.
+
+use meshproof_proto::verdict::Exit;
+
+use super::history::Place;
+use super::mesh::stopped;
+use crate::attach::{self, End};
+use crate::progress::Mode;
+use crate::say;
+
+/// The arguments of `meshproof attach`.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  meshproof attach                     the run that goes on\n  \
+    meshproof attach r-9d07              this one, or what it was if it has ended\n  \
+    meshproof attach last --progress json | jq .what",
+    after_help = "Exit codes: those of the run (`meshproof run --help`); 5 also if it broke off, 2 if there is none of that name,\n\
+    130 Ctrl-C, which leaves the run alone."
+)]
+pub(super) struct Args {
+    /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
+    run: Option<String>,
+    /// How to show what happens.
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    progress: Mode,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Follows a run to its end.
+pub(super) fn run(args: &Args) -> Exit {
+    super::log_to_stderr();
+    let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));
+    let folder = match found {
+        Ok(folder) => folder,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    super::runtime(super::Threads::One).block_on(async {
+        let ended = tokio::select! {
+            ended = attach::follow(&folder, args.progress) => ended,
+            exit = stopped() => return exit,
+        };
+        match ended {
+            Ok(End::Ended { exit }) => Exit::from_code(exit).unwrap_or(Exit::MeshFailed),
+            Ok(End::Unread) => Exit::Passed,
+            Ok(End::BrokeOff { run }) => {
+                let why = format!("{run} broke off: its orchestrator died; what it saw is in {}", folder.display());
+                say::failed(&why, Exit::MeshFailed)
+            }
+            Err(error) => say::failed(&error, error.exit()),
+        }
+    })
+}
