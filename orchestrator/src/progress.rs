@@ -14,7 +14,7 @@ use crate::plan::Source;
 use crate::record::Record;
 use crate::report::lines::Lines;
 use lanes::Lanes;
-use manner::{Manner, Show, Surroundings};
+use manner::{Manner, Records, Show, Surroundings};
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -26,7 +26,7 @@ pub enum Mode {
     Tty,
     /// Lines.
     Plain,
-    /// The records of the journal, as they are, on standard output.
+    /// The records of the journal, as they are, on standard output; on a terminal people read standard error as with `auto`.
     Json,
     /// Failures and the summary.
     Quiet,
@@ -38,22 +38,26 @@ pub struct Progress {
     lines: Lines,
     lanes: Option<Lanes>,
     show: Show,
+    records: Records,
 }
 
 impl Progress {
     /// `out` is the folder of the run's reports, to be named at the end.
     #[must_use]
     pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
-        let Manner { show, style } = Manner::of(mode, &Surroundings::of_this_process());
+        let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());
         let lanes = (show == Show::Live).then(|| Lanes::new(style));
-        Self { lines: Lines::new(source, out, style), lanes, show }
+        Self { lines: Lines::new(source, out, style), lanes, show, records }
     }
 
     /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
     /// Records are masked already; lines also show the plan, whose writer may have put a secret there.
     pub fn show(&mut self, record: &Record, masker: &Masker) {
+        if self.records == Records::Stdout {
+            show_json(record);
+        }
         let text = match self.show {
-            Show::Json => return show_json(record),
+            Show::Nothing => return,
             Show::Live | Show::Lines => self.lines.of(&record.entry),
             Show::Failures => self.lines.of_failure(&record.entry),
         };

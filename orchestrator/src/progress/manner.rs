@@ -10,17 +10,26 @@ use crate::report::style::Style;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Manner {
     pub(super) show: Show,
+    pub(super) records: Records,
     pub(super) style: Style,
 }
 
+/// What people get to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
     /// Lines, with lanes below.
     Live,
     Lines,
-    Json,
     /// Failures and the summary.
     Failures,
+    Nothing,
+}
+
+/// What programs get to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Records {
+    Stdout,
+    None,
 }
 
 /// Where standard error goes, and what the environment says about colours.
@@ -28,6 +37,8 @@ pub(super) enum Show {
 pub(super) struct Surroundings {
     pub(super) terminal: Terminal,
     pub(super) colours: Colours,
+    /// Standard output is a terminal too.
+    pub(super) records_too: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +67,8 @@ impl Surroundings {
             (true, Ok(_)) => Terminal::Able,
         };
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { terminal, colours: Colours::of(set("NO_COLOR").as_deref(), set("CLICOLOR_FORCE").as_deref()) }
+        let colours = Colours::of(set("NO_COLOR").as_deref(), set("CLICOLOR_FORCE").as_deref());
+        Self { terminal, colours, records_too: std::io::stdout().is_terminal() }
     }
 }
 
@@ -73,16 +85,22 @@ impl Colours {
 impl Manner {
     pub(super) fn of(mode: Mode, around: &Surroundings) -> Self {
         let show = match (mode, around.terminal) {
-            (Mode::Auto, Terminal::Able) | (Mode::Tty, _) => Show::Live,
-            (Mode::Auto, Terminal::None | Terminal::Dumb) | (Mode::Plain, _) => Show::Lines,
-            (Mode::Json, _) => Show::Json,
+            (Mode::Auto | Mode::Json, Terminal::Able) | (Mode::Tty, _) => Show::Live,
+            (Mode::Auto, Terminal::None | Terminal::Dumb) | (Mode::Json, Terminal::Dumb) | (Mode::Plain, _) => {
+                Show::Lines
+            }
+            // nobody reads there, and a log of both would be neither
+            (Mode::Json, Terminal::None) => Show::Nothing,
             (Mode::Quiet, _) => Show::Failures,
         };
+        // records on the same terminal would be drawn over by the lanes
+        let show = if mode == Mode::Json && around.records_too { Show::Nothing } else { show };
+        let records = if mode == Mode::Json { Records::Stdout } else { Records::None };
         let style = match (around.colours, around.terminal) {
             (Colours::Always, _) | (Colours::WhereAble, Terminal::Able) => Style::Coloured,
             (Colours::Never, _) | (Colours::WhereAble, Terminal::None | Terminal::Dumb) => Style::Plain,
         };
-        Self { show, style }
+        Self { show, records, style }
     }
 }
 
@@ -100,13 +118,18 @@ mod tests {
             (Mode::Auto, Terminal::None, Colours::Always, Show::Lines, Style::Coloured),
             (Mode::Plain, Terminal::Able, Colours::WhereAble, Show::Lines, Style::Coloured),
             (Mode::Tty, Terminal::None, Colours::WhereAble, Show::Live, Style::Plain),
-            (Mode::Json, Terminal::Able, Colours::WhereAble, Show::Json, Style::Coloured),
+            (Mode::Json, Terminal::Able, Colours::WhereAble, Show::Live, Style::Coloured),
+            (Mode::Json, Terminal::Dumb, Colours::WhereAble, Show::Lines, Style::Plain),
+            (Mode::Json, Terminal::None, Colours::WhereAble, Show::Nothing, Style::Plain),
             (Mode::Quiet, Terminal::None, Colours::WhereAble, Show::Failures, Style::Plain),
         ];
         for (mode, terminal, colours, show, style) in table {
-            let manner = Manner::of(mode, &Surroundings { terminal, colours });
-            assert_eq!(manner, Manner { show, style }, "{mode:?} {terminal:?} {colours:?}");
+            let records = if mode == Mode::Json { Records::Stdout } else { Records::None };
+            let manner = Manner::of(mode, &Surroundings { terminal, colours, records_too: false });
+            assert_eq!(manner, Manner { show, records, style }, "{mode:?} {terminal:?} {colours:?}");
         }
+        let both = Surroundings { terminal: Terminal::Able, colours: Colours::WhereAble, records_too: true };
+        assert_eq!(Manner::of(Mode::Json, &both).show, Show::Nothing, "records and lanes do not share a terminal");
     }
 
     #[test]
