@@ -29,6 +29,8 @@ pub use markdown::markdown;
 pub use story::Story;
 pub use trace::trace;
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::journal;
@@ -39,13 +41,28 @@ use crate::journal;
 /// The journal cannot be read, or a report not be written.
 pub fn write(out: &Path) -> Result<(), ReportError> {
     let records = journal::read(&out.join(journal::FILE_NAME))?;
-    let save = |name: &str, text: String| {
-        let path = out.join(name);
-        std::fs::write(&path, text).map_err(|source| ReportError::Io { path, source })
-    };
-    save(JUNIT_FILE_NAME, junit(&records)?)?;
+    save(&out.join(JUNIT_FILE_NAME), &junit(&records)?)?;
     let story = Story::of(records);
-    save(HTML_FILE_NAME, html(&story))?;
+    save(&out.join(HTML_FILE_NAME), &html(&story))?;
     tell_github(&story);
     Ok(())
+}
+
+/// Writes a report that is its owner's alone, because requests stand in it. Who looks meanwhile sees the one before, or none.
+///
+/// # Errors
+/// It cannot be written.
+pub fn save(path: &Path, text: &str) -> Result<(), ReportError> {
+    let io = |source| ReportError::Io { path: path.to_owned(), source };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = Path::new(&aside);
+    let options = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).clone();
+    let written = options.open(aside).and_then(|mut file| file.write_all(text.as_bytes()));
+    let moved = written.and_then(|()| std::fs::rename(aside, path));
+    moved.map_err(|source| {
+        // half a report is none; an error means that it was never made
+        let _ = std::fs::remove_file(aside);
+        io(source)
+    })
 }

@@ -77,9 +77,9 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
         (None, _) => None,
     };
     let Some(file) = file else { return say::result(&text) };
-    match std::fs::write(&file, text) {
-        Ok(()) => say::result(&format!("{}\n", crate::report::sanitise::line(&file.to_string_lossy()))),
-        Err(error) => say::failed(&format!("cannot write {}: {error}", file.display()), Exit::Usage),
+    match report::save(&file, &text) {
+        Ok(()) => say::result(&format!("{}\n", report::sanitise::line(&file.to_string_lossy()))),
+        Err(error) => say::failed(&error, Exit::Usage),
     }
 }
 

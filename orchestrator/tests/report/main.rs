@@ -1,5 +1,6 @@
 //! Reports of a fixed journal: what they say, to the letter; what no text can make of them; and how a page behaves in a browser.
 
+mod broken;
 mod browser;
 mod busy;
 mod golden;
