@@ -43,6 +43,12 @@ pub struct Permits {
     audit: Arc<Audit>,
 }
 
+/// Whether this kernel can hold the programs of steps to what is permitted.
+#[must_use]
+pub fn can_confine() -> bool {
+    Confined::to(Vec::new(), vec!["/".into()]).is_enforced()
+}
+
 /// What a call is made under: how long it may take, and what this agent permits.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'p> {

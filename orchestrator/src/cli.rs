@@ -5,6 +5,8 @@
 mod attach;
 mod bench;
 mod check;
+mod completions;
+mod doctor;
 mod given;
 mod history;
 mod init;
@@ -68,6 +70,12 @@ enum Command {
     Diff(report::DiffArgs),
     /// Run again what was run, with the same arguments and seed; --failed: only what did not pass.
     Rerun(history::RerunArgs),
+    /// Say what this machine can do for a run, and what is missing for what.
+    Doctor(doctor::Args),
+    /// Print what a shell needs to complete commands.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages.
+    Man(completions::ManArgs),
     /// Act for one service; what runs beside it.
     Agent(meshproof_agent::cli::Args),
     /// Introduce the peers of a mesh to each other.
@@ -105,6 +113,9 @@ fn dispatch(command: Command) -> Exit {
         Command::Report(args) => report::report(&args),
         Command::Diff(args) => report::diff(&args),
         Command::Rerun(args) => history::rerun(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),

@@ -8,6 +8,7 @@ pub mod attach;
 pub mod cli;
 pub mod console;
 pub mod coordinator;
+pub mod doctor;
 pub mod history;
 pub mod journal;
 pub mod keeper;

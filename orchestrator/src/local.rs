@@ -36,3 +36,5 @@ pub use crate::keeper::protocol::{
 pub use crate::keeper::setup::Programs;
 /// This process's own log, which is the agents' too.
 pub use meshproof_agent::own_log::mask_with as mask_own_log;
+/// Whether this kernel can hold the programs of steps to what an agent permits.
+pub use meshproof_agent::permits::can_confine;

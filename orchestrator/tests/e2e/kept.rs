@@ -1,5 +1,6 @@
 //! Runs that were: they are listed, looked into, run again, and removed when there are too many.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -75,4 +76,59 @@ fn runs_are_listed_looked_into_run_again_and_removed_when_there_are_too_many() {
     let how = Journal::read(&scene.path().join("mine"));
     assert_eq!(how.only("invoked")["arguments"][0], "plan.yaml");
     scene.assert_nothing_left();
+}
+
+#[test]
+fn reports_are_made_later_and_two_runs_are_held_against_each_other() {
+    let scene = Scene::new();
+    std::fs::write(scene.path().join("plan.yaml"), PLAN).expect("a new file");
+    meshproof(&scene, &["report"]).assert_code(2);
+    let summary = scene.path().join("summary.md");
+    let mut first = command(&scene, &["run", "plan.yaml", "--progress", "quiet"]);
+    first.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", &summary);
+    let first = Session::start(first, Shown::Text).end();
+    first.assert_code(1);
+    assert!(first.stderr().contains("::error file=plan.yaml,line=8,col="), "{}", first.stderr());
+    assert!(std::fs::read_to_string(&summary).expect("written").starts_with("## ❌ two-tests: fail\n"));
+
+    let made = meshproof(&scene, &["report"]);
+    made.assert_code(0);
+    let page = std::path::PathBuf::from(made.stdout().trim_end());
+    assert!(
+        page.ends_with("report.html") && std::fs::read_to_string(&page).expect("there").contains("<h1>two-tests</h1>")
+    );
+    assert_eq!(page.metadata().expect("there").permissions().mode() & 0o777, 0o600, "requests stand in it");
+    for (format, begins) in
+        [("md", "## ❌ two-tests"), ("json", "{\n"), ("junit", "<?xml"), ("trace", "{\"displayTimeUnit\"")]
+    {
+        let made = meshproof(&scene, &["report", "last", "--format", format]);
+        made.assert_code(0);
+        assert!(made.stdout().starts_with(begins), "{}", made.stdout());
+    }
+    let nowhere = meshproof(&scene, &["report", "last", "--out", "no/such/folder/x.html"]);
+    nowhere.assert_code(2);
+
+    let before = runs(&scene)["runs"][0]["run"].as_str().expect("an id").to_owned();
+    std::fs::write(scene.path().join("mended"), "").expect("a new file");
+    meshproof(&scene, &["run", "plan.yaml", "--progress", "quiet"]).assert_code(0);
+    let better = meshproof(&scene, &["diff", &before]);
+    better.assert_code(0);
+    assert!(better.stdout().contains("  bad: fail -> pass\n"), "{}", better.stdout());
+    meshproof(&scene, &["diff", "last", &before]).assert_code(1);
+}
+
+#[test]
+fn the_doctor_says_what_this_machine_can_do() {
+    let scene = Scene::new();
+    let told = meshproof(&scene, &["doctor", "--json"]);
+    told.assert_code(0);
+    let told: Value = serde_json::from_str(&told.stdout()).expect("one document");
+    let findings = told["findings"].as_array().expect("a list");
+    assert!(
+        findings.iter().filter(|finding| finding["need"] == "every").all(|finding| finding["found"]["Ok"].is_string()),
+        "{told}"
+    );
+    let unable = meshproof(&scene, &["doctor", "--runs", "/proc/nowhere"]);
+    unable.assert_code(5);
+    assert!(unable.stdout().contains("MISSING  kept runs"), "{}", unable.stdout());
 }

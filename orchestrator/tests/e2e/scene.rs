@@ -42,7 +42,9 @@ impl Scene {
         command.env("MESHPROOF_ORPHAN_GRACE", "10s");
         // Plans name `target/release`, where cargo puts things unless it is told otherwise.
         command.env_remove("CARGO_TARGET_DIR");
-        command.env_remove("MESHPROOF_LOG");
+        for name in ["MESHPROOF_LOG", "MESHPROOF_RUNS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"] {
+            command.env_remove(name);
+        }
         command
     }
 
