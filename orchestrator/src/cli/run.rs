@@ -72,7 +72,11 @@ pub(super) struct Args {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::plan::duration(text).map_err(|error| error.to_string())
+    match crate::plan::duration(text) {
+        Ok(Duration::ZERO) => Err("a run needs time, as in `10m`".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Runs a plan to its verdict.

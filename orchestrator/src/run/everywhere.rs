@@ -80,6 +80,18 @@ fn failures(everywhere: &Everywhere, lines: u64, scope: &Value) -> Result<Vec<Ch
     Ok(failures)
 }
 
+/// How many an agent counted; what it came to where it did not.
+fn lines_of(result: &StepResult) -> Result<u64, Outcome> {
+    if result.outcome != Outcome::Ok {
+        return Err(result.outcome.clone());
+    }
+    let counted = result.saved.get(COUNTED);
+    counted.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let said = counted.map_or_else(|| "nothing".to_owned(), |text| format!("`{text}`"));
+        Outcome::Error { message: format!("asked for the number of lines and said {said}") }
+    })
+}
+
 impl Run {
     pub(super) fn begin_everywhere(&mut self, everywhere: &Everywhere, mut running: Running) -> Begun {
         let mut counting = Counting::default();
@@ -180,12 +192,15 @@ impl Run {
         };
         counting.waiting.remove(agent);
         running.wait = Wait::Counted(counting.clone());
-        if result.outcome != Outcome::Ok {
-            let mut judged = Judged::of(step, result);
-            judged.of_agent(agent);
-            return self.end_counting(&running, judged);
-        }
-        let lines = result.saved.get(COUNTED).and_then(|text| text.parse().ok()).unwrap_or_default();
+        let lines = match lines_of(result) {
+            Ok(lines) => lines,
+            Err(outcome) => {
+                let result = StepResult { outcome, ..result.clone() };
+                let mut judged = Judged::of(step, &result);
+                judged.of_agent(agent);
+                return self.end_counting(&running, judged);
+            }
+        };
         counting.counted.insert(agent.clone(), lines);
         counting.evidence.insert(agent.clone(), result.evidence.clone());
         if counting.counted.len() < everywhere.agents.len() {

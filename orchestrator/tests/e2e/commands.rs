@@ -89,6 +89,14 @@ fn a_test_that_passes_at_times_is_flaky_and_what_that_comes_to_can_be_chosen() {
 }
 
 #[test]
+fn a_run_without_time_is_not_begun() {
+    let (scene, ended) = run(&["--deadline", "0s"]);
+    ended.assert_code(2);
+    assert!(ended.all().contains("a run needs time, as in `10m`"), "{}", ended.all());
+    scene.assert_nothing_left();
+}
+
+#[test]
 fn a_run_past_its_deadline_ends_what_it_started_and_exits_8() {
     let (scene, ended) = run(&["--test", "waits", "--deadline", "4s"]);
     ended.assert_code(8);

@@ -119,3 +119,16 @@ fn an_agent_that_is_lost_or_counts_nothing_is_no_zero() {
     let world = counting(step, &[("a", 1, 0)]).play();
     assert_eq!(world.finished.map(|(verdict, _)| verdict), Some(Verdict::Error), "b never answers");
 }
+
+#[test]
+fn an_answer_that_is_no_number_is_an_error_and_not_no_lines() {
+    let mut world = World::new(&plan("expect: { log: \"*\", count: 0 }"));
+    world = world.play_until(|output| matches!(output, Output::Order { agent, .. } if *agent == name("b")));
+    for (agent, said) in [("a", "0"), ("b", "some")] {
+        let key = StepKey { test: "t".to_owned(), step: format!("everywhere.{agent}/0"), attempt: 1 };
+        let counted = world.answered(&name(agent), &key, said);
+        world.inbox.push_back(counted);
+    }
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)), "{:?}", world.blamed());
+}

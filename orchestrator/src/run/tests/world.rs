@@ -246,9 +246,14 @@ impl World {
     }
 
     pub(crate) fn counted(&self, agent: &Name, key: &StepKey, lines: u64) -> Input {
+        self.answered(agent, key, &lines.to_string())
+    }
+
+    /// It counted, and says this of the number.
+    pub(crate) fn answered(&self, agent: &Name, key: &StepKey, number: &str) -> Input {
         let mut ended = self.ended(agent, key, None);
         if let Input::Fact { fact: Fact::StepEnded { result, .. }, .. } = &mut ended {
-            result.saved.insert(COUNTED.to_owned(), lines.to_string());
+            result.saved.insert(COUNTED.to_owned(), number.to_owned());
         }
         ended
     }
