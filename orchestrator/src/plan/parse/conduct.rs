@@ -136,6 +136,11 @@ fn members(node: &Node, cx: &Reading<'_>) -> Option<Option<Vec<Word>>> {
             None
         }
         Kind::List(items) => Some(Some(items.iter().filter_map(|item| read::name(item, cx)).collect())),
+        Kind::Number(_) => {
+            let problem = Diagnostic::new(Code::WrongType, node.span, "these are services, and not a number of them");
+            cx.report(problem.expected("services, or `all`").help("`quorum` says how many of them are enough"));
+            None
+        }
         _ => read::name(node, cx).map(|name| Some(vec![name])),
     }
 }
