@@ -13,7 +13,7 @@ use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Capability, Grant, Token};
+use meshproof_proto::identity::{Capability, Grant, Role, Token};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +103,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         news.complete(&mut token)?;
     }
     let grant = token.granted()?;
+    if grant.role != Role::Agent {
+        let (role, it) = (grant.role, "`meshproof mesh invite NAME` makes an agent's");
+        bail!("{} holds the token of an {role}, and this is an agent; {it}", args.token_file.display());
+    }
     let name = name_of(args.name, &grant)?;
     let signaling = if args.signaling.is_empty() { token.signaling.clone() } else { args.signaling };
     if signaling.is_empty() {

@@ -154,7 +154,10 @@ impl Session {
                 true => tracing::warn!(url, reason, "signaling is away; it is tried again, and links go on without it"),
                 false => tracing::debug!(url, reason, "signaling is still away"),
             },
-            MeshEvent::SignalingRefused { url, reason } => tracing::error!(url, reason, "signaling will not have us"),
+            MeshEvent::SignalingRefused { url, reason } => match self.away.insert(url.clone()) {
+                true => tracing::error!(url, reason, "signaling will not have us; it is asked again now and then"),
+                false => tracing::debug!(url, reason, "signaling will still not have us"),
+            },
             MeshEvent::PeerJoined(peer) => self.links.joined(&peer),
             MeshEvent::News(news) => self.keep(&news),
             MeshEvent::PeerLeft(peer) => tracing::debug!(peer = %peer.name, "left"),

@@ -20,6 +20,11 @@ impl Backoff {
         Self { first: limits::RETRY_FIRST, longest: limits::RETRY_LONGEST, failures: 0, seed }
     }
 
+    /// The waits after a refusal: [`limits::REFUSED_RETRY_FIRST`] to [`limits::REFUSED_RETRY_LONGEST`].
+    pub fn of_refusals(seed: Seed) -> Self {
+        Self { first: limits::REFUSED_RETRY_FIRST, longest: limits::REFUSED_RETRY_LONGEST, failures: 0, seed }
+    }
+
     /// The wait after one more failure.
     pub fn after_failure(&mut self) -> Duration {
         let window = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);

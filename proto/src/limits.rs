@@ -122,6 +122,12 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before another attempt.
 pub const RETRY_LONGEST: Duration = Duration::from_secs(2);
 
+/// The same after somebody refused, who has to be told another thing first: a server its meshes, a mesh its tokens.
+pub const REFUSED_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest wait after a refusal.
+pub const REFUSED_RETRY_LONGEST: Duration = Duration::from_secs(30);
+
 /// A link without a working connection for so long is lost: its streams are reset.
 pub const LINK_LOST: Duration = Duration::from_secs(30);
 

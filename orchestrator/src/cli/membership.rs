@@ -180,6 +180,10 @@ fn signaling_line(folder: &RootFolder) -> String {
 
 fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(), MembershipError> {
     let mut folder = RootFolder::open(&place.root)?;
+    if let Some(taken) = out.as_ref().filter(|path| path.exists()) {
+        // said before there is a token that nobody has
+        return Err(MembershipError::Exists(taken.clone()));
+    }
     let allowed: Option<BTreeSet<Capability>> = allow.map(|allow| allow.into_iter().collect());
     let token = folder.invite(Wish { names, role, capabilities: allowed, days })?;
     let grant = token.granted()?;

@@ -43,7 +43,9 @@ fn every_refusal_says_what_to_do() {
     let town = Town::new();
     let agent = town.invite("shop", "agent");
     let orphan = town.invite("console-*", "observer");
+    let several = town.invite("shop-*", "agent");
     let root = town.path().join("mesh-root/root.key");
+    let tokens = town.done(&["mesh", "tokens"]);
     for (arguments, code, why) in [
         (&["mesh", "new", "dev"][..], 2, "name another folder with --root DIR"),
         (&["mesh", "new", "dev mesh", "--root", "r"], 2, "letters, digits"),
@@ -58,11 +60,14 @@ fn every_refusal_says_what_to_do() {
         (&["mesh", "join", "mesh-root/mesh.json", "--out", "a.toml"], 2, "holds no token"),
         (&["mesh", "join", &orphan, "--out", "a.toml", "--signaling", "ws://127.0.0.1:1/mesh"], 5, "start it, or"),
         (&["agent", "--token-file", "mesh-root/mesh.json"], 5, "one is made by `meshproof mesh invite`"),
-        (&["agent", "--token-file", &orphan], 5, "say this agent's with --name NAME"),
+        (&["agent", "--token-file", &orphan], 5, "`meshproof mesh invite NAME` makes an agent's"),
+        (&["agent", "--token-file", &several], 5, "say this agent's with --name NAME"),
+        (&["mesh", "invite", "shop", "--out", &agent], 2, "name another file with --out FILE"),
     ] {
         let (exit, said) = town.refused(arguments);
         assert!(exit == code && said.contains(why), "{arguments:?} exited with {exit} and said: {said}");
     }
+    assert_eq!(town.done(&["mesh", "tokens"]), tokens, "what was refused made no token");
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o644)).expect("ours");
     let (code, said) = town.refused(&["mesh", "invite", "shop"]);
     assert!(code == 2 && said.contains("(mode 644); `chmod 600"), "{said}");

@@ -25,7 +25,7 @@ pub enum MeshEvent {
         url: String,
         reason: String,
     },
-    /// A signaling server will not have us; no further attempt is made there.
+    /// A signaling server will not have us; it is asked again now and then, and this is told each time.
     SignalingRefused {
         url: String,
         reason: String,

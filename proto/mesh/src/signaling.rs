@@ -36,7 +36,7 @@ pub(crate) enum News {
     Down {
         reason: String,
     },
-    /// Final: the server refused this peer.
+    /// The server refused this peer. It is asked again, but seldom: its owner may tell it otherwise.
     Refused {
         reason: String,
     },
@@ -93,13 +93,15 @@ struct Registered {
 }
 
 impl Client {
-    /// Runs until stopped or refused.
+    /// Runs until stopped.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::of_links(self.context.seed());
+        let mut refusals = Backoff::of_refusals(self.context.seed());
         loop {
             let ended = match self.register().await {
                 Ok(Registered { line, welcome, server }) => {
                     backoff.reset();
+                    refusals.reset();
                     self.tell(News::Up).await;
                     self.tell(News::Message(welcome)).await;
                     self.serve(line, server).await
@@ -107,13 +109,19 @@ impl Client {
                 Err(ended) => ended,
             };
             let reason = ended.to_string();
-            match ended {
+            let wait = match ended {
                 Ended::Left => return,
-                Ended::Refused(_) | Ended::Incompatible(_) => return self.tell(News::Refused { reason }).await,
-                _ => self.tell(News::Down { reason }).await,
-            }
+                Ended::Refused(_) | Ended::Incompatible(_) => {
+                    self.tell(News::Refused { reason }).await;
+                    refusals.after_failure()
+                }
+                _ => {
+                    self.tell(News::Down { reason }).await;
+                    backoff.after_failure()
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(backoff.after_failure()) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = self.stop.cancelled() => return,
             }
         }

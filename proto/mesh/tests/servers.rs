@@ -110,6 +110,20 @@ async fn whoever_registers_first_after_a_restart_does_not_give_up_those_who_come
     leave([first, late]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_a_server_refused_comes_in_once_the_server_was_told_otherwise() {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::of_root(nowhere, &Key::from_seed([9; 32])).await;
+    let mut peer = join("early", 2, &[&server.url()]);
+    let refused = |event| if let MeshEvent::SignalingRefused { reason, .. } = event { Some(reason) } else { None };
+    let reason = peer.wait(refused).await;
+    assert!(reason.contains("correct the server's --mesh"), "{reason}");
+    let address = server.stop().await;
+    let _corrected = Server::at(address).await;
+    peer.wait(|event| matches!(event, MeshEvent::SignalingUp { .. }).then_some(())).await;
+    leave([peer]).await;
+}
+
 fn join(who: &str, seed: u8, urls: &[&str]) -> Peer {
     let world = trust();
     let config = MeshConfig {
@@ -164,9 +178,13 @@ impl Server {
     }
 
     async fn at(address: SocketAddr) -> Self {
+        Self::of_root(address, &trust().root).await
+    }
+
+    async fn of_root(address: SocketAddr, root: &Key) -> Self {
         let listener = TcpListener::bind(address).await.expect("it can listen");
         let address = listener.local_addr().expect("bound");
-        let config = meshproof_signaling::Config::new(vec![(name("dev"), trust().root.public())]);
+        let config = meshproof_signaling::Config::new(vec![(name("dev"), root.public())]);
         let stop = CancellationToken::new();
         let serving = meshproof_signaling::serve(listener, config, stop.clone());
         let task = tokio::spawn(async move { serving.await.expect("it serves until it is stopped") });
