@@ -24,6 +24,7 @@ mod opening;
 pub mod outbox;
 pub mod own_log;
 pub mod permits;
+mod punctual;
 pub mod records;
 mod rights;
 mod service;

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::punctual;
 
 /// What replies pass through.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl Disturbance {
             let delay = active.shape.delay(&mut self.seed.lock().unwrap_or_else(PoisonError::into_inner));
             let began = Instant::now();
             tokio::select! {
-                () = tokio::time::sleep(delay) => {
+                () = punctual::wait(delay) => {
                     let mut measured = active.lock();
                     measured.replies += 1;
                     measured.added += began.elapsed();

@@ -29,6 +29,7 @@ use super::server::{Arrived, Shared, Talk};
 use super::table::Route;
 use crate::action::grpc::{schema, status, wire};
 use crate::limits;
+use crate::punctual;
 use body::Messages;
 
 /// What a gRPC call is answered with.
@@ -51,7 +52,7 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
         Err(_) => return Err(Broken),
     };
     if let Some(manner) = answered.manner.filter(|manner| !manner.delay.is_zero()) {
-        tokio::time::sleep(manner.delay).await;
+        punctual::wait(manner.delay).await;
     }
     shared.disturbance.pass().await;
     answered.open.told().await;

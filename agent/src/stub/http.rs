@@ -24,6 +24,7 @@ use super::table::Route;
 use super::upstreams::{self, Host, Rule};
 use crate::action::perform;
 use crate::limits;
+use crate::punctual;
 
 /// Ours, so that no plan's route is needed for it.
 pub(super) const PROBE_PATH: &str = "/.meshproof/probe";
@@ -66,7 +67,7 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
 
 async fn say(talk: &Talk, answered: Answered<'_>) -> Result<Outgoing, Broken> {
     if let Some(manner) = answered.manner.filter(|manner| !manner.delay.is_zero()) {
-        tokio::time::sleep(manner.delay).await;
+        punctual::wait(manner.delay).await;
     }
     talk.shared.disturbance.pass().await;
     answered.open.told().await;

@@ -26,6 +26,7 @@ use crate::action::connection::Connection;
 use crate::action::tls::Client;
 use crate::evidence::masked;
 use crate::limits;
+use crate::punctual;
 
 /// What comes next on a connection.
 #[derive(Debug)]
@@ -185,7 +186,7 @@ async fn answer(
     let came = Came { route, status, request: why.unwrap_or_else(shown), error };
     let open = OpenCall::of(shared, counted, came);
     if let Some(manner) = manner.filter(|manner| !manner.delay.is_zero()) {
-        tokio::time::sleep(manner.delay).await;
+        punctual::wait(manner.delay).await;
     }
     shared.disturbance.pass().await;
     open.told().await;

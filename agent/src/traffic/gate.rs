@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Tally;
 use crate::limits;
+use crate::punctual::punctually;
 
 /// Where the disturbances of one direction stand.
 #[derive(Debug)]
@@ -455,5 +456,5 @@ pub(super) async fn until(due: Fate) {
         Fate::At(due) => Some(due.into()),
         Fate::Hold => None,
     };
-    crate::until::until(due).await;
+    punctually(due).await;
 }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::limits;
-use crate::until::until;
+use crate::punctual::punctually;
 
 /// What is done when the time has come.
 type Then = Box<dyn FnOnce() + Send>;
@@ -49,7 +49,7 @@ impl Late {
             let next = self.lock().entries.keys().next().map(|(due, _)| *due);
             tokio::select! {
                 () = self.woken.notified() => {}
-                () = until(next) => {
+                () = punctually(next) => {
                     while let Some(then) = self.pop_due() {
                         then();
                     }
