@@ -32,7 +32,7 @@ use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 
 use crate::plan::{Plan, Source};
-use crate::progress::Mode;
+use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
 
 /// How to run a plan.
@@ -44,6 +44,7 @@ pub struct Options {
     /// Where reports go, absolute.
     pub out: PathBuf,
     pub mode: Mode,
+    pub status_level: StatusLevel,
     pub seed: u64,
     pub flaky: Flaky,
     pub first_failure: FirstFailure,
@@ -64,6 +65,7 @@ impl Options {
             plan_dir,
             out: PathBuf::new(),
             mode: Mode::Quiet,
+            status_level: StatusLevel::default(),
             seed: 0,
             flaky: Flaky::default(),
             first_failure: FirstFailure::default(),

@@ -8,10 +8,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use meshproof_proto::event::Fact;
 use meshproof_proto::mask::Masker;
+use meshproof_proto::verdict::Verdict;
 
 use crate::plan::Source;
-use crate::record::Record;
+use crate::record::{Ending, Happening, Record};
 use crate::report::lines::Lines;
 use lanes::Lanes;
 use manner::{Manner, Records, Show, Surroundings};
@@ -32,6 +34,33 @@ pub enum Mode {
     Quiet,
 }
 
+/// Which steps and tests have a line; failures and the summary are shown in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum StatusLevel {
+    /// Those that did not pass.
+    Fail,
+    /// Those that were skipped or not run as well.
+    Skip,
+    /// Those that passed as well.
+    Pass,
+    /// And what programs print while they run.
+    #[default]
+    All,
+}
+
+impl StatusLevel {
+    /// The level from which on a record has its line.
+    fn of(what: &Happening) -> Self {
+        match what {
+            Happening::StepEnded { ending: Ending::Pass, .. } => Self::Pass,
+            Happening::StepEnded { ending: Ending::Skipped, .. } | Happening::TestNotRun { .. } => Self::Skip,
+            Happening::TestEnded { verdict: Verdict::Pass, .. } => Self::Pass,
+            Happening::Fact(Fact::Printed { .. }) => Self::All,
+            _ => Self::Fail,
+        }
+    }
+}
+
 /// Shows the records of a run: to standard error, except JSON, which goes to standard output.
 #[derive(Debug)]
 pub struct Progress {
@@ -39,6 +68,7 @@ pub struct Progress {
     lanes: Option<Lanes>,
     show: Show,
     records: Records,
+    level: StatusLevel,
 }
 
 impl Progress {
@@ -47,7 +77,13 @@ impl Progress {
     pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
         let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());
         let lanes = (show == Show::Live).then(|| Lanes::new(style));
-        Self { lines: Lines::new(source, out, style), lanes, show, records }
+        Self { lines: Lines::new(source, out, style), lanes, show, records, level: StatusLevel::default() }
+    }
+
+    /// Shows fewer lines than all.
+    #[must_use]
+    pub fn with_level(self, level: StatusLevel) -> Self {
+        Self { level, ..self }
     }
 
     /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
@@ -58,6 +94,7 @@ impl Progress {
         }
         let text = match self.show {
             Show::Nothing => return,
+            Show::Live | Show::Lines if StatusLevel::of(&record.entry.what) > self.level => None,
             Show::Live | Show::Lines => self.lines.of(&record.entry),
             Show::Failures => self.lines.of_failure(&record.entry),
         };
@@ -79,4 +116,19 @@ fn show_json(record: &Record) {
 
 fn write_stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_level_shows_what_the_one_before_does_and_one_thing_more() {
+        let ended = |verdict| Happening::TestEnded { test: "t".to_owned(), verdict, duration_ms: 1.0 };
+        let not_run = Happening::TestNotRun { test: "t".to_owned(), why: String::new() };
+        let said = Happening::Said { text: String::new() };
+        let levels = [ended(Verdict::Fail), said, not_run, ended(Verdict::Pass)].map(|what| StatusLevel::of(&what));
+        assert_eq!(levels, [StatusLevel::Fail, StatusLevel::Fail, StatusLevel::Skip, StatusLevel::Pass]);
+        assert!(levels.is_sorted() && levels.iter().all(|level| *level < StatusLevel::default()));
+    }
 }

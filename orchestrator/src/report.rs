@@ -33,16 +33,21 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use crate::journal;
+use crate::journal::{self, Reader};
 
 /// Writes `junit.xml` and `report.html` beside the journal in this folder, and tells a CI server that asks for more.
 ///
 /// # Errors
 /// The journal cannot be read, or a report not be written.
 pub fn write(out: &Path) -> Result<(), ReportError> {
-    let records = journal::read(&out.join(journal::FILE_NAME))?;
-    save(&out.join(JUNIT_FILE_NAME), &junit(&records)?)?;
-    let story = Story::of(records);
+    let (mut cases, mut story) = (junit::Cases::default(), Story::default());
+    for record in Reader::open(&out.join(journal::FILE_NAME))?.records() {
+        let record = record?;
+        cases.take(&record.entry.what);
+        story.take(record);
+    }
+    story.finish();
+    save(&out.join(JUNIT_FILE_NAME), &cases.xml()?)?;
     save(&out.join(HTML_FILE_NAME), &html(&story))?;
     tell_github(&story);
     Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use meshproof_proto::verdict::Exit;
 
 use super::history::Place;
-use crate::history::HistoryError;
+use crate::history::{self, HistoryError};
 use crate::journal::{self, Reader};
 use crate::report::{self, Diff, HTML_FILE_NAME, ReportError, Story};
 use crate::say;
@@ -70,6 +70,9 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
         Ok(made) => made,
         Err(error) => return error.failed(),
     };
+    if history::goes_on(&folder.join(journal::FILE_NAME)) {
+        say::note("this run still goes on; what comes now is not in the report");
+    }
     let file = match (&args.out, args.format) {
         (Some(out), _) if out.as_os_str() == "-" => None,
         (Some(out), _) => Some(out.clone()),

@@ -14,7 +14,7 @@ use crate::console::Console;
 use crate::console::resolve::Resolved;
 use crate::coordinator::{self, Options};
 use crate::plan::{Plan, Selection, Wanted};
-use crate::progress::Mode;
+use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
 use crate::say;
 
@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// How to show what happens.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     progress: Mode,
+    /// Which steps and tests have a line.
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    status_level: StatusLevel,
     /// Seed of jitter and generated data; printed with every run.
     #[arg(long)]
     seed: Option<u64>,
@@ -142,6 +145,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
     Ok(Options {
         out,
         mode: args.progress,
+        status_level: args.status_level,
         seed: args.seed.unwrap_or_else(coordinator::fresh_seed),
         flaky: args.flaky,
         first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },

@@ -115,6 +115,7 @@ impl Driver {
         let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
         clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
+        let progress = progress.with_level(options.status_level);
         let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
         let (inbox_in, inbox) = mpsc::channel(INBOX);

@@ -130,6 +130,7 @@ fn is_telling(line: &[u8]) -> bool {
 }
 
 /// Whether somebody writes the journal.
+#[must_use]
 pub fn goes_on(journal: &Path) -> bool {
     File::open(journal).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -47,8 +47,18 @@ pub enum Which {
 }
 
 /// Options of `run` that stand there once; said anew, the new one counts.
-const ONCE: [&str; 9] =
-    ["--out", "--seed", "--repeat", "--progress", "--deadline", "--flaky", "--keep-runs", "--keep-days", "--keep-size"];
+const ONCE: [&str; 10] = [
+    "--out",
+    "--seed",
+    "--repeat",
+    "--progress",
+    "--status-level",
+    "--deadline",
+    "--flaky",
+    "--keep-runs",
+    "--keep-days",
+    "--keep-size",
+];
 
 /// How the run is run again, with more arguments. Its reports go elsewhere: those of the first stay.
 ///

@@ -38,7 +38,7 @@ struct Case {
 }
 
 #[derive(Debug, Default)]
-struct Cases {
+pub(super) struct Cases {
     plan: String,
     tests: Vec<String>,
     by_test: BTreeMap<String, Case>,
@@ -53,23 +53,28 @@ struct Cases {
 pub fn junit(records: &[Record]) -> Result<String, ReportError> {
     let mut cases = Cases::default();
     records.iter().for_each(|record| cases.take(&record.entry.what));
-    let mut suite = TestSuite::new(cases.plan.as_str());
-    for test in &cases.tests {
-        let unknown = Case::default();
-        suite.add_test_case(cases.by_test.get(test).unwrap_or(&unknown).test_case(test));
-    }
-    if let Some(case) = cases.run_case() {
-        suite.add_test_case(case);
-    }
-    let duration = milliseconds(cases.ended.map_or(0.0, |(_, duration_ms)| duration_ms));
-    suite.set_time(duration);
-    let mut report = Report::new("meshproof");
-    report.set_time(duration).add_test_suite(suite);
-    Ok(report.to_string()?)
+    cases.xml()
 }
 
 impl Cases {
-    fn take(&mut self, what: &Happening) {
+    /// Of what was taken.
+    pub(super) fn xml(&self) -> Result<String, ReportError> {
+        let mut suite = TestSuite::new(self.plan.as_str());
+        for test in &self.tests {
+            let unknown = Case::default();
+            suite.add_test_case(self.by_test.get(test).unwrap_or(&unknown).test_case(test));
+        }
+        if let Some(case) = self.run_case() {
+            suite.add_test_case(case);
+        }
+        let duration = milliseconds(self.ended.map_or(0.0, |(_, duration_ms)| duration_ms));
+        suite.set_time(duration);
+        let mut report = Report::new("meshproof");
+        report.set_time(duration).add_test_suite(suite);
+        Ok(report.to_string()?)
+    }
+
+    pub(super) fn take(&mut self, what: &Happening) {
         match what {
             Happening::RunBegan { plan, .. } => self.plan.clone_from(plan),
             Happening::Expected { tests, .. } => self.tests.clone_from(tests),

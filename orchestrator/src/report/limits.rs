@@ -37,6 +37,9 @@ pub const LOG_NOTABLE: usize = 400;
 pub const LINE: usize = 400;
 pub const EVIDENCE: usize = 6_000;
 
+/// Bytes of a page after which failures are shown without what was seen and told.
+pub const EVIDENCE_ALL: usize = 1_200_000;
+
 /// Rows of a table of steps or tests.
 pub const ROWS: usize = 400;
 

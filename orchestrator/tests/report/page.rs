@@ -76,6 +76,7 @@ fn a_page_of_a_hundred_thousand_events_is_small_and_says_what_it_leaves_out() {
             "lines of the middle are not shown",
             "more, by name",
             "more characters are in the journal",
+            "The page is full",
         ] {
             assert!(page.contains(left_out), "`{left_out}` is not said");
         }

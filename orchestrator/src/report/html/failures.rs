@@ -6,7 +6,7 @@ use super::frame::note;
 use super::{log, plan, text};
 use crate::record::FailureRecord;
 use crate::report::failure::headline;
-use crate::report::limits::{EVIDENCE, FAILURES};
+use crate::report::limits::{EVIDENCE, EVIDENCE_ALL, FAILURES, LINE};
 use crate::report::story::{Failure, Story};
 
 pub(super) fn section(story: &Story) -> Option<String> {
@@ -15,14 +15,19 @@ pub(super) fn section(story: &Story) -> Option<String> {
     }
     let mut body = String::new();
     for failure in story.failures.iter().take(FAILURES) {
-        body += &whole(story, failure);
+        let seen = if body.len() < EVIDENCE_ALL {
+            evidence(&failure.record) + &around(failure)
+        } else {
+            note("The page is full; what was seen and told around it is in the journal.")
+        };
+        body += &whole(story, failure, &seen);
     }
     let rest: Vec<&Failure> = story.failures.iter().skip(FAILURES).collect();
     if !rest.is_empty() {
         let _ =
             write!(body, "<details class=\"card\"><summary>{} more, by name</summary><ul class=\"plain\">", rest.len());
         for failure in &rest {
-            let _ = write!(body, "<li>{}</li>", text::cut(&headline(&failure.record), EVIDENCE));
+            let _ = write!(body, "<li>{}</li>", text::cut(&headline(&failure.record), LINE));
         }
         body.push_str("</ul></details>\n");
     }
@@ -32,7 +37,7 @@ pub(super) fn section(story: &Story) -> Option<String> {
     Some(body)
 }
 
-fn whole(story: &Story, failure: &Failure) -> String {
+fn whole(story: &Story, failure: &Failure, seen: &str) -> String {
     let record = &failure.record;
     let agent = record.step.as_ref().and_then(|step| step.agent.as_ref());
     let by = agent.map(|agent| format!(" by <b>{}</b>", text::line(agent.as_str()))).unwrap_or_default();
@@ -40,7 +45,7 @@ fn whole(story: &Story, failure: &Failure) -> String {
         "<article class=\"card failure\">\n<p class=\"kind\"><span class=\"tag {0}\">{0}</span> at {1}{by}</p>\n<h3>{2}</h3>\n",
         record.verdict,
         log::moment(failure.at),
-        text::quoting(&headline(record)),
+        text::quoting(shortened(&headline(record)).0),
     );
     card += &compared(record);
     if let Some(place) = &record.place {
@@ -48,6 +53,14 @@ fn whole(story: &Story, failure: &Failure) -> String {
         let _ = writeln!(card, "<p class=\"where\"><a href=\"#L{}\">{}</a></p>", place.line, text::line(&shown));
         card += &plan::excerpt(story, place.line);
     }
+    card.push_str(seen);
+    card.push_str("</article>\n");
+    card
+}
+
+/// What the agent saw, as much of it as a page has room for.
+fn evidence(record: &FailureRecord) -> String {
+    let mut seen = String::new();
     for piece in &record.evidence {
         let (shown, more) = shortened(&piece.text);
         let more = if more == 0 {
@@ -57,14 +70,12 @@ fn whole(story: &Story, failure: &Failure) -> String {
         };
         let title = text::line(&piece.title);
         let _ = writeln!(
-            card,
+            seen,
             "<details class=\"evidence\" open><summary>{title}</summary><pre>{}</pre>{more}</details>",
             text::block(shown)
         );
     }
-    card += &around(failure);
-    card.push_str("</article>\n");
-    card
+    seen
 }
 
 fn compared(record: &FailureRecord) -> String {
