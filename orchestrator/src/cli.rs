@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod completions;
 mod doctor;
+mod front;
 mod given;
 mod history;
 mod init;

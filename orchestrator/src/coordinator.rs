@@ -11,6 +11,7 @@ mod confided;
 mod crew;
 mod driver;
 mod failover;
+pub(crate) mod front;
 mod held;
 mod intake;
 mod invoked;

@@ -15,6 +15,7 @@ use meshproof_proto::verdict::Verdict;
 use crate::plan::Source;
 use crate::record::{Ending, Happening, Record};
 use crate::report::lines::Lines;
+pub use lanes::Curtain;
 use lanes::Lanes;
 use manner::{Manner, Records, Show, Surroundings};
 
@@ -86,6 +87,12 @@ impl Progress {
         Self { level, ..self }
     }
 
+    /// What takes the lanes off the terminal for good.
+    #[must_use]
+    pub fn curtain(&self) -> Curtain {
+        self.lanes.as_ref().map(Lanes::curtain).unwrap_or_default()
+    }
+
     /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
     /// Records are masked already; lines also show the plan, whose writer may have put a secret there.
     pub fn show(&mut self, record: &Record, masker: &Masker) {
@@ -104,6 +111,12 @@ impl Progress {
             None => text.into_iter().for_each(|text| write_stderr(&text)),
         }
     }
+}
+
+/// Whether a run that is shown like this has live lanes, where this process shows it.
+#[must_use]
+pub fn is_live(mode: Mode) -> bool {
+    Manner::of(mode, &Surroundings::of_this_process()).show == Show::Live
 }
 
 fn show_json(record: &Record) {

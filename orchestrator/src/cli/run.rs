@@ -7,6 +7,7 @@ use std::time::Duration;
 use meshproof_proto::verdict::Exit;
 
 use super::check;
+use super::front;
 use super::given::Given;
 use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
@@ -20,10 +21,9 @@ use crate::say;
 
 /// The arguments of `meshproof run`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
-    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM."
-)]
+#[command(after_help = "On a terminal, the key d detaches: the run goes on, and `meshproof attach` follows it.\n\n\
+    Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
+    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM.")]
 pub(super) struct Args {
     /// The plan file.
     plan: PathBuf,
@@ -84,6 +84,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs a plan to its verdict.
 pub(super) fn run(args: Args) -> Exit {
+    if !args.dry_run && front::is_wanted(args.progress) {
+        return front::stand();
+    }
     let wanted = if args.dry_run { Wanted::Names } else { Wanted::Values };
     let (plan, source) = match check::read(&args.plan, &args.given, wanted) {
         Ok(read) => read,

@@ -6,6 +6,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 
 use super::driver::Driver;
+use super::front::Person;
 use super::orders::{observe, start_service};
 use crate::local::{LocalEnvironment, Processes};
 use crate::report::sanitise;
@@ -42,6 +43,9 @@ impl Driver {
 
     /// A person presses Enter. Without a terminal at both ends there is none.
     pub(super) fn pause(&mut self, key: StepKey, text: String) {
+        if let Some(person) = &self.person {
+            return self.pause_for(person.clone(), key, &text);
+        }
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             let result = Err(NOBODY.to_owned());
             self.pending.push_back(Input::Resumed { key, result });
@@ -50,7 +54,7 @@ impl Driver {
         let inbox = self.inbox_in.clone();
         // Reading cannot be given up, so it is a thread of its own that nobody waits for.
         std::thread::spawn(move || {
-            crate::say::note(format_args!("{} (press Enter to go on)", sanitise::line(&text)));
+            ask(&text);
             let mut line = String::new();
             let result = match std::io::stdin().read_line(&mut line) {
                 Ok(0) => Err(NOBODY.to_owned()),
@@ -60,6 +64,25 @@ impl Driver {
             let _ = inbox.blocking_send(Input::Resumed { key, result });
         });
     }
+}
+
+impl Driver {
+    fn pause_for(&self, mut person: Person, key: StepKey, text: &str) {
+        let inbox = self.inbox_in.clone();
+        // What was pressed before was about something else.
+        person.mark_unchanged();
+        if person.has_changed().is_ok() {
+            ask(text);
+        }
+        tokio::spawn(async move {
+            let result = person.changed().await.map_err(|_| NOBODY.to_owned());
+            let _ = inbox.send(Input::Resumed { key, result }).await;
+        });
+    }
+}
+
+fn ask(text: &str) {
+    crate::say::note(format_args!("{} (press Enter to go on)", sanitise::line(text)));
 }
 
 const NOBODY: &str = "nobody is there to say that it goes on";

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
 use super::failover::{Answered, Failovers};
+use super::front::{Front, Person};
 use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
@@ -81,6 +82,8 @@ pub(super) struct Driver {
     pub(super) away: BTreeSet<String>,
     /// Answers of the environment, which come at once.
     pub(super) pending: VecDeque<Input>,
+    /// Who can press keys at the terminal.
+    pub(super) person: Option<Person>,
 }
 
 /// Events of one instance that the journal has.
@@ -150,6 +153,7 @@ impl Driver {
             failed: false,
             away: BTreeSet::new(),
             pending: VecDeque::new(),
+            person: None,
         })
     }
 
@@ -179,6 +183,9 @@ impl Driver {
 
     async fn live(&mut self, run: &mut Run) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen(self.options.deadline)?;
+        if let Some(front) = Front::of_this_process()? {
+            self.person = Some(front.attend(self.options.run.clone(), self.scribe.curtain()));
+        }
         if let Some(exit) = self.perform(run).await? {
             return Ok(exit);
         }

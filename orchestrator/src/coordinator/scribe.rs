@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::journal::Journal;
 use crate::local;
-use crate::progress::Progress;
+use crate::progress::{Curtain, Progress};
 use crate::record::{Entry, Happening, now_ms};
 
 /// The journal and its reader.
@@ -57,6 +57,11 @@ impl Scribe {
             }
             None => Ok(Seen::Before),
         }
+    }
+
+    /// What hides all that is shown of the run.
+    pub(super) fn curtain(&self) -> Curtain {
+        self.progress.curtain()
     }
 
     /// How many lines are on disk, as it changes.

@@ -13,6 +13,8 @@ pub(super) struct Signals {
     terminate: Signal,
     hang_up: Signal,
     deadline: Option<Instant>,
+    /// A signal has come. That the terminal goes away after it, or goes away twice, is nobody's impatience.
+    has_come: bool,
 }
 
 impl Signals {
@@ -22,20 +24,23 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             deadline: deadline.map(|deadline| Instant::now() + deadline),
+            has_come: false,
         })
     }
 
     /// The next one. Dropping the future loses none.
     pub(super) async fn next(&mut self) -> Abort {
-        tokio::select! {
+        let abort = tokio::select! {
             _ = self.interrupt.recv() => Abort::Interrupted,
             _ = self.terminate.recv() => Abort::Terminated,
-            _ = self.hang_up.recv() => Abort::Terminated,
+            _ = self.hang_up.recv(), if !self.has_come => Abort::Terminated,
             () = passed(self.deadline) => {
                 self.deadline = None;
                 Abort::Deadline
             }
-        }
+        };
+        self.has_come |= abort != Abort::Deadline;
+        abort
     }
 }
 

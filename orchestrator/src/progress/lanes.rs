@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meshproof_proto::id::Name;
 
 use super::write_stderr;
@@ -22,9 +22,27 @@ pub(super) struct Lanes {
     style: Style,
 }
 
+/// Takes the lanes off the terminal, from wherever; what comes later is not drawn.
+#[derive(Clone, Debug, Default)]
+pub struct Curtain(Option<MultiProgress>);
+
+impl Curtain {
+    /// A terminal that takes nothing any more has nothing to be taken off.
+    pub fn fall(&self) {
+        if let Some(all) = &self.0 {
+            let _ = all.clear();
+            all.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+}
+
 impl Lanes {
     pub(super) fn new(style: Style) -> Self {
         Self { all: MultiProgress::new(), lanes: BTreeMap::new(), style }
+    }
+
+    pub(super) fn curtain(&self) -> Curtain {
+        Curtain(Some(self.all.clone()))
     }
 
     /// Shows what a record changes in the lanes, and its text above them.

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 use crate::session::{Session, Shown};
 
 /// Far above the orphan grace of these runs.
-const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(15);
 
 /// A run that goes on until there is a file, and then passes or fails.
 const PLAN: &str = r#"meshproof: 1
@@ -22,14 +22,14 @@ tests:
     steps: [{ at: shop, exec: { shell: "until test -e ${{ plan.dir }}/go; do sleep 0.02; done; cat ${{ plan.dir }}/go" }, expect: { stdout: well }, within: 60s }]
 "#;
 
-fn plan(scene: &Scene) -> PathBuf {
+pub fn plan(scene: &Scene) -> PathBuf {
     let path = scene.path().join("plan.yaml");
     std::fs::write(&path, PLAN).expect("a writable folder");
     path
 }
 
 /// The run's only step ends, and its service said this.
-fn go(scene: &Scene, said: &str) {
+pub fn go(scene: &Scene, said: &str) {
     let path = scene.path().join("go");
     std::fs::write(path.with_extension("new"), said).expect("a writable folder");
     std::fs::rename(path.with_extension("new"), path).expect("a writable folder");
@@ -45,14 +45,14 @@ fn begun(scene: &Scene) -> (Session, String) {
     (run, id)
 }
 
-fn attach(scene: &Scene, arguments: &[&str]) -> Session {
+pub fn attach(scene: &Scene, arguments: &[&str]) -> Session {
     let mut command = scene.meshproof();
     command.arg("attach").args(arguments);
     let shown = if arguments.contains(&"json") { Shown::Records } else { Shown::Text };
     Session::start(command, shown)
 }
 
-fn is_step(record: &Value) -> bool {
+pub fn is_step(record: &Value) -> bool {
     record["what"]["fact"]["step-started"].is_object()
 }
 

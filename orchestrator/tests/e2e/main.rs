@@ -8,6 +8,7 @@ mod attached;
 mod commands;
 mod conduct;
 mod crashes;
+mod detached;
 mod facts;
 mod failing;
 mod hostile;
