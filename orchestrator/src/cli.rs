@@ -17,6 +17,7 @@ mod mesh;
 mod report;
 mod run;
 mod schema;
+mod show;
 mod stubs;
 mod who;
 
@@ -53,6 +54,8 @@ enum Command {
     Mesh(membership::Command),
     /// Follow a run that goes on, from its beginning, and exit with its code.
     Attach(attach::Args),
+    /// Show a run: what it came to, or what each of its agents holds of it.
+    Show(show::Args),
     /// Show who is in the mesh of a run that goes on.
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
@@ -105,6 +108,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),
         Command::Attach(args) => attach::run(&args),
+        Command::Show(args) => show::run(args),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Stubs(args) => stubs::run(&args),

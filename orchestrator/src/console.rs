@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod find;
+pub mod holding;
 pub mod limits;
 pub mod links;
 mod look;
@@ -13,5 +14,6 @@ pub mod resolve;
 pub mod stubs;
 pub mod who;
 
+pub use holding::Holding;
 pub use look::{Answered, Look, Silent};
 pub use peer::{Console, ConsoleError};

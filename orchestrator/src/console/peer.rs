@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::holding::Holding;
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
 use super::stubs::Stubs;
@@ -168,6 +169,25 @@ impl Console {
         seen.silent.extend(self.missing());
         seen.stubs.sort_by(|left, right| (&left.1.name, &left.0).cmp(&(&right.1.name, &right.0)));
         seen
+    }
+
+    /// Asks every agent what it holds of the run.
+    pub async fn holdings(&mut self) -> Vec<Holding> {
+        let asking = self
+            .agents
+            .clone()
+            .into_values()
+            .map(|Agent { name, client }| async move { (name, answer(client.status(context::current())).await) });
+        let mut holdings: Vec<Holding> = Vec::new();
+        for (name, answered) in self.during(join_all(asking)).await {
+            holdings.push(match answered {
+                Ok(status) => Holding::of(name, status),
+                Err(error) => Holding::unheard(Silent { name, why: error.to_string() }),
+            });
+        }
+        holdings.extend(self.missing().into_iter().map(Holding::unheard));
+        holdings.sort_by(|left, right| left.agent.cmp(&right.agent));
+        holdings
     }
 
     /// Has these stubs forget every call.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use meshproof_proto::id::Digest;
+use meshproof_proto::id::{Digest, Term};
 use meshproof_proto::verdict::Verdict;
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub struct Brief {
     pub file: String,
     #[serde(skip)]
     pub digest: Option<Digest>,
+    #[serde(skip)]
+    pub term: Option<Term>,
     pub seed: u64,
     /// Milliseconds since 1970.
     pub began_ms: u64,
@@ -91,6 +93,7 @@ impl Brief {
             plan: String::new(),
             file: String::new(),
             digest: None,
+            term: None,
             seed: 0,
             began_ms: since.and_then(|since| u64::try_from(since.as_millis()).ok()).unwrap_or_default(),
             state: State::BrokeOff,
@@ -103,9 +106,10 @@ impl Brief {
 
     fn take(&mut self, at_ms: u64, what: Happening) {
         match what {
-            Happening::RunBegan { run, plan, file, digest, seed, .. } => {
+            Happening::RunBegan { run, plan, file, digest, seed, term } => {
                 (self.run, self.plan, self.file) = (run.0, plan, file);
-                (self.digest, self.seed, self.began_ms) = (Some(digest), seed, at_ms);
+                (self.digest, self.term) = (Some(digest), Some(term));
+                (self.seed, self.began_ms) = (seed, at_ms);
             }
             Happening::Invoked(how) => self.invocation = Some(*how),
             Happening::TestEnded { test, verdict, .. } => drop(self.tests.insert(test, Some(verdict))),

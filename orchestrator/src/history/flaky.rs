@@ -63,6 +63,7 @@ mod tests {
                 plan: "p".to_owned(),
                 file: "p.yaml".to_owned(),
                 digest: Some(Digest([digest; 32])),
+                term: None,
                 seed: 0,
                 began_ms: 0,
                 state: State::BrokeOff,

@@ -73,6 +73,7 @@ mod tests {
             plan: "p".to_owned(),
             file: "p.yaml".to_owned(),
             digest: None,
+            term: None,
             seed: 0,
             began_ms,
             state: State::BrokeOff,

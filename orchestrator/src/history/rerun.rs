@@ -126,6 +126,7 @@ mod tests {
             plan: "p".to_owned(),
             file: "p.yaml".to_owned(),
             digest: None,
+            term: None,
             seed: 7,
             began_ms: 0,
             state: State::BrokeOff,

@@ -120,3 +120,33 @@ fn a_run_that_is_not_there_is_said_and_one_that_breaks_off_too() {
     Watch::on(processes).wait(SOON);
     scene.assert_nothing_left();
 }
+
+fn show(scene: &Scene, arguments: &[&str]) -> crate::session::Ended {
+    let mut command = scene.meshproof();
+    command.arg("show").args(arguments);
+    Session::start(command, Shown::Text).end()
+}
+
+#[test]
+fn what_each_agent_holds_of_a_run_that_goes_on_is_shown_and_what_a_run_that_is_over_came_to() {
+    let scene = Scene::new();
+    let (run, id) = begun(&scene);
+    let digest = crate::journal::Journal::read(&scene.out()).only("run-began")["digest"].clone();
+    let shown = show(&scene, &[&id, "--json"]);
+    shown.assert_code(0);
+    let document: Value = serde_json::from_str(&shown.stdout()).expect("one document");
+    assert_eq!((&document["digest"], &document["term"]), (&digest, &1.into()));
+    let agents = document["agents"].as_array().expect("a list");
+    assert_eq!(agents.len(), 1);
+    assert_eq!((&agents[0]["agent"], &agents[0]["plan"], &agents[0]["term"]), (&"shop".into(), &digest, &1.into()));
+    assert_eq!(agents[0]["steps_running"], 1);
+    let text = show(&scene, &[]).stdout();
+    assert!(text.contains("as the run") && text.contains("goes on since"), "{text}");
+    go(&scene, "badly");
+    run.end().assert_code(1);
+    let out = scene.out().to_string_lossy().into_owned();
+    let text = show(&scene, &[&out]).stdout();
+    assert!(text.contains("fail (exit code 1)") && text.contains("not waits"), "{text}");
+    show(&scene, &["r-nothing"]).assert_code(2);
+    scene.assert_nothing_left();
+}
