@@ -15,6 +15,7 @@ pub(crate) mod front;
 mod held;
 mod intake;
 mod invoked;
+mod limits;
 mod network;
 mod orders;
 mod outcome;

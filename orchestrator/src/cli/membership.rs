@@ -144,6 +144,9 @@ pub(super) fn run(command: Command) -> Exit {
 }
 
 fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
+    if let Some(wrong) = signaling.iter().find(|url| !is_signaling_url(url)) {
+        return Err(MembershipError::SignalingUrl(wrong.clone()));
+    }
     let folder = RootFolder::make(&place.root, name, signaling)?;
     let (mesh, _) = folder.mesh();
     say::note(format_args!(
@@ -162,6 +165,13 @@ fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
     Ok(())
 }
 
+/// A scheme of WebSocket, a host, and a path, behind which servers listen.
+fn is_signaling_url(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let Some((host, path)) = rest.split_once('/') else { return false };
+    matches!(scheme, "ws" | "wss") && !host.is_empty() && !path.is_empty()
+}
+
 /// The flag that says where the root key is, where that is not the usual place.
 fn at(place: &Place) -> String {
     if place.root == Path::new(ROOT) { String::new() } else { format!(" --root {}", place.root.display()) }
@@ -170,12 +180,15 @@ fn at(place: &Place) -> String {
 /// Where it is to listen follows from the first URL that is told: there if that is this machine, else on every address.
 fn signaling_line(folder: &RootFolder) -> String {
     let (mesh, root) = folder.mesh();
-    let place = folder.signaling().first().and_then(|url| url.split_once("://")?.1.split('/').next());
+    let url = folder.signaling().first().and_then(|url| url.split_once("://"));
+    let place = url.and_then(|(_, rest)| rest.split('/').next());
+    let tls =
+        if url.is_some_and(|(scheme, _)| scheme == "wss") { " --tls-cert CERT.pem --tls-key KEY.pem" } else { "" };
     let listen = place.and_then(|place| match place.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Some(format!(" --listen {address}")),
         _ => Some(format!(" --listen 0.0.0.0:{}", place.rsplit_once(':')?.1.parse::<u16>().ok()?)),
     });
-    format!("meshproof signaling{} --mesh {mesh}={root}", listen.unwrap_or_default())
+    format!("meshproof signaling{}{tls} --mesh {mesh}={root}", listen.unwrap_or_default())
 }
 
 fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(), MembershipError> {
@@ -231,11 +244,18 @@ fn rotate(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
     say::note("its tokens stay good until they end; `meshproof mesh revoke --former-roots` ends them now");
     say::note("a signaling server that is started anew has to know the new one:");
     print_line(&signaling_line(&folder))?;
-    tell(&folder, from)
+    tell_change(&folder, from)
 }
 
 fn again(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
     tell(&RootFolder::open(&place.root)?, from)
+}
+
+/// Of what is kept already. Made once more because nobody heard of it, it would be another change.
+fn tell_change(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
+    tell(folder, from).inspect_err(|_| {
+        say::note("this is kept, and nobody was told yet; do not make it again, `meshproof mesh publish` tells it");
+    })
 }
 
 /// Tells whoever can be reached, and says who was.
@@ -274,6 +294,9 @@ fn tokens(place: &Place) -> Result<(), MembershipError> {
 }
 
 fn read_token(path: &Path) -> Result<Token, MembershipError> {
+    if path.to_str().is_some_and(|text| Token::from_text(text).is_ok()) {
+        return Err(MembershipError::InArgument);
+    }
     let (text, from) = if path == Path::new("-") {
         (std::io::read_to_string(std::io::stdin()), "stdin".to_owned())
     } else {

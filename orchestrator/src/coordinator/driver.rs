@@ -24,16 +24,13 @@ use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::windows::Windows;
-use super::{Options, build, network};
+use super::{Options, build, limits, network};
 use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice};
 use crate::plan::{Plan, Source};
 use crate::progress::Progress;
 use crate::record::Happening;
 use crate::run::{Abort, Input, Output, Run, Setup};
-
-/// Answers to orders that wait for the loop.
-const INBOX: usize = 256;
 
 /// Everything a run needs while it goes on.
 pub(super) struct Driver {
@@ -121,7 +118,7 @@ impl Driver {
         let progress = progress.with_level(options.status_level);
         let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
-        let (inbox_in, inbox) = mpsc::channel(INBOX);
+        let (inbox_in, inbox) = mpsc::channel(limits::INBOX);
         let scribe = Scribe::new(journal, progress, confided.masker()?);
         Ok(Self {
             plan,

@@ -30,12 +30,18 @@ pub enum MembershipError {
         "`{0}` is no pattern of names: letters, digits, `-`, `_`, and `*` for any run of them were expected, as in `shop` or `shop-*`"
     )]
     Pattern(String),
-    #[error("{days} days are too long for a token; {most} at most, so that a lost one ends")]
+    #[error("a token is good for a day at least and {most} at most, so that a lost one ends; {days} were asked for")]
     TooLong { days: u64, most: u64 },
     #[error("no token that was made here is `{0}`; `meshproof mesh tokens` lists them")]
     NoSuchToken(String),
     #[error("{from} holds no token: {cause}; one is made by `meshproof mesh invite`")]
     NoToken { from: String, cause: TrustError },
+    #[error(
+        "a token is a secret and stands in no argument, where every user of this machine sees it; put it into a file, or give it on stdin"
+    )]
+    InArgument,
+    #[error("`{0}` is no signaling server's URL; one was expected as in `ws://HOST:PORT/mesh` or `wss://HOST/mesh`")]
+    SignalingUrl(String),
     #[error("the token names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh")]
     NoSignaling,
     #[error("this is a token for an {role}; {instead}")]

@@ -35,7 +35,7 @@ fn a_token_comes_from_stdin_or_an_environment_file_and_never_from_an_argument() 
     assert_eq!(joined.status.code(), Some(0), "{joined:?}");
     town.done(&["mesh", "join", "me.env", "--out", "two.toml"]);
     let (code, said) = town.refused(&["mesh", "join", token.trim()]);
-    assert!(code == 2 && said.contains("cannot read"), "an argument is a file's name: {said}");
+    assert!(code == 2 && said.contains("stands in no argument") && !said.contains(token.trim()), "{said}");
 }
 
 #[test]
@@ -49,11 +49,15 @@ fn every_refusal_says_what_to_do() {
     for (arguments, code, why) in [
         (&["mesh", "new", "dev"][..], 2, "name another folder with --root DIR"),
         (&["mesh", "new", "dev mesh", "--root", "r"], 2, "letters, digits"),
+        (&["mesh", "new", "dev", "--root", "r", "--signaling", "127.0.0.1:7447"], 2, "ws://HOST:PORT/mesh"),
+        (&["mesh", "new", "dev", "--root", "r", "--signaling", "http://host/mesh"], 2, "ws://HOST:PORT/mesh"),
+        (&["mesh", "new", "dev", "--root", "r", "--signaling", "ws://host:7447"], 2, "ws://HOST:PORT/mesh"),
         (&["mesh", "invite", "shop", "--root", "nowhere"], 2, "make one with `meshproof mesh new NAME`"),
         (&["mesh", "invite", "sh op"], 2, "is no pattern of names"),
         (&["mesh", "invite", "shop", "--role", "boss"], 2, "is no role; there are agent, orchestrator"),
         (&["mesh", "invite", "shop", "--allow", "all"], 2, "is no capability; there are exec, http"),
         (&["mesh", "invite", "shop", "--days", "9999"], 2, "730 at most"),
+        (&["mesh", "invite", "shop", "--days", "0"], 2, "for a day at least"),
         (&["mesh", "revoke", "nobody"], 2, "`meshproof mesh tokens` lists them"),
         (&["mesh", "revoke"], 2, "TOKEN"),
         (&["mesh", "join", &agent, "--out", "a.toml"], 2, "`meshproof agent --token-file FILE`"),

@@ -55,6 +55,7 @@ fn a_list_that_reaches_nobody_is_kept_and_told_later() {
         code == 5 && said.contains("list 1 of mesh dev: 1 revoked") && said.contains("cannot reach signaling"),
         "{said}"
     );
+    assert!(said.contains("do not make it again, `meshproof mesh publish` tells it"), "{said}");
     let line = town.signaling_line();
     town.start_signaling(&line);
     town.done(&["mesh", "publish"]);

@@ -36,10 +36,10 @@ fn issue(server: &str, until: i32) -> Issued {
 /// A mesh whose server shows that.
 fn town(issued: &Issued) -> Town {
     let (mut town, line) = Town::without_signaling("wss");
-    for (file, text) in [("ca.pem", &issued.authority), ("chain.pem", &issued.chain), ("key.pem", &issued.key)] {
+    for (file, text) in [("ca.pem", &issued.authority), ("CERT.pem", &issued.chain), ("KEY.pem", &issued.key)] {
         std::fs::write(town.path().join(file), text).expect("a new file");
     }
-    town.start_signaling(&format!("{line} --tls-cert chain.pem --tls-key key.pem"));
+    town.start_signaling(&line);
     town
 }
 
@@ -87,16 +87,16 @@ fn files_and_urls_that_are_of_no_use_are_told() {
     let root = "dev=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     for (arguments, why) in [
         (
-            &["signaling", "--mesh", root, "--tls-cert", "chain.pem", "--tls-key", "other.pem"][..],
+            &["signaling", "--mesh", root, "--tls-cert", "CERT.pem", "--tls-key", "other.pem"][..],
             "give both of one server",
         ),
         (
-            &["signaling", "--mesh", root, "--tls-cert", "nowhere", "--tls-key", "key.pem"],
+            &["signaling", "--mesh", root, "--tls-cert", "nowhere", "--tls-key", "KEY.pem"],
             "cannot read the certificate nowhere",
         ),
-        (&["signaling", "--mesh", root, "--tls-cert", "chain.pem"], "--tls-key"),
+        (&["signaling", "--mesh", root, "--tls-cert", "CERT.pem"], "--tls-key"),
         (&["mesh", "join", &me, "--ca", "nowhere"], "PEM text with `BEGIN CERTIFICATE` was expected"),
-        (&["mesh", "join", &me, "--ca", "key.pem"], "holds no certificate"),
+        (&["mesh", "join", &me, "--ca", "KEY.pem"], "holds no certificate"),
         (&["mesh", "join", &me, "--signaling", &plain], "cannot reach signaling"),
         (&["mesh", "join", &me, "--signaling", &web], "wss://HOST:PORT/mesh or ws://HOST:PORT/mesh was expected"),
     ] {

@@ -3,7 +3,7 @@
 use clap::Args;
 use meshproof_proto::id::PeerId;
 
-use super::{From, Place, tell};
+use super::{From, Place, tell_change};
 use crate::membership::{MembershipError, RootFolder};
 use crate::say;
 
@@ -37,10 +37,12 @@ pub(super) fn revoke(args: &Revoke) -> Result<(), MembershipError> {
     if args.former_roots {
         keys.extend(folder.former_roots());
     }
+    let before = folder.revoked()?.map(|list| list.keys).unwrap_or_default();
+    let new = keys.iter().filter(|key| !before.contains(key)).count();
     let number = folder.revoke_now(&keys)?;
     let named = folder.revoked()?.map_or(0, |list| list.keys.len());
-    say::note(format_args!("list {number} of mesh {}: {named} revoked, {} of them now", folder.mesh().0, keys.len()));
-    tell(&folder, &args.from)
+    say::note(format_args!("list {number} of mesh {}: {named} revoked, {new} of them now", folder.mesh().0));
+    tell_change(&folder, &args.from)
 }
 
 /// The tokens made for that pattern, or the one that is called so.
