@@ -3,7 +3,7 @@
 
 mod diff;
 pub mod failure;
-mod figures;
+pub(crate) mod figures;
 mod github;
 mod html;
 pub mod intent;

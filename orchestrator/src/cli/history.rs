@@ -122,14 +122,8 @@ fn row(brief: &Brief) -> [String; 7] {
             (verdict.to_string(), format!("{:.1} s", duration_ms / 1_000.0))
         }
     };
-    let passed = brief.tests.len() - brief.not_passed().count();
-    let failed: Vec<&str> = brief.not_passed().collect();
-    let tests = match failed[..] {
-        [] => format!("{passed} passed"),
-        _ => format!("{passed} passed, not {}", failed.join(", ")),
-    };
     let when = format!("{} ago", span(now_ms().saturating_sub(brief.began_ms)));
-    [brief.run.clone(), short(&brief.plan, NAME), when, verdict, took, bytes(brief.bytes), tests]
+    [brief.run.clone(), short(&brief.plan, NAME), when, verdict, took, bytes(brief.bytes), brief.tests_in_words()]
 }
 
 fn flaky_line(flake: &Flake) -> String {

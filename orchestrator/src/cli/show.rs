@@ -81,12 +81,6 @@ fn beginning(brief: &Brief) -> String {
             format!("{verdict} (exit code {exit}) after {:.1} s; it began {since} ago", duration_ms / 1_000.0)
         }
     };
-    let passed = brief.tests.len() - brief.not_passed().count();
-    let failed: Vec<&str> = brief.not_passed().collect();
-    let tests = match &failed[..] {
-        [] => format!("{passed} passed"),
-        _ => format!("{passed} passed, not {}", failed.join(", ")),
-    };
     let digest = brief.digest.map(|digest| digest.to_string()).unwrap_or_default();
     let term = brief.term.map(|term| term.0.to_string()).unwrap_or_default();
     let lines = [
@@ -96,7 +90,7 @@ fn beginning(brief: &Brief) -> String {
         ("term", term),
         ("seed", brief.seed.to_string()),
         ("state", state),
-        ("tests", tests),
+        ("tests", brief.tests_in_words()),
         ("reports", brief.folder.display().to_string()),
     ];
     lines.into_iter().map(|(word, text)| format!("{word:>9} {}\n", sanitise::line(&text))).collect()

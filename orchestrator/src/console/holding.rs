@@ -89,8 +89,6 @@ pub fn text(brief: &Brief, agents: &[Holding]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use meshproof_proto::order::Authority;
     use meshproof_proto::rpc::Status;
 
@@ -98,20 +96,7 @@ mod tests {
     use crate::history::State;
 
     fn brief() -> Brief {
-        Brief {
-            run: "r-1".to_owned(),
-            plan: "p".to_owned(),
-            file: "p.yaml".to_owned(),
-            digest: Some(Digest([7; 32])),
-            term: Some(Term(2)),
-            seed: 0,
-            began_ms: 0,
-            state: State::GoesOn,
-            tests: std::collections::BTreeMap::new(),
-            folder: PathBuf::new(),
-            bytes: 0,
-            invocation: None,
-        }
+        Brief { digest: Some(Digest([7; 32])), term: Some(Term(2)), state: State::GoesOn, ..Brief::named("r-1") }
     }
 
     fn holding(run: &str, plan: u8, term: u64) -> Holding {

@@ -71,9 +71,21 @@ impl Brief {
     /// # Errors
     /// The journal cannot be read.
     pub fn read(folder: &Path) -> Result<Self, JournalError> {
+        Self::of_lines(folder, usize::MAX)
+    }
+
+    /// The same of its first line alone: which run it is, when it began, and whether somebody writes it.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn beginning(folder: &Path) -> Result<Self, JournalError> {
+        Self::of_lines(folder, 1)
+    }
+
+    fn of_lines(folder: &Path, telling: usize) -> Result<Self, JournalError> {
         let path = folder.join(journal::FILE_NAME);
         let mut brief = Self::unknown(folder, &path);
-        for record in Reader::open(&path)?.those(is_telling) {
+        for record in Reader::open(&path)?.those(is_telling).take(telling) {
             let entry = record?.entry;
             brief.take(entry.at_ms, entry.what);
         }
@@ -118,6 +130,37 @@ impl Brief {
                 self.state = State::Ended(Finish { verdict, exit, duration_ms: summary.duration_ms });
             }
             _ => {}
+        }
+    }
+
+    /// `3 passed, not one, other`
+    #[must_use]
+    pub fn tests_in_words(&self) -> String {
+        let not_passed: Vec<&str> = self.not_passed().collect();
+        let passed = self.tests.len() - not_passed.len();
+        if not_passed.is_empty() {
+            format!("{passed} passed")
+        } else {
+            format!("{passed} passed, not {}", not_passed.join(", "))
+        }
+    }
+
+    /// One of which only its name is known.
+    #[cfg(test)]
+    pub(crate) fn named(run: &str) -> Self {
+        Self {
+            run: run.to_owned(),
+            plan: "p".to_owned(),
+            file: "p.yaml".to_owned(),
+            digest: None,
+            term: None,
+            seed: 0,
+            began_ms: 0,
+            state: State::BrokeOff,
+            tests: BTreeMap::new(),
+            folder: PathBuf::new(),
+            bytes: 0,
+            invocation: None,
         }
     }
 

@@ -45,10 +45,7 @@ pub fn flaky(newest_first: &[Brief]) -> Vec<Flake> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::history::State;
 
     /// A letter for each run, oldest first: `p`assed, `f`ailed, `-` not run.
     fn runs(verdicts: &str, digest: u8) -> Vec<Brief> {
@@ -58,20 +55,8 @@ mod tests {
                 'f' => Some(Verdict::Fail),
                 _ => None,
             };
-            Brief {
-                run: "r".to_owned(),
-                plan: "p".to_owned(),
-                file: "p.yaml".to_owned(),
-                digest: Some(Digest([digest; 32])),
-                term: None,
-                seed: 0,
-                began_ms: 0,
-                state: State::BrokeOff,
-                tests: BTreeMap::from([("t".to_owned(), verdict)]),
-                folder: Path::new("/").to_owned(),
-                bytes: 0,
-                invocation: None,
-            }
+            let tests = BTreeMap::from([("t".to_owned(), verdict)]);
+            Brief { digest: Some(Digest([digest; 32])), tests, ..Brief::named("r") }
         };
         verdicts.chars().rev().map(run).collect()
     }

@@ -63,25 +63,10 @@ impl Keep {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn run(name: &str, began_ms: u64, bytes: u64) -> Brief {
-        Brief {
-            run: name.to_owned(),
-            plan: "p".to_owned(),
-            file: "p.yaml".to_owned(),
-            digest: None,
-            term: None,
-            seed: 0,
-            began_ms,
-            state: State::BrokeOff,
-            tests: std::collections::BTreeMap::new(),
-            folder: PathBuf::new(),
-            bytes,
-            invocation: None,
-        }
+        Brief { began_ms, bytes, ..Brief::named(name) }
     }
 
     fn removed(keep: Keep, runs: &[Brief]) -> Vec<(&str, Why)> {

@@ -81,9 +81,21 @@ impl Kept {
     /// # Errors
     /// The folder cannot be listed; one that is not there has no runs.
     pub fn list(&self) -> Result<(Vec<Brief>, Vec<JournalError>), HistoryError> {
+        self.each(Brief::read)
+    }
+
+    /// The same of each journal's first line alone: they may be long, and there may be a gigabyte of them.
+    fn beginnings(&self) -> Result<Vec<Brief>, HistoryError> {
+        self.each(Brief::beginning).map(|(briefs, _)| briefs)
+    }
+
+    fn each(
+        &self,
+        read: impl Fn(&Path) -> Result<Brief, JournalError>,
+    ) -> Result<(Vec<Brief>, Vec<JournalError>), HistoryError> {
         let (mut briefs, mut unreadable) = (Vec::new(), Vec::new());
         for folder in self.folders()? {
-            match Brief::read(&folder) {
+            match read(&folder) {
                 Ok(brief) => briefs.push(brief),
                 Err(error) => unreadable.push(error),
             }
@@ -106,7 +118,7 @@ impl Kept {
             return Ok(parent.unwrap_or(Path::new(".")).to_owned());
         }
         if wanted == LAST {
-            let newest = self.list()?.0.into_iter().next();
+            let newest = self.beginnings()?.into_iter().next();
             return newest.map(|newest| newest.folder).ok_or_else(|| HistoryError::NoRun(self.0.clone()));
         }
         let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -131,7 +143,7 @@ impl Kept {
     /// The folder cannot be listed, or something in it not be removed.
     pub fn prune(&self, keep: &Keep, now_ms: u64) -> Result<Vec<Removed>, HistoryError> {
         self.finish_removals()?;
-        let (briefs, _) = self.list()?;
+        let briefs = self.beginnings()?;
         let mut removed = Vec::new();
         for (brief, why) in keep.beyond(&briefs, now_ms) {
             if brief.state != State::GoesOn && self.remove(&brief.folder)? {

@@ -116,33 +116,24 @@ mod tests {
     use meshproof_proto::verdict::Verdict;
 
     use super::*;
-    use crate::history::State;
     use crate::record::Invocation;
 
     fn brief(arguments: &[&str]) -> Brief {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Brief {
-            run: "r-1".to_owned(),
-            plan: "p".to_owned(),
-            file: "p.yaml".to_owned(),
-            digest: None,
-            term: None,
             seed: 7,
-            began_ms: 0,
-            state: State::BrokeOff,
             tests: BTreeMap::from([
                 ("good".to_owned(), Some(Verdict::Pass)),
                 ("bad#1".to_owned(), Some(Verdict::Fail)),
                 ("bad#2".to_owned(), Some(Verdict::Fail)),
                 ("late".to_owned(), None),
             ]),
-            folder: PathBuf::new(),
-            bytes: 0,
             invocation: Some(Invocation {
                 directory: "/src".to_owned(),
                 arguments: words(arguments),
                 ..Invocation::default()
             }),
+            ..Brief::named("r-1")
         }
     }
 

@@ -49,12 +49,13 @@ impl Following {
     /// It cannot be read, is no journal, or another run has begun one in its place.
     pub async fn next(&mut self) -> Result<Followed, JournalError> {
         loop {
+            if let Some(record) = self.whole()? {
+                return Ok(record);
+            }
             // Asked before the last look, so that nothing is missed that was written in between.
             let is_written = goes_on(&self.path);
-            if let Some(record) = self.read()? {
-                let line = String::from_utf8_lossy(&self.line).into_owned();
-                self.line.clear();
-                return Ok(Followed::Record(Box::new(record), line));
+            if let Some(record) = self.whole()? {
+                return Ok(record);
             }
             if !is_written {
                 return Ok(Followed::Left);
@@ -68,6 +69,13 @@ impl Following {
         while goes_on(&self.path) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    fn whole(&mut self) -> Result<Option<Followed>, JournalError> {
+        let Some(record) = self.read()? else { return Ok(None) };
+        let line = String::from_utf8_lossy(&self.line).into_owned();
+        self.line.clear();
+        Ok(Some(Followed::Record(Box::new(record), line)))
     }
 
     fn read(&mut self) -> Result<Option<Record>, JournalError> {

@@ -51,14 +51,7 @@ pub fn headline(failure: &FailureRecord) -> String {
 }
 
 fn under_caret(text: &str) -> String {
-    cut(&sanitise::line(text), UNDER_CARET)
-}
-
-fn cut(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    sanitise::cut(&sanitise::line(text), UNDER_CARET)
 }
 
 fn indented(value: &str) -> String {
@@ -75,7 +68,7 @@ fn evidence(failure: &FailureRecord, style: Style) -> String {
         let lines = sanitise::block(&piece.text);
         let lines: Vec<&str> = lines.trim_end().lines().collect();
         for line in lines.iter().take(EVIDENCE_LINES) {
-            add(&mut text, format!("    | {}", cut(line, EVIDENCE_WIDTH)).trim_end());
+            add(&mut text, format!("    | {}", sanitise::cut(line, EVIDENCE_WIDTH)).trim_end());
         }
         if lines.len() > EVIDENCE_LINES {
             add(&mut text, &format!("    | … {} more lines, in the journal", lines.len() - EVIDENCE_LINES));

@@ -28,9 +28,14 @@ fn trimmed(value: f64, digits: usize) -> String {
 /// `2026-11-29 07:14:03 UTC`
 pub fn day_and_time(since_1970_ms: u64) -> String {
     let seconds = since_1970_ms / 1_000;
-    let (day, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(day);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3_600, rest / 60 % 60, rest % 60)
+    let rest = seconds % 86_400;
+    format!("{} {:02}:{:02}:{:02} UTC", day(seconds), rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+/// `2026-11-29`, in UTC.
+pub fn day(since_1970_s: u64) -> String {
+    let (year, month, day) = date(since_1970_s / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Days since 1970 as a date, after Howard Hinnant, <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.

@@ -11,7 +11,7 @@ use meshproof_proto::verdict::Verdict;
 
 use super::html::HTML_FILE_NAME;
 use super::junit::JUNIT_FILE_NAME;
-use super::sanitise::line as clean;
+use super::sanitise::{cut, line as clean};
 use super::style::{Style, Tone};
 use super::{failure, summary};
 use crate::journal;
@@ -278,11 +278,7 @@ fn step_said(step: &StepInfo, end: &End<'_>) -> Option<Said> {
 
 /// `order-is-settled… 2/6`
 fn place(step: &StepInfo) -> String {
-    let test = clean(&step.key.test);
-    let test = match test.char_indices().nth(TEST_NAME) {
-        Some((end, _)) => format!("{}…", &test[..end]),
-        None => test,
-    };
+    let test = cut(&clean(&step.key.test), TEST_NAME);
     let of = format!("{}/{}", step.number, step.of);
     match step.section {
         Section::Ready => "ready".to_owned(),

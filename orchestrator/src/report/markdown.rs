@@ -19,9 +19,8 @@ const EVIDENCE: usize = 2_000;
 /// The page.
 #[must_use]
 pub fn markdown(story: &Story) -> String {
-    let word = if story.ending.is_some() { story.verdict().to_string() } else { "broke off".to_owned() };
     let sign = if story.verdict() == Verdict::Pass { "✅" } else { "❌" };
-    let mut page = format!("## {sign} {}: {word}\n\n", text(&story.plan));
+    let mut page = format!("## {sign} {}: {}\n\n", text(&story.plan), story.word());
     let exit = story.ending.as_ref().map(|ending| format!(", exit code {}", ending.exit)).unwrap_or_default();
     let steps: u64 = story.steps.by_ending.values().sum();
     let _ = write!(
@@ -74,7 +73,7 @@ fn one_failure(page: &mut String, failure: &Failure) {
     let mut shown = String::new();
     for (name, value) in [("expected", &record.expected), ("actual", &record.actual)] {
         if let Some(value) = value {
-            let _ = writeln!(shown, "{name:>8}  {}", cut(value));
+            let _ = writeln!(shown, "{name:>8}  {}", sanitise::cut(value, EVIDENCE));
         }
     }
     if !shown.is_empty() {
@@ -85,7 +84,7 @@ fn one_failure(page: &mut String, failure: &Failure) {
             page,
             "<details><summary>{}</summary>\n\n{}</details>\n\n",
             text(&piece.title),
-            fenced(&cut(&piece.text))
+            fenced(&sanitise::cut(&piece.text, EVIDENCE))
         );
     }
 }
@@ -134,13 +133,6 @@ fn resources(page: &mut String, story: &Story) {
         let _ = writeln!(page, "| {} | {} | {memory} |", text(name), duration(usage.cpu_ms as f64));
     }
     page.push('\n');
-}
-
-fn cut(value: &str) -> String {
-    match value.char_indices().nth(EVIDENCE) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
 }
 
 /// A text inside of a line: nothing in it is Markdown or HTML, nor mentions anybody.

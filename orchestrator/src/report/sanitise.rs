@@ -15,6 +15,15 @@ pub fn block(text: &str) -> String {
     visible(&text.replace("\r\n", "\n"), |_| false)
 }
 
+/// At most so many characters of it, with an ellipsis where some are missing.
+#[must_use]
+pub fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn visible(text: &str, escapes: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -158,6 +158,12 @@ impl Story {
         self.ending.as_ref().map_or(Verdict::Error, |ending| ending.verdict)
     }
 
+    /// The same in a word, also that there was no end.
+    #[must_use]
+    pub fn word(&self) -> String {
+        self.ending.as_ref().map_or_else(|| "broke off".to_owned(), |ending| ending.verdict.to_string())
+    }
+
     /// From the begin to the end, or to the last that was told.
     #[must_use]
     pub fn duration_ms(&self) -> f64 {

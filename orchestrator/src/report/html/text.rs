@@ -27,10 +27,7 @@ pub(super) fn quoting(text: &str) -> String {
 
 /// At most so many characters of it, with an ellipsis where some are missing.
 pub(super) fn cut(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => line(&format!("{}…", &text[..end])),
-        None => line(text),
-    }
+    line(&sanitise::cut(text, characters))
 }
 
 fn escaped(text: &str) -> String {

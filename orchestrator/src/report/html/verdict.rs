@@ -17,10 +17,9 @@ struct Ground {
 
 /// Name, verdict, figures, grounds.
 pub(super) fn header(story: &Story) -> String {
-    let verdict = story.verdict();
-    let word = if story.ending.is_some() { verdict.to_string() } else { "broke off".to_owned() };
     let mut head = format!(
-        "<header>\n<p class=\"verdict\"><span class=\"badge\">{word}</span></p>\n<h1>{}</h1>\n<p class=\"meta\">{}</p>\n",
+        "<header>\n<p class=\"verdict\"><span class=\"badge\">{}</span></p>\n<h1>{}</h1>\n<p class=\"meta\">{}</p>\n",
+        story.word(),
         text::line(&story.plan),
         meta(story)
     );

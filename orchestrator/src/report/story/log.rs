@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::Moment;
 use crate::record::{Entry, Happening};
 use crate::report::limits::{LINE, LOG_FIRST, LOG_LAST, LOG_NOTABLE};
+use crate::report::sanitise;
 use crate::report::style::Tone;
 use crate::report::telling;
 
@@ -22,10 +23,7 @@ impl Told {
     /// What a record says, shortened; none for what says nothing to people.
     pub fn of(at: Moment, entry: &Entry) -> Option<Self> {
         let said = telling::said(entry)?;
-        let text = match said.text.char_indices().nth(LINE) {
-            Some((end, _)) => format!("{}…", &said.text[..end]),
-            None => said.text,
-        };
+        let text = sanitise::cut(&said.text, LINE);
         Some(Self { at, from: entry.from.clone(), tone: said.tone, word: said.word, text })
     }
 }
