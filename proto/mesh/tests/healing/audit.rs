@@ -98,6 +98,12 @@ impl Talk {
         Ok(service.max(customer))
     }
 
+    /// Waits until both sides have heard what was said until now: what stood still before may still be on its way to them.
+    pub async fn caught_up(&mut self) -> Result<(), String> {
+        let now = self.mark(Beyond::Said).await?;
+        self.passed(&now).await.map(drop)
+    }
+
     /// Ends it in peace: both have heard every byte that the other said.
     pub async fn finish(mut self, world: &World) -> Result<(), String> {
         // one that is gone already has said why

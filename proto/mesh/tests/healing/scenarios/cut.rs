@@ -79,6 +79,7 @@ impl Figures {
 
 /// Cuts the path between `a` and `b` and lets it heal.
 pub async fn once(world: &mut World, (talk, calls): (&mut Talk, &mut Calls), cut: Cut) -> Result<Figures, String> {
+    talk.caught_up().await?;
     let (began, before) = (Moment::now(), talk.mark(Beyond::Heard).await?);
     for (from, to) in cut.ways.dropped() {
         world.network.cut(from, to)?;

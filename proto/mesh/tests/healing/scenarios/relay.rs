@@ -12,6 +12,7 @@ pub async fn taken(scenario: &'static str, board: &Board) -> Result<(), String> 
     let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
+        talk.caught_up().await?;
         calls.begin(&mut world, "a", "b").await?;
         let began = Moment::now();
         for (from, to) in [(A, B), (B, A)] {
