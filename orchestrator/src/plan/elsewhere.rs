@@ -1,5 +1,8 @@
 //! Words of other tools, for people who come from there: what they are called in a plan.
 
+const NO_REDIRECTS: &str = "no redirect is followed: it is an answer, with `expect: { status: 302, headers: { location: /new } }`, and what it \
+                            leads to is a step of its own";
+
 /// The other word, the word of a plan, and what is to be said of it where that word fits.
 const WORDS: &[(&str, &str, &str)] = &[
     ("command", "exec", "a program is `exec: { argv: [PROGRAM, ARGUMENT] }`"),
@@ -31,6 +34,9 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("wait", "eventually", "there is no wait: `eventually: 30s` repeats a step until it holds"),
     ("retry", "eventually", "`eventually: 30s` repeats a step until it holds"),
     ("retries", "eventually", "`eventually: 30s` repeats a step until it holds"),
+    ("interval", "eventually", "how often is not said: `eventually: 30s` tries after growing waits, or is woken"),
+    ("period", "eventually", "how often is not said: `eventually: 30s` tries after growing waits, or is woken"),
+    ("attempts", "eventually", "how often is not said: `eventually: 30s` tries until it holds"),
     ("timeout", "within", "`within` bounds one attempt of a step, `eventually` repeats it until it holds"),
     ("duration", "for", "how long it lasts is `for`"),
     ("loop", "repeat", "steps that run again are `repeat: { times: N, steps: […] }`"),
@@ -39,6 +45,10 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("echo", "say", "a line for people is `say`"),
     ("url", "get", "a call is its method and a path, `get: /path`; which service is meant says `to` beside `http`"),
     ("method", "get", "a call is its method and a path, as `post: /path`"),
+    ("follow", "get", NO_REDIRECTS),
+    ("redirect", "get", NO_REDIRECTS),
+    ("redirects", "get", NO_REDIRECTS),
+    ("follow-redirects", "get", NO_REDIRECTS),
     ("data", "body", "what is sent is `json` or `body`"),
     ("form", "body", "what is sent is `json` or `body`"),
     ("request", "when", "what a route takes is `when`, what it answers `reply`"),

@@ -36,6 +36,8 @@ pub struct Document {
     pub secrets: Option<Vec<Secret>>,
     /// Run once, in order, before anything starts.
     pub build: Vec<Command>,
+    /// Whether it is built, also where no command could be read.
+    pub is_built: bool,
     pub services: Vec<Service>,
     pub stubs: Vec<Stub>,
     /// None: services reach each other through tunnels.
@@ -51,7 +53,8 @@ pub struct Document {
 #[derive(Debug, Clone)]
 pub struct Param {
     pub name: Word,
-    pub kind: ParamKind,
+    /// None: what is wrong with it was reported, and whatever it is given is not looked at.
+    pub kind: Option<ParamKind>,
     /// As text, in the spelling of the kind.
     pub default: Option<Word>,
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::super::code::Code;
 use super::super::compiled::BuildCommand;
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::model::{Bounds, Command, Document, Param, ParamKind, Time};
+use super::super::model::{Bounds, Command, Document, ParamKind, Time};
 use super::super::parse::fits;
 use super::super::read::{Given, Reading};
 use super::super::source::{Span, Spanned};
@@ -28,6 +28,7 @@ pub(super) struct Settled<'d> {
 pub(super) fn params<'d>(document: &'d Document, inputs: &Inputs, cx: &'d Reading<'d>) -> Settled<'d> {
     let mut values = Map::new();
     for param in &document.params {
+        let Some(kind) = param.kind else { continue };
         let given = inputs.params.get(&param.name.value).map(|text| Spanned::new(text.clone(), param.name.span));
         let Some(text) = given.as_ref().or(param.default.as_ref()) else {
             let message = format!("the parameter `{}` has no value", param.name.value);
@@ -35,12 +36,12 @@ pub(super) fn params<'d>(document: &'d Document, inputs: &Inputs, cx: &'d Readin
             cx.report(Diagnostic::new(Code::MissingKey, param.name.span, message).help(help));
             continue;
         };
-        if let Err(problem) = fits(param.kind, text) {
+        if let Err(problem) = fits(kind, text) {
             let help = given.is_some().then(|| format!("it was given with --param {}", param.name.value));
             cx.report(Diagnostic { help, ..problem });
             continue;
         }
-        values.insert(param.name.value.clone(), value(param, &text.value));
+        values.insert(param.name.value.clone(), value(kind, &text.value));
     }
     for name in inputs.params.keys().filter(|name| !document.params.iter().any(|param| param.name.value == **name)) {
         let known = || document.params.iter().map(|param| param.name.value.as_str());
@@ -56,8 +57,8 @@ pub(super) fn params<'d>(document: &'d Document, inputs: &Inputs, cx: &'d Readin
 }
 
 /// A parameter's value as expressions see it: numbers and booleans typed, quantities as they are spelled.
-fn value(param: &Param, text: &str) -> Value {
-    match param.kind {
+fn value(kind: ParamKind, text: &str) -> Value {
+    match kind {
         ParamKind::Int | ParamKind::Number => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
         ParamKind::Bool => Value::from(text == "true"),
         ParamKind::String

@@ -6,7 +6,7 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, conduct, environment, faults, network, params, ports, secrets, services, stubs, suites};
+use super::{argv, conduct, environment, faults, network, no_shell, params, ports, secrets, services, stubs, suites};
 
 /// Keys of the language that this version does not carry out.
 const LATER: &[&str] = &["groups", "topology", "repo", "commits", "workspace", "check", "then", "verdict", "parallel"];
@@ -19,6 +19,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let description = fields.optional("description", read::text);
     let params = fields.optional("params", params::params).unwrap_or_default();
     let secrets = fields.optional("secrets", secrets::secrets);
+    let is_built = fields.has("build");
     let build = fields.optional("build", commands).unwrap_or_default();
     let services = fields.optional("services", services::services).unwrap_or_default();
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
@@ -41,7 +42,20 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
     fields.finish();
-    Some(Document { name, description, params, secrets, build, services, stubs, network, faults, matrix, tests })
+    Some(Document {
+        name,
+        description,
+        params,
+        secrets,
+        build,
+        is_built,
+        services,
+        stubs,
+        network,
+        faults,
+        matrix,
+        tests,
+    })
 }
 
 fn language(node: &Node, cx: &Reading<'_>) -> Option<()> {
@@ -75,7 +89,7 @@ fn command<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Command> {
     let argv = if fields.has("shell") { fields.optional("argv", argv) } else { fields.required("argv", argv) };
     let cwd = fields.optional("cwd", read::template);
     let env = fields.optional("env", environment).unwrap_or_default();
-    fields.later(&["shell"]);
+    no_shell(&mut fields);
     let span: Span = fields.whole();
     fields.finish();
     Some(Command { span, argv: argv?, cwd, env })

@@ -86,6 +86,11 @@ fn outcome(verb: &Verb) -> Option<Outcome> {
     }
 }
 
+/// Whether something comes back from a verb.
+pub(super) fn is_answered(verb: &Verb) -> bool {
+    outcome(verb).is_some()
+}
+
 /// Reads the `expect` beside a verb.
 pub(super) fn beside(verb: &Verb, key: &Key, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
     let Some(outcome) = outcome(verb) else {

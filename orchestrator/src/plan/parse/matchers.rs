@@ -277,11 +277,28 @@ fn unknown(key: &Key, subject: Subject, cx: &Reading<'_>) {
     if key.name.starts_with('$') {
         problem.help = Some("paths lead into JSON; use them under `json`".to_owned());
     } else if subject == Subject::Json {
-        problem.help = Some("a path into the JSON begins with `$`, as `$.items[0].id`".to_owned());
+        problem.help = Some(format!("a path into the JSON begins with `$`, as {}", path_of(&key.name)));
         problem.expected =
             Some("`contains`, `matches`, `in`, `exists`, `not`, or a path that begins with `$`".to_owned());
+        // a short name is the name of a member, not a slip of `in`
+        if key.name.chars().count() <= SHORT {
+            cx.report(problem);
+            return;
+        }
     }
     cx.report(problem.did_you_mean(&key.name, WORDS.iter().copied()));
+}
+
+/// Letters of a name that is near to some matcher whatever it is.
+const SHORT: usize = 3;
+
+/// How the member with this name is found.
+fn path_of(name: &str) -> String {
+    let plain = |found: char| found.is_alphanumeric() || found == '_';
+    match name.starts_with(char::is_alphabetic) && name.chars().all(plain) {
+        true => quote(&format!("$.{name}")),
+        false => "`$.items[0].id`".to_owned(),
+    }
 }
 
 /// The text or regular expression of `matches`, with or without slashes.

@@ -34,7 +34,7 @@ use meshproof_proto::expr::{Part, Template};
 use super::code::Code;
 use super::diagnostic::{Diagnostic, quote};
 use super::model::Word;
-use super::read::{self, Reading};
+use super::read::{self, Fields, Reading};
 use super::source::Spanned;
 use super::tree::{Key, Node};
 
@@ -63,6 +63,14 @@ fn environment<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Spa
         cx.report(Diagnostic::new(Code::Name, name.span, message).expected("a name without `=` and spaces"));
     }
     Some(entries)
+}
+
+/// A line for a shell, where a program is started directly.
+fn no_shell(fields: &mut Fields<'_>) {
+    if let Some((key, _)) = fields.entry_quietly("shell") {
+        let problem = read::not_yet(key.span, "`shell`");
+        fields.reading().report(problem.help("the shell is a program like any other: `argv: [/bin/sh, -c, LINE]`"));
+    }
 }
 
 /// A command line: a list, the program first, at least one entry.

@@ -21,17 +21,19 @@ const KINDS: &[(&str, ParamKind)] = &[
 ];
 
 pub(super) fn params<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Param>> {
-    Some(named(node, "parameters", cx).into_iter().filter_map(|(name, node)| param(name, node, cx)).collect())
+    Some(named(node, "parameters", cx).into_iter().map(|(name, node)| param(name, node, cx)).collect())
 }
 
-fn param<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Param> {
-    let mut fields = Fields::open(node, "a parameter", cx)?;
+/// One that is wrong is still known by its name, so that its uses are no second mistake.
+fn param<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Param {
+    let Some(mut fields) = Fields::open(node, "a parameter", cx) else {
+        return Param { name, kind: None, default: None };
+    };
     let kind = fields.required("type", |node, cx| read::choice(node, KINDS, cx));
     let default = fields.optional("default", read::text);
     fields.optional("description", read::text);
     fields.finish();
-    // A parameter whose type is wrong is still known by its name, so that its uses are no second mistake.
-    Some(Param { name, kind: kind.map_or(ParamKind::String, |kind| kind.value), default })
+    Param { name, kind: kind.map(|kind| kind.value), default }
 }
 
 /// Holds a value against the type of its parameter.

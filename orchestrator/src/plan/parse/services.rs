@@ -6,7 +6,7 @@ use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSigna
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
-use super::{argv, bounds, environment, inner_file, metrics, named, names_file, steps, word};
+use super::{argv, bounds, environment, inner_file, metrics, named, names_file, no_shell, steps, word};
 
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Listen, Transport};
@@ -88,7 +88,7 @@ fn processes<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Vec<Spanned<
 fn process<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Spanned<Template>>> {
     let mut fields = Fields::open(node, "exec", cx)?;
     let argv = if fields.has("shell") { fields.optional("argv", argv) } else { fields.required("argv", argv) };
-    fields.later(&["shell"]);
+    no_shell(&mut fields);
     fields.finish();
     argv
 }

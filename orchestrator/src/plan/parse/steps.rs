@@ -105,7 +105,7 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let prove = fields.optional("prove", read::percent);
     let expect = fields.entry("expect");
     let verb = the_verb(&mut fields, cx);
-    let unknown = unknown_keys(fields);
+    let unknown = unknown_keys(fields, &verb);
     let (verb, checks) = match (verb, expect) {
         (Found::Verb(verb), expect) => {
             let verb = *verb?;
@@ -170,7 +170,9 @@ fn the_verb<'n>(fields: &mut Fields<'n>, cx: &'n Reading<'n>) -> Found {
     let mut keys: Vec<&Key> = Vec::new();
     let mut first = Found::None;
     for name in VERBS.iter().chain(VERBS_LATER).copied().filter(|name| *name != "expect") {
-        let Some((key, node)) = fields.entry(name) else { continue };
+        // A verb that is not carried out yet is offered to nobody.
+        let found = if VERBS_LATER.contains(&name) { fields.entry_quietly(name) } else { fields.entry(name) };
+        let Some((key, node)) = found else { continue };
         keys.push(key);
         let read = if VERBS_LATER.contains(&name) {
             cx.report(read::not_yet(key.span, &format!("the verb `{name}`")));
@@ -195,12 +197,22 @@ fn one_of_all(keys: &[&Key]) -> String {
     keys.iter().map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(" and ")
 }
 
-/// Reports the keys that are neither verb nor modifier, and whether there are any.
-fn unknown_keys(fields: Fields<'_>) -> bool {
+/// Reports the keys that are neither verb nor modifier, and whether there are any. Beside a verb, a modifier was meant.
+fn unknown_keys(fields: Fields<'_>, verb: &Found) -> bool {
     let any = !fields.rest_is_empty();
+    let expected = match verb {
+        Found::Verb(Some(verb)) => {
+            format!("a modifier of `{}`: {}", name_of(&verb.value), modifiers(&verb.value).join(" "))
+        }
+        Found::Verb(None) => format!("a modifier: {}", MODIFIERS.join(" ")),
+        Found::None if fields.has("expect") => {
+            format!("a modifier of `expect`: {}", [COMMON, EXPECTING].concat().join(" "))
+        }
+        Found::None => format!("a verb: {}", VERBS.join(" ")),
+    };
     fields.finish_with(|key, problem| Diagnostic {
         message: format!("{} is neither a verb nor a modifier", quote(&key.name)),
-        expected: Some(format!("a verb: {}", VERBS.join(" "))),
+        expected: Some(expected.clone()),
         ..problem
     });
     any
@@ -245,22 +257,38 @@ pub(super) fn asks(verb: &Verb) -> bool {
     }
 }
 
+/// Modifiers of every verb.
+const COMMON: &[&str] = &["id", "name", "optional", "idempotent"];
+
+/// Those of an `expect` that stands alone.
+const EXPECTING: &[&str] = &["eventually", "within", "when"];
+
+/// All that fit a verb.
+fn modifiers(verb: &Verb) -> Vec<&'static str> {
+    let expect: &[&str] = if expect::is_answered(verb) { &["expect"] } else { &[] };
+    [COMMON, expect, takes(verb)].concat()
+}
+
+/// Those that not every verb takes.
+fn takes(verb: &Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::Conduct(conduct) => super::conduct::takes(conduct),
+        Verb::Fault(_) => &["for", "prove", "within", "when"],
+        Verb::Expect(_) => EXPECTING,
+        _ if asks(verb) => &["at", "to", "save", "eventually", "within", "when"],
+        _ => &["within", "when"],
+    }
+}
+
 /// Modifiers that this verb would ignore are mistakes.
 fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
-    let asks = asks(&step.verb.value);
     let name = name_of(&step.verb.value);
     let refuse = |modifier: &str, span: Option<Span>| {
         if let Some(span) = span {
             cx.report(Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`")));
         }
     };
-    let takes = match &step.verb.value {
-        Verb::Conduct(conduct) => super::conduct::takes(conduct),
-        Verb::Fault(_) => &["for", "prove", "within", "when"],
-        Verb::Expect(_) => &["eventually", "within", "when"],
-        _ if asks => &["at", "to", "save", "eventually", "within", "when"],
-        _ => &["within", "when"],
-    };
+    let takes = takes(&step.verb.value);
     let stands = [
         ("at", step.at.as_ref().map(|at| at.span)),
         ("to", step.to.as_ref().map(|to| to.span)),

@@ -4,6 +4,7 @@ use meshproof_proto::expr::{Filter, Part, Template};
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, quote};
+use super::super::elsewhere;
 use super::super::model::{Artefact, Content, Data, Exec, Http, Stream, Tcp, Verb};
 use super::super::read::{self, Fields, Given, Reading};
 use super::super::source::Spanned;
@@ -44,7 +45,9 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
 pub(super) fn finish(fields: Fields<'_>, verb: &str) {
     fields.finish_with(|key, problem| {
         if !MODIFIERS.contains(&key.name.as_str()) {
-            return problem;
+            let hint = || elsewhere::hint(&key.name, |word| MODIFIERS.contains(&word));
+            let help = problem.help.clone().or_else(|| Some(format!("{}; it stands beside `{verb}`", hint()?)));
+            return Diagnostic { help, ..problem };
         }
         let message = format!("`{}` is a modifier and stands on the step", key.name);
         Diagnostic::new(Code::Modifier, key.span, message).help(format!("move it beside `{verb}`"))
@@ -69,7 +72,7 @@ fn http<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Http> {
     let headers = fields.optional("headers", headers).unwrap_or_default();
     let body = content(&mut fields);
     let tls = fields.optional("tls", super::tls::tls).map(Box::new);
-    fields.later(&["form", "multipart", "redirects", "auth"]);
+    fields.later(&["form", "multipart", "auth"]);
     if requests.is_empty() {
         fields.missing("a method with a path, such as `get: /`");
     }
