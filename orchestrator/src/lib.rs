@@ -1,10 +1,11 @@
 //! What a person runs: the plan language, the run of a plan, the environment it runs in, and everything a person sees of it.
 //!
-//! `plan` reads a plan, `run` decides what happens, `coordinator` makes it happen over the mesh, `local` and `keeper` are the
+//! `plan` reads a plan, and `beside` the files that it names, `run` decides what happens, `coordinator` makes it happen over the mesh, `local` and `keeper` are the
 //! environment on this machine, `journal` keeps what happened, `progress` and `report` show it, `history` knows the runs that were, `attach` follows one that goes on. `console` looks at the mesh of a
 //! run that goes on. Nothing here knows stubs or proxies, and only `local` and the keeper behind it know processes.
 
 pub mod attach;
+pub mod beside;
 pub mod cli;
 pub mod console;
 pub mod coordinator;
@@ -22,3 +23,8 @@ pub mod record;
 pub mod report;
 pub mod run;
 mod say;
+
+/// The examples in Rust of the reference compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plan-language.md")]
+struct Reference;

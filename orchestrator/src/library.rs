@@ -23,6 +23,7 @@ use std::time::Duration;
 use meshproof_proto::verdict::{Exit, Verdict};
 use thiserror::Error;
 
+use crate::beside;
 use crate::coordinator::{self, Options};
 use crate::journal::{self, JournalError};
 use crate::plan::{self, Checked, Inputs, Look, Selection, Wanted};
@@ -170,6 +171,7 @@ impl PlanRun {
         let plan_dir = plan_dir.parent().unwrap_or(Path::new("/")).to_owned();
         self.inputs.dir = plan_dir.to_string_lossy().into_owned();
         self.inputs.secrets.wanted = Wanted::Values;
+        self.inputs.read_file = Some(beside::read);
         let Checked { source, plan } = plan::check(&self.file.to_string_lossy(), &bytes, &self.inputs);
         let plan = plan.map_err(|mistakes| NotRun::Invalid(mistakes.render(&source, Look::Plain)))?;
         let mut plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use meshproof::beside;
 use meshproof::plan::{self, Checked, Code, Diagnostic, Inputs, SecretInputs, Source, Wanted};
 
 /// One wrong plan.
@@ -91,7 +92,8 @@ fn unescaped(text: &str) -> String {
 /// Everything that is wrong with a text, and the text with its lines.
 fn checked(text: &str, given: &BTreeMap<String, String>) -> (Source, Vec<Diagnostic>) {
     let secrets = SecretInputs { given: given.clone(), wanted: Wanted::Values, ..SecretInputs::default() };
-    let inputs = Inputs { dir: "/plans".to_owned(), secrets, ..Inputs::default() };
+    let dir = folder().to_string_lossy().into_owned();
+    let inputs = Inputs { dir, secrets, read_file: Some(beside::read), ..Inputs::default() };
     let Checked { source, plan } = plan::check("plan.yaml", text.as_bytes(), &inputs);
     (source, plan.err().map_or_else(Vec::new, |mistakes| mistakes.found))
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use meshproof_proto::verdict::Exit;
 
 use super::given::Given;
-use crate::plan::{self, Checked, Code, Look, Plan, Source, Wanted};
+use crate::plan::{self, Checked, Code, Look, Plan, Source, Spanned, Wanted};
+use crate::report::sanitise;
 use crate::report::summary::counted;
 use crate::say;
 
@@ -22,14 +23,24 @@ pub(super) struct Args {
 /// Checks a plan and starts nothing.
 pub(super) fn check(args: &Args) -> Exit {
     match read(&args.plan, &args.given, Wanted::Names) {
-        Ok((plan, _)) => {
+        Ok((plan, source)) => {
             let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
             let (shown, tests) = (args.plan.display(), plan.tests.len());
             let (tests, steps) = (counted(tests, "test"), counted(steps, "step"));
-            say::result(&format!("{shown}: {tests}, {steps}, nothing wrong\n"))
+            let left = left_to_build(&plan, &source);
+            say::result(&format!("{shown}: {tests}, {steps}, nothing wrong\n{left}"))
         }
         Err(exit) => exit,
     }
+}
+
+/// Files that are not there, a line each: the build may make them.
+pub(super) fn left_to_build(plan: &Plan, source: &Source) -> String {
+    let line = |file: &Spanned<String>| {
+        let (place, file) = (source.place(file.span), sanitise::line(&file.value));
+        format!("{place}: there is no file {file} beside the plan yet; its build has to make it\n")
+    };
+    plan.left_to_build.iter().map(line).collect()
 }
 
 /// Explains a code of a diagnostic.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use meshproof_proto::limits::SECRET_MOST_BYTES;
 
+use crate::beside;
 use crate::local::mask_own_log;
 use crate::plan::{Inputs, SecretInputs, Wanted};
 
@@ -42,7 +43,7 @@ impl Given {
         // from here on, whatever goes wrong
         mask_own_log(Arc::new(secrets.masker()));
         let params = self.params.iter().cloned().collect();
-        Ok(Inputs { dir: plan_dir.to_string_lossy().into_owned(), params, secrets })
+        Ok(Inputs { dir: plan_dir.to_string_lossy().into_owned(), params, secrets, read_file: Some(beside::read) })
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn run(args: Args) -> Exit {
         return say::failed(&why, Exit::NothingSelected);
     };
     if args.dry_run {
-        return intent(&plan, args);
+        return intent(&plan, &check::left_to_build(&plan, &source), args);
     }
     super::log_to_stderr();
     let prepared = options(&args);
@@ -123,8 +123,8 @@ fn arguments_of(all: impl Iterator<Item = std::ffi::OsString>) -> Vec<String> {
 }
 
 /// What would be done, and whether the mesh that is named has who would do it.
-fn intent(plan: &Plan, args: Args) -> Exit {
-    let text = crate::report::intent::text(plan);
+fn intent(plan: &Plan, left_to_build: &str, args: Args) -> Exit {
+    let text = crate::report::intent::text(plan) + left_to_build;
     let Some(mesh) = args.mesh else { return say::result(&text) };
     mesh::with_console(&MeshArgs { mesh: Some(mesh), local: args.local }, async |console: &mut Console| {
         let resolved = Resolved::of(plan, &console.look().await);

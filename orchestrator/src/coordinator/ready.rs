@@ -42,7 +42,6 @@ impl Driver {
         }
         let began = Instant::now();
         let held = held::texts(&self.plan, &self.options.run, &self.options.plan_dir)?;
-        held::files_are_there(&self.plan, &self.options.plan_dir)?;
         confided::keys(&held).for_each(|(name, key)| self.confided.insert(name, key));
         let masker = self.confided.masker().map_err(|error| Broken::because(error.to_string()))?;
         self.scribe.mask_with(masker);

@@ -30,6 +30,7 @@ pub enum Code {
     Path,
     Expression,
     UnusableSecret,
+    FileBeside,
     UnknownService,
     UnknownPort,
     UnknownStub,
@@ -211,6 +212,14 @@ const TABLE: &[Entry] = &[
         "What is told of a run never shows a secret, so one that cannot be found again in what services print is refused: an empty one, \
          one that is so short that it would be found in every word (fewer than 6 bytes), one that is very large (more than 16 KiB). \
          A value that everybody may see is a parameter. The last line end of a `--secret` file does not count.",
+    ),
+    Entry(
+        Code::FileBeside,
+        212,
+        "a file beside the plan that cannot be used",
+        "What a plan names with `from`, `proto`, `file`, `ca`, `cert` and `key` are files relative to the plan's folder. They are looked at \
+         before anything starts: each is there and can be read, descriptions have all that they import and the method that is called, \
+         records are JSON, certificates and keys are PEM. In a plan with a `build` one may be missing until it is built.",
     ),
     Entry(
         Code::UnknownService,

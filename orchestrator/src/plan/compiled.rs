@@ -51,6 +51,8 @@ pub struct Plan {
     pub authority: Option<BTreeSet<String>>,
     /// Files beside the plan whose texts steps need.
     pub held_files: Vec<Spanned<String>>,
+    /// Files beside the plan that were not there when it was read, which its build may make.
+    pub left_to_build: Vec<Spanned<String>>,
 }
 
 /// A program to run on the machine of the plan. Its expressions see `plan` and `params`.

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Bytes of one plan file: thousands of steps fit, and reading stays well under a second.
 pub const MAX_PLAN_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a file beside the plan whose text goes into orders, which are at most a megabyte; descriptions and certificates are
+/// far below.
+pub const MAX_BESIDE_BYTES: usize = 768 * 1024;
 /// Nesting of maps and lists: the language needs about ten; recursion over the tree stays far from the stack's end.
 pub const MAX_DEPTH: usize = 64;
 /// Values in the tree, copies made by aliases included: ends alias bombs before they cost memory.

@@ -1,6 +1,6 @@
 //! The plan language: YAML text to a plan that is valid by construction, or to all of its mistakes at once, each pointing
 //! into the file. What may live here: reading, checking, compiling, explaining. What never: running anything, reading
-//! the clock, the network or files other than through the text it is given.
+//! the clock, the network or files other than through the text and the [`ReadFile`] it is given.
 //!
 //! The way of a plan: `source` (text and places) - `yaml` - `tree` (what was written) - `parse`, with the helpers of `read` -
 //! `model` (what the grammar says) - `compile` - `compiled` (names resolved, who acts) - `orders` (what agents are told). `check`
@@ -30,9 +30,9 @@ mod yaml;
 
 pub use check::{Checked, Mistakes, check};
 pub use code::Code;
-pub use compile::Inputs;
+pub use compile::{Inputs, ReadFile};
 pub use compiled::Plan;
-pub use diagnostic::{Diagnostic, Diagnostics, Label};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, quote};
 pub use parse::VERBS;
 pub use render::{Look, Picture, diagnostics as render_diagnostics, picture as render_picture};
 pub use secrets::{ENVIRONMENT, SecretInputs, Wanted};

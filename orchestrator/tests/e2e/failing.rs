@@ -57,6 +57,58 @@ fn a_plan_with_mistakes_shows_all_of_them_and_starts_nothing() {
 }
 
 #[test]
+fn what_is_missing_beside_a_plan_is_told_all_at_once_by_whoever_reads_the_plan() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let text = "meshproof: 1\nplan: beside\nservices:\n  shop:\n    exec: { argv: [sleep, '9'] }\n    ports: { grpc: dynamic }\n    \
+                files: { a.sql: { from: a.sql } }\ntests:\n  - id: t\n    steps:\n      - { to: shop, grpc: { call: a.B/C, proto: [a.proto, b.proto] } }\n";
+    std::fs::write(&plan, text).expect("a new file");
+    let plan = plan.to_str().expect("a plain path");
+    for command in [vec!["check", plan], vec!["run", plan, "--dry-run"], vec!["run", plan, "--out", "never-made"]] {
+        let mut started = scene.meshproof();
+        started.args(&command).current_dir(scene.path()).stdin(Stdio::null());
+        let ended = Session::start(started, Shown::Text).end();
+        ended.assert_code(3);
+        let said = ended.stderr();
+        for (file, place) in [("a.sql", "7:"), ("a.proto", "11:"), ("b.proto", "11:")] {
+            assert!(said.contains(&format!("there is no file `{file}` beside the plan")), "{command:?}: {said}");
+            assert!(said.contains(&format!("plan.yaml:{place}")), "{command:?}: {said}");
+        }
+        assert!(said.contains("3 mistakes in") && said.contains("MP0212"), "{command:?}: {said}");
+    }
+    assert!(!scene.path().join("never-made").exists());
+    scene.assert_nothing_left();
+}
+
+#[test]
+fn what_the_build_of_a_plan_makes_may_be_missing_until_then() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let write = |build: &str| {
+        let text = "services:\n  shop: { exec: { argv: [cat, made.txt] }, files: { made.txt: { from: made.txt } } }\n\
+                    tests:\n  - { id: t, steps: [{ expect: { log: shop.stdout, contains: made }, eventually: 10s }, { expect: { process: shop, is: ended }, eventually: 10s }] }\n";
+        std::fs::write(&plan, format!("meshproof: 1\nplan: built\nbuild: {{ argv: [{build}] }}\n{text}"))
+            .expect("a new file");
+    };
+    write("cp, plan.yaml, nothing.txt");
+    let mut check = scene.meshproof();
+    check.arg("check").arg(&plan).stdin(Stdio::null());
+    let checked = Session::start(check, Shown::Text).end();
+    checked.assert_code(0);
+    assert!(
+        checked.stdout().contains("plan.yaml:5:71: there is no file made.txt beside the plan yet"),
+        "{}",
+        checked.stdout()
+    );
+    let ended = scene.run_plain(&plan).end();
+    ended.assert_code(5);
+    assert!(ended.all().contains("cannot read what the plan names beside it: made.txt"), "{}", ended.all());
+    write("cp, plan.yaml, made.txt");
+    scene.run_plain(&plan).end().assert_code(0);
+    scene.assert_nothing_left();
+}
+
+#[test]
 fn checking_a_plan_says_the_same_and_starts_nothing() {
     let scene = Scene::new();
     let mut command = scene.meshproof();

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::plan::compiled::Does;
 
+mod hints;
 mod network;
 mod refused;
 

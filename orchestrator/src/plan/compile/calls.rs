@@ -11,7 +11,7 @@ impl Compiler<'_> {
     pub(super) fn grpc(&mut self, grpc: &Grpc, (target, span): (Target, Span), scope: &Scope<'_>) -> Action {
         self.look_value(&grpc.json, span, scope);
         grpc.metadata.iter().for_each(|(_, value)| self.look_text(value, span, scope));
-        let protos = grpc.protos.iter().map(|path| self.held_file(path)).collect();
+        let protos = self.descriptions(&grpc.protos, Some(&grpc.call));
         let (metadata, json) = (grpc.metadata.clone(), grpc.json.clone());
         Action::Grpc(GrpcAction { target, call: grpc.call.value.clone(), metadata, json, protos })
     }

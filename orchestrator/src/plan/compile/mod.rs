@@ -1,6 +1,7 @@
 //! From the model to a plan that can be run: names are resolved, parameters filled in, quantities settled, and every step
 //! gets the agent that acts. Like the reading before, it reports every mistake and goes on.
 
+mod beside;
 mod calls;
 mod conduct;
 mod fault_paths;
@@ -33,10 +34,13 @@ use super::model::{self, Document, Word};
 use super::read::Reading;
 use super::secrets::SecretInputs;
 use super::source::Span;
+use beside::Beside;
 use flow::Course;
 use lookups::Scope;
 use names::Names;
 use settle::Settled;
+
+pub use beside::ReadFile;
 
 /// What a plan is given from outside of its file.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +50,8 @@ pub struct Inputs {
     /// `--param name=value`.
     pub params: BTreeMap<String, String>,
     pub secrets: SecretInputs,
+    /// How files beside the plan are read; none: nobody looks at them.
+    pub read_file: Option<ReadFile>,
 }
 
 /// Everything that compiling one plan needs at hand.
@@ -69,6 +75,7 @@ struct Compiler<'d> {
     identities_at: BTreeMap<Name, BTreeSet<String>>,
     /// Files beside the plan whose texts steps need.
     held_files: Vec<Word>,
+    beside: Beside,
     /// Those that are mentioned, and where first.
     secrets: BTreeMap<String, Span>,
 }
@@ -90,6 +97,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         authority: None,
         identities_at: BTreeMap::new(),
         held_files: Vec::new(),
+        beside: Beside::default(),
         secrets: BTreeMap::new(),
     };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
@@ -109,6 +117,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         service.identities = compiler.identities_at.remove(&service.name).unwrap_or_default();
     }
     let secrets = compiler.settled_secrets(document, inputs);
+    let left_to_build = compiler.look_beside(document, inputs);
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
     digested.extend(params.to_string().bytes());
@@ -128,6 +137,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         tests,
         authority: compiler.authority,
         held_files: compiler.held_files,
+        left_to_build,
     })
 }
 

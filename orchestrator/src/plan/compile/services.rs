@@ -67,7 +67,10 @@ impl<'d> Compiler<'d> {
                 self.look_text(&text.value, text.span, scope);
                 FileContent::Text(text.value.clone())
             }
-            model::FileContent::From(path) => FileContent::From(path.clone()),
+            model::FileContent::From(path) => {
+                self.copied_file(path);
+                FileContent::From(path.clone())
+            }
         };
         File { path: file.path.value.clone(), content }
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use meshproof_proto::order::{
-    Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, millis,
+    Body, Ends, Protocol, RequestPart, Says, Slow, StubChange, StubOrder, StubReply, StubRoute, Takes, millis,
 };
 
 use super::super::code::Code;
@@ -11,7 +11,7 @@ use super::super::compiled::Stub;
 use super::super::diagnostic::{Diagnostic, quote};
 use super::super::model::{self, Content, ReplySays, StubUse, Word};
 use super::super::parse::speaks;
-use super::super::source::Span;
+use super::super::source::{Span, Spanned};
 use super::Compiler;
 use super::lookups::{Addresses, Scope};
 
@@ -22,6 +22,8 @@ impl<'d> Compiler<'d> {
         let routes = stub.routes.iter().map(|route| self.route(stub, route, &scope)).collect();
         let tls = stub.tls.map(|clients| self.stub_tls(&stub.name.value, clients));
         let upstreams = self.upstreams(stub, at.as_ref());
+        let protos = self.descriptions(&stub.protos, None);
+        self.methods_are_described(stub, &stub.routes);
         Some(Stub {
             at: at?,
             span: stub.name.span,
@@ -34,7 +36,7 @@ impl<'d> Compiler<'d> {
                 keep: stub.keep,
                 journal: stub.journal,
                 routes,
-                protos: stub.protos.iter().map(|path| self.held_file(path)).collect(),
+                protos,
                 tls,
                 upstreams,
                 // A plan cannot name a function; whoever runs it from Rust can.
@@ -60,8 +62,21 @@ impl<'d> Compiler<'d> {
             self.cx.report(problem.expected(format!("routes for {}", word(&stub.protocol))));
             return None;
         }
+        self.methods_are_described(stub, routes);
         let routes = routes.iter().map(|route| self.route(stub, route, scope)).collect();
         Some((stub, StubChange::Replace(routes)))
+    }
+
+    /// Each route of a gRPC stub that names its method is for one that the stub's files have.
+    fn methods_are_described(&mut self, stub: &model::Stub, routes: &[model::Route]) {
+        for route in routes.iter().filter(|_| stub.protocol == Protocol::Grpc) {
+            if let Takes::Request { path: Some(path), .. } = &route.takes
+                && !path.contains('*')
+            {
+                let call = Spanned::new(path.trim_start_matches('/').to_owned(), route.span);
+                self.descriptions(&stub.protos, Some(&call));
+            }
+        }
     }
 
     fn route(&mut self, stub: &model::Stub, route: &model::Route, scope: &Scope<'_>) -> StubRoute {

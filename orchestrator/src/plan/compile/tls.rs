@@ -6,9 +6,10 @@ use meshproof_proto::order::{Held, Identity, ServerTls, Tls, Trust};
 use super::super::code::Code;
 use super::super::compiled::Endpoint;
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::model::{self, Own, Service, StubTls, Word};
+use super::super::model::{self, Own, Service, StubTls};
 use super::super::source::Span;
 use super::Compiler;
+use super::beside::TakenFor;
 use super::lookups::Scope;
 
 impl Compiler<'_> {
@@ -17,7 +18,7 @@ impl Compiler<'_> {
         let own_authority = tls.ca.is_none() && !tls.skip;
         let trust = match &tls.ca {
             _ if tls.skip => Trust::Anyone,
-            Some(ca) => Trust::Authorities(self.held_file(ca)),
+            Some(ca) => Trust::Authorities(self.held_file(ca, TakenFor::Certificates)),
             None => Trust::Authorities(Held::named("tls.ca")),
         };
         if own_authority {
@@ -30,7 +31,10 @@ impl Compiler<'_> {
                 let part = |part: &str| Held::named(format!("tls.{}.{part}", name.value));
                 Some(Identity { cert: part("cert"), key: part("key") })
             }
-            Some(Own::Files { cert, key }) => Some(Identity { cert: self.held_file(cert), key: self.held_file(key) }),
+            Some(Own::Files { cert, key }) => {
+                let cert = self.held_file(cert, TakenFor::Certificates);
+                Some(Identity { cert, key: self.held_file(key, TakenFor::Key) })
+            }
         };
         // The run's authority signs names of services, so that one service's certificate does not pass for another's.
         let service = target.filter(|_| own_authority).map(|target| target.service.to_string());
@@ -46,12 +50,6 @@ impl Compiler<'_> {
             StubTls::Known => Some(Held::named("tls.ca")),
         };
         ServerTls { identity: Identity { cert: part("cert"), key: part("key") }, clients }
-    }
-
-    /// A file beside the plan whose text a step needs.
-    pub(super) fn held_file(&mut self, path: &Word) -> Held {
-        self.held_files.push(path.clone());
-        Held::file(&path.value)
     }
 
     /// `tls.ca`, `tls.NAME.cert`, `tls.NAME.key`: paths in the folder of the service that looks.

@@ -13,6 +13,7 @@ use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World}
 use super::super::source::{Span, Spanned};
 use super::super::units::{Per, Rate};
 use super::Compiler;
+use super::beside::TakenFor;
 use super::lookups::Scope;
 use super::steps::Place;
 
@@ -118,7 +119,7 @@ impl Compiler<'_> {
                 self.look_value(json, span, sender);
                 Some(DataSource::Generate { count: self.settled.count(count)?, json: json.clone() })
             }
-            Data::File(path) => Some(DataSource::Lines(self.held_file(path))),
+            Data::File(path) => Some(DataSource::Lines(self.held_file(path, TakenFor::Records))),
         }
     }
 

@@ -285,7 +285,9 @@ fn modifiers_fit(step: &Step, cx: &Reading<'_>) {
     let name = name_of(&step.verb.value);
     let refuse = |modifier: &str, span: Option<Span>| {
         if let Some(span) = span {
-            cx.report(Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`")));
+            let problem = Diagnostic::new(Code::Modifier, span, format!("`{modifier}` does not fit the verb `{name}`"));
+            let fitting = modifiers(&step.verb.value).join(" ");
+            cx.report(problem.expected(format!("a modifier of `{name}`: {fitting}")));
         }
     };
     let takes = takes(&step.verb.value);
