@@ -45,7 +45,7 @@ pub fn unasked_failure(checks: &[Check], answer: &Answer) -> Option<Outcome> {
             .code
             .as_ref()
             .filter(|code| *code != "OK")
-            .map(|code| Outcome::CallFailed { message: format!("answered with {code} {}", grpc.message) }),
+            .map(|code| Outcome::CallFailed { message: grpc.failed(code) }),
         Came::Tcp(_) | Came::Nothing => None,
     }
 }

@@ -51,6 +51,8 @@ pub struct GrpcAnswer {
     pub message: String,
     /// The message, or the list of them when the method answers with a stream; JSON.
     pub json: Option<String>,
+    /// Why the server's description of itself has no such method, where it has none.
+    pub undescribed: String,
     pub phases: Phases,
 }
 
@@ -253,9 +255,16 @@ impl GrpcAnswer {
         })
     }
 
+    /// What is said of a code that is not OK.
+    pub fn failed(&self, code: &str) -> String {
+        let words = [&*self.message, &*self.undescribed].into_iter().filter(|words| !words.is_empty());
+        format!("answered with {code} {}", words.collect::<Vec<_>>().join("; "))
+    }
+
     fn shown(&self) -> String {
         let Some(code) = &self.code else { return String::new() };
-        format!("{code} {}\n{}\n\n{}", self.message, self.json.as_deref().unwrap_or_default(), self.phases)
+        let came = self.json.as_deref().unwrap_or(&self.undescribed);
+        format!("{code} {}\n{came}\n\n{}", self.message, self.phases)
     }
 }
 

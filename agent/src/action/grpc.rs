@@ -24,6 +24,7 @@ use super::http::broken;
 use super::phases::Lap;
 use crate::limits;
 use crate::permits::{Permits, Terms};
+use schema::Named;
 use wire::Server;
 
 pub(super) async fn perform(action: &GrpcAction, scope: &Value, terms: Terms<'_>) -> Answer {
@@ -112,8 +113,19 @@ async fn talk(
 ) -> Result<(), CallError> {
     let Wanted { service, method: name, json, metadata } = wanted;
     let target = server.target;
-    let method = schema::method(&mut server, &action.protos, (&service, &name)).await?;
+    let path = format!("/{service}/{name}");
     let order = |message: String| CallError::new(ErrorKind::Order, message);
+    let method = match schema::method(&mut server, &action.protos, (&service, &name)).await? {
+        Named::Known(method) => method,
+        Named::Absent(why) => {
+            let replied = absent(&mut server, (&path, metadata), seen).await?;
+            if replied != UNIMPLEMENTED {
+                return Err(order(why));
+            }
+            seen.undescribed = why;
+            return Ok(());
+        }
+    };
     let requests = match json {
         Value::Array(many) if method.is_client_streaming() => many,
         Value::Array(_) => return Err(order(format!("`{}` takes one message, and a list was given", action.call))),
@@ -122,7 +134,6 @@ async fn talk(
     let encoded = requests.iter().map(|json| schema::encoded(method.input(), json));
     let encoded = encoded.collect::<Result<Vec<_>, _>>().map_err(order)?;
     let mut lap = Lap::begin();
-    let path = format!("/{service}/{name}");
     let replied = server.call(&path, metadata, wire::framed(&encoded)).await?;
     seen.phases.wait = lap.end();
     seen.code = Some(replied.code.to_owned());
@@ -131,6 +142,23 @@ async fn talk(
     let json = if method.is_server_streaming() { Some(Value::Array(decoded)) } else { decoded.pop() };
     seen.json = json.map(|json| json.to_string());
     Ok(())
+}
+
+const UNIMPLEMENTED: &str = "UNIMPLEMENTED";
+
+/// Calls what the server does not describe, to have its own word for it. What its messages are nobody knows, and a server that has no
+/// such method does not look at them.
+async fn absent(
+    server: &mut Server<'_>,
+    (path, metadata): (&str, Vec<(HeaderName, HeaderValue)>),
+    seen: &mut GrpcAnswer,
+) -> Result<&'static str, CallError> {
+    let mut lap = Lap::begin();
+    let replied = server.call(path, metadata, wire::framed(&[Vec::new()])).await?;
+    seen.phases.wait = lap.end();
+    seen.code = Some(replied.code.to_owned());
+    seen.message = replied.message;
+    Ok(replied.code)
 }
 
 /// The messages as JSON. An empty one has all the fields of its kind there, so that their number and what they become is bounded too.

@@ -1,5 +1,7 @@
 //! What a service's methods take and give: from `.proto` files, or from the server itself (reflection).
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64;
 use meshproof_proto::order::Held;
 use prost_reflect::prost::Message as _;
@@ -20,25 +22,40 @@ const REFLECTION: &str = include_str!("reflection.proto");
 /// Descriptions that one service may need; a server that sends more does not describe a service.
 const FILES: usize = 512;
 
-/// The method that a call names.
+/// The method that a call names, as far as it is known.
+#[derive(Debug)]
+pub(super) enum Named {
+    Known(MethodDescriptor),
+    /// The server describes itself, and this is not there.
+    Absent(String),
+}
+
+/// Looks for the method that a call names. One that the order's files do not have is a mistake of the order; one that the server does
+/// not have may be what the plan wants to see.
 pub(super) async fn method(
     server: &mut Server<'_>,
     protos: &[Held],
     (service, name): (&str, &str),
-) -> Result<MethodDescriptor, CallError> {
-    let pool = if protos.is_empty() {
-        reflected(server, service).await?
-    } else {
-        compiled(protos).map_err(|why| CallError::new(ErrorKind::Order, why))?
-    };
-    let unknown = |message: String| CallError::new(ErrorKind::Order, message);
+) -> Result<Named, CallError> {
+    if !protos.is_empty() {
+        let order = |why: String| CallError::new(ErrorKind::Order, why);
+        let pool = compiled(protos).map_err(order)?;
+        return find(&pool, service, name).map(Named::Known).map_err(order);
+    }
+    Ok(match reflected(server, service).await? {
+        Reflected::Described(pool) => find(&pool, service, name).map_or_else(Named::Absent, Named::Known),
+        Reflected::Unknown(why) => Named::Absent(format!("there is no service `{service}`: {why}")),
+    })
+}
+
+fn find(pool: &DescriptorPool, service: &str, name: &str) -> Result<MethodDescriptor, String> {
     let known = || pool.services().map(|service| service.full_name().to_owned()).collect::<Vec<_>>().join(", ");
     let found = pool.get_service_by_name(service);
-    let found = found.ok_or_else(|| unknown(format!("there is no service `{service}` among {}", known())))?;
+    let found = found.ok_or_else(|| format!("there is no service `{service}` among {}", known()))?;
     let method = found.methods().find(|method| method.name() == name);
     method.ok_or_else(|| {
         let known: Vec<_> = found.methods().map(|method| method.name().to_owned()).collect();
-        unknown(format!("`{service}` has no method `{name}`; it has {}", known.join(", ")))
+        format!("`{service}` has no method `{name}`; it has {}", known.join(", "))
     })
 }
 
@@ -71,11 +88,23 @@ impl FileResolver for Given {
     }
 }
 
+/// The name of each file as the others import it, or its path: under two names it would be two files.
+fn names(files: &[(String, String)]) -> Vec<String> {
+    let imports = files.iter().filter_map(|(path, text)| File::from_source(path, text).ok());
+    let imports: BTreeSet<String> = imports.flat_map(|file| file.file_descriptor_proto().dependency.clone()).collect();
+    let mut names: Vec<String> = Vec::new();
+    for (path, _) in files {
+        let imported = imports.iter().find(|name| path.ends_with(&format!("/{name}")) && !names.contains(name));
+        names.push(imported.map_or_else(|| path.clone(), Clone::clone));
+    }
+    names
+}
+
 /// What files of an order describe.
 pub(crate) fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
     let files = protos.iter().map(|held| (held.path().unwrap_or(&held.name).to_owned(), held.text.clone()));
     let given = Given(files.collect());
-    let names: Vec<String> = given.0.iter().map(|(path, _)| path.clone()).collect();
+    let names = names(&given.0);
     let mut resolver = ChainFileResolver::new();
     resolver.add(given);
     resolver.add(GoogleFileResolver::new());
@@ -87,13 +116,28 @@ pub(crate) fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
     DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).map_err(|error| error.to_string())
 }
 
+/// What a server says about itself.
+enum Reflected<Of> {
+    Described(Of),
+    /// It knows no such name, in its words.
+    Unknown(String),
+}
+
+/// How a server says that it has no such thing: the code of gRPC, as a number where it stands in an answer.
+const NOT_FOUND: (&str, i64) = ("NOT_FOUND", 5);
+
 /// Asks the server for the description of a service, and for all that it imports.
-async fn reflected(server: &mut Server<'_>, service: &str) -> Result<DescriptorPool, CallError> {
+async fn reflected(server: &mut Server<'_>, service: &str) -> Result<Reflected<DescriptorPool>, CallError> {
     let mut files: Vec<FileDescriptorProto> = Vec::new();
     let mut bytes = 0;
     let mut wanted = vec![json!({"fileContainingSymbol": service})];
     while let Some(request) = wanted.pop() {
-        for file in ask(server, &request).await? {
+        let described = match ask(server, &request).await? {
+            Reflected::Described(described) => described,
+            Reflected::Unknown(why) if files.is_empty() => return Ok(Reflected::Unknown(why)),
+            Reflected::Unknown(why) => return Err(unusable(why)),
+        };
+        for file in described {
             bytes += file.encoded_len();
             if files.len() >= FILES || bytes > limits::BODY_BYTES {
                 let message =
@@ -113,10 +157,14 @@ async fn reflected(server: &mut Server<'_>, service: &str) -> Result<DescriptorP
     let mut pool = DescriptorPool::new();
     let added = pool.add_file_descriptor_protos(files);
     added.map_err(|error| CallError::new(ErrorKind::Protocol, format!("reflection: {error}")))?;
-    Ok(pool)
+    Ok(Reflected::Described(pool))
 }
 
-async fn ask(server: &mut Server<'_>, request: &Value) -> Result<Vec<FileDescriptorProto>, CallError> {
+fn unusable(why: String) -> CallError {
+    CallError::new(ErrorKind::Order, format!("reflection: {why}; or give `proto: FILE`"))
+}
+
+async fn ask(server: &mut Server<'_>, request: &Value) -> Result<Reflected<Vec<FileDescriptorProto>>, CallError> {
     let own = DescriptorPool::from_file_descriptor_set(protox_of_reflection()).expect("our own description is good");
     let kind = |name: &str| own.get_message_by_name(name).expect("our own description has it");
     let body = encoded(kind("meshproof.reflection.Request"), request).expect("our own request fits");
@@ -128,21 +176,28 @@ async fn ask(server: &mut Server<'_>, request: &Value) -> Result<Vec<FileDescrip
             break;
         }
     }
-    let failed = |why: String| CallError::new(ErrorKind::Order, format!("reflection: {why}; or give `proto: FILE`"));
-    if replied.code != "OK" {
-        return Err(failed(format!("{} {}", replied.code, replied.message)));
+    // Some end the call so, others say it in an answer.
+    if replied.code == NOT_FOUND.0 {
+        return Ok(Reflected::Unknown(replied.message));
     }
-    let Some(answer) = replied.messages.first() else { return Err(failed("no answer".to_owned())) };
-    let answer = decoded(kind("meshproof.reflection.Response"), answer).map_err(failed)?;
-    if let Some(error) = answer["errorResponse"]["errorMessage"].as_str() {
-        return Err(failed(error.to_owned()));
+    if replied.code != "OK" {
+        return Err(unusable(format!("{} {}", replied.code, replied.message)));
+    }
+    let Some(answer) = replied.messages.first() else { return Err(unusable("no answer".to_owned())) };
+    let answer = decoded(kind("meshproof.reflection.Response"), answer).map_err(unusable)?;
+    let error = &answer["errorResponse"];
+    if let Some(message) = error["errorMessage"].as_str() {
+        let message = message.to_owned();
+        let is_unknown = error["errorCode"].as_i64() == Some(NOT_FOUND.1);
+        return if is_unknown { Ok(Reflected::Unknown(message)) } else { Err(unusable(message)) };
     }
     let files = answer["fileDescriptorResponse"]["fileDescriptorProto"].as_array().cloned().unwrap_or_default();
     let file = |file: &Value| {
         let bytes = BASE64.decode(file.as_str()?.as_bytes()).ok()?;
         FileDescriptorProto::decode(bytes.as_slice()).ok()
     };
-    files.iter().map(|text| file(text).ok_or_else(|| failed("an answer that is no description".to_owned()))).collect()
+    let files: Option<Vec<_>> = files.iter().map(file).collect();
+    files.map(Reflected::Described).ok_or_else(|| unusable("an answer that is no description".to_owned()))
 }
 
 fn protox_of_reflection() -> prost_reflect::prost_types::FileDescriptorSet {

@@ -1,10 +1,12 @@
 //! A stock that answers over gRPC: what is left of each article. It knows nothing of meshproof.
 //!
 //! `PORT` is where it listens on loopback. With `CERT`, `KEY` and `CLIENTS` (PEM files) it speaks TLS and takes only clients whose
-//! certificate the authority in `CLIENTS` has signed.
+//! certificate the authority in `CLIENTS` has signed. The article `fragile` is answered like any other, and the stock complains a little
+//! later; the list of what begins with `torn` breaks after its first article.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -20,7 +22,11 @@ use acme::stock_server::{Stock, StockServer};
 use acme::{Article, Level, Prefix};
 
 /// What there is.
-const ARTICLES: &[(&str, i64)] = &[("A1", 7), ("A2", 0), ("B1", 9_007_199_254_740_993)];
+const ARTICLES: &[(&str, i64)] = &[("A1", 7), ("A2", 0), ("B1", 9_007_199_254_740_993), (FRAGILE, 1)];
+
+const FRAGILE: &str = "fragile";
+
+const A_LITTLE: Duration = Duration::from_millis(200);
 
 struct Shelf;
 
@@ -39,13 +45,24 @@ fn level(sku: &str) -> Result<Level, Status> {
 #[tonic::async_trait]
 impl Stock for Shelf {
     async fn get(&self, request: Request<Article>) -> Result<Response<Level>, Status> {
-        level(&request.into_inner().sku).map(Response::new)
+        let sku = request.into_inner().sku;
+        if sku == FRAGILE {
+            tokio::spawn(async {
+                tokio::time::sleep(A_LITTLE).await;
+                eprintln!("thread 'shelf' panicked: {FRAGILE} fell down");
+            });
+        }
+        level(&sku).map(Response::new)
     }
 
     type ListStream = Levels;
 
     async fn list(&self, request: Request<Prefix>) -> Result<Response<Levels>, Status> {
         let prefix = request.into_inner().begins_with;
+        if prefix == "torn" {
+            let torn = [level("A1"), Err(Status::data_loss("the list broke half-way"))];
+            return Ok(Response::new(Box::pin(tokio_stream::iter(torn))));
+        }
         let fitting = ARTICLES.iter().filter(move |(sku, _)| sku.starts_with(&prefix));
         Ok(Response::new(Box::pin(tokio_stream::iter(fitting.map(|(sku, _)| level(sku))))))
     }
