@@ -24,6 +24,7 @@ use super::outcome::Broken;
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::windows::Windows;
+use super::witness::Lengths;
 use super::{Options, build, limits, network};
 use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice};
@@ -46,6 +47,8 @@ pub(super) struct Driver {
     pub(super) failovers: Failovers,
     /// What each agent was told of the run, and where it listens.
     pub(super) settings: BTreeMap<Name, (Initialize, Initialized)>,
+    /// What the services had printed when the test that is going on began.
+    pub(super) said: Lengths,
     /// The processes of each service.
     pub(super) processes: BTreeMap<Name, Vec<i32>>,
     /// How many processes of each agent have ended.
@@ -131,6 +134,7 @@ impl Driver {
             crew: Crew::default(),
             failovers: Failovers::default(),
             settings: BTreeMap::new(),
+            said: Lengths::default(),
             processes: BTreeMap::new(),
             ended: BTreeMap::new(),
             environment: None,
@@ -311,6 +315,9 @@ impl Driver {
             if let Some(service) = service.and_then(|service| service.parse().ok()) {
                 failure.evidence.extend(self.last_words(&service));
             }
+        }
+        if let (Happening::TestBegan { .. }, Some(environment)) = (&what, &self.environment) {
+            self.said = Lengths::of(environment, self.plan.services.iter().map(|service| &service.name));
         }
         let begins = matches!(what, Happening::RunBegan { .. });
         self.scribe.say(what)?;

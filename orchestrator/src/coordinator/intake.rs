@@ -15,6 +15,7 @@ use super::scribe::Seen;
 use super::windows::Flood;
 use super::witness;
 use crate::local::{Cause, Exit, Notice, What};
+use crate::plan::quote;
 use crate::record::{Entry, Happening};
 use crate::run::{Input, Run};
 
@@ -180,7 +181,8 @@ impl Driver {
         let how = exited.exit.to_string();
         match exited.what {
             What::Agent { name } => self.agent_ended(&name, (&how, exited.at_unix_ms), run)?,
-            What::Service { name, .. } if exited.cause == Cause::Itself => {
+            What::Service { name, process } if exited.cause == Cause::Itself => {
+                let how = self.of_process(&name, process, how);
                 let evidence = self.last_words(&name);
                 let code = match exited.exit {
                     Exit::Code(code) => code,
@@ -213,11 +215,25 @@ impl Driver {
         }
     }
 
+    /// Which process of a service it was that ended so, where there are several.
+    fn of_process(&self, service: &Name, process: usize, how: String) -> String {
+        let service = self.plan.services.iter().find(|known| known.name == *service);
+        let Some(argv) = service.and_then(|service| service.processes.get(process)) else { return how };
+        let many = service.map_or(1, |service| service.processes.len());
+        if many == 1 {
+            return how;
+        }
+        let line: Vec<String> = argv.iter().map(ToString::to_string).collect();
+        format!("process {} of {many}, {}: {how}", process + 1, quote(&line.join(" ")))
+    }
+
     /// What a service printed last.
     pub(super) fn last_words(&self, service: &Name) -> Vec<Evidence> {
         let masker = self.scribe.masker();
         let environment = self.environment.as_ref();
-        environment.map(|environment| witness::last_words(environment, service, &masker)).unwrap_or_default()
+        environment
+            .map(|environment| witness::last_words(environment, service, &self.said, &masker))
+            .unwrap_or_default()
     }
 
     pub(super) fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {

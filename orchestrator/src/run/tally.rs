@@ -1,5 +1,6 @@
 //! What was expected, what came of it, and so the verdict. Nothing passes here by default.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::order::StepKey;
@@ -149,7 +150,11 @@ impl Tally {
             Flaky::Fail if !flaky.is_empty() => Verdict::Fail,
             Flaky::Fail | Flaky::Warn | Flaky::Pass => Verdict::Pass,
         };
-        let mut worst = firm().filter_map(|test| test.verdict).chain([self.run.0]).max().unwrap_or(Verdict::Error);
+        let mut worst = firm()
+            .filter_map(|test| test.verdict)
+            .chain([self.run.0])
+            .max_by_key(|said| rank(*said))
+            .unwrap_or(Verdict::Error);
         if worst == Verdict::Pass {
             worst = self.steps_of("");
         }
@@ -159,7 +164,7 @@ impl Tally {
         let said = firm().filter_map(|test| test.verdict).chain([self.run.0, worst]);
         let forbidden = (wavering == Verdict::Fail).then_some(Exit::Flaky);
         let exit = Exit::of(said.map(Exit::from).chain(self.exits.iter().copied()).chain(forbidden));
-        (worst.max(wavering), exit)
+        (std::cmp::max_by_key(worst, wavering, |said| rank(*said)), exit)
     }
 
     pub(super) fn summary(&self, duration_ms: f64) -> Summary {
@@ -179,6 +184,11 @@ impl Tally {
     }
 }
 
+/// Of several verdicts a run has the one that its exit code tells: that a check failed is known, whatever else broke.
+fn rank(verdict: Verdict) -> (Reverse<Exit>, Verdict) {
+    (Reverse(Exit::from(verdict)), verdict)
+}
+
 /// A key of a first execution.
 pub(super) fn key(test: &str, step: &str) -> StepKey {
     StepKey { test: test.to_owned(), step: step.to_owned(), attempt: 1 }
@@ -189,5 +199,30 @@ fn verdict_of(ended: Option<&Counted>) -> Verdict {
         None => Verdict::Error,
         Some(Counted { counts: Counts::No, .. }) => Verdict::Pass,
         Some(Counted { ending, .. }) => ending.verdict().unwrap_or(Verdict::Pass),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_called_what_its_exit_code_tells() {
+        let came_to = |verdicts: &[Verdict]| {
+            let test = |verdict: &Verdict| TestTally { verdict: Some(*verdict), ..TestTally::default() };
+            let tests = (0..)
+                .zip(verdicts)
+                .map(|(at, verdict): (u32, _)| (at.to_string(), TestTally { of: at.to_string(), ..test(verdict) }));
+            Tally { tests: tests.collect(), ..Tally::default() }.verdict(Flaky::Fail)
+        };
+        for (verdicts, expected) in [
+            (vec![Verdict::Pass, Verdict::Pass], (Verdict::Pass, Exit::Passed)),
+            (vec![Verdict::Error, Verdict::Fail], (Verdict::Fail, Exit::Failed)),
+            (vec![Verdict::Fail, Verdict::Unknown], (Verdict::Fail, Exit::Failed)),
+            (vec![Verdict::Unknown, Verdict::Error, Verdict::Pass], (Verdict::Error, Exit::MeshFailed)),
+            (vec![Verdict::Unknown, Verdict::Pass], (Verdict::Unknown, Exit::MeshFailed)),
+        ] {
+            assert_eq!(came_to(&verdicts), expected, "{verdicts:?}");
+        }
     }
 }
