@@ -1,6 +1,9 @@
 //! The JSON Schema: committed, made from the grammar, good for every sample and for no unknown key.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use meshproof::plan::schema;
 use serde_json::Value;
@@ -12,6 +15,19 @@ fn root() -> PathBuf {
 fn committed() -> PathBuf {
     root().join("docs/plan.schema.json")
 }
+
+/// Keys of `wrong/right.yaml`, and what somebody may write instead.
+const TYPOS: [(&str, &str); 9] = [
+    ("description:", "descripton:"),
+    ("needs: [ledger]", "need: [ledger]"),
+    ("timeout: 90s", "timout: 90s"),
+    ("optional: false", "optinal: false"),
+    ("jitter: 100ms", "gitter: 100ms"),
+    ("delay: 10ms", "dealy: 10ms"),
+    ("quiet: 1s", "qiuet: 1s"),
+    ("as: i,", "az: i,"),
+    ("id: first", "name: first"),
+];
 
 /// Every plan of `testdata`.
 fn samples() -> Vec<PathBuf> {
@@ -105,8 +121,7 @@ fn errors(value: &Value, schema: &Value, root: &Value) -> Vec<String> {
 fn the_schema_takes_every_sample() {
     let schema = schema::schema();
     for sample in samples() {
-        // Wrong on purpose, in ways that a schema can see.
-        if sample.ends_with("mistakes/plan.yaml") || sample.to_string_lossy().contains("unsupported") {
+        if is_wrong(&sample) {
             continue;
         }
         let plan = yaml(&std::fs::read_to_string(&sample).expect("a sample"));
@@ -115,22 +130,98 @@ fn the_schema_takes_every_sample() {
     }
 }
 
+/// Holds plans against the committed schema with a validator that is not ours; gives what it says of each. None: it is not here.
+fn validated(plans: &[(String, Value)]) -> Option<Vec<(String, Vec<String>)>> {
+    const VALIDATE: &str = "import json, sys\n\
+        from jsonschema import Draft202012Validator as Validator\n\
+        schema, plans = json.load(sys.stdin)\n\
+        Validator.check_schema(schema)\n\
+        validator = Validator(schema)\n\
+        said = lambda plan: [f'{error.json_path}: {error.message}' for error in validator.iter_errors(plan)]\n\
+        json.dump([[name, said(plan)] for name, plan in plans], sys.stdout)\n";
+    let here = Command::new("python3").args(["-c", "import jsonschema"]).output();
+    if !here.is_ok_and(|here| here.status.success()) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "python3-jsonschema is not installed; .ci/setup does it");
+        println!("skipped: python3-jsonschema is not installed");
+        return None;
+    }
+    let committed: Value =
+        serde_json::from_str(&std::fs::read_to_string(committed()).expect("the schema")).expect("JSON");
+    let mut python = Command::new("python3");
+    let mut python =
+        python.args(["-c", VALIDATE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
+    let asked = serde_json::to_vec(&(committed, plans)).expect("plain data");
+    let mut input = python.stdin.take().expect("piped");
+    std::thread::spawn(move || input.write_all(&asked));
+    let said = python.wait_with_output().expect("it ends");
+    assert!(said.status.success(), "the validator ended with {}", said.status);
+    Some(serde_json::from_slice(&said.stdout).expect("what it says is JSON"))
+}
+
+/// Samples that are wrong on purpose, in ways that a schema can see.
+fn is_wrong(sample: &Path) -> bool {
+    sample.ends_with("mistakes/plan.yaml") || sample.to_string_lossy().contains("unsupported")
+}
+
+#[test]
+fn a_validator_that_is_not_ours_takes_every_sample_by_the_committed_schema_and_refuses_wrong_ones() {
+    let right: Vec<PathBuf> = samples().into_iter().filter(|sample| !is_wrong(sample)).collect();
+    let plan = |sample: &PathBuf| yaml(&std::fs::read_to_string(sample).expect("a sample"));
+    let mut plans: Vec<(String, Value)> = right.iter().map(|path| (path.display().to_string(), plan(path))).collect();
+    let wrong = std::fs::read_to_string(root().join("testdata/wrong/right.yaml")).expect("the right plan");
+    let typos = TYPOS.iter().map(|(from, to)| ((*to).to_owned(), yaml(&wrong.replace(from, to))));
+    plans.extend(typos);
+    let Some(said) = validated(&plans) else { return };
+    assert_eq!(said.len(), right.len() + TYPOS.len());
+    let (of_right, of_wrong) = said.split_at(right.len());
+    let refused: Vec<_> = of_right.iter().filter(|(_, errors)| !errors.is_empty()).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let taken: Vec<_> = of_wrong.iter().filter(|(_, errors)| errors.is_empty()).collect();
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
+/// Everything that stands between back-quotes or in an example.
+fn words_of_the_reference() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(root().join("docs/plan-language.md")).expect("the reference");
+    let mut words = BTreeSet::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+            continue;
+        }
+        let code: Vec<&str> = if in_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+        words.extend(code.iter().flat_map(|code| code.split(move |letter| !is_word(letter))).map(str::to_owned));
+    }
+    words
+}
+
+#[test]
+fn every_key_of_the_schema_has_a_place_in_the_reference() {
+    let words = words_of_the_reference();
+    let schema = schema::schema();
+    let nouns = schema["$defs"].as_object().expect("definitions");
+    let keys = nouns.iter().flat_map(|(noun, definition)| {
+        let keys = definition["properties"].as_object().into_iter().flat_map(|keys| keys.keys());
+        keys.map(move |key| (noun, key))
+    });
+    let keys: Vec<_> = keys.collect();
+    assert!(keys.len() > 150, "{}", keys.len());
+    let missing: Vec<_> = keys.iter().filter(|(_, key)| !words.contains(*key)).collect();
+    assert!(missing.is_empty(), "docs/plan-language.md does not mention {missing:?}");
+    for verb in meshproof::plan::VERBS {
+        assert!(words.contains(*verb), "docs/plan-language.md does not mention the verb {verb}");
+    }
+    assert!(!words.contains("quantum"));
+}
+
 #[test]
 fn the_schema_refuses_unknown_keys_wherever_they_stand_and_says_what_is_missing() {
     let schema = schema::schema();
     let right = std::fs::read_to_string(root().join("testdata/wrong/right.yaml")).expect("the right plan");
     assert_eq!(errors(&yaml(&right), &schema, &schema), Vec::<String>::new());
-    for (from, to) in [
-        ("description:", "descripton:"),
-        ("needs: [ledger]", "need: [ledger]"),
-        ("timeout: 90s", "timout: 90s"),
-        ("optional: false", "optinal: false"),
-        ("jitter: 100ms", "gitter: 100ms"),
-        ("delay: 10ms", "dealy: 10ms"),
-        ("quiet: 1s", "qiuet: 1s"),
-        ("as: i,", "az: i,"),
-        ("id: first", "name: first"),
-    ] {
+    for (from, to) in TYPOS {
         let wrong = right.replace(from, to);
         assert_ne!(wrong, right, "{from}");
         assert_ne!(errors(&yaml(&wrong), &schema, &schema), Vec::<String>::new(), "{to}");

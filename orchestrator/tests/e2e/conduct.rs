@@ -74,6 +74,21 @@ fn a_barrier_does_not_wait_for_who_is_gone() {
 }
 
 #[test]
+fn a_barrier_waits_for_who_may_come_back_and_a_number_of_them_is_enough() {
+    passes("sync/wait");
+    fails("sync/wait-fails", "2", "1 of 2 have come in time; missing: other");
+}
+
+#[test]
+fn the_example_that_the_language_was_designed_with_passes_as_it_was_written() {
+    let journal = passes("example-a/plan");
+    let ended = |section: &str| journal.all("step-ended").filter(|ended| ended["step"]["section"] == section).count();
+    // Each service is watched for itself.
+    let sections = ["always", "steady", "settle", "after", "steady-after"].map(ended);
+    assert_eq!(sections, [2, 1, 1, 2, 1]);
+}
+
+#[test]
 fn a_topic_gives_what_was_published_before_too() {
     passes("sync/topic");
     fails("sync/topic-fails", "1", "1 of 2 values came in time");

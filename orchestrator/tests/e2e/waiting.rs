@@ -47,8 +47,38 @@ fn a_crash_after_a_good_answer_fails_the_test_and_is_held_against_the_step_that_
 }
 
 #[test]
+fn the_evidence_of_a_crash_begins_with_its_own_test() {
+    let journal = run("second-crash-fails", 1);
+    let failure = journal.only("failure");
+    assert_eq!((&failure["test"], &failure["step"]["id"]), (&"crash".into(), &"order".into()));
+    let evidence = failure["evidence"].to_string();
+    assert!(evidence.contains("out of memory") && !evidence.contains("disk is slow"), "{evidence}");
+}
+
+#[test]
 fn an_error_half_way_through_a_stream_is_held_against_the_step_that_asked_for_it() {
     fails("late-stream-fails", "feed", "end of file before message length reached");
+}
+
+#[test]
+fn what_comes_after_a_good_beginning_over_grpc_or_ws_is_held_against_the_step_that_asked_for_it() {
+    let journal = run("late-calls-fails", 1);
+    let blamed = journal.all("failure").map(|failure| {
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        (text(&failure["test"]), (text(&failure["step"]["id"]), text(&failure["title"])))
+    });
+    let blamed: BTreeMap<String, (String, String)> = blamed.collect();
+    let panicked = "what must always hold is broken after this step";
+    for (test, step, title) in [
+        ("a-list-over-grpc-breaks", "list", "answered with DATA_LOSS the list broke half-way"),
+        ("a-websocket-is-torn", "feed", "without closing handshake"),
+        ("the-service-complains-after-its-answer-over-grpc", "order", panicked),
+        ("the-service-complains-after-its-answer-over-ws", "order", panicked),
+    ] {
+        let (found, said) = blamed.get(test).expect(test);
+        assert!(found == step && said.contains(title), "{test}: {found}: {said}");
+    }
+    assert_eq!((blamed.len(), journal.all("failure").count()), (4, 4));
 }
 
 #[test]
