@@ -1,6 +1,6 @@
 //! How fast a stub answers, beside a bare hyper server in the same run, and what a million calls leave in memory.
 //!
-//! `cargo bench -p meshproof-agent --bench stubs` prints both. The servers run on one thread, the clients on another, over
+//! `cargo bench --workspace --bench stubs` prints both. The servers run on one thread, the clients on another, over
 //! loopback and connections that stay open. Servers take turns within a round; a ratio is the median of the rounds' ratios. A missed
 //! must ends it with exit code 1.
 
@@ -29,11 +29,19 @@ const LEAST: f64 = 0.6;
 const FLAT: f64 = 1.1;
 
 fn main() -> ExitCode {
+    println!("{}, {}", servers::rival(), command_line());
+    println!();
     println!("| what | median | min..max | ratio | must | aim |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let is_fast_enough = speed();
     memory::million();
     if is_fast_enough { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Rival and stubs are servers of this process.
+fn command_line() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("in the process of `stubs {}`", arguments.join(" "))
 }
 
 fn speed() -> bool {

@@ -21,6 +21,17 @@ use meshproof_proto::order::{Body, RequestPart, StubOrder, StubReply, StubRoute}
 use serde_json::json;
 use tokio::net::TcpListener;
 
+/// The rival and its version, as the workspace has locked it.
+pub fn rival() -> String {
+    let locked = include_str!("../../../Cargo.lock").split("[[package]]");
+    let hyper = locked.map(str::lines).find_map(|mut lines| {
+        lines.find(|line| *line == "name = \"hyper\"")?;
+        lines.next()?.strip_prefix("version = ").map(|version| version.trim_matches('"').to_owned())
+    });
+    let version = hyper.expect("hyper is locked");
+    format!("bare hyper is hyper {version}: `http1::Builder::new().serve_connection(…)` on one thread")
+}
+
 /// A server on a thread of its own, until the process ends.
 pub struct Server {
     pub address: SocketAddr,
