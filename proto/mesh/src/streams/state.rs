@@ -79,9 +79,11 @@ impl StreamState {
         if self.reset.is_some() {
             return None;
         }
-        if self.header_due {
-            self.header_due = false;
-            return self.header.clone().map(|header| BulkFrame::Open { stream: id, header });
+        // the peer may have told that it knows the stream after the opening was to go again
+        if std::mem::take(&mut self.header_due)
+            && let Some(header) = self.header.clone()
+        {
+            return Some(BulkFrame::Open { stream: id, header });
         }
         if let Some(ack) = self.ack(id) {
             return Some(ack);

@@ -124,6 +124,23 @@ fn pair() -> (Arc<Mux>, Arc<Mux>) {
     (Mux::new(&low, &high, 0), Mux::new(&high, &low, 0))
 }
 
+#[test]
+fn what_the_peer_acknowledges_before_its_opening_goes_again_is_no_less_sent() {
+    let way = |stripe, generation| Way { stripe, generation: Generation(generation) };
+    let mux = Mux::new(&PeerId([1; 32]), &PeerId([2; 32]), 0);
+    mux.attach(way(0, 1));
+    mux.attach(way(1, 1));
+    let mut stream = mux.open(b"header".to_vec()).expect("there is room");
+    let Some(BulkFrame::Open { stream: id, .. }) = mux.try_frame(way(0, 1)) else { panic!("the opening is first") };
+    // a stripe is replaced, so that everything is to go again; then the answer to the first opening comes on the other one
+    mux.attach(way(1, 2));
+    mux.frame(BulkFrame::Ack { stream: id, received: 0, limit: limits::STREAM_WINDOW_BYTES });
+    stream.write_all(b"a little").now_or_never().expect("there is credit").expect("the stream lives");
+    let frames: Vec<_> = std::iter::from_fn(|| mux.try_frame(way(0, 1))).collect();
+    let data = |frame: &BulkFrame| matches!(frame, BulkFrame::Data { bytes, .. } if bytes[..] == *b"a little");
+    assert!(frames.iter().any(data), "{frames:?}");
+}
+
 #[tokio::test]
 async fn a_stream_survives_replaced_connections_byte_for_byte_and_leaves_nothing() {
     survives(Manner { stripes: 1, lose_every: Some(40) }).await;
