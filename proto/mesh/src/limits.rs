@@ -62,6 +62,9 @@ pub(crate) const PAST_SHOWN: Duration = Duration::from_secs(600);
 /// Beats whose answers count as life: those of four seconds.
 pub(crate) const BEATS_REMEMBERED: usize = 8;
 
+/// Answers of a new connection from which on they say how long its path is, whatever was known of the one before: two seconds.
+pub(crate) const BEATS_SURE: usize = 4;
+
 /// Numbers of streams that a link may use up, before they are those of a link that is made after it: ten thousand a second for two days.
 pub(crate) const STREAMS_OF_A_LINK: u64 = 1 << 32;
 

@@ -164,7 +164,7 @@ impl LinkTask {
         if *track.machine.state() != (State::Up { generation }) {
             return;
         }
-        track.beats.least = None;
+        track.beats.renew();
         let events = track.carriers.get(&generation).map(Carrier::events);
         self.beat(kind, generation);
         self.speaks = Some(open.speaks);

@@ -17,7 +17,7 @@ impl LinkTask {
     /// Called with each measured round trip. A link that is full of its own data, or a machine that is busy, answers late; the path
     /// is as long as its quickest answer. One relay serves all connections of a link, so there more of them bring nothing.
     pub(super) fn stripe(&mut self, rtt: Duration) {
-        let long = self.tracks.control.beats.least.is_some_and(|least| least >= limits::LONG_PATH);
+        let long = self.tracks.control.beats.path().is_some_and(|path| path >= limits::LONG_PATH);
         if !long || self.is_relayed() || !self.speaks.is_some_and(|version| version.has_stripes()) {
             return;
         }

@@ -11,7 +11,7 @@ use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
 
 use crate::carrier::Carrier;
 use crate::context::Context;
-use crate::limits::BEATS_REMEMBERED;
+use crate::limits::{BEATS_REMEMBERED, BEATS_SURE};
 use crate::rtc::Connection;
 
 /// All of a link's connections. Bulk ones come when they are first spoken of.
@@ -115,11 +115,29 @@ impl Track {
 pub(super) struct Beats {
     number: u64,
     sent: VecDeque<(u64, Instant)>,
-    /// The quickest answer since the newest generation opened.
-    pub least: Option<Duration>,
+    /// The quickest answer since the newest generation opened, and how many there were.
+    least: Option<Duration>,
+    answers: usize,
+    /// The quickest before that.
+    before: Option<Duration>,
 }
 
 impl Beats {
+    /// A new generation opened. What was measured of the one before counts until there are enough answers: a path seldom changes when a
+    /// connection does, and the first answers come behind everything that has waited.
+    pub(super) fn renew(&mut self) {
+        self.before = self.path();
+        (self.least, self.answers) = (None, 0);
+    }
+
+    /// How long the path is, if anything is known.
+    pub(super) fn path(&self) -> Option<Duration> {
+        match self.answers < BEATS_SURE {
+            true => self.least.into_iter().chain(self.before).min(),
+            false => self.least,
+        }
+    }
+
     /// The number of the next one, whose answer tells the round trip.
     pub(super) fn next(&mut self, now: Instant) -> u64 {
         self.number += 1;
@@ -135,6 +153,7 @@ impl Beats {
         let (_, sent_at) = self.sent.iter().find(|(sent, _)| *sent == number)?;
         let took = now.saturating_duration_since(*sent_at);
         self.least = Some(self.least.map_or(took, |least| least.min(took)));
+        self.answers += 1;
         Some(took)
     }
 }
@@ -151,10 +170,37 @@ mod tests {
         let late = beats.next(start);
         assert_eq!(beats.answered(late, start + Duration::from_millis(100)), Some(Duration::from_millis(100)));
         assert_eq!(beats.answered(late + 1, start), None, "never sent");
-        assert_eq!(beats.least, Some(Duration::from_millis(1)));
+        assert_eq!(beats.path(), Some(Duration::from_millis(1)));
         for _ in 0..BEATS_REMEMBERED {
             beats.next(start);
         }
         assert_eq!(beats.answered(late, start), None, "too old");
+    }
+
+    #[test]
+    fn a_path_is_not_taken_for_a_longer_one_by_the_first_answers_of_a_new_connection() {
+        let (mut beats, start) = (Beats::default(), Instant::now());
+        assert_eq!(beats.path(), None);
+        let answer = |beats: &mut Beats, ms| {
+            let number = beats.next(start);
+            beats.answered(number, start + Duration::from_millis(ms));
+            beats.path()
+        };
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(answer(&mut beats, 50), ms(50), "the very first is all that is known");
+        assert_eq!(answer(&mut beats, 1), ms(1));
+        beats.renew();
+        for _ in 1..BEATS_SURE {
+            assert_eq!(answer(&mut beats, 40), ms(1), "it comes behind what has waited");
+        }
+        beats.renew();
+        assert_eq!(beats.path(), ms(1), "so few said nothing");
+        for _ in 1..BEATS_SURE {
+            answer(&mut beats, 40);
+        }
+        assert_eq!(answer(&mut beats, 41), ms(40), "now it is another path");
+        beats.renew();
+        assert_eq!(answer(&mut beats, 60), ms(40));
+        assert_eq!(answer(&mut beats, 2), ms(2), "a shorter one shows at once");
     }
 }
