@@ -40,22 +40,24 @@ pub async fn healed(scenario: &'static str, cut: Cut, board: &Board) -> Result<(
     let mut talk = Talk::begin(&mut world, "a", "b").await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
+        talk.caught_up().await?;
         calls.begin_both(&mut world, "a", "b").await?;
+        let began = Moment::now();
         once(&mut world, (&mut talk, &mut calls), cut).await?.note(scenario, board);
-        direct_again(&world).await?;
+        direct_again(&world, began).await?;
     }
     calls.check(&world).await?;
     talk.finish(&world).await
 }
 
-/// A long cut moves the link to the relay, which the next cut would not touch.
-async fn direct_again(world: &World) -> Result<(), String> {
+/// A long cut moves the link to the relay, which the next cut would not touch. What is direct since a cut began is so again: during
+/// it nothing can be.
+async fn direct_again(world: &World, began: Moment) -> Result<(), String> {
     let path = |event: &Event| if let Event::Up { path, .. } = event { Some(*path) } else { None };
     for peer in world.peers() {
-        let before = Moment::now();
         if peer.all(peer.started, path).last() == Some(&Path::Relayed) {
             let direct = |event: &Event| (path(event) == Some(Path::Direct)).then_some(());
-            peer.when(before, "that it is linked directly again", direct).await?;
+            peer.when(began, "that it is linked directly again", direct).await?;
         }
     }
     Ok(())
@@ -79,7 +81,6 @@ impl Figures {
 
 /// Cuts the path between `a` and `b` and lets it heal.
 pub async fn once(world: &mut World, (talk, calls): (&mut Talk, &mut Calls), cut: Cut) -> Result<Figures, String> {
-    talk.caught_up().await?;
     let (began, before) = (Moment::now(), talk.mark(Beyond::Heard).await?);
     for (from, to) in cut.ways.dropped() {
         world.network.cut(from, to)?;

@@ -52,6 +52,7 @@ pub async fn gone(scenario: &'static str, board: &Board) -> Result<(), String> {
     all_say(&world, killed, "that signaling is down", down).await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
+        talk.caught_up().await?;
         calls.begin_both(&mut world, "a", "b").await?;
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
         // the old connection coming back would prove nothing about signals
@@ -79,6 +80,7 @@ pub async fn one_of_two_gone(scenario: &'static str, board: &Board) -> Result<()
     all_say(&world, killed, "that signaling is down", down).await?;
     let mut calls = Calls::default();
     for _ in 0..board.rounds {
+        talk.caught_up().await?;
         calls.begin_both(&mut world, "a", "b").await?;
         let (began, cut) = (Moment::now(), Cut { ways: Ways::Both, lasting: LONG });
         let figures = cut::once(&mut world, (&mut talk, &mut calls), cut).await?;
