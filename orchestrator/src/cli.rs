@@ -11,6 +11,7 @@ mod front;
 mod given;
 mod history;
 mod init;
+mod limits;
 mod links;
 mod membership;
 mod mesh;

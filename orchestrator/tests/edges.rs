@@ -82,6 +82,44 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// A queue whose size stands nowhere grows until the machine has no memory, and one that stands in its file is found by nobody who
+/// asks what a peer may cost.
+#[test]
+fn every_queue_has_a_size_that_stands_in_a_file_of_limits() {
+    let mut files = Vec::new();
+    for package in ["proto/src", "proto/mesh/src", "agent/src", "signaling/src", "orchestrator/src"] {
+        collect(&root().join(package), &mut files);
+    }
+    let is_limits = |file: &&PathBuf| file.file_name().is_some_and(|name| name == "limits.rs");
+    let is_code = |file: &&PathBuf| !file.iter().any(|part| part == "tests" || part == "tests.rs");
+    let read = |file: &PathBuf| std::fs::read_to_string(file).expect("a source is text");
+    let limits: String = files.iter().filter(is_limits).map(read).collect();
+    let mut queues = 0;
+    for file in files.iter().filter(is_code) {
+        let text = read(file);
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let endless = ["unbounded_channel", "mpsc::unbounded", "channel::unbounded", "flume::unbounded"];
+        for (at, line) in code.lines().enumerate() {
+            let place = format!("{}:{}", file.display(), at + 1);
+            assert!(!endless.iter().any(|way| line.contains(way)), "{place}: a queue without an end: {line}");
+            for size in queue_sizes(line) {
+                queues += 1;
+                let named = limits.contains(&format!("const {}: usize", size.trim_start_matches("limits::")));
+                // one place, for the one thing that is ever told
+                assert!(named || size == "1", "{place}: `{size}` is in no limits.rs");
+            }
+        }
+    }
+    assert!(queues > 30, "only {queues} queues were found");
+}
+
+/// What stands in the brackets of a queue that is made in this line.
+fn queue_sizes(line: &str) -> impl Iterator<Item = &str> {
+    let kinds = ["mpsc::channel", "broadcast::channel", "mpsc::sync_channel"];
+    let made = kinds.into_iter().filter_map(|kind| line.split_once(kind));
+    made.filter_map(|(_, rest)| rest.split_once('(')?.1.split_once(')')).map(|(size, _)| size)
+}
+
 /// What else is asked of crates stands in `deny.toml` and is checked by `.ci/deny`.
 #[test]
 fn every_dependency_is_from_the_registry_and_its_version_is_locked() {

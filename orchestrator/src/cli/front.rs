@@ -19,13 +19,11 @@ use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::limits;
 use crate::coordinator::front::{DETACH, ENTER, FRONT};
 use crate::progress::{Mode, is_live};
 use crate::report::sanitise;
 use crate::say;
-
-/// Keys that nobody has looked at yet: people press few.
-const KEYS: usize = 16;
 
 /// How often it is looked whether the terminal is ours: it goes to others when a shell stops us or puts us into the background.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -141,7 +139,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 
 /// Keys as they are pressed. Waiting for them cannot be given up, so it is a thread that nobody waits for.
 fn keys() -> mpsc::Receiver<u8> {
-    let (pressed, keys) = mpsc::channel(KEYS);
+    let (pressed, keys) = mpsc::channel(limits::KEYS);
     std::thread::spawn(move || {
         while let Ok(key) = key() {
             if key.is_some_and(|key| pressed.blocking_send(key).is_err()) {

@@ -1,9 +1,9 @@
 //! `links`, `who` and `bench`, against the mesh of a run that waits in its middle.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -198,6 +198,35 @@ fn an_agent_that_is_stopped_is_a_row_that_says_so() {
     let rows = table.lines().filter(|line| line.starts_with("ledger  ") && line.contains("silent"));
     assert_eq!(rows.count(), 1, "{table}");
     assert!(table.contains("does not answer"), "{table}");
+    run.end();
+}
+
+#[test]
+fn links_are_watched_as_they_change_until_somebody_has_seen_enough() {
+    let run = Waiting::start();
+    let ledger = processes::agent(&processes::mentioning(run.scene.path()), "ledger").pid;
+    let send = |pid: u32, signal| {
+        kill_process(Pid::from_raw(pid.cast_signed()).expect("not 0"), signal).expect("it runs");
+    };
+    let mut command = run.scene.meshproof();
+    let mut watching =
+        command.args(["links", "--watch", "--json"]).stdout(Stdio::piped()).spawn().expect("it was built");
+    let mut lines = BufReader::new(watching.stdout.take().expect("piped")).lines();
+    let mut until = |silent: &[&str]| loop {
+        let line = lines.next().expect("it goes on").expect("a text");
+        let told: Value = serde_json::from_str(&line).expect("one document a line");
+        let names = told["silent"].as_array().expect("a list").iter().map(|peer| peer["name"].as_str());
+        if names.eq(silent.iter().map(|name| Some(*name))) {
+            return told;
+        }
+    };
+    assert_eq!(link(&until(&[]), "ledger - shop")["state"], "up");
+    send(ledger.cast_unsigned(), Signal::STOP);
+    until(&["ledger"]);
+    send(ledger.cast_unsigned(), Signal::CONT);
+    until(&[]);
+    send(watching.id(), Signal::INT);
+    assert_eq!(watching.wait().expect("it ends").code(), Some(130));
     run.end();
 }
 
