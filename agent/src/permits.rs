@@ -25,7 +25,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use meshproof_proto::order::{Action, ExecAction, ServicePlace, Target};
+use meshproof_proto::order::{Action, Bounds, ExecAction, ServicePlace, Target};
 use serde_json::Value;
 
 use crate::action::{Connections, Live};
@@ -39,6 +39,8 @@ pub struct Permits {
     programs: Programs,
     pub(crate) reach: Reach,
     pub(crate) confined: Confined,
+    /// What programs have at most, whatever their step says.
+    pub(crate) limits: Bounds,
     pub(crate) logs: LogFiles,
     audit: Arc<Audit>,
 }
@@ -81,7 +83,8 @@ impl Permits {
         let programs = Programs::of(&settings);
         let logs = LogFiles::within(settings.paths.clone());
         let confined = Confined::to(settings.programs, settings.paths);
-        Self { programs, reach: Reach::new(settings.reach, control), confined, logs, audit }
+        let limits = settings.limits;
+        Self { programs, reach: Reach::new(settings.reach, control), confined, limits, logs, audit }
     }
 
     /// What the settings come to, apart from any mesh.

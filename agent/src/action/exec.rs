@@ -70,7 +70,7 @@ impl Program {
     }
 
     fn start(&self, permits: &Permits) -> std::io::Result<Child> {
-        let argv = self.limits.around(self.argv.clone());
+        let argv = self.limits.within(permits.limits).around(self.argv.clone());
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));

@@ -179,8 +179,12 @@ async fn dial(address: &str, permits: &Permits) -> Answer {
 }
 
 async fn run(argv: &[&str], permits: &Permits) -> (Option<i32>, String) {
+    run_within(argv, Bounds::default(), permits).await
+}
+
+async fn run_within(argv: &[&str], limits: Bounds, permits: &Permits) -> (Option<i32>, String) {
     let argv = argv.iter().map(|argument| Template::text(*argument)).collect();
-    let action = ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits: Bounds::default() };
+    let action = ExecAction { argv, env: Vec::new(), stdin: None, cwd: None, limits };
     let answer = perform(&Action::Exec(action), &Value::Null, Terms::alone(LONG, permits)).await;
     let Came::Exec(came) = answer.came else { return (None, answer.error.expect("a reason").message) };
     (came.code, came.stdout.text + &came.stderr.text + &answer.error.map(|error| error.message).unwrap_or_default())
@@ -205,6 +209,22 @@ async fn a_program_has_no_way_to_more_privileges_and_nothing_that_the_agent_was_
     assert!(environment.lines().all(|line| line.starts_with("PATH=") || line.starts_with("HOME=")), "{environment}");
     // its own thread took that on, not this one
     assert!(!rustix::thread::no_new_privs().expect("it is known"));
+}
+
+#[tokio::test]
+async fn a_program_has_no_more_than_its_step_and_the_agent_both_allow() {
+    let owner = Bounds { descriptors: Some(32), memory_bytes: Some(512 << 20), ..Bounds::default() };
+    let permits = Permits::of(Settings { shell: true, limits: owner, ..Settings::default() });
+    let look = ["sh", "-c", "ulimit -n; ulimit -v; ulimit -n 64 || true"];
+    for (asked, expected) in [
+        (Bounds::default(), "32\n524288\n"),
+        (Bounds { descriptors: Some(64), memory_bytes: Some(256 << 20), ..Bounds::default() }, "32\n262144\n"),
+        (Bounds { descriptors: Some(16), ..Bounds::default() }, "16\n524288\n"),
+    ] {
+        let (code, said) = run_within(&look, asked, &permits).await;
+        // nor is there a way to more
+        assert!(code == Some(0) && said.starts_with(expected) && said.len() > expected.len(), "{asked:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,17 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The narrower of both, one by one.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        let narrower = |mine: Option<u64>, other: Option<u64>| mine.into_iter().chain(other).min();
+        Self {
+            memory_bytes: narrower(self.memory_bytes, other.memory_bytes),
+            cpu_s: narrower(self.cpu_s, other.cpu_s),
+            descriptors: narrower(self.descriptors, other.descriptors),
+        }
+    }
+
     /// The command line that sets the bounds and then becomes the program: the bounds are there before its first instruction,
     /// and its process id is the one that was started.
     #[must_use]
@@ -42,5 +53,14 @@ mod tests {
         let bounds = Bounds { memory_bytes: Some(2048), descriptors: Some(9), ..Bounds::default() };
         let script = "ulimit -v 2 && ulimit -n 9 && exec \"$@\"";
         assert_eq!(bounds.around(argv()), ["/bin/sh", "-c", script, "sh", "sort", "$HOME"]);
+    }
+
+    #[test]
+    fn of_two_bounds_the_narrower_holds_whoever_set_it() {
+        let asked = Bounds { memory_bytes: Some(2048), cpu_s: Some(9), descriptors: None };
+        let owner = Bounds { memory_bytes: Some(1024), cpu_s: Some(10), descriptors: Some(64) };
+        let narrower = Bounds { memory_bytes: Some(1024), cpu_s: Some(9), descriptors: Some(64) };
+        assert_eq!((asked.within(owner), owner.within(asked)), (narrower, narrower));
+        assert_eq!(asked.within(Bounds::default()), asked);
     }
 }
