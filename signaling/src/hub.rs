@@ -4,6 +4,7 @@
 //! signatures of newcomers: that takes longer than everything else here, and is done beside it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -38,6 +39,8 @@ pub(crate) enum Outgoing {
 /// The hub's end of a socket's queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// Where the socket comes from: what an owner can do something about when it is refused.
+    from: SocketAddr,
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
     overrun: CancellationToken,
@@ -51,11 +54,11 @@ pub(crate) struct Inbox {
 }
 
 /// A queue bounded in messages and in bytes.
-pub(crate) fn queue() -> (Outbox, Inbox) {
+pub(crate) fn queue(from: SocketAddr) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::channel(SIGNALING_QUEUE);
     let overrun = CancellationToken::new();
     let bytes = Arc::new(Semaphore::new(limits::QUEUED_BYTES));
-    (Outbox { queue: sender, bytes, overrun: overrun.clone() }, Inbox { queue: receiver, overrun })
+    (Outbox { from, queue: sender, bytes, overrun: overrun.clone() }, Inbox { queue: receiver, overrun })
 }
 
 /// The queue of a socket is full.
@@ -153,7 +156,9 @@ impl Hub {
 
     fn send(&mut self, to: &[ConnId], message: &ToPeer) {
         if let ToPeer::Refused { reason } = message {
-            tracing::warn!(?to, reason, "peer refused");
+            for from in to.iter().filter_map(|conn| self.sockets.get(conn)).map(|outbox| outbox.from) {
+                tracing::warn!(target: "meshproof::audit", %from, reason, "peer refused");
+            }
         }
         let text = Utf8Bytes::from(serde_json::to_string(message).expect("a message is plain data"));
         for conn in to {

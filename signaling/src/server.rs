@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -82,6 +83,7 @@ struct Server {
 #[derive(Clone)]
 struct Visit {
     server: Arc<Server>,
+    from: SocketAddr,
     share: Arc<Share>,
     permit: Arc<OwnedSemaphorePermit>,
 }
@@ -140,7 +142,7 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>) -> io::Error {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                let visit = Visit { server: Arc::clone(server), share, permit: Arc::new(permit) };
+                let visit = Visit { server: Arc::clone(server), from, share, permit: Arc::new(permit) };
                 server.tasks.spawn(visit_http(stream, visit, wait));
             }
             Err(error) if failures == limits::ACCEPT_FAILURES => return error,
@@ -204,7 +206,7 @@ async fn healthz() -> &'static str {
 
 async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
     let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let Visit { server, share, permit } = visit;
+    let Visit { server, from, share, permit } = visit;
     let task = server.tasks.token();
     upgrade
         .read_buffer_size(limits::SOCKET_BUFFER_BYTES)
@@ -215,6 +217,7 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
         .on_upgrade(async move |socket| {
             let post = Post {
                 conn: server.conn(),
+                from,
                 nonce,
                 share,
                 hub: server.hub.clone(),
@@ -227,7 +230,7 @@ async fn mesh(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response
 }
 
 async fn relay(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Response {
-    let Visit { server, permit, .. } = visit;
+    let Visit { server, from, permit, .. } = visit;
     let Ok(place) = Arc::clone(&server.relays).try_acquire_owned() else { return full() };
     let Some(nonce) = nonce() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let task = server.tasks.token();
@@ -240,6 +243,7 @@ async fn relay(State(visit): State<Visit>, upgrade: WebSocketUpgrade) -> Respons
         .on_upgrade(async move |socket| {
             let post = relay::Post {
                 conn: server.conn(),
+                from,
                 nonce,
                 desk: server.desk.clone(),
                 pulse: server.pulse,

@@ -1,5 +1,6 @@
 //! One WebSocket: reads messages to the hub, writes what the hub queued, pings, and notices silence.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) struct Pulse {
 /// What a socket is given by the server.
 pub(crate) struct Post {
     pub(crate) conn: ConnId,
+    pub(crate) from: SocketAddr,
     pub(crate) nonce: Nonce,
     pub(crate) share: Arc<Share>,
     pub(crate) hub: mpsc::Sender<Arrival>,
@@ -51,8 +53,8 @@ enum Ending {
 
 /// Serves the socket until its end, which the hub hears of before the closing takes its time.
 pub(crate) async fn run(socket: WebSocket, post: Post) {
-    let (outbox, mut inbox) = queue();
-    let Post { conn, nonce, share, hub, pulse, stop } = post;
+    let Post { conn, from, nonce, share, hub, pulse, stop } = post;
+    let (outbox, mut inbox) = queue(from);
     if hub.send(Arrival::Opened { conn, nonce, outbox }).await.is_err() {
         return;
     }

@@ -1,6 +1,7 @@
 //! The one owner of the relays: sockets tell it what came, it tells them what to do. No datagram comes by here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -19,7 +20,7 @@ use crate::rooms::{ConnId, Nonce};
 /// From a socket to the desk.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    Opened { conn: ConnId, nonce: Nonce, orders: mpsc::Sender<Order> },
+    Opened { conn: ConnId, from: SocketAddr, nonce: Nonce, orders: mpsc::Sender<Order> },
     Heard { conn: ConnId, input: Input },
 }
 
@@ -48,7 +49,8 @@ impl Joint {
 
 pub(crate) struct Desk {
     relays: Relays,
-    sockets: HashMap<ConnId, mpsc::Sender<Order>>,
+    /// Where each comes from, and the way to it.
+    sockets: HashMap<ConnId, (SocketAddr, mpsc::Sender<Order>)>,
     /// What the rendezvous learned of the roots.
     learned: watch::Receiver<BTreeMap<Name, RootNews>>,
 }
@@ -83,8 +85,8 @@ impl Desk {
 
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Opened { conn, nonce, orders } => {
-                self.sockets.insert(conn, orders);
+            Arrival::Opened { conn, from, nonce, orders } => {
+                self.sockets.insert(conn, (from, orders));
                 self.relays.handle(conn, Input::Connected { nonce }, now());
             }
             Arrival::Heard { conn, input } => {
@@ -101,7 +103,8 @@ impl Desk {
             match output {
                 Output::Send { to, message } => {
                     if let FromRelay::Refused { reason } = &message {
-                        tracing::warn!(conn = to.0, reason, "relay refused");
+                        let from = self.sockets.get(&to).map(|(from, _)| from);
+                        tracing::warn!(target: "meshproof::audit", ?from, reason, "relay refused");
                     }
                     let text = serde_json::to_string(&message).expect("a message is plain data");
                     self.order(to, Order::Say(text.into()));
@@ -122,7 +125,7 @@ impl Desk {
 
     /// There is room for all orders that a socket ever gets; one that is gone says so itself.
     fn order(&self, conn: ConnId, order: Order) {
-        if let Some(orders) = self.sockets.get(&conn) {
+        if let Some((_, orders)) = self.sockets.get(&conn) {
             let _ = orders.try_send(order);
         }
     }

@@ -3,6 +3,7 @@
 //! It reads a datagram only when the other end has taken the ones before, so a slow reader is felt by its sender, through
 //! TCP, and by nobody else; there is nothing to overrun.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -23,6 +24,7 @@ use crate::socket::{Pulse, short};
 /// What a socket is given by the server.
 pub(crate) struct Post {
     pub(crate) conn: ConnId,
+    pub(crate) from: SocketAddr,
     pub(crate) nonce: Nonce,
     pub(crate) desk: mpsc::Sender<Arrival>,
     pub(crate) pulse: Pulse,
@@ -52,8 +54,8 @@ type Stream = SplitStream<WebSocket>;
 /// Serves the socket until its end, which the desk hears of before the closing takes its time.
 pub(crate) async fn run(socket: WebSocket, post: Post) {
     let (orders_in, mut orders) = mpsc::channel(limits::RELAY_ORDERS);
-    let Post { conn, nonce, desk, pulse, stop } = post;
-    if desk.send(Arrival::Opened { conn, nonce, orders: orders_in }).await.is_err() {
+    let Post { conn, from, nonce, desk, pulse, stop } = post;
+    if desk.send(Arrival::Opened { conn, from, nonce, orders: orders_in }).await.is_err() {
         return;
     }
     let (mut sink, mut stream) = socket.split();

@@ -60,10 +60,7 @@ impl Server {
 
     /// The same for one that comes from that address.
     pub async fn challenge_at(&self, from: [u8; 4]) -> (Socket, Vec<u8>) {
-        let url = format!("ws://{}/mesh", self.address);
-        let stream = MaybeTlsStream::Plain(self.connect(from).await);
-        let (stream, _) = tokio_tungstenite::client_async(url, stream).await.expect("the server listens");
-        let mut socket = Socket(stream);
+        let mut socket = Socket::over(self.connect(from).await, &format!("ws://{}/mesh", self.address)).await;
         match socket.hear().await {
             ToPeer::Challenge { protocol: PROTOCOL, nonce } => (socket, nonce),
             other => panic!("a challenge comes first, not {other:?}"),
@@ -149,6 +146,12 @@ impl Peer {
 pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
+    /// To the server at the other end of a connection.
+    pub async fn over(stream: TcpStream, url: &str) -> Self {
+        let opening = tokio_tungstenite::client_async(url, MaybeTlsStream::Plain(stream)).await;
+        Self(opening.expect("the server speaks WebSocket").0)
+    }
+
     pub async fn say(&mut self, message: &ToServer) {
         let text = serde_json::to_string(message).expect("plain data");
         self.0.send(Message::text(text)).await.expect("the server reads");

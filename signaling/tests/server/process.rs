@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::common::{HANG, Peer, Server, root};
-use meshproof_proto::rendezvous::ToServer;
+use crate::common::{HANG, Peer, Server, Socket, root};
+use meshproof_proto::rendezvous::{ToPeer, ToServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -76,4 +76,38 @@ async fn health(address: &str) -> String {
     let mut answer = String::new();
     timeout(HANG, stream.read_to_string(&mut answer)).await.expect("in time").expect("text");
     answer
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_audit_line_that_names_where_the_peer_came_from_and_why() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_meshproof-signaling"))
+        .args(["--mesh", &format!("dev={}", root())])
+        .env_remove("MESHPROOF_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let line = timeout(HANG, lines.next_line()).await.expect("in time").expect("readable").expect("a line");
+    let url = line.strip_prefix("listening on ").expect("the announced form");
+    let address = url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/mesh")).expect("a mesh URL");
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let from = stream.local_addr().expect("it is connected");
+    let mut socket = Socket::over(stream, url).await;
+    let ToPeer::Challenge { nonce, .. } = socket.hear().await else { panic!("a challenge comes first") };
+    socket.say(&Peer::under(2, 10).register(&nonce)).await;
+    let ToPeer::Refused { reason } = socket.hear().await else { panic!("another root's token") };
+
+    let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let line = timeout(HANG, async {
+        loop {
+            let line = said.next_line().await.expect("readable").expect("a line that names it");
+            if line.contains("meshproof::audit") {
+                return line;
+            }
+        }
+    });
+    let line = line.await.expect("in time");
+    assert!(line.contains(&from.to_string()) && line.contains(reason.split(';').next().expect("a text")), "{line}");
 }
