@@ -19,8 +19,8 @@ fn held(seen: &Seen) {
         seen.in_time(),
         seen.longest()
     );
-    // the pauses between handshakes, when there is nobody to fire at, are counted too
-    assert!(per_second > f64::from(PACKETS_PER_SECOND) / 4.0, "{per_second} packets/s are no injector");
+    // every handshake was under fire already when it began; a machine that is busy lets the shots of the last one be late
+    assert!(per_second > f64::from(PACKETS_PER_SECOND) / 2.0, "{per_second} packets/s are no injector");
     assert_eq!(seen.in_time(), HANDSHAKES, "{:?}", seen.took);
 }
 

@@ -37,7 +37,8 @@ pub struct Seen {
     /// How long each handshake took; `None`: longer than [`WITHIN`].
     pub took: Vec<Option<Duration>>,
     pub packets: u64,
-    pub lasted: Duration,
+    /// How long there was somebody to fire at.
+    pub fired: Duration,
 }
 
 impl Seen {
@@ -50,7 +51,7 @@ impl Seen {
     }
 
     pub fn packets_per_second(&self) -> f64 {
-        self.packets as f64 / self.lasted.as_secs_f64()
+        self.packets as f64 / self.fired.as_secs_f64()
     }
 }
 
@@ -63,14 +64,18 @@ pub async fn under_fire(handshakes: usize, from: From, seed: u64) -> std::io::Re
     let guns = Guns::new(from)?;
     let firing = fire(guns, Arc::clone(&aims), sent.clone(), Seed::new(seed));
     let _firing = AbortOnDropHandle::new(tokio::spawn(firing));
-    let (began, mut took) = (Instant::now(), Vec::new());
+    let mut seen = Seen { took: Vec::new(), packets: 0, fired: Duration::ZERO };
     for _ in 0..handshakes {
-        took.push(handshake(&aims, &sent).await);
+        let (took, fired) = handshake(&aims, &sent).await;
+        seen.took.push(took);
+        seen.fired += fired;
     }
-    Ok(Seen { took, packets: *sent.borrow(), lasted: began.elapsed() })
+    seen.packets = *sent.borrow();
+    Ok(seen)
 }
 
-async fn handshake(aims: &Aims, sent: &watch::Sender<u64>) -> Option<Duration> {
+/// How long it took, and how long it was fired at.
+async fn handshake(aims: &Aims, sent: &watch::Sender<u64>) -> (Option<Duration>, Duration) {
     let config = RtcConfig { addresses: vec![Ipv4Addr::LOCALHOST.into()], ..RtcConfig::default() };
     let (mut left, offer) = Connection::offer(&config, CHANNELS).await.expect("an offer");
     let (mut right, answer) = Connection::answer(&config, CHANNELS, &offer).await.expect("an answer");
@@ -78,6 +83,7 @@ async fn handshake(aims: &Aims, sent: &watch::Sender<u64>) -> Option<Duration> {
         let other = other.local_sockets()[0];
         one.local_sockets().iter().map(move |socket| (*socket, other)).collect::<Vec<_>>()
     };
+    let aimed = Instant::now();
     *aims.lock().expect("ours") = [pairs(&left, &right), pairs(&right, &left)].concat();
     let mut count = sent.subscribe();
     let enough = *count.borrow_and_update() + BEFORE;
@@ -90,8 +96,9 @@ async fn handshake(aims: &Aims, sent: &watch::Sender<u64>) -> Option<Duration> {
     let opened = timeout(WITHIN, opening).await;
     let took = matches!(opened, Ok((Some(RtcEvent::Open), Some(RtcEvent::Open)))).then(|| began.elapsed());
     aims.lock().expect("ours").clear();
+    let fired = aimed.elapsed();
     tokio::join!(left.close(), right.close());
-    took
+    (took, fired)
 }
 
 enum Guns {
