@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
-use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent, token_file};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Capability, Grant, Role, Token};
+use meshproof_proto::identity::{Capability, Grant, Role};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             .with_context(|| format!("cannot end what an agent before this one has left in {}", state.display()))?;
     }
     let audit = args.state.as_deref().map(open_audit).transpose()?.unwrap_or_default();
-    let mut token = read_token(&args.token_file)?;
+    let mut token = token_file::read(&args.token_file)?;
     let news = args.state.as_deref().map(NewsFile::in_directory);
     if let Some(news) = &news {
         news.complete(&mut token)?;
@@ -234,17 +234,6 @@ fn proxies(address: Option<&str>) -> anyhow::Result<Proxies> {
         Some(address) => Ok(Proxies::Always(address.parse().context("MESHPROOF_PROXY names no usable proxy")?)),
         None => Ok(Proxies::Environment),
     }
-}
-
-fn read_token(path: &Path) -> anyhow::Result<Token> {
-    let (text, from) = if path == Path::new("-") {
-        (std::io::read_to_string(std::io::stdin()).context("cannot read the token from stdin")?, "stdin".to_owned())
-    } else {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read the token file {}", path.display()))?;
-        (text, path.display().to_string())
-    };
-    Token::from_text(&text).with_context(|| format!("{from} holds no token; one is made by `meshproof mesh invite`"))
 }
 
 /// The kernel sends SIGTERM when the parent ends; more exactly, when the thread that made us does. A parent that ended just

@@ -150,7 +150,7 @@ impl Session {
                 false => tracing::info!(url, "signaling is there"),
             },
             // it is tried again and again, and told once
-            MeshEvent::SignalingDown { url, reason } => match self.away.insert(url.clone()) {
+            MeshEvent::SignalingDown { url, reason, .. } => match self.away.insert(url.clone()) {
                 true => tracing::warn!(url, reason, "signaling is away; it is tried again, and links go on without it"),
                 false => tracing::debug!(url, reason, "signaling is still away"),
             },

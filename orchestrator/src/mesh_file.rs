@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use meshproof_mesh::token_file;
 use meshproof_proto::id::{Name, PeerId, RunId};
 use meshproof_proto::identity::{Token, TrustError};
 use serde::Deserialize;
@@ -66,6 +67,7 @@ impl MeshFile {
     /// It cannot be read, or is no mesh file.
     pub fn read(path: &Path) -> Result<Self, MeshFileError> {
         let io = |cause| MeshFileError::Io { path: path.to_owned(), cause };
+        token_file::warn_if_loose(path);
         Self::parse(path, &std::fs::read_to_string(path).map_err(io)?)
     }
 

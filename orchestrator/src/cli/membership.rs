@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use meshproof_mesh::tls::Authorities;
+use meshproof_mesh::token_file;
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Capability, Role, Token};
+use meshproof_proto::identity::{Capability, Role};
 use meshproof_proto::verdict::Exit;
 
 use super::mesh::LocalAddresses;
@@ -58,6 +59,17 @@ pub(super) struct AtRoot {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
+    tell: Tell,
+}
+
+/// Where the mesh is told.
+#[derive(Debug, Args)]
+struct Tell {
+    /// Where its signaling servers are now, `ws://HOST:PORT/mesh`; kept, and told to whoever is invited. Several are separated by commas.
+    /// Default: those that are kept.
+    #[arg(long, value_name = "URLS", value_delimiter = ',', value_parser = signaling_url)]
+    signaling: Vec<String>,
+    #[command(flatten)]
     from: From,
 }
 
@@ -76,13 +88,24 @@ impl From {
     }
 }
 
+impl Tell {
+    /// The root folder, which knows the servers from here on.
+    fn open(&self, place: &Place) -> Result<RootFolder, MembershipError> {
+        let mut folder = RootFolder::open(&place.root)?;
+        if !self.signaling.is_empty() {
+            folder.set_signaling(self.signaling.clone())?;
+        }
+        Ok(folder)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct New {
     name: Name,
     #[command(flatten)]
     place: Place,
     /// Where its signaling servers will be, `ws://HOST:PORT/mesh`; told to whoever is invited. Several are separated by commas.
-    #[arg(long, value_name = "URLS", value_delimiter = ',')]
+    #[arg(long, value_name = "URLS", value_delimiter = ',', value_parser = signaling_url)]
     signaling: Vec<String>,
 }
 
@@ -113,7 +136,7 @@ pub(super) struct Join {
     #[arg(value_name = "TOKEN-FILE", default_value = "-")]
     token: PathBuf,
     /// Signaling servers, `ws://HOST:PORT/mesh`; several are separated by commas. Default: those that the token names.
-    #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',')]
+    #[arg(long, value_name = "URLS", env = "MESHPROOF_SIGNALING", value_delimiter = ',', value_parser = signaling_url)]
     signaling: Vec<String>,
     #[command(flatten)]
     from: From,
@@ -144,9 +167,6 @@ pub(super) fn run(command: Command) -> Exit {
 }
 
 fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
-    if let Some(wrong) = signaling.iter().find(|url| !is_signaling_url(url)) {
-        return Err(MembershipError::SignalingUrl(wrong.clone()));
-    }
     let folder = RootFolder::make(&place.root, name, signaling)?;
     let (mesh, _) = folder.mesh();
     say::note(format_args!(
@@ -156,7 +176,8 @@ fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
     say::note("start its signaling server with");
     print_line(&signaling_line(&folder))?;
     if folder.signaling().is_empty() {
-        say::note("whoever joins has to be told where it is, with --signaling");
+        say::note("whoever joins has to be told where it is, with --signaling, or do it once for all tokens to come:");
+        say::note(format_args!("meshproof mesh publish{} --signaling ws://HOST:PORT/mesh", at(&place)));
     }
     let root = at(&place);
     say::note("then let in an agent, and yourself, with");
@@ -166,10 +187,12 @@ fn new(New { name, place, signaling }: New) -> Result<(), MembershipError> {
 }
 
 /// A scheme of WebSocket, a host, and a path, behind which servers listen.
-fn is_signaling_url(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let Some((host, path)) = rest.split_once('/') else { return false };
-    matches!(scheme, "ws" | "wss") && !host.is_empty() && !path.is_empty()
+fn signaling_url(url: &str) -> Result<String, &'static str> {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('/')?)));
+    match parts {
+        Some(("ws" | "wss", (host, path))) if !host.is_empty() && !path.is_empty() => Ok(url.to_owned()),
+        _ => Err("a signaling server's URL was expected, as in `ws://HOST:PORT/mesh` or `wss://HOST/mesh`"),
+    }
 }
 
 /// The flag that says where the root key is, where that is not the usual place.
@@ -223,11 +246,11 @@ fn invite(Invite { names, place, role, allow, days, out }: Invite) -> Result<(),
 }
 
 fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), MembershipError> {
+    let token = token_file::read(&token)?;
     if out.exists() {
         return Err(MembershipError::Exists(out));
     }
     let joining = Joining { signaling, from: from.origin()? };
-    let token = read_token(&token)?;
     let role = token.granted()?.role;
     let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
     file.write_new(&out)?;
@@ -236,30 +259,30 @@ fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), Membershi
     print_line(&format!("meshproof who --mesh {}", out.display()))
 }
 
-fn rotate(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
-    let mut folder = RootFolder::open(&place.root)?;
+fn rotate(AtRoot { place, tell }: &AtRoot) -> Result<(), MembershipError> {
+    let mut folder = tell.open(place)?;
     let former = folder.rotate()?;
     let (mesh, _) = folder.mesh();
     say::note(format_args!("mesh {mesh} has a new root key; the former one is in {}", former.display()));
     say::note("its tokens stay good until they end; `meshproof mesh revoke --former-roots` ends them now");
     say::note("a signaling server that is started anew has to know the new one:");
     print_line(&signaling_line(&folder))?;
-    tell_change(&folder, from)
+    tell_change(&folder, &tell.from)
 }
 
-fn again(AtRoot { place, from }: &AtRoot) -> Result<(), MembershipError> {
-    tell(&RootFolder::open(&place.root)?, from)
+fn again(AtRoot { place, tell }: &AtRoot) -> Result<(), MembershipError> {
+    tell_all(&tell.open(place)?, &tell.from)
 }
 
 /// Of what is kept already. Made once more because nobody heard of it, it would be another change.
 fn tell_change(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
-    tell(folder, from).inspect_err(|_| {
+    tell_all(folder, from).inspect_err(|_| {
         say::note("this is kept, and nobody was told yet; do not make it again, `meshproof mesh publish` tells it");
     })
 }
 
 /// Tells whoever can be reached, and says who was.
-fn tell(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
+fn tell_all(folder: &RootFolder, from: &From) -> Result<(), MembershipError> {
     let telling = publish(folder, from.origin()?);
     let Told { signaling, peers, missed } = super::runtime(super::Threads::Two).block_on(telling)?;
     let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
@@ -280,7 +303,7 @@ fn tokens(place: &Place) -> Result<(), MembershipError> {
     let folder = RootFolder::open(&place.root)?;
     let revoked = folder.revoked()?.map(|list| list.keys).unwrap_or_default();
     for issued in folder.issued() {
-        let state = if revoked.contains(&issued.token) { "revoked" } else { "" };
+        let state = if issued.is_revoked_by(&revoked) { "revoked" } else { "" };
         let line = format!(
             "{}  {:<16}  {:<20}  until {}  {state}",
             issued.token.short(),
@@ -291,19 +314,6 @@ fn tokens(place: &Place) -> Result<(), MembershipError> {
         print_line(line.trim_end())?;
     }
     Ok(())
-}
-
-fn read_token(path: &Path) -> Result<Token, MembershipError> {
-    if path.to_str().is_some_and(|text| Token::from_text(text).is_ok()) {
-        return Err(MembershipError::InArgument);
-    }
-    let (text, from) = if path == Path::new("-") {
-        (std::io::read_to_string(std::io::stdin()), "stdin".to_owned())
-    } else {
-        (std::fs::read_to_string(path), path.display().to_string())
-    };
-    let text = text.map_err(|cause| MembershipError::Io { what: "read", path: path.to_owned(), cause })?;
-    Token::from_text(&text).map_err(|cause| MembershipError::NoToken { from, cause })
 }
 
 /// What another command or a file takes; everything else goes to stderr.

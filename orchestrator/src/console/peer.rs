@@ -46,6 +46,8 @@ struct Agent {
 enum Signaling {
     /// Not reached yet; the last attempt's reason.
     Away(String),
+    /// What is there is no signaling server that could be reached this way, and why.
+    WrongWay(String),
     Up,
     Refused(String),
 }
@@ -59,6 +61,8 @@ pub enum ConsoleError {
     Authorities(#[from] BadAuthorities),
     #[error("cannot join the mesh: {0}")]
     Join(#[from] JoinError),
+    #[error("cannot reach signaling at {urls}: {reason}")]
+    WrongWay { urls: String, reason: String },
     #[error(
         "cannot reach signaling at {urls} within {LINK_WITHIN:?}: {reason}; start it again, or is its run over? Links that are up go on without it, but nobody can join to look at them"
     )]
@@ -111,6 +115,7 @@ impl Console {
         match &self.signaling {
             Signaling::Up => Ok(()),
             Signaling::Away(reason) => Err(ConsoleError::Unreachable { urls: urls(), reason: reason.clone() }),
+            Signaling::WrongWay(reason) => Err(ConsoleError::WrongWay { urls: urls(), reason: reason.clone() }),
             Signaling::Refused(reason) => Err(ConsoleError::Refused(reason.clone())),
         }
     }
@@ -260,7 +265,7 @@ impl Console {
         let none_to_expect = self.file.agents.is_empty() && self.mesh.roster().is_empty();
         match self.signaling {
             Signaling::Up => !none_to_expect && self.missing().is_empty(),
-            Signaling::Away(_) => false,
+            Signaling::Away(_) | Signaling::WrongWay(_) => false,
             Signaling::Refused(_) => true,
         }
     }
@@ -279,9 +284,9 @@ impl Console {
     async fn take(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::SignalingUp { .. } => self.signaling = Signaling::Up,
-            MeshEvent::SignalingDown { reason, .. } => {
-                if let Signaling::Away(last) = &mut self.signaling {
-                    *last = reason;
+            MeshEvent::SignalingDown { reason, wrong_way, .. } => {
+                if matches!(self.signaling, Signaling::Away(_) | Signaling::WrongWay(_)) {
+                    self.signaling = if wrong_way { Signaling::WrongWay(reason) } else { Signaling::Away(reason) };
                 }
             }
             MeshEvent::SignalingRefused { reason, .. } => self.signaling = Signaling::Refused(reason),

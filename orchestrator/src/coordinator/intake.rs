@@ -45,7 +45,7 @@ impl Driver {
             }
             MeshEvent::LinkLost { peer, loss } => self.link_lost(&peer, &loss, run)?,
             MeshEvent::PeerJoined(peer) => self.joined(peer, run).await?,
-            MeshEvent::SignalingDown { url, reason } => {
+            MeshEvent::SignalingDown { url, reason, .. } => {
                 // it is tried again and again, and told once
                 if self.away.insert(url.clone()) {
                     self.note(format!("signaling {url} is away: {reason}"))?;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use meshproof_mesh::JoinError;
 use meshproof_mesh::tls::BadAuthorities;
+use meshproof_mesh::token_file::TokenFileError;
 use meshproof_proto::identity::{Role, TrustError};
 use meshproof_proto::verdict::Exit;
 use thiserror::Error;
@@ -34,16 +36,14 @@ pub enum MembershipError {
     TooLong { days: u64, most: u64 },
     #[error("no token that was made here is `{0}`; `meshproof mesh tokens` lists them")]
     NoSuchToken(String),
-    #[error("{from} holds no token: {cause}; one is made by `meshproof mesh invite`")]
-    NoToken { from: String, cause: TrustError },
-    #[error(
-        "a token is a secret and stands in no argument, where every user of this machine sees it; put it into a file, or give it on stdin"
-    )]
-    InArgument,
-    #[error("`{0}` is no signaling server's URL; one was expected as in `ws://HOST:PORT/mesh` or `wss://HOST/mesh`")]
-    SignalingUrl(String),
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
     #[error("the token names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh")]
     NoSignaling,
+    #[error(
+        "{0} names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh, which is kept for the tokens to come"
+    )]
+    MeshWithoutSignaling(PathBuf),
     #[error("this is a token for an {role}; {instead}")]
     OtherRole { role: Role, instead: &'static str },
     #[error("{0}; a console's is made by `meshproof mesh invite 'console-*' --role operator-console`")]
@@ -55,9 +55,15 @@ pub enum MembershipError {
     #[error("signaling at {url} will not have this token: {reason}")]
     Refused { url: String, reason: String },
     #[error(
-        "cannot reach signaling at {urls}: {reason}; start it, or name another with --signaling ws://HOST:PORT/mesh"
+        "cannot reach signaling at {url}: {reason}; start it, or name another with --signaling ws://HOST:PORT/mesh"
     )]
-    Unreachable { urls: String, reason: String },
+    Unreachable { url: String, reason: String },
+    #[error("cannot reach signaling at {url}: {reason}")]
+    WrongWay { url: String, reason: String },
+    #[error(
+        "no signaling server answered within {0:?}; start one, or name another with --signaling ws://HOST:PORT/mesh"
+    )]
+    Silent(Duration),
     #[error(transparent)]
     Authorities(#[from] BadAuthorities),
     #[error("cannot say where this is: {0}; name the file with --ca in full")]
@@ -70,7 +76,12 @@ impl MembershipError {
     /// What the command exits with.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Join(_) | Self::Refused { .. } | Self::Unreachable { .. } | Self::Random(_) => Exit::MeshFailed,
+            Self::Join(_)
+            | Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::WrongWay { .. }
+            | Self::Silent(_)
+            | Self::Random(_) => Exit::MeshFailed,
             _ => Exit::Usage,
         }
     }

@@ -1,5 +1,6 @@
 //! The folder of a root key: `root.key`, and `mesh.json` with what was made with it. Only its owner can look inside.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -38,11 +39,27 @@ pub struct Issued {
     pub names: String,
     pub role: Role,
     pub not_after: UnixSeconds,
+    /// The root key that made it; files of before this was written down name none.
+    #[serde(default)]
+    pub root: Option<PeerId>,
 }
 
-impl From<&Grant> for Issued {
-    fn from(grant: &Grant) -> Self {
-        Self { token: grant.token, names: grant.names.clone(), role: grant.role, not_after: grant.not_after }
+impl Issued {
+    /// Of a token that this root key made.
+    pub(super) fn by(root: PeerId, grant: &Grant) -> Self {
+        Self {
+            token: grant.token,
+            names: grant.names.clone(),
+            role: grant.role,
+            not_after: grant.not_after,
+            root: Some(root),
+        }
+    }
+
+    /// Whether a list of revoked keys ends it.
+    #[must_use]
+    pub fn is_revoked_by(&self, keys: &BTreeSet<PeerId>) -> bool {
+        keys.contains(&self.token) || self.root.is_some_and(|root| keys.contains(&root))
     }
 }
 
@@ -97,6 +114,20 @@ impl RootFolder {
     /// What is told to whoever is invited.
     pub fn signaling(&self) -> &[String] {
         &self.content.signaling
+    }
+
+    /// Keeps where its signaling servers are now.
+    ///
+    /// # Errors
+    /// `mesh.json` cannot be written.
+    pub fn set_signaling(&mut self, signaling: Vec<String>) -> Result<(), MembershipError> {
+        self.content.signaling = signaling;
+        self.save()
+    }
+
+    /// The folder.
+    pub(super) fn place(&self) -> &Path {
+        &self.place
     }
 
     /// What this root and those before it said.

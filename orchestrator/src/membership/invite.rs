@@ -8,7 +8,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Capability, Grant, Role, Token, UnixSeconds};
 
 use super::error::MembershipError;
-use super::folder::{RootFolder, write_new};
+use super::folder::{Issued, RootFolder, write_new};
 use super::limits::TOKEN_DAYS_MOST;
 
 /// What is wanted of a token.
@@ -54,7 +54,7 @@ impl RootFolder {
             token: self.key.public(),
         };
         let token = self.issue(grant)?;
-        self.content.issued.push((&token.granted()?).into());
+        self.content.issued.push(Issued::by(self.key.public(), &token.granted()?));
         self.save()?;
         Ok(token)
     }

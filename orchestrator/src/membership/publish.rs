@@ -62,7 +62,7 @@ pub async fn publish(folder: &RootFolder, from: Origin) -> Result<Told, Membersh
     let name = name.parse().map_err(|error: meshproof_proto::id::BadName| MembershipError::Name(error.to_string()))?;
     let signaling = folder.signaling().to_vec();
     if signaling.is_empty() {
-        return Err(MembershipError::NoSignaling);
+        return Err(MembershipError::MeshWithoutSignaling(folder.place().to_owned()));
     }
     Visit { name, token: folder.issue(grant)?, signaling, from }.tell().await
 }
@@ -72,7 +72,7 @@ struct Visitor {
     events: mpsc::Receiver<MeshEvent>,
     told: Told,
     /// Why the last server that is not there is not.
-    away: Option<String>,
+    away: Option<MembershipError>,
     refused: Option<(String, String)>,
 }
 
@@ -117,8 +117,7 @@ impl Visitor {
         if let Some((url, reason)) = self.refused.clone() {
             return Err(MembershipError::Refused { url, reason });
         }
-        let reason = self.away.clone().unwrap_or_else(|| format!("no answer within {SIGNALING_WITHIN:?}"));
-        Err(MembershipError::Unreachable { urls: "every server that is known".to_owned(), reason })
+        Err(self.away.take().unwrap_or(MembershipError::Silent(SIGNALING_WITHIN)))
     }
 
     /// Takes what happens until it is enough, or for so long.
@@ -148,7 +147,12 @@ impl Visitor {
     fn take(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::SignalingUp { url } => drop(self.told.signaling.insert(url)),
-            MeshEvent::SignalingDown { url, reason } => self.away = Some(format!("{url}: {reason}")),
+            MeshEvent::SignalingDown { url, reason, wrong_way: true } => {
+                self.away = Some(MembershipError::WrongWay { url, reason });
+            }
+            MeshEvent::SignalingDown { url, reason, wrong_way: false } => {
+                self.away = Some(MembershipError::Unreachable { url, reason });
+            }
             MeshEvent::SignalingRefused { url, reason } => self.refused = Some((url, reason)),
             MeshEvent::LinkUp(up) => {
                 let name = up.peer.name.to_string();

@@ -23,6 +23,52 @@ fn a_person_joins_a_mesh_by_hand_in_two_commands_and_an_agent_in_one() {
     }
     let (code, said) = town.refused(&["mesh", "join", &me]);
     assert!(code == 2 && said.contains("mesh.toml is there already"), "{said}");
+    // what is wrong with the token comes first
+    let (code, said) = town.refused(&["mesh", "join", "nowhere.token"]);
+    assert!(code == 2 && said.contains("cannot read nowhere.token") && !said.contains("mesh.toml"), "{said}");
+}
+
+#[test]
+fn a_mesh_that_was_made_without_a_url_is_told_one_later_and_keeps_it() {
+    let (town, line) = Town::without_url();
+    let (code, said) = town.refused(&["mesh", "publish"]);
+    assert!(code == 2 && said.contains("mesh-root names no signaling server; say where one is"), "{said}");
+    let me = town.invite("console-*", "operator-console");
+    let (code, said) = town.refused(&["mesh", "join", &me]);
+    assert!(code == 2 && said.contains("the token names no signaling server"), "{said}");
+    let (code, said) = town.refused(&["mesh", "publish", "--signaling", "127.0.0.1:7447"]);
+    assert!(code == 2 && said.contains("ws://HOST:PORT/mesh"), "{said}");
+
+    let mut town = town;
+    let at = format!("{line} --listen 127.0.0.1:{}", town.port());
+    town.start_signaling(&at);
+    town.done(&["mesh", "publish", "--signaling", &town.url()]);
+    town.done(&["mesh", "publish"]);
+    town.console("later");
+    // those that were made before do not know it
+    town.done(&["mesh", "join", &me, "--signaling", &town.url()]);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_used_and_told_with_what_to_do() {
+    let town = Town::new();
+    let me = town.invite("console-*", "operator-console");
+    let loose = |file: &str| {
+        let path = town.path().join(file);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    };
+    let said = |arguments: &[&str]| {
+        let output = town.ask(arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    loose(&me);
+    let told = said(&["mesh", "join", &me]);
+    assert!(told.contains(&format!("{me} holds a secret and can be read by others (mode 644); `chmod 600")), "{told}");
+    assert!(!said(&["who", "--mesh", "mesh.toml"]).contains("chmod"));
+    loose("mesh.toml");
+    let told = said(&["who", "--mesh", "mesh.toml"]);
+    assert!(told.contains("mesh.toml holds a secret and can be read by others (mode 644)"), "{told}");
 }
 
 #[test]
@@ -46,6 +92,7 @@ fn every_refusal_says_what_to_do() {
     let several = town.invite("shop-*", "agent");
     let root = town.path().join("mesh-root/root.key");
     let tokens = town.done(&["mesh", "tokens"]);
+    let (lost, secure) = (town.url().replace("/mesh", "/meshes"), town.url().replace("ws:", "wss:"));
     for (arguments, code, why) in [
         (&["mesh", "new", "dev"][..], 2, "name another folder with --root DIR"),
         (&["mesh", "new", "dev mesh", "--root", "r"], 2, "letters, digits"),
@@ -63,6 +110,12 @@ fn every_refusal_says_what_to_do() {
         (&["mesh", "join", &agent, "--out", "a.toml"], 2, "`meshproof agent --token-file FILE`"),
         (&["mesh", "join", "mesh-root/mesh.json", "--out", "a.toml"], 2, "holds no token"),
         (&["mesh", "join", &orphan, "--out", "a.toml", "--signaling", "ws://127.0.0.1:1/mesh"], 5, "start it, or"),
+        (&["mesh", "join", &orphan, "--out", "a.toml", "--signaling", &lost], 5, "is the path of the URL right?"),
+        (
+            &["mesh", "join", &orphan, "--out", "a.toml", "--signaling", &secure],
+            5,
+            "is it a server for wss, or one for ws?",
+        ),
         (&["agent", "--token-file", "mesh-root/mesh.json"], 5, "one is made by `meshproof mesh invite`"),
         (&["agent", "--token-file", &orphan], 5, "`meshproof mesh invite NAME` makes an agent's"),
         (&["agent", "--token-file", &several], 5, "say this agent's with --name NAME"),

@@ -52,7 +52,10 @@ fn a_list_that_reaches_nobody_is_kept_and_told_later() {
     town.signaling.take().expect("it runs").kill();
     let (code, said) = town.refused(&["mesh", "revoke", "shop"]);
     assert!(
-        code == 5 && said.contains("list 1 of mesh dev: 1 revoked") && said.contains("cannot reach signaling"),
+        code == 5
+            && said.contains("list 1 of mesh dev: 1 revoked")
+            && said.contains("cannot reach signaling")
+            && said.contains("; start it, or name another"),
         "{said}"
     );
     assert!(said.contains("do not make it again, `meshproof mesh publish` tells it"), "{said}");

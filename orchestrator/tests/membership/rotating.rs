@@ -29,7 +29,15 @@ fn a_rotation_needs_no_restart_and_former_root_keys_end_when_they_are_revoked() 
         assert_eq!(town.agents(file), ["ledger", "shop"], "{file}");
     }
 
-    town.done(&["mesh", "revoke", "--former-roots"]);
+    let output = town.ask(&["mesh", "revoke", "--former-roots"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the tokens of before-*, shop are over"), "{output:?}");
+    let tokens = town.done(&["mesh", "tokens"]);
+    let is_over = |name: &str| {
+        let line = tokens.lines().find(|line| line.contains(&format!(" {name} "))).expect("it was made here");
+        line.ends_with("revoked")
+    };
+    assert_eq!(["before-*", "shop", "after-*", "ledger"].map(is_over), [true, true, false, false], "{tokens}");
     let refused = shop.says("signaling will not have us");
     assert!(refused.contains("root key ") && refused.contains("was revoked (list 1)"), "{refused}");
     assert_eq!(town.agents(&after), ["ledger"]);

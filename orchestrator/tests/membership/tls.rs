@@ -97,8 +97,8 @@ fn files_and_urls_that_are_of_no_use_are_told() {
         (&["signaling", "--mesh", root, "--tls-cert", "CERT.pem"], "--tls-key"),
         (&["mesh", "join", &me, "--ca", "nowhere"], "PEM text with `BEGIN CERTIFICATE` was expected"),
         (&["mesh", "join", &me, "--ca", "KEY.pem"], "holds no certificate"),
-        (&["mesh", "join", &me, "--signaling", &plain], "cannot reach signaling"),
-        (&["mesh", "join", &me, "--signaling", &web], "wss://HOST:PORT/mesh or ws://HOST:PORT/mesh was expected"),
+        (&["mesh", "join", &me, "--signaling", &plain], "is it a server for wss, or another one's port?"),
+        (&["mesh", "join", &me, "--signaling", &web], "URL was expected, as in `ws://HOST:PORT/mesh`"),
     ] {
         let (code, said) = town.refused(arguments);
         assert!(code != 0 && said.contains(why), "{arguments:?} exited with {code} and said: {said}");

@@ -34,6 +34,18 @@ impl Town {
         (town, line.trim().to_owned())
     }
 
+    /// A mesh that nobody told where its server will be, and the line that starts one.
+    pub fn without_url() -> (Self, String) {
+        let (mut town, _) = Self::without_signaling("ws");
+        town.place = TempDir::with_prefix("mp-").expect("a temporary folder");
+        let line = town.done(&["mesh", "new", "dev"]);
+        (town, line.trim().to_owned())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}/mesh", self.scheme, self.port)
     }

@@ -24,6 +24,8 @@ pub enum MeshEvent {
     SignalingDown {
         url: String,
         reason: String,
+        /// Starting a server there would help nothing: somebody else answers, or the way to it is wrong. The reason says what would.
+        wrong_way: bool,
     },
     /// A signaling server will not have us; it is asked again now and then, and this is told each time.
     SignalingRefused {

@@ -22,6 +22,7 @@ pub mod rtc;
 mod signaling;
 mod streams;
 pub mod tls;
+pub mod token_file;
 mod udp;
 
 pub use api::{LinkChange, LinkInfo, LinkUp, Loss, MeshEvent, NoLink, Turn};

@@ -194,9 +194,9 @@ impl Node {
         let url = self.servers[index].url.clone();
         match news {
             News::Up => self.tell(MeshEvent::SignalingUp { url }).await,
-            News::Down { reason } => {
+            News::Down { reason, wrong_way } => {
                 self.away(index);
-                self.tell(MeshEvent::SignalingDown { url, reason }).await;
+                self.tell(MeshEvent::SignalingDown { url, reason, wrong_way }).await;
             }
             News::Refused { reason } => {
                 self.away(index);

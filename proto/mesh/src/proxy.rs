@@ -68,8 +68,31 @@ pub(crate) enum ConnectError {
     Tls(#[from] TlsError),
     #[error("`{0}` is no URL of a signaling server; wss://HOST:PORT/mesh or ws://HOST:PORT/mesh was expected")]
     Scheme(String),
+    #[error("{0}")]
+    Dial(io::Error),
+    #[error("it answered `{0}`, as no signaling server does; is the path of the URL right? The usual one is /mesh")]
+    Answered(tungstenite::http::StatusCode),
+    #[error("whoever listens there speaks no WebSocket ({0}); is it a server for wss, or another one's port?")]
+    NoWebSocket(tungstenite::Error),
     #[error(transparent)]
     Socket(#[from] tungstenite::Error),
+}
+
+impl ConnectError {
+    /// Whether starting a server there would help nothing: somebody answers, or the way itself is wrong.
+    pub(crate) fn is_wrong_way(&self) -> bool {
+        match self {
+            Self::Proxy(_) | Self::Tls(_) | Self::Scheme(_) | Self::Answered(_) | Self::NoWebSocket(_) => true,
+            Self::Dial(_) | Self::Socket(_) => false,
+        }
+    }
+
+    fn of_handshake(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Http(response) => Self::Answered(response.status()),
+            other => Self::NoWebSocket(other),
+        }
+    }
 }
 
 /// A WebSocket, over TLS or not.
@@ -106,14 +129,14 @@ pub(crate) async fn connect(
     };
     let stream = match proxy {
         Some(proxy) => tunnel::through(&proxy, (&host, port)).await?,
-        None => dial(&host, port).await.map_err(tungstenite::Error::Io)?,
+        None => dial(&host, port).await.map_err(ConnectError::Dial)?,
     };
     // costs at most some latency when it fails
     let _ = stream.set_nodelay(true);
     let stream =
         if secure { Either::Right(Box::new(authorities.connect(stream, &host).await?)) } else { Either::Left(stream) };
-    let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
-    Ok(socket)
+    let opening = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
+    opening.map(|(socket, _)| socket).map_err(ConnectError::of_handshake)
 }
 
 /// A connection to the first of a host's addresses that answers.

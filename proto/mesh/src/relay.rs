@@ -14,7 +14,6 @@ use meshproof_proto::identity::{Chain, Key};
 use meshproof_proto::signal::ConnectionKind;
 use meshproof_proto::version::Version;
 use thiserror::Error;
-use tokio_tungstenite::tungstenite;
 use tokio_util::task::TaskTracker;
 
 use crate::proxy::{Proxies, ProxyError};
@@ -65,8 +64,8 @@ pub enum RelayError {
     Proxy(#[from] ProxyError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the relay of {url} could not be reached: {source}")]
-    Unreachable { url: String, source: Box<tungstenite::Error> },
+    #[error("the relay of {url} could not be reached: {reason}")]
+    Unreachable { url: String, reason: String },
     #[error("the signaling server has no relay; upgrade it")]
     NoRelay,
     #[error("the signaling server's relay is full; try another server, or later")]

@@ -35,6 +35,8 @@ pub(crate) enum News {
     Up,
     Down {
         reason: String,
+        /// See [`crate::MeshEvent::SignalingDown`].
+        wrong_way: bool,
     },
     /// The server refused this peer. It is asked again, but seldom: its owner may tell it otherwise.
     Refused {
@@ -85,6 +87,16 @@ enum Ended {
     Left,
 }
 
+impl Ended {
+    fn is_wrong_way(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_wrong_way(),
+            Self::Unreadable(_) | Self::OutOfOrder => true,
+            _ => false,
+        }
+    }
+}
+
 /// A server that took us in, and what it speaks.
 struct Registered {
     line: Line,
@@ -115,8 +127,8 @@ impl Client {
                     self.tell(News::Refused { reason }).await;
                     refusals.after_failure()
                 }
-                _ => {
-                    self.tell(News::Down { reason }).await;
+                ended => {
+                    self.tell(News::Down { reason, wrong_way: ended.is_wrong_way() }).await;
                     backoff.after_failure()
                 }
             };

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE32_NOPAD;
 
-use super::{CLAIM, Chain, Claim, GRANT, Grant, Key, Signed, TrustError, read};
+use super::{CLAIM, Chain, Claim, GRANT, Grant, Key, Signed, TrustError, read, verify};
 use crate::codec::Codec;
 use crate::id::{Name, PeerId};
 use crate::trust::RootNews;
@@ -69,6 +69,15 @@ impl Token {
         }
         .map_err(|_| unreadable())?;
         Ok(Self { key: Key::from_seed(seed), grant, root, news, signaling })
+    }
+
+    /// Whether it is as its root made it. Whether that root is a mesh's is for others to say.
+    ///
+    /// # Errors
+    /// Somebody changed what it allows.
+    pub fn check(&self) -> Result<(), TrustError> {
+        verify(&self.root, GRANT, self.grant.text.as_bytes(), &self.grant.signature)?;
+        self.granted().map(drop)
     }
 
     /// What the token allows, unverified: for messages and defaults.

@@ -1,9 +1,11 @@
 //! `meshproof mesh revoke`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use meshproof_proto::id::PeerId;
 
-use super::{From, Place, tell_change};
+use super::{Place, Tell, tell_change};
 use crate::membership::{MembershipError, RootFolder};
 use crate::say;
 
@@ -21,11 +23,11 @@ pub(in crate::cli) struct Revoke {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    from: From,
+    tell: Tell,
 }
 
 pub(super) fn revoke(args: &Revoke) -> Result<(), MembershipError> {
-    let mut folder = RootFolder::open(&args.place.root)?;
+    let mut folder = args.tell.open(&args.place)?;
     let mut keys = Vec::new();
     for wanted in &args.tokens {
         let found = meant(&folder, wanted);
@@ -42,7 +44,25 @@ pub(super) fn revoke(args: &Revoke) -> Result<(), MembershipError> {
     let number = folder.revoke_now(&keys)?;
     let named = folder.revoked()?.map_or(0, |list| list.keys.len());
     say::note(format_args!("list {number} of mesh {}: {named} revoked, {new} of them now", folder.mesh().0));
-    tell_change(&folder, &args.from)
+    if args.former_roots {
+        say_what_ends(&folder)?;
+    }
+    tell_change(&folder, &args.tell.from)
+}
+
+/// Whoever asks for it may hold one of them, and so may every agent.
+fn say_what_ends(folder: &RootFolder) -> Result<(), MembershipError> {
+    let keys = folder.revoked()?.map(|list| list.keys).unwrap_or_default();
+    let ended: BTreeSet<&str> =
+        folder.issued().iter().filter(|issued| issued.is_revoked_by(&keys)).map(|issued| &*issued.names).collect();
+    if !ended.is_empty() {
+        let names: Vec<&str> = ended.into_iter().collect();
+        say::note(format_args!(
+            "the tokens of {} are over, your own console's if it is among them; `meshproof mesh invite` makes new ones",
+            names.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 /// The tokens made for that pattern, or the one that is called so.

@@ -6,6 +6,7 @@ use futures::{SinkExt, StreamExt};
 use meshproof_proto::limits::{DATAGRAM_BYTES, SIGNAL_BYTES};
 use meshproof_proto::rendezvous::{FromRelay, RELAY_LABEL, ToRelay};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
 use super::{Caller, Carried, RelayError};
@@ -73,13 +74,13 @@ fn failed(url: &str, error: proxy::ConnectError) -> RelayError {
         proxy::ConnectError::Proxy(error) => RelayError::Proxy(error),
         proxy::ConnectError::Tls(error) => RelayError::Tls(error),
         proxy::ConnectError::Scheme(url) => RelayError::BadUrl(url),
-        proxy::ConnectError::Socket(tungstenite::Error::Http(response)) => match response.status().as_u16() {
-            404 => RelayError::NoRelay,
-            503 => RelayError::Full,
-            _ => RelayError::Unreachable { url: url.to_owned(), source: Box::new(tungstenite::Error::Http(response)) },
-        },
-        proxy::ConnectError::Socket(source) => {
-            RelayError::Unreachable { url: url.to_owned(), source: Box::new(source) }
+        proxy::ConnectError::Answered(StatusCode::NOT_FOUND) => RelayError::NoRelay,
+        proxy::ConnectError::Answered(StatusCode::SERVICE_UNAVAILABLE) => RelayError::Full,
+        source @ (proxy::ConnectError::Answered(_)
+        | proxy::ConnectError::Dial(_)
+        | proxy::ConnectError::NoWebSocket(_)
+        | proxy::ConnectError::Socket(_)) => {
+            RelayError::Unreachable { url: url.to_owned(), reason: source.to_string() }
         }
     }
 }
