@@ -302,3 +302,18 @@ pub const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Series shown beside an expectation that does not hold.
 pub const SERIES_SHOWN: usize = 20;
+
+/// Between two times at which lines of a log were read, as they are remembered: who asks for a minute's lines gets a minute's.
+pub const LOG_TIMES: Duration = Duration::from_secs(1);
+
+/// Steps that persons have done here at the same time. A program asks with loops; a person waits for an answer.
+pub const ASKED_AT_ONCE: usize = 16;
+
+/// A person's step may take so long: while a terminal is looked at.
+pub const ASKED_WITHIN: Duration = Duration::from_secs(600);
+
+/// A person's fault may last so long; who needs more begins it once more.
+pub const ASKED_LEASE: Duration = Duration::from_secs(3600);
+
+/// Bytes of log lines in one answer: a few screens, and one frame.
+pub const LOG_ANSWER_BYTES: usize = 64 * 1024;

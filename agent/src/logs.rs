@@ -10,11 +10,11 @@ mod pass;
 mod tail;
 mod watch;
 
-pub use kept::{LogLine, Mark, Since};
+pub use kept::{Last, LogLine, Mark, Since};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -77,6 +77,11 @@ impl LogStore {
     /// The last so many lines of each log.
     pub fn last(&self, lines: usize) -> Vec<LogLine> {
         lock(&self.kept).last(lines)
+    }
+
+    /// The last so many lines of one log or, for `*`, of each, that were read after that time. `None`: there is no such log.
+    pub fn last_of(&self, log: &str, lines: usize, then: Option<Instant>) -> Option<Last> {
+        lock(&self.kept).last_of(log, lines, then)
     }
 
     /// Tells whenever lines came.

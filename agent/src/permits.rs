@@ -102,7 +102,7 @@ impl Permits {
     /// Judges an order as it comes. What only its expressions will tell is judged later.
     pub(crate) fn call(&self, call: &Call) -> Result<(), String> {
         match call {
-            Call::Start(order, _) | Call::StartAgain(order, _) => self.action(&order.action),
+            Call::Start(order, _) | Call::StartAgain(order, _) | Call::Act(order, ..) => self.action(&order.action),
             Call::Receive(order, _) => self.action(&order.apply),
             Call::Initialize(order, _) => self.service(&order.service),
             Call::Adopt(order, _) => self.service(&order.setting.service),
@@ -120,7 +120,11 @@ impl Permits {
             | Call::Stubs(_)
             | Call::PurgeStub(..)
             | Call::Observe(..)
-            | Call::Reseat(..) => Ok(()),
+            | Call::Reseat(..)
+            | Call::Disturb(..)
+            | Call::Mend(..)
+            | Call::ReadLog(..)
+            | Call::Say(..) => Ok(()),
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     /// Takes the agent's time and its links' bandwidth, and changes nothing.
     Measure,
     Look,
-    /// Changes what a run sees, from outside of it.
+    /// Changes what a run sees, from outside of it; the run is told who did it.
     Tend,
     /// Agents ask it of each other, on a stream.
     Between,

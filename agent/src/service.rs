@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use meshproof_proto::bench::{BenchOrder, BenchReport};
+use meshproof_proto::event::StepResult;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
@@ -16,7 +17,7 @@ use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, StepKey,
     StepOrder,
 };
-use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, Refusal, Status};
+use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status};
 use meshproof_proto::stub::StubReport;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
@@ -58,6 +59,20 @@ pub(crate) enum Call {
     Adopt(Box<Adopt>, Answer<Adopted>),
     Reseat(Reseat, Answer<()>),
     StartAgain(Box<StepOrder>, Answer<()>),
+    /// What the person wrote, and who it is.
+    Act(Box<StepOrder>, Asked, Answer<StepResult>),
+    Disturb(Box<FaultOrder>, Asked, Answer<()>),
+    Mend(Authority, String, Asked, Answer<FaultReport>),
+    ReadLog(LogQuery, Answer<LogLines>),
+    /// The text, and whose it is.
+    Say(String, Name, Answer<()>),
+}
+
+/// Who asks for something beside a run, and in which words.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub by: Name,
+    pub line: String,
 }
 
 /// The service for one caller.
@@ -77,6 +92,10 @@ impl AgentServer {
         // The limit belongs to the channel, which then refuses; a limit here would stop taking cancels and deadlines from it.
         let channel = BaseChannel::with_defaults(transport).max_concurrent_requests(CALLS_IN_FLIGHT);
         channel.execute(Agent::serve(self)).for_each_concurrent(None, |call| call).await;
+    }
+
+    fn asked(&self, line: String) -> Asked {
+        Asked { by: self.caller.name.clone(), line }
     }
 
     async fn ask<T>(self, call: impl FnOnce(Answer<T>) -> Call) -> Result<T, Refusal> {
@@ -170,6 +189,31 @@ impl Agent for AgentServer {
 
     async fn start_again(self, _: Context, order: Box<StepOrder>) -> Result<(), Refusal> {
         self.ask(|answer| Call::StartAgain(order, answer)).await
+    }
+
+    async fn act(self, _: Context, order: Box<StepOrder>, line: String) -> Result<StepResult, Refusal> {
+        let asked = self.asked(line);
+        self.ask(|answer| Call::Act(order, asked, answer)).await
+    }
+
+    async fn disturb(self, _: Context, order: Box<FaultOrder>, line: String) -> Result<(), Refusal> {
+        let asked = self.asked(line);
+        self.ask(|answer| Call::Disturb(order, asked, answer)).await
+    }
+
+    async fn mend(self, _: Context, order: MendOrder) -> Result<FaultReport, Refusal> {
+        let MendOrder { authority, fault, line } = order;
+        let asked = self.asked(line);
+        self.ask(|answer| Call::Mend(authority, fault, asked, answer)).await
+    }
+
+    async fn read_log(self, _: Context, query: LogQuery) -> Result<LogLines, Refusal> {
+        self.ask(|answer| Call::ReadLog(query, answer)).await
+    }
+
+    async fn say(self, _: Context, text: String) -> Result<(), Refusal> {
+        let by = self.caller.name.clone();
+        self.ask(|answer| Call::Say(text, by, answer)).await
     }
 }
 

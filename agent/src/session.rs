@@ -19,6 +19,7 @@ mod setup;
 mod stepping;
 mod steps;
 mod streams;
+mod tending;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

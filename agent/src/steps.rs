@@ -94,12 +94,30 @@ impl Attempt {
     }
 }
 
+/// How much is told of a call that came out well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// What each phase took: a run has very many.
+    Phases,
+    /// What was sent and what came: somebody looks at it.
+    All,
+}
+
 /// Runs the step to its end. Every path ends: each try by `within`, all of them by `eventually`.
 pub async fn run_step(order: &StepOrder, beside: &Beside) -> StepResult {
+    run_telling(order, beside, Telling::Phases).await
+}
+
+/// The same for a person, who is told what came also when all is well.
+pub async fn ask_step(order: &StepOrder, beside: &Beside) -> StepResult {
+    run_telling(order, beside, Telling::All).await
+}
+
+async fn run_telling(order: &StepOrder, beside: &Beside, telling: Telling) -> StepResult {
     let clock = Clock::of(order);
     let (attempt, tries) = match &order.action {
         Action::Http(_) | Action::Tcp(_) | Action::Exec(_) | Action::Grpc(_) | Action::Ws(_) => {
-            calls::run(order, &clock, beside).await
+            calls::run(order, &clock, beside, telling).await
         }
         Action::ExpectLog { log } => log::run(order, &clock, (beside, log)).await,
         Action::CountLog { log, past } => log::count(order, &clock, (beside, log, *past)).await,

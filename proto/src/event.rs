@@ -92,6 +92,26 @@ pub enum Fact {
         stub: String,
         by: Name,
     },
+    /// A person has something done here, beside the run. Told before it is done.
+    Asked {
+        by: Name,
+        /// The person's own number for it.
+        id: String,
+        /// As it was written.
+        line: String,
+    },
+    /// What came of it.
+    Answered {
+        by: Name,
+        id: String,
+        outcome: Outcome,
+        duration_ms: f64,
+    },
+    /// A person said something.
+    Told {
+        by: Name,
+        text: String,
+    },
 }
 
 /// Why a stub did not do as its plan says.

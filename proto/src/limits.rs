@@ -231,3 +231,6 @@ pub const MAX_BANDWIDTH_BITS: u64 = 1_000_000_000_000;
 
 /// The largest rate a plan may name, in events a second or a minute.
 pub const MAX_RATE: u64 = 10_000_000;
+
+/// What a person writes in one line, as consoles and journals keep it: a screen of text.
+pub const PERSON_LINE_BYTES: usize = 4 * 1024;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bench::{BenchOrder, BenchReport};
+use crate::event::StepResult;
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
@@ -59,6 +60,70 @@ pub trait Agent {
     async fn reseat(order: Reseat) -> Result<(), Refusal>;
     /// As `start`, also when an instance before this one has begun the step and not ended it.
     async fn start_again(order: Box<StepOrder>) -> Result<(), Refusal>;
+    /// Does a step beside the run for a person, and answers when it has ended. Before anything is done the run is told who asked for
+    /// what: `line` is what the person wrote.
+    async fn act(order: Box<StepOrder>, line: String) -> Result<StepResult, Refusal>;
+    /// Begins a fault beside the run for a person; the run is told. It ends by itself, or by `mend`.
+    async fn disturb(order: Box<FaultOrder>, line: String) -> Result<(), Refusal>;
+    /// Ends a fault that a person began. Those of the run are the run's.
+    async fn mend(order: MendOrder) -> Result<FaultReport, Refusal>;
+    /// The last lines of the service's logs.
+    async fn read_log(query: LogQuery) -> Result<LogLines, Refusal>;
+    /// A person says something; the run is told.
+    async fn say(text: String) -> Result<(), Refusal>;
+}
+
+/// What people who are in a mesh at the same time tell each other, console to console.
+#[tarpc::service]
+pub trait Room {
+    /// Somebody says or does something.
+    async fn hear(news: RoomNews) -> Result<(), Refusal>;
+}
+
+/// Something for everybody in the room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoomNews {
+    Said(String),
+    /// A command, and in a line what came of it.
+    Did {
+        line: String,
+        outcome: String,
+    },
+}
+
+/// End a fault that a person began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MendOrder {
+    pub authority: Authority,
+    pub fault: String,
+    /// What the person wrote.
+    pub line: String,
+}
+
+/// Which lines of the service's logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogQuery {
+    /// `*`: all of them.
+    pub log: String,
+    /// Only lines that were read in the last so many milliseconds.
+    pub since_ms: Option<u64>,
+    /// The last so many of each log.
+    pub most: u32,
+}
+
+/// Lines of logs, without the run's secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLines {
+    pub lines: Vec<LogText>,
+    /// Lines of these logs that were read and are not here: older, or more than fit.
+    pub left_out: u64,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogText {
+    pub log: String,
+    pub text: String,
 }
 
 /// Why an agent did not take an order.

@@ -588,8 +588,17 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     event(&mut golden, 22, Fact::Printed { key: key(), pipe: Pipe::Stdout, text: "it".to_owned() });
     event(&mut golden, 23, Fact::Printed { key: key(), pipe: Pipe::Stderr, text: "it".to_owned() });
     event(&mut golden, 24, Fact::StubPurged { stub: "it".to_owned(), by: name("console") });
+    persons(&mut golden);
     handled(&mut golden);
     golden.is_kept("1.1");
+}
+
+/// What is done and said beside a run.
+fn persons(golden: &mut Golden) {
+    let (by, text) = (name("console"), || "it".to_owned());
+    event(golden, 25, Fact::Asked { by: by.clone(), id: text(), line: text() });
+    event(golden, 26, Fact::Answered { by: by.clone(), id: text(), outcome: Outcome::Ok, duration_ms: 1.5 });
+    event(golden, 27, Fact::Told { by, text: text() });
 }
 
 fn handled(golden: &mut Golden) {
@@ -611,7 +620,7 @@ fn handled(golden: &mut Golden) {
 #[cfg(feature = "rpc")]
 #[test]
 fn refusals_and_status_survive_both_codecs() {
-    use meshproof_proto::rpc::{About, Refusal, Status};
+    use meshproof_proto::rpc::{About, LogLines, LogQuery, LogText, MendOrder, Refusal, RoomNews, Status};
     use meshproof_proto::stub::StubReport;
     let text = || "it".to_owned();
     let mut golden = Golden::default();
@@ -653,4 +662,9 @@ fn refusals_and_status_survive_both_codecs() {
     golden.value("stub-report", &stub);
     let about = About { name: name("shop"), up_ms: 5, version, protocol, run: Some(RunId("r-1".to_owned())) };
     golden.value("about", &about);
+    golden.value("log-query", &LogQuery { log: text(), since_ms: Some(60_000), most: 50 });
+    golden.value("log-lines", &LogLines { lines: vec![LogText { log: text(), text: text() }], left_out: 3 });
+    golden.value("mend", &MendOrder { authority: authority(), fault: text(), line: text() });
+    golden.value("room.said", &RoomNews::Said(text()));
+    golden.value("room.did", &RoomNews::Did { line: text(), outcome: text() });
 }

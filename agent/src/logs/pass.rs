@@ -1,6 +1,7 @@
 //! Reading all files to their ends, in turns, so that a writer that is faster than we are keeps us from nothing else.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -79,7 +80,8 @@ impl Files {
                 bytes += reading.piece(&mut lines);
                 let mut lines = lines.into_iter().peekable();
                 while lines.peek().is_some() {
-                    lock(&self.kept).push(&reading.log, lines.by_ref().take(limits::LOG_LINES_AT_ONCE));
+                    let some = lines.by_ref().take(limits::LOG_LINES_AT_ONCE);
+                    lock(&self.kept).push(&reading.log, some, Instant::now());
                     self.changed.send_modify(|count| *count += 1);
                 }
             }

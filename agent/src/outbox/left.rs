@@ -77,7 +77,10 @@ impl Left {
             | Fact::Gap { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)
-            | Fact::Printed { .. } => {}
+            | Fact::Printed { .. }
+            | Fact::Asked { .. }
+            | Fact::Answered { .. }
+            | Fact::Told { .. } => {}
         }
     }
 

@@ -35,7 +35,12 @@ impl Call {
             Self::Adopt(order, _) => command("adopt", setting(&order.setting)),
             Self::Reseat(..) => command("reseat", []),
             Self::StartAgain(order, _) => command("start_again", [order.action.capability()]),
-            Self::PurgeStub(..) => tend("purge_stub", Capability::Stub),
+            Self::PurgeStub(..) => tend("purge_stub", [Capability::Stub]),
+            Self::Act(order, ..) => tend("act", [order.action.capability()]),
+            Self::Disturb(order, ..) => tend("disturb", [order.target.capability()]),
+            Self::Mend(..) => tend("mend", []),
+            Self::ReadLog(..) => Needed { capabilities: [Capability::Logs].into(), ..look("read_log") },
+            Self::Say(..) => tend("say", []),
         }
     }
 }
@@ -84,8 +89,8 @@ fn look(call: &'static str) -> Needed {
     Needed { call, kind: Kind::Look, capabilities: BTreeSet::new() }
 }
 
-fn tend(call: &'static str, capability: Capability) -> Needed {
-    Needed { call, kind: Kind::Tend, capabilities: [capability].into() }
+fn tend(call: &'static str, capabilities: impl IntoIterator<Item = Capability>) -> Needed {
+    Needed { call, kind: Kind::Tend, capabilities: capabilities.into_iter().collect() }
 }
 
 /// What is measured is streams.

@@ -13,7 +13,7 @@ use meshproof_proto::order::{
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
     StepOrder, StreamAction, StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
 };
-use meshproof_proto::rpc::{AgentClient, AgentRequest, Refusal};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, LogQuery, MendOrder, Refusal};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use tarpc::client::RpcError;
@@ -50,7 +50,6 @@ fn rows() -> Vec<Row> {
         AgentRequest::Initialize { order: Box::new(order) }
     };
     let begin_fault = |target| AgentRequest::BeginFault { order: Box::new(fault(target)) };
-    let traffic = FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both };
     let stubs = |order: &mut Initialize| {
         order.stubs.push(StubOrder::http("pay", Vec::new()));
     };
@@ -62,7 +61,7 @@ fn rows() -> Vec<Row> {
         order.service.scrape = Some(Scrape { port: "http".into(), path: "/metrics".into(), every_ms: 1_000 });
     };
     let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
-    vec![
+    let mut rows: Vec<Row> = vec![
         (initialize(|_| {}), COMMAND, &[]),
         (initialize(stubs), COMMAND, &[Stub]),
         (initialize(tunnels), COMMAND, &[Tunnel]),
@@ -89,7 +88,7 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Receive { order: Box::new(receive(exec())) }, COMMAND, &[Exec, Stream]),
         (AgentRequest::Cancel { authority: authority.clone(), key: key() }, COMMAND, &[]),
         (begin_fault(FaultTarget::Stub { stub: "pay".into() }), COMMAND, &[Stub]),
-        (begin_fault(traffic), COMMAND, &[Tunnel]),
+        (begin_fault(traffic()), COMMAND, &[Tunnel]),
         (AgentRequest::HealFault { authority: authority.clone(), fault: "f".into() }, COMMAND, &[]),
         (AgentRequest::Status {}, LOOK, &[]),
         (AgentRequest::Observe { authority: authority.clone(), processes: vec![1] }, COMMAND, &[]),
@@ -97,14 +96,45 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Adopt { order: Box::new(adopt(|_| {})) }, COMMAND, &[]),
         (AgentRequest::Adopt { order: Box::new(adopt(stubs)) }, COMMAND, &[Stub]),
         (AgentRequest::StartAgain { order: Box::new(step(exec())) }, COMMAND, &[Exec]),
-        (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
         (AgentRequest::PurgeStub { stub: "pay".into() }, TEND, &[Stub]),
+        (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::About {}, LOOK, &[]),
         (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
+    ];
+    rows.extend(rows_of_persons());
+    rows
+}
+
+fn traffic() -> FaultTarget {
+    FaultTarget::Traffic { peer: name("ledger"), direction: Direction::Both }
+}
+
+/// What persons ask for beside a run.
+fn rows_of_persons() -> Vec<Row> {
+    let line = || "@shop http get /".to_owned();
+    let act = |action| AgentRequest::Act { order: Box::new(step(action)), line: line() };
+    let disturb = |target| AgentRequest::Disturb { order: Box::new(fault(target)), line: line() };
+    vec![
+        (act(http()), TEND, &[Http]),
+        (act(exec()), TEND, &[Exec]),
+        (act(Action::ExpectLog { log: "stdout".into() }), TEND, &[Logs]),
+        (disturb(FaultTarget::Stub { stub: "pay".into() }), TEND, &[Stub]),
+        (disturb(traffic()), TEND, &[Tunnel]),
+        (AgentRequest::Mend { order: mend(&authority()) }, TEND, &[]),
+        (AgentRequest::ReadLog { query: log_query() }, LOOK, &[Logs]),
+        (AgentRequest::Say { text: line() }, TEND, &[]),
     ]
+}
+
+fn mend(authority: &Authority) -> MendOrder {
+    MendOrder { authority: authority.clone(), fault: "f".to_owned(), line: "/heal f".to_owned() }
+}
+
+fn log_query() -> LogQuery {
+    LogQuery { log: "*".to_owned(), since_ms: None, most: 1 }
 }
 
 fn name_term() -> NameTerm {
@@ -148,6 +178,11 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Adopt { order } => client.adopt(now, order).await?.map(drop),
         AgentRequest::Reseat { order } => client.reseat(now, order).await?,
         AgentRequest::StartAgain { order } => client.start_again(now, order).await?,
+        AgentRequest::Act { order, line } => client.act(now, order, line).await?.map(drop),
+        AgentRequest::Disturb { order, line } => client.disturb(now, order, line).await?,
+        AgentRequest::Mend { order } => client.mend(now, order).await?.map(drop),
+        AgentRequest::ReadLog { query } => client.read_log(now, query).await?.map(drop),
+        AgentRequest::Say { text } => client.say(now, text).await?,
     })
 }
 
@@ -309,6 +344,11 @@ fn refuse(call: Call) {
         Call::Stubs(answer) => drop(answer.send(Err(reached()))),
         Call::PurgeStub(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Observe(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Act(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Disturb(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Mend(_, _, _, answer) => drop(answer.send(Err(reached()))),
+        Call::ReadLog(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Say(_, _, answer) => drop(answer.send(Err(reached()))),
     }
 }
 

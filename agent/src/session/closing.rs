@@ -26,6 +26,9 @@ pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Closed {
     for (key, result) in work.steps.close().await {
         let _ = facts.send(Fact::StepEnded { key, result }).await;
     }
+    for fact in work.tending.close().await {
+        let _ = facts.send(fact).await;
+    }
     let reports = work.faults.close().await;
     for report in &reports {
         let _ = facts.send(Fact::FaultEnded(report.clone())).await;

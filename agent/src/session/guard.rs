@@ -33,6 +33,23 @@ pub(super) fn admit(
     if caller != orchestrator { Err(Refusal::Busy(current.run.to_string())) } else { Ok(Admitted::Current) }
 }
 
+/// The same for what is done beside the run: it takes nothing over, and is meant for the run as it is now.
+pub(super) fn admit_beside(current: &Authority, offered: &Authority) -> Result<(), Refusal> {
+    if offered.run != current.run {
+        return Err(Refusal::NoSuchRun(offered.run.to_string()));
+    }
+    if offered.plan != current.plan {
+        return Err(Refusal::OtherPlan { offered: offered.plan, current: current.plan });
+    }
+    if offered.term > current.term {
+        return Err(Refusal::Failed("only an orchestrator takes a run over".to_owned()));
+    }
+    if offered.term < current.term {
+        return Err(Refusal::OldTerm { offered: offered.term.0, current: current.term.0 });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use meshproof_proto::id::{Digest, RunId, Term};
@@ -54,5 +71,16 @@ mod tests {
         assert_eq!(admitted(authority("r", 3, 1), other), Err(Refusal::Busy("r".to_owned())));
         assert_eq!(admitted(authority("s", 9, 1), mine), Err(Refusal::NoSuchRun("s".to_owned())));
         assert!(matches!(admitted(authority("r", 3, 2), mine), Err(Refusal::OtherPlan { .. })));
+    }
+
+    #[test]
+    fn what_is_done_beside_a_run_is_for_the_run_as_it_is_and_takes_it_from_nobody() {
+        let current = authority("r", 3, 1);
+        let admitted = |offered: Authority| admit_beside(&current, &offered);
+        assert_eq!(admitted(authority("r", 3, 1)), Ok(()));
+        assert_eq!(admitted(authority("r", 2, 1)), Err(Refusal::OldTerm { offered: 2, current: 3 }));
+        assert!(matches!(admitted(authority("r", 4, 1)), Err(Refusal::Failed(_))));
+        assert_eq!(admitted(authority("s", 3, 1)), Err(Refusal::NoSuchRun("s".to_owned())));
+        assert!(matches!(admitted(authority("r", 3, 2)), Err(Refusal::OtherPlan { .. })));
     }
 }

@@ -55,6 +55,23 @@ impl Session {
             Call::Observe(authority, processes, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.observe(processes)));
             }
+            Call::Act(order, asked, answer) => match self.beside(&order.authority) {
+                Ok(run) => run.act(*order, asked, answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+            Call::Disturb(order, asked, answer) => match self.beside(&order.authority) {
+                Ok(run) => run.disturb(*order, asked, answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+            Call::Mend(authority, fault, asked, answer) => match self.beside(&authority) {
+                Ok(run) => run.mend(&fault, &asked, answer),
+                Err(refusal) => reply(answer, Err(refusal)),
+            },
+            Call::ReadLog(query, answer) => reply(answer, self.log_lines(&query)),
+            Call::Say(text, by, answer) => {
+                let no_run = || Refusal::Failed("no run goes on here that would keep it".to_owned());
+                reply(answer, self.run.as_mut().ok_or_else(no_run).and_then(|run| run.say(&text, by)));
+            }
         }
     }
 

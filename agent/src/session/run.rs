@@ -24,6 +24,7 @@ use super::links::Linked;
 use super::orders::reply;
 use super::pump::{Pump, Pumped};
 use super::steps::Steps;
+use super::tending::{Answered, Tending};
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::Mark;
@@ -98,6 +99,8 @@ pub(super) struct Work {
     /// Those whose turn has not come.
     pub(super) ahead: Ahead,
     pub(super) faults: Faults,
+    /// What persons have done beside it.
+    pub(super) tending: Tending,
     /// Record streams that were ordered and have not come.
     pub(super) receives: BTreeMap<RecordStreamId, ReceiveOrder>,
 }
@@ -109,6 +112,7 @@ pub(super) enum Happened {
     Note(Note),
     StepEnded(StepKey, StepResult),
     FaultEnded(FaultReport),
+    Answered(Answered),
     Closed(Closed),
 }
 
@@ -147,6 +151,7 @@ impl Run {
                     self.begin_fault(order, answer);
                 }
             }
+            Happened::Answered(answered) => self.answered(answered),
             Happened::Closed(closed) => self.closed(closed, mesh),
         }
     }
@@ -416,6 +421,7 @@ impl Stage {
             Self::Working(work) => tokio::select! {
                 (key, result) = work.steps.ended() => Happened::StepEnded(key, result),
                 report = work.faults.ended() => Happened::FaultEnded(report),
+                answered = work.tending.ended() => Happened::Answered(answered),
             },
             Self::Closing { closing, .. } => Happened::Closed(closing.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the closing of a run ended badly");

@@ -21,6 +21,7 @@ use super::kept::KeptStubs;
 use super::pump::Pump;
 use super::run::{Run, Stage, Work};
 use super::steps::Steps;
+use super::tending::Tending;
 use crate::action::Connections;
 use crate::endpoints::Endpoints;
 use crate::limits;
@@ -144,6 +145,7 @@ fn work(
         steps: Steps::after(left.steps),
         ahead: Ahead::default(),
         faults: Faults::default(),
+        tending: Tending::default(),
         receives: BTreeMap::new(),
         tests: left.tests,
         marks: left.marks,
@@ -237,7 +239,11 @@ fn targets(stub: &mut StubOrder) -> impl Iterator<Item = &mut Target> {
 }
 
 /// The address of `ledger.http` from here: the tunnel that leads there, or the own service's port.
-fn address(label: &str, tunnels: &BTreeMap<String, String>, service: &ServicePlace) -> Result<String, Refusal> {
+pub(super) fn address(
+    label: &str,
+    tunnels: &BTreeMap<String, String>,
+    service: &ServicePlace,
+) -> Result<String, Refusal> {
     let own = || service.ports.get(label.split_once('.')?.1);
     let unknown = || Refusal::Unknown { what: "way to a service in this run".to_owned(), name: label.to_owned() };
     tunnels.get(label).or_else(own).cloned().ok_or_else(unknown)

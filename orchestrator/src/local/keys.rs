@@ -45,9 +45,11 @@ impl Root {
         self.issue(ORCHESTRATOR.to_owned(), Role::Orchestrator, self.capabilities.clone())
     }
 
-    /// The token of whoever looks at the mesh from a terminal, and measures its links.
+    /// The token of whoever looks at the mesh from a terminal, measures its links, and asks its agents for what the plan asks them for.
     pub fn console(&self) -> Result<Token, LocalError> {
-        self.issue(CONSOLES.to_owned(), Role::OperatorConsole, [Capability::Stream, Capability::Stub].into())
+        let mut capabilities = self.capabilities.clone();
+        capabilities.extend([Capability::Stream, Capability::Stub]);
+        self.issue(CONSOLES.to_owned(), Role::OperatorConsole, capabilities)
     }
 
     fn issue(&self, names: String, role: Role, capabilities: BTreeSet<Capability>) -> Result<Token, LocalError> {

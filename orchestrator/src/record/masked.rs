@@ -107,6 +107,12 @@ impl Mask<'_> {
             Fact::StubErred { call, error } => {
                 Fact::StubErred { call: StubCall { request: self.text(call.request), ..call }, error }
             }
+            Fact::Asked { by, id, line } => Fact::Asked { by, id: self.text(id), line: self.text(line) },
+            Fact::Answered { by, id, outcome, duration_ms } => {
+                let outcome = outcome.with_texts(|text| self.text(text));
+                Fact::Answered { by, id: self.text(id), outcome, duration_ms }
+            }
+            Fact::Told { by, text } => Fact::Told { by, text: self.text(text) },
             Fact::Printed { key, pipe, text } => Fact::Printed { key, pipe, text: self.text(text) },
             fact @ (Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }

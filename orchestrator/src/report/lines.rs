@@ -13,7 +13,7 @@ use super::html::HTML_FILE_NAME;
 use super::junit::JUNIT_FILE_NAME;
 use super::sanitise::{cut, line as clean};
 use super::style::{Style, Tone};
-use super::{failure, summary};
+use super::{failure, summary, telling};
 use crate::journal;
 use crate::plan::Source;
 use crate::record::{Ending, Entry, Happening, ORCHESTRATOR, Section, StepInfo};
@@ -212,6 +212,14 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
             let text = format!("{} was made to forget its calls by {by}", clean(stub));
             Some(Said::new(Tone::Warning, "stub", text))
         }
+        Fact::Asked { by, line, .. } => {
+            Some(Said::new(Tone::Warning, "asked", format!("{by} at {}: {}", clean(from), clean(line))))
+        }
+        Fact::Answered { by, outcome, duration_ms, .. } => {
+            let (tone, how) = telling::outcome(outcome);
+            Some(Said::new(tone, "did", format!("{} for {by} after {duration_ms:.1} ms: {how}", clean(from))))
+        }
+        Fact::Told { by, text } => Some(Said::new(Tone::Strong, "told", format!("{by}: {}", clean(text)))),
         Fact::StubCallsUntold { stub, calls } => {
             let text = format!("{} had {calls} more calls than its journal holds", clean(stub));
             Some(Said::new(Tone::Faint, "stub", text))

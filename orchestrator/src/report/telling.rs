@@ -54,7 +54,8 @@ fn called(call: &StubCall) -> String {
     format!("{stub} ({route}) answered {request} with {} in {:.1} ms", call.status, call.took_ms)
 }
 
-fn outcome(outcome: &Outcome) -> (Tone, String) {
+/// How it ended, in words.
+pub(super) fn outcome(outcome: &Outcome) -> (Tone, String) {
     match outcome {
         Outcome::Ok => (Tone::Faint, "ok".to_owned()),
         Outcome::Failed(failures) => (Tone::Bad, super::summary::counted(failures.len(), "check") + " did not hold"),

@@ -218,6 +218,9 @@ impl Run {
             | Fact::LinkBytes { .. }
             | Fact::StubCallsUntold { .. }
             | Fact::StubPurged { .. }
+            | Fact::Asked { .. }
+            | Fact::Answered { .. }
+            | Fact::Told { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)
             | Fact::Printed { .. } => {}

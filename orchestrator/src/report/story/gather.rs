@@ -137,7 +137,10 @@ impl Story {
             | Fact::FaultBegan { .. }
             | Fact::FaultEnded(_)
             | Fact::Printed { .. }
-            | Fact::StubPurged { .. } => {}
+            | Fact::StubPurged { .. }
+            | Fact::Asked { .. }
+            | Fact::Answered { .. }
+            | Fact::Told { .. } => {}
         }
     }
 
