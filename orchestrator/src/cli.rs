@@ -4,6 +4,7 @@
 
 mod attach;
 mod bench;
+mod chat;
 mod check;
 mod completions;
 mod doctor;
@@ -57,6 +58,8 @@ enum Command {
     Attach(attach::Args),
     /// Show a run: what it came to, or what each of its agents holds of it.
     Show(show::Args),
+    /// Talk with the agents of a run that goes on, and with the other people there.
+    Chat(chat::Args),
     /// Show who is in the mesh of a run that goes on.
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
@@ -110,6 +113,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Mesh(command) => membership::run(command),
         Command::Attach(args) => attach::run(&args),
         Command::Show(args) => show::run(args),
+        Command::Chat(args) => chat::run(args),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Stubs(args) => stubs::run(&args),
@@ -125,6 +129,15 @@ fn dispatch(command: Command) -> Exit {
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),
+    }
+}
+
+/// The parameters among what stood behind `meshproof run`.
+fn params_of(arguments: &[String]) -> std::collections::BTreeMap<String, String> {
+    let line = ["meshproof", "run"].map(str::to_owned).into_iter().chain(arguments.iter().cloned());
+    match Cli::try_parse_from(line) {
+        Ok(Cli { command: Command::Run(args) }) => args.params(),
+        Ok(_) | Err(_) => std::collections::BTreeMap::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod beside;
+pub mod chat;
 pub mod cli;
 pub mod console;
 pub mod coordinator;

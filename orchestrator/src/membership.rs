@@ -13,6 +13,6 @@ mod publish;
 pub use error::MembershipError;
 pub use folder::{Issued, RootFolder};
 pub use invite::{Wish, usual};
-pub use join::{Joining, join, name_for};
+pub use join::{Joining, join, name_for, name_of};
 pub use limits::TOKEN_DAYS;
 pub use publish::{Origin, Told, publish};

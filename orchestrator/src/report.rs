@@ -3,6 +3,7 @@
 
 mod diff;
 pub mod failure;
+pub mod failures;
 pub(crate) mod figures;
 mod github;
 mod html;

@@ -25,6 +25,11 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// The parameters.
+    pub(super) fn params(&self) -> BTreeMap<String, String> {
+        self.params.iter().cloned().collect()
+    }
+
     /// Everything that the plan in this folder is given. `Err` says what cannot be read.
     pub(super) fn inputs(&self, plan_dir: &Path, wanted: Wanted) -> Result<Inputs, String> {
         let mut given = BTreeMap::new();
@@ -42,8 +47,12 @@ impl Given {
         let secrets = SecretInputs { given, environment: environment.collect(), wanted };
         // from here on, whatever goes wrong
         mask_own_log(Arc::new(secrets.masker()));
-        let params = self.params.iter().cloned().collect();
-        Ok(Inputs { dir: plan_dir.to_string_lossy().into_owned(), params, secrets, read_file: Some(beside::read) })
+        Ok(Inputs {
+            dir: plan_dir.to_string_lossy().into_owned(),
+            params: self.params(),
+            secrets,
+            read_file: Some(beside::read),
+        })
     }
 }
 

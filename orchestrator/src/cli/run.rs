@@ -74,6 +74,13 @@ pub(super) struct Args {
     local: LocalAddresses,
 }
 
+impl Args {
+    /// The parameters that the plan is given.
+    pub(super) fn params(&self) -> std::collections::BTreeMap<String, String> {
+        self.given.params()
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     match crate::plan::duration(text) {
         Ok(Duration::ZERO) => Err("a run needs time, as in `10m`".to_owned()),

@@ -14,5 +14,11 @@ pub const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Between two questions for a bench's report: every second's line comes soon after its second.
 pub const BENCH_ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// What people say and nobody has shown yet: a room full of them, each with a line.
+pub const HEARD: usize = 256;
+
+/// Lines of a chat that nobody has looked at yet: people write few, and who pipes more waits.
+pub const LINES: usize = 16;
+
 /// Columns of a terminal that tables keep to.
 pub const COLUMNS: usize = 100;

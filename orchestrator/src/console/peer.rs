@@ -12,7 +12,7 @@ use meshproof_mesh::tls::{Authorities, BadAuthorities};
 use meshproof_mesh::{JoinError, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::{BadName, Name, PeerId};
 use meshproof_proto::identity::Role;
-use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal, RoomNews};
 use tarpc::client::RpcError;
 use tarpc::context;
 use thiserror::Error;
@@ -22,8 +22,9 @@ use tokio::time::{sleep, timeout};
 use super::holding::Holding;
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
+use super::people::{Heard, People, is_person};
 use super::stubs::Stubs;
-use crate::membership::name_for;
+use crate::membership::{name_for, name_of};
 use crate::mesh_file::MeshFile;
 
 /// A console in a mesh.
@@ -34,6 +35,9 @@ pub struct Console {
     events: mpsc::Receiver<MeshEvent>,
     signaling: Signaling,
     agents: BTreeMap<PeerId, Agent>,
+    /// None: this console is alone for itself.
+    people: Option<People>,
+    name: Name,
 }
 
 #[derive(Clone, Debug)]
@@ -84,10 +88,23 @@ impl Console {
     /// The token is not good for it.
     pub fn join(file: MeshFile, addresses: Vec<IpAddr>) -> Result<Self, ConsoleError> {
         let pattern = file.token.granted().map_err(JoinError::Trust)?.names;
-        let name = name_for(&pattern);
+        Self::join_as(file, addresses, &name_for(&pattern))
+    }
+
+    /// Joins for a person, in whose name things are done.
+    ///
+    /// # Errors
+    /// The token is not good for it.
+    pub fn join_for(file: MeshFile, addresses: Vec<IpAddr>, person: &str) -> Result<Self, ConsoleError> {
+        let pattern = file.token.granted().map_err(JoinError::Trust)?.names;
+        Self::join_as(file, addresses, &name_of(&pattern, person))
+    }
+
+    fn join_as(file: MeshFile, addresses: Vec<IpAddr>, name: &str) -> Result<Self, ConsoleError> {
+        let name: Name = name.parse()?;
         let config = MeshConfig {
             mesh: file.mesh.clone(),
-            name: name.parse()?,
+            name: name.clone(),
             token: file.token.clone(),
             signaling: file.signaling.clone(),
             rtc: RtcConfig { addresses, ..RtcConfig::default() },
@@ -96,7 +113,55 @@ impl Console {
         };
         let (mesh, events) = Mesh::join(config)?;
         let signaling = Signaling::Away("it did not answer".to_owned());
-        Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new() })
+        Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new(), people: None, name })
+    }
+
+    /// Is together with the other people in the mesh from now on; what they say and do goes there.
+    pub fn enter(&mut self, heard: mpsc::Sender<Heard>) {
+        self.people = Some(People::new(heard));
+    }
+
+    /// Waits for links to the other people, a moment.
+    pub async fn meet(&mut self) {
+        let mut late = pin!(sleep(ANSWER_WITHIN));
+        while !self.people.as_ref().is_none_or(|people| people.are_all(&self.mesh.roster())) {
+            tokio::select! {
+                Some(event) = self.events.recv() => self.take(event).await,
+                () = &mut late => break,
+            }
+        }
+    }
+
+    /// Tells the other people; gives how many heard it.
+    pub async fn tell(&mut self, news: &RoomNews) -> usize {
+        match self.people.as_ref().map(|people| people.tell(news)) {
+            Some(telling) => self.during(telling).await,
+            None => 0,
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The mesh, as its file says it.
+    pub fn file(&self) -> &MeshFile {
+        &self.file
+    }
+
+    /// The next thing that happens in the mesh, to be taken by [`Self::take`]. Can be given up.
+    pub async fn event(&mut self) -> Option<MeshEvent> {
+        self.events.recv().await
+    }
+
+    /// The agents that these words mean: a name, a pattern, or `all`.
+    pub fn agents_named(&self, wanted: &str) -> Vec<(Name, AgentClient)> {
+        let is_meant = |name: &str| wanted == "all" || meshproof_proto::glob::matches(wanted, name);
+        let meant = self.agents.values().filter(|agent| is_meant(agent.name.as_str()));
+        let mut meant: Vec<_> = meant.map(|agent| (agent.name.clone(), agent.client.clone())).collect();
+        meant.sort_by(|left, right| left.0.cmp(&right.0));
+        meant
     }
 
     /// Links to every agent, or to as many as come in time.
@@ -257,7 +322,7 @@ impl Console {
     }
 
     /// Why an agent of that name does not answer; none when nobody knows of one.
-    pub(super) fn why_missing(&self, name: &str) -> Option<String> {
+    pub fn why_missing(&self, name: &str) -> Option<String> {
         self.missing().into_iter().find(|silent| silent.name.as_str() == name).map(|silent| silent.why)
     }
 
@@ -271,7 +336,7 @@ impl Console {
     }
 
     /// Does something while taking what comes: who takes nothing slows all links.
-    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             tokio::select! {
@@ -281,7 +346,8 @@ impl Console {
         }
     }
 
-    async fn take(&mut self, event: MeshEvent) {
+    /// Takes what has happened.
+    pub async fn take(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::SignalingUp { .. } => self.signaling = Signaling::Up,
             MeshEvent::SignalingDown { reason, wrong_way, .. } => {
@@ -296,8 +362,19 @@ impl Console {
                 let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
                 self.agents.insert(up.peer.peer, Agent { name: up.peer.name, client });
             }
+            MeshEvent::PeerJoined(peer) if self.people.is_some() && is_person(peer.role) => {
+                self.mesh.connect(peer.peer).await;
+            }
+            MeshEvent::LinkUp(up) if is_person(up.peer.role) => {
+                if let Some(people) = &mut self.people {
+                    people.linked(up);
+                }
+            }
             MeshEvent::LinkLost { peer, .. } => {
                 self.agents.remove(&peer.peer);
+                if let Some(people) = &mut self.people {
+                    people.left(&peer.peer);
+                }
             }
             MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)

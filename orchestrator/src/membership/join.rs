@@ -9,6 +9,9 @@ use super::error::MembershipError;
 use super::publish::{Origin, Visit};
 use crate::mesh_file::MeshFile;
 
+/// Of a person's name in that of a console.
+const PERSON_CHARS: usize = 24;
+
 /// How to join.
 #[derive(Clone, Debug)]
 pub struct Joining {
@@ -52,6 +55,24 @@ fn check_role(role: Role) -> Result<(), MembershipError> {
         }
     };
     Err(MembershipError::OtherRole { role, instead })
+}
+
+/// The same with a person's name in it, so that others see who it is.
+pub fn name_of(pattern: &str, person: &str) -> String {
+    let letters = person
+        .to_lowercase()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+        .collect::<String>();
+    let letters = letters.trim_matches('-');
+    let unique = &uuid::Uuid::new_v4().simple().to_string()[..4];
+    let named = if letters.is_empty() {
+        unique.to_owned()
+    } else {
+        format!("{}-{unique}", &letters[..letters.len().min(PERSON_CHARS)])
+    };
+    let usual = format!("console-{named}");
+    if glob::matches(pattern, &usual) { usual } else { pattern.replace('*', &named) }
 }
 
 /// A name that the pattern allows and nobody else has.

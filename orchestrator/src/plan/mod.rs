@@ -38,6 +38,7 @@ pub use render::{Look, Picture, diagnostics as render_diagnostics, picture as re
 pub use secrets::{ENVIRONMENT, SecretInputs, Wanted};
 pub use select::Selection;
 pub use source::{Position, Source, Span, Spanned};
+pub use suggest::nearest;
 pub use tree::{Key, Kind, Node, Style, Text};
 pub use units::{Bandwidth, Per, Percent, Rate, duration, size};
 pub use yaml::parse as parse_yaml;

@@ -20,13 +20,13 @@ const MOVED_AT_LEAST: u64 = 50_000_000;
 const CONTROL_AT_MOST: u64 = 100_000;
 
 /// A run that goes on until it is told to end.
-struct Waiting {
-    scene: Scene,
-    session: Session,
+pub struct Waiting {
+    pub scene: Scene,
+    pub session: Session,
 }
 
 impl Waiting {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let scene = Scene::new();
         let plan = scene.path().join("plan.yaml");
         std::fs::write(&plan, waiting_plan(scene.path())).expect("a new file");
@@ -36,7 +36,7 @@ impl Waiting {
         Self { scene, session }
     }
 
-    fn ask(&self, arguments: &[&str]) -> Output {
+    pub fn ask(&self, arguments: &[&str]) -> Output {
         self.scene.meshproof().args(arguments).output().expect("the binary was built with this test")
     }
 
@@ -47,7 +47,7 @@ impl Waiting {
         serde_json::from_slice(&output.stdout).expect("one document")
     }
 
-    fn end(self) {
+    pub fn end(self) {
         std::fs::write(self.scene.path().join("go"), "").expect("a new file");
         self.session.end().assert_code(0);
         self.scene.assert_nothing_left();

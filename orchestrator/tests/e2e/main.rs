@@ -5,6 +5,7 @@
 
 mod already;
 mod attached;
+mod chat;
 mod commands;
 mod conduct;
 mod crashes;

@@ -1,0 +1,63 @@
+//! Commands of the command line, each as a process of its own: what a chat shows of one is what a shell would.
+
+use std::process::{ExitStatus, Stdio};
+
+use meshproof_proto::verdict::Exit;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::voice::Voice;
+
+/// What becomes of its output.
+#[derive(Clone, Debug)]
+pub(super) enum Output {
+    /// The chat's own, as it comes.
+    Ours,
+    /// Lines among others, each with its thread.
+    Lines(Voice, String),
+}
+
+/// Runs it to its end, or until it is to stop: then it is interrupted, as by Ctrl-C, and ends as it does then.
+pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationToken) -> std::io::Result<Exit> {
+    // what runs now, whatever became of its file
+    let mut command = Command::new("/proc/self/exe");
+    command.args(&words).stdin(Stdio::null()).kill_on_drop(true);
+    if let Output::Lines(..) = output {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let mut child = command.spawn()?;
+    let told = (child.stdout.take(), child.stderr.take());
+    let telling = async {
+        if let (Output::Lines(voice, thread), (Some(stdout), Some(stderr))) = (&output, told) {
+            tokio::join!(tell(stdout, *voice, thread), tell(stderr, *voice, thread));
+        }
+    };
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    let ending = async {
+        tokio::select! {
+            ended = child.wait() => ended,
+            () = stop.cancelled() => {
+                if let Some(pid) = pid {
+                    // it may have ended just now
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+                }
+                child.wait().await
+            }
+        }
+    };
+    let (ended, ()) = tokio::join!(ending, telling);
+    Ok(exit_of(ended?))
+}
+
+async fn tell(pipe: impl AsyncRead + Unpin, voice: Voice, thread: &str) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        voice.result(&format!("{thread} {line}\n"));
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.and_then(Exit::from_code).unwrap_or(Exit::MeshFailed)
+}

@@ -1,0 +1,203 @@
+//! The chat itself: who is asked, what goes on, what is shown of it.
+
+mod doing;
+mod joined;
+mod shown;
+
+use std::collections::BTreeMap;
+
+use meshproof_mesh::MeshEvent;
+use meshproof_proto::verdict::Exit;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::super::mesh::MeshArgs;
+use super::tree::{self, Asked};
+use super::voice::Voice;
+use crate::chat::answers::Answer;
+use crate::chat::line::{self, Line};
+use crate::chat::notes::Notes;
+use crate::chat::threads::{ThreadId, Threads};
+use crate::console::{Heard, limits};
+use crate::report::sanitise;
+use joined::{Joined, Waits};
+
+/// Where a chat takes place.
+pub(super) struct Room {
+    joined: Joined,
+    heard: mpsc::Receiver<Heard>,
+    threads: Threads,
+    notes: Notes,
+    going: JoinSet<Ended>,
+    stops: BTreeMap<ThreadId, CancellationToken>,
+    voice: Voice,
+    live: bool,
+}
+
+/// A thread has ended.
+pub(super) struct Ended {
+    thread: ThreadId,
+    line: String,
+    answer: Answer,
+    did: Did,
+}
+
+/// What it was.
+enum Did {
+    /// A look, or a process that has shown itself.
+    Nothing,
+    /// Steps beside the run, in the plan language; with the expectation that somebody gave, or none.
+    Steps(Vec<Value>),
+}
+
+/// What comes after a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    Came(Exit),
+    /// Somebody leaves.
+    Over,
+}
+
+/// What a line has begun.
+enum Begun {
+    Next(Next),
+    Goes(ThreadId),
+}
+
+/// What can happen while a person thinks.
+pub(super) enum Happened {
+    Mesh(Option<Box<MeshEvent>>),
+    Heard(Heard),
+    Ended(Box<Ended>),
+    /// It is time to look for a mesh.
+    Looked,
+}
+
+impl Room {
+    pub(super) fn new(mesh: MeshArgs, person: String) -> Self {
+        let (ear, heard) = mpsc::channel(limits::HEARD);
+        Self {
+            joined: Joined::new(mesh, person, ear),
+            heard,
+            threads: Threads::default(),
+            notes: Notes::default(),
+            going: JoinSet::new(),
+            stops: BTreeMap::new(),
+            voice: Voice,
+            live: false,
+        }
+    }
+
+    /// A person sits here: says who is there, and goes on while lines come.
+    pub(super) async fn greet(&mut self) {
+        self.live = true;
+        let text = self.joined.greeting().await;
+        self.voice.note(&text);
+    }
+
+    pub(super) async fn leave(self) {
+        // What goes on ends with the chat: processes are interrupted, answers of agents are in the journal.
+        self.stops.values().for_each(CancellationToken::cancel);
+        self.joined.leave().await;
+    }
+
+    /// A line, done to its end.
+    pub(super) async fn whole(&mut self, line: &str) -> Next {
+        let thread = match self.take(line).await {
+            Begun::Next(next) => return next,
+            Begun::Goes(thread) => thread,
+        };
+        loop {
+            let happened = self.next().await;
+            let exit = match &happened {
+                Happened::Ended(ended) if ended.thread == thread => Some(ended.answer.exit),
+                _ => None,
+            };
+            self.took(happened).await;
+            if let Some(exit) = exit {
+                return Next::Came(exit);
+            }
+        }
+    }
+
+    /// A line, begun; what it comes to is shown when it has.
+    pub(super) async fn begin(&mut self, line: &str) -> Next {
+        match self.take(line).await {
+            Begun::Next(next) => next,
+            Begun::Goes(_) => Next::Came(Exit::Passed),
+        }
+    }
+
+    async fn take(&mut self, text: &str) -> Begun {
+        match line::parse(text) {
+            Ok(Line::Nothing) => Begun::Next(Next::Came(Exit::Passed)),
+            Ok(Line::Words(words)) => Box::pin(self.say(words)).await,
+            Ok(Line::Command(words)) => Box::pin(self.command(text, words)).await,
+            Ok(Line::To { agents, words }) => match tree::verb(&words) {
+                Ok(verb) => Box::pin(self.to(text, &agents, &verb)).await,
+                Err(asked) => self.told(asked),
+            },
+            Ok(Line::Of { run, mut words }) => {
+                let at = words.len().min(1);
+                if words.is_empty() {
+                    words.push("show".to_owned());
+                }
+                words.insert(at.max(1), run);
+                Box::pin(self.command(text, words)).await
+            }
+            Err(error) => self.refuse(&error, Exit::Usage),
+        }
+    }
+
+    fn told(&self, asked: Asked) -> Begun {
+        let Asked::Told { text, exit } = asked else { return Begun::Next(Next::Came(Exit::Passed)) };
+        match exit {
+            Exit::Passed => self.voice.result(&text),
+            _ => self.voice.note(text.trim_end()),
+        }
+        Begun::Next(Next::Came(exit))
+    }
+
+    /// Nothing was done, and why.
+    fn refuse(&self, why: &dyn std::fmt::Display, exit: Exit) -> Begun {
+        self.voice.note(&format!("meshproof: {}", sanitise::block(why.to_string().trim_end())));
+        Begun::Next(Next::Came(exit))
+    }
+
+    /// The next thing that happens; can be given up.
+    pub(super) async fn next(&mut self) -> Happened {
+        let waits = if self.live { Waits::ForAMesh } else { Waits::ForNothing };
+        let going = async {
+            loop {
+                match self.going.join_next().await {
+                    None => std::future::pending().await,
+                    Some(Ok(ended)) => return ended,
+                    Some(Err(error)) => tracing::error!(%error, "a thread of the chat ended badly"),
+                }
+            }
+        };
+        tokio::select! {
+            // What was heard before an end comes before it.
+            biased;
+            Some(heard) = self.heard.recv() => Happened::Heard(heard),
+            ended = going => Happened::Ended(Box::new(ended)),
+            happened = self.joined.next(waits) => happened,
+        }
+    }
+
+    /// Takes what has happened.
+    pub(super) async fn took(&mut self, happened: Happened) {
+        match happened {
+            Happened::Mesh(event) => self.joined.took(event).await,
+            Happened::Heard(heard) => self.hear(&heard),
+            Happened::Ended(ended) => self.ended(*ended).await,
+            Happened::Looked => {
+                if let Some(text) = self.joined.look_again().await {
+                    self.voice.note(&text);
+                }
+            }
+        }
+    }
+}

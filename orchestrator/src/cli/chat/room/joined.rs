@@ -1,0 +1,162 @@
+//! The mesh that a chat is in: of the run that goes on, and of the next one when that is over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use meshproof_mesh::MeshEvent;
+use meshproof_proto::verdict::Exit;
+use tokio::sync::mpsc;
+
+use super::Happened;
+use crate::chat::ground::Ground;
+use crate::cli::mesh::MeshArgs;
+use crate::console::{Console, Heard, find};
+use crate::history::Brief;
+use crate::local;
+use crate::mesh_file::MeshFile;
+use crate::plan::Inputs;
+
+/// How often a chat that is in no mesh looks whether there is one now.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why there is nobody to ask.
+pub(super) struct Alone {
+    pub(super) why: String,
+    pub(super) exit: Exit,
+}
+
+/// Whether somebody sits there who would like to be in a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    ForAMesh,
+    ForNothing,
+}
+
+/// The mesh, or none so far.
+pub(super) struct Joined {
+    args: MeshArgs,
+    person: String,
+    ear: mpsc::Sender<Heard>,
+    console: Option<Console>,
+    ground: Option<Ground>,
+}
+
+impl Joined {
+    pub(super) fn new(args: MeshArgs, person: String, ear: mpsc::Sender<Heard>) -> Self {
+        Self { args, person, ear, console: None, ground: None }
+    }
+
+    /// Which mesh was asked for, to pass it on.
+    pub(super) fn wanted(&self) -> Option<&str> {
+        self.args.mesh.as_deref()
+    }
+
+    /// The console, if it is in a mesh.
+    pub(super) fn here_mut(&mut self) -> Option<&mut Console> {
+        self.console.as_mut()
+    }
+
+    /// The console in the mesh; joins it first, or the next one when its run is over.
+    pub(super) async fn console(&mut self) -> Result<&mut Console, Alone> {
+        if self.console.as_ref().is_some_and(is_over)
+            && let Some(over) = self.console.take()
+        {
+            over.leave().await;
+        }
+        if self.console.is_none() {
+            self.ground = None;
+            let failed = |error: &dyn std::fmt::Display| Alone { why: error.to_string(), exit: Exit::MeshFailed };
+            let file = find::find(self.args.mesh.as_deref())
+                .map_err(|error| Alone { exit: error.exit(), why: error.to_string() })?;
+            let addresses = self.args.local.addresses.clone();
+            let mut console = Console::join_for(file, addresses, &self.person).map_err(|error| failed(&error))?;
+            console.enter(self.ear.clone());
+            if let Err(error) = Box::pin(console.gather()).await {
+                console.leave().await;
+                return Err(failed(&error));
+            }
+            self.console = Some(console);
+        }
+        Ok(self.console.as_mut().expect("it was put there just now"))
+    }
+
+    /// What steps are checked against: the plan of the run, where this machine knows it.
+    pub(super) fn ground(&mut self) -> Ground {
+        let known = || {
+            let file = self.console.as_ref()?.file();
+            plan_of(file)
+        };
+        let bare = || {
+            let names = self.console.as_ref().map(Console::names).unwrap_or_default();
+            Ground::bare(&names.iter().filter_map(|name| name.parse().ok()).collect::<Vec<_>>())
+        };
+        let ground = self.ground.clone().or_else(known).unwrap_or_else(bare);
+        self.ground.insert(ground).clone()
+    }
+
+    pub(super) async fn greeting(&mut self) -> String {
+        match self.console().await {
+            Ok(console) => {
+                let mesh =
+                    console.file().run.as_ref().map_or_else(|| console.file().mesh.to_string(), ToString::to_string);
+                let agents = console.names().join(", ");
+                format!("{} is in {mesh} with {agents}; /help lists commands, /quit leaves", console.name())
+            }
+            Err(alone) => format!("nobody is here: {}; /help lists commands, /quit leaves", alone.why),
+        }
+    }
+
+    /// Whether there is a mesh now; says so when there is.
+    pub(super) async fn look_again(&mut self) -> Option<String> {
+        match find::find(self.args.mesh.as_deref()) {
+            Ok(_) => Some(self.greeting().await),
+            Err(_) => None,
+        }
+    }
+
+    /// The next event; without a mesh, and with somebody waiting for one, the time to look.
+    pub(super) async fn next(&mut self, waits: Waits) -> Happened {
+        match &mut self.console {
+            Some(console) => Happened::Mesh(console.event().await.map(Box::new)),
+            None if waits == Waits::ForAMesh => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                Happened::Looked
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) async fn took(&mut self, event: Option<Box<MeshEvent>>) {
+        match (event, &mut self.console) {
+            (Some(event), Some(console)) => Box::pin(console.take(*event)).await,
+            // the mesh has ended
+            (None, _) => self.console = None,
+            (Some(_), None) => {}
+        }
+    }
+
+    pub(super) async fn leave(self) {
+        if let Some(console) = self.console {
+            console.leave().await;
+        }
+    }
+}
+
+/// Whether the run of that mesh is over. A mesh that is no run's stays.
+fn is_over(console: &Console) -> bool {
+    let Some(run) = &console.file().run else { return false };
+    local::running().is_ok_and(|running| running.iter().all(|running| running.run != run.0))
+}
+
+/// The plan that the run of this mesh was begun with.
+fn plan_of(file: &MeshFile) -> Option<Ground> {
+    let run = file.run.as_ref()?;
+    let running = local::running().ok()?.into_iter().find(|running| running.run == run.0)?;
+    let brief = Brief::read(&running.reports?).ok()?;
+    let how = brief.invocation.as_ref()?;
+    let path = Path::new(&how.directory).join(&brief.file);
+    let params: BTreeMap<String, String> = crate::cli::params_of(&how.arguments);
+    let dir = path.parent()?.to_string_lossy().into_owned();
+    Some(Ground::of(&how.plan, Inputs { dir, params, ..Inputs::default() }))
+}

@@ -1,0 +1,125 @@
+//! What a chat shows, and what it writes down.
+
+use std::path::Path;
+
+use meshproof_proto::rpc::RoomNews;
+use meshproof_proto::verdict::Exit;
+use serde_json::{Value, json};
+
+use super::{Begun, Did, Ended, Next, Room};
+use crate::attach;
+use crate::chat::answers::Answer;
+use crate::chat::line;
+use crate::chat::threads::{State, ThreadId};
+use crate::console::Heard;
+use crate::history::Kept;
+use crate::report::{failures, sanitise};
+
+impl Room {
+    pub(super) async fn ended(&mut self, ended: Ended) {
+        let Ended { thread, line, answer, did } = ended;
+        let is_process = self.stops.remove(&thread).is_some();
+        let Answer { exit, status, text, detail, saw } = answer;
+        match did {
+            Did::Nothing => {}
+            Did::Steps(steps) => {
+                for step in steps {
+                    match exit {
+                        Exit::Passed => self.notes.did(expecting(step, saw)),
+                        _ => self.notes.failed(),
+                    }
+                }
+                if let Some(console) = self.joined.here_mut() {
+                    console.tell(&RoomNews::Did { line, outcome: status.clone() }).await;
+                }
+            }
+        }
+        match (self.live, is_process) {
+            (true, _) => self.voice.result(&format!("{thread} {status}\n{text}")),
+            // it has spoken for itself
+            (false, true) => {}
+            (false, false) => self.voice.result(&format!("{status}\n{text}")),
+        }
+        self.threads.end(thread, status, detail);
+    }
+
+    pub(super) fn hear(&self, Heard { by, news }: &Heard) {
+        let text = match news {
+            RoomNews::Said(text) => sanitise::line(text),
+            RoomNews::Did { line, outcome } => format!("{}: {}", sanitise::line(line), sanitise::line(outcome)),
+        };
+        self.voice.result(&format!("<{by}> {text}\n"));
+    }
+
+    /// `/show t3`, or `/show f1`: a thread of this chat, or a failure of the run. `None`: another thing is meant.
+    pub(super) fn shown(&self, what: &str) -> Option<Begun> {
+        if let Some(thread) = ThreadId::parse(what) {
+            let Some(shown) = self.threads.get(thread) else {
+                return Some(
+                    self.refuse(&format!("there is no {thread}; `/threads` lists what there is"), Exit::Usage),
+                );
+            };
+            let text = match &shown.state {
+                State::GoesOn => format!("{thread}  {}\ngoes on\n", shown.line),
+                State::Ended { status, detail } => format!("{thread}  {}\n{status}\n{detail}", shown.line),
+            };
+            self.voice.result(&text);
+            return Some(Begun::Next(Next::Came(Exit::Passed)));
+        }
+        let number: usize = what.strip_prefix('f')?.parse().ok()?;
+        let kept = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new)).ok()?;
+        let folder = attach::find(None, &kept).or_else(|_| attach::find(Some("last"), &kept));
+        let found = folder
+            .map_err(|error| error.to_string())
+            .and_then(|folder| failures::nth(&folder, number).map_err(|error| error.to_string()));
+        Some(match found {
+            Ok(Ok(text)) => {
+                self.voice.result(&text);
+                Begun::Next(Next::Came(Exit::Passed))
+            }
+            Ok(Err(count)) => self.refuse(&format!("the run has {count} failures so far, and no {what}"), Exit::Usage),
+            Err(why) => self.refuse(&why, Exit::MeshFailed),
+        })
+    }
+
+    /// What a shell would be told to do the same.
+    pub(super) fn twin(&self, command: &str) {
+        if self.live {
+            self.voice.note(&format!("  = {}", sanitise::line(command)));
+        }
+    }
+
+    pub(super) fn twin_of(&self, text: &str) {
+        self.twin(&line::twin(text));
+    }
+
+    /// What came out well, as a plan that does it again.
+    pub(super) fn save(&mut self, file: &Path) -> Begun {
+        let Some(tests) = self.notes.tests() else {
+            return self.refuse(&"nothing was done in this chat that a plan could do again", Exit::Usage);
+        };
+        let plan = self.joined.ground().with_tests(&tests);
+        let shown = file.display();
+        let written =
+            std::fs::File::create_new(file).and_then(|mut file| std::io::Write::write_all(&mut file, plan.as_bytes()));
+        if let Err(error) = written {
+            return self.refuse(&format!("cannot write {shown}: {error}"), Exit::Usage);
+        }
+        let (steps, left_out) = self.notes.count();
+        let without =
+            if left_out > 0 { format!(", without {left_out} that did not come out well") } else { String::new() };
+        self.voice.result(&format!("{shown}: {steps} steps{without}; `meshproof run {shown}` does them again\n"));
+        Begun::Next(Next::Came(Exit::Passed))
+    }
+}
+
+/// A call that nobody expected anything of is expected to come to what it came to.
+fn expecting(mut step: Value, saw: Option<u16>) -> Value {
+    if let (Value::Object(entries), Some(status)) = (&mut step, saw)
+        && entries.contains_key("http")
+        && !entries.contains_key("expect")
+    {
+        entries.insert("expect".to_owned(), json!({ "status": status }));
+    }
+    step
+}
