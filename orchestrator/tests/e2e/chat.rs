@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::detached::OnTerminal;
 use crate::journal::Journal;
 use crate::looking::Waiting;
 use crate::scene::Scene;
@@ -280,4 +281,32 @@ fn settled(text: &str) -> String {
         line.split_once(" (probes only").map_or(line.clone(), |(line, _)| line.to_owned()) + "\n"
     };
     text.lines().map(words).collect()
+}
+
+#[test]
+fn at_a_terminal_lines_are_threads_with_an_id_a_status_and_the_command_that_does_the_same() {
+    let run = Waiting::start();
+    let mut terminal = OnTerminal::of(&chatting(&run.scene, "anna"));
+    terminal.shows("with ledger, shop; /help lists commands, /quit leaves");
+    terminal.press("@shop http get /healthz\n");
+    terminal.shows("  = meshproof chat -c '@shop http get /healthz'");
+    terminal.shows("t1 shop: 200 in ");
+    terminal.press("/who\n");
+    terminal.shows("  = meshproof who");
+    terminal.shows("t2 orchestrator");
+    terminal.shows("t2 done");
+    terminal.press("/attach\n");
+    terminal.shows("t3 ");
+    // Something goes on, and other lines are answered meanwhile.
+    terminal.press("/threads\n");
+    terminal.shows("t3  /attach  … goes on");
+    terminal.press("/stop t3\n");
+    terminal.shows("t3 exit code 130");
+    terminal.press("/show t1\n");
+    terminal.shows("content-type: application/json");
+    chat(&run.scene, &["are you there?"]).assert_code(0);
+    terminal.shows("> are you there?");
+    terminal.press("/quit\n");
+    assert_eq!(terminal.code(), Some(0));
+    run.end();
 }

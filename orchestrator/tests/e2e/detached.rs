@@ -20,8 +20,8 @@ use crate::processes::{self, Watch};
 use crate::scene::Scene;
 use crate::session::{PATIENCE, Session};
 
-/// A run in the foreground of a terminal of its own.
-struct OnTerminal {
+/// A process in the foreground of a terminal of its own.
+pub struct OnTerminal {
     keyboard: File,
     /// Kept open, so that its modes can be asked for when nobody else has it.
     far: File,
@@ -32,12 +32,15 @@ struct OnTerminal {
 
 impl OnTerminal {
     fn run(scene: &Scene, plan: &std::path::Path) -> Self {
+        Self::of(&scene.run_command(plan, "tty"))
+    }
+
+    pub fn of(run: &std::process::Command) -> Self {
         let near: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&near).and_then(|()| unlockpt(&near)).expect("our own");
         let path = ptsname(&near, Vec::new()).expect("it has a name").into_string().expect("plain");
         let no_control = i32::try_from(OFlags::NOCTTY.bits()).expect("a flag");
         let open = || File::options().read(true).write(true).custom_flags(no_control).open(&path).expect("our own");
-        let run = scene.run_command(plan, "tty");
         let mut command = std::process::Command::new("setsid");
         command.arg("--ctty").arg(run.get_program()).args(run.get_args()).env("TERM", "xterm");
         command.current_dir(run.get_current_dir().expect("it was set"));
@@ -58,12 +61,12 @@ impl OnTerminal {
         Self { keyboard: File::from(near), far: open(), shown, seen: String::new(), child }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("a terminal takes keys");
     }
 
     /// Waits until this is on the screen.
-    fn shows(&mut self, what: &str) {
+    pub fn shows(&mut self, what: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.seen.contains(what) {
             let piece = self.shown.recv_timeout(deadline.saturating_duration_since(Instant::now()));
@@ -78,7 +81,7 @@ impl OnTerminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
-    fn code(&mut self) -> Option<i32> {
+    pub fn code(&mut self) -> Option<i32> {
         self.child.wait().expect("our child").code()
     }
 }
