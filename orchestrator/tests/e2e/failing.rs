@@ -82,28 +82,33 @@ fn what_is_missing_beside_a_plan_is_told_all_at_once_by_whoever_reads_the_plan()
 
 #[test]
 fn what_the_build_of_a_plan_makes_may_be_missing_until_then() {
+    const PLAN: &str = "meshproof: 1
+plan: built
+build: { argv: [cp, plan.yaml, MADE] }
+services:
+  shop:
+    exec: { argv: [sh, -c, cat made.txt; exec tail -f /dev/null] }
+    files: { made.txt: { from: made.txt } }
+tests:
+  - id: given
+    steps:
+      - expect: { log: shop.stdout, contains: 'plan: built' }
+        eventually: 10s
+";
     let scene = Scene::new();
     let plan = scene.path().join("plan.yaml");
-    let write = |build: &str| {
-        let text = "services:\n  shop: { exec: { argv: [cat, made.txt] }, files: { made.txt: { from: made.txt } } }\n\
-                    tests:\n  - { id: t, steps: [{ expect: { log: shop.stdout, contains: made }, eventually: 10s }, { expect: { process: shop, is: ended }, eventually: 10s }] }\n";
-        std::fs::write(&plan, format!("meshproof: 1\nplan: built\nbuild: {{ argv: [{build}] }}\n{text}"))
-            .expect("a new file");
-    };
-    write("cp, plan.yaml, nothing.txt");
+    let write = |made: &str| std::fs::write(&plan, PLAN.replace("MADE", made)).expect("a new file");
+    write("other.txt");
     let mut check = scene.meshproof();
     check.arg("check").arg(&plan).stdin(Stdio::null());
     let checked = Session::start(check, Shown::Text).end();
     checked.assert_code(0);
-    assert!(
-        checked.stdout().contains("plan.yaml:5:71: there is no file made.txt beside the plan yet"),
-        "{}",
-        checked.stdout()
-    );
+    let said = checked.stdout();
+    assert!(said.contains("plan.yaml:7:32: there is no file made.txt beside the plan yet"), "{said}");
     let ended = scene.run_plain(&plan).end();
     ended.assert_code(5);
     assert!(ended.all().contains("cannot read what the plan names beside it: made.txt"), "{}", ended.all());
-    write("cp, plan.yaml, made.txt");
+    write("made.txt");
     scene.run_plain(&plan).end().assert_code(0);
     scene.assert_nothing_left();
 }

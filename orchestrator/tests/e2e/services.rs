@@ -41,9 +41,9 @@ fn a_file_that_is_not_beside_the_plan_is_named_where_it_is_mentioned_and_nothing
     let test = "tests:\n  - id: never\n    steps: [{ say: unreachable }]\n";
     std::fs::write(&plan, format!("meshproof: 1\nplan: broken\n{service}{test}")).expect("room for a plan");
     let ended = scene.run_plain(&plan).end();
-    ended.assert_code(5);
+    ended.assert_code(3);
     let all = ended.all();
-    assert!(all.contains("no-such.sql: No such file") && all.contains("plan.yaml:6:"), "{all}");
+    assert!(all.contains("there is no file `no-such.sql` beside the plan") && all.contains("plan.yaml:6:"), "{all}");
     assert!(!all.contains("joined"), "agents were started: {all}");
     scene.assert_nothing_left();
 }
