@@ -52,9 +52,9 @@ impl Answer {
     }
 }
 
-/// Of a step.
+/// Of a step, whose checks were of these fields.
 #[must_use]
-pub fn step(agent: &str, result: &StepResult) -> Answer {
+pub fn step(agent: &str, result: &StepResult, fields: &[String]) -> Answer {
     let took = format!("in {:.1} ms", result.duration_ms);
     let tries = if result.tries > 1 { format!(", {} tries", result.tries) } else { String::new() };
     let came = came(result);
@@ -63,8 +63,9 @@ pub fn step(agent: &str, result: &StepResult) -> Answer {
         Outcome::Failed(failures) => {
             let said = failures.iter().map(|failure| {
                 let mismatch = &failure.mismatch;
-                let at = if mismatch.at.is_empty() { String::new() } else { format!("{}: ", mismatch.at) };
-                format!("{at}expected {}, came {}", mismatch.expected, mismatch.actual)
+                let field = usize::try_from(failure.check).ok().and_then(|check| fields.get(check));
+                let place: Vec<&str> = field.map(String::as_str).into_iter().chain([mismatch.at.as_str()]).collect();
+                format!("{}: expected {}, came {}", place.join(" ").trim(), mismatch.expected, mismatch.actual)
             });
             (Exit::Failed, said.collect::<Vec<_>>().join("; "))
         }
@@ -186,22 +187,22 @@ mod tests {
     #[test]
     fn an_answer_is_a_line_and_what_to_read_and_nothing_of_it_moves_the_cursor() {
         let response = "200\ncontent-type: text/plain\n\nfine\u{1b}[2J\n\nconnect 0.1 ms";
-        let well = step("shop", &result(Outcome::Ok, &[("request", "GET /"), ("response", response)]));
+        let well = step("shop", &result(Outcome::Ok, &[("request", "GET /"), ("response", response)]), &[]);
         assert_eq!((well.status.as_str(), well.text.as_str()), ("shop: 200 in 2.1 ms", "  | fine\\u{1b}[2J\n"));
         assert!(
             well.detail.contains("request:\n  | GET /\n") && well.detail.contains("content-type"),
             "{}",
             well.detail
         );
-        let printed = step("shop", &result(Outcome::Ok, &[("request", "date"), ("stdout", "now\n")]));
+        let printed = step("shop", &result(Outcome::Ok, &[("request", "date"), ("stdout", "now\n")]), &[]);
         assert_eq!((printed.status.as_str(), printed.text.as_str()), ("shop: ok in 2.1 ms", "  | now\n"));
-        let line = step("ledger", &result(Outcome::Ok, &[("response", "PONG\n")]));
+        let line = step("ledger", &result(Outcome::Ok, &[("response", "PONG\n")]), &[]);
         assert_eq!((line.status.as_str(), line.text.as_str()), ("ledger: answered in 2.1 ms", "  | PONG\n"));
     }
 
     #[test]
     fn what_did_not_hold_says_what_was_expected_and_each_ending_has_its_exit() {
-        let mismatch = Mismatch { at: "status".to_owned(), expected: "200".to_owned(), actual: "404".to_owned() };
+        let mismatch = Mismatch { at: String::new(), expected: "200".to_owned(), actual: "404".to_owned() };
         let message = || "no".to_owned();
         for (outcome, exit, said) in [
             (
@@ -213,7 +214,7 @@ mod tests {
             (Outcome::Unknown { message: message() }, Exit::MeshFailed, "unknown: no"),
             (Outcome::Error { message: message() }, Exit::MeshFailed, "shop: no in"),
         ] {
-            let answer = step("shop", &result(outcome, &[]));
+            let answer = step("shop", &result(outcome, &[]), &["status".to_owned()]);
             assert_eq!(answer.exit, exit);
             assert!(answer.status.contains(said), "{}", answer.status);
         }

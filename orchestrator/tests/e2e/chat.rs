@@ -50,7 +50,7 @@ fn agents_answer_a_chat_and_every_line_has_a_true_exit_code() {
         ("/who", 0, "orchestrator"),
         ("/links", 0, "ledger"),
         ("@shop http get /healthz", 0, "shop: 200 in "),
-        ("@shop http get /healthz --expect status=404", 1, "expected 404, came 200"),
+        ("@shop http get /healthz --expect status=404", 1, "status: expected 404, came 200"),
         ("@shop http get /nowhere", 1, "404"),
         ("@shop exec --expect stdout=hi echo hi", 0, "  | hi"),
         ("@ledger logs stdout --since 10m", 0, "ledger: "),

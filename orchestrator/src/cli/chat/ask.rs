@@ -69,9 +69,10 @@ impl Agent {
     pub(super) async fn act(self, order: StepOrder, line: String) -> Answer {
         let within =
             Duration::from_millis(order.within_ms.saturating_add(order.eventually_ms.unwrap_or_default())) + SLACK;
+        let fields: Vec<String> = order.checks.iter().map(|check| check.field.clone()).collect();
         let call = self.client.act(until(within), Box::new(order), line);
         match self.answer(call, within).await {
-            Ok(result) => answers::step(self.name.as_str(), &result),
+            Ok(result) => answers::step(self.name.as_str(), &result, &fields),
             Err(failed) => failed,
         }
     }
