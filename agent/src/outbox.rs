@@ -11,6 +11,7 @@ mod entry;
 mod file;
 mod kept;
 mod left;
+mod recall;
 mod records;
 
 pub use entry::{Entry, Recovered};

@@ -124,7 +124,10 @@ impl Permits {
             | Call::Disturb(..)
             | Call::Mend(..)
             | Call::ReadLog(..)
-            | Call::Say(..) => Ok(()),
+            | Call::Say(..)
+            | Call::Promise(..)
+            | Call::Remember(..)
+            | Call::Recall(..) => Ok(()),
         }
     }
 

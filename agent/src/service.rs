@@ -13,6 +13,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
+use meshproof_proto::memory::{Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, StepKey,
     StepOrder,
@@ -66,6 +67,9 @@ pub(crate) enum Call {
     ReadLog(LogQuery, Answer<LogLines>),
     /// The text, and whose it is.
     Say(String, Name, Answer<()>),
+    Promise(Promise, Answer<Promised>),
+    Remember(Box<Remember>, Answer<u64>),
+    Recall(Recall, Answer<Recalled>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -214,6 +218,18 @@ impl Agent for AgentServer {
     async fn say(self, _: Context, text: String) -> Result<(), Refusal> {
         let by = self.caller.name.clone();
         self.ask(|answer| Call::Say(text, by, answer)).await
+    }
+
+    async fn promise(self, _: Context, order: Promise) -> Result<Promised, Refusal> {
+        self.ask(|answer| Call::Promise(order, answer)).await
+    }
+
+    async fn remember(self, _: Context, order: Box<Remember>) -> Result<u64, Refusal> {
+        self.ask(|answer| Call::Remember(order, answer)).await
+    }
+
+    async fn recall(self, _: Context, order: Recall) -> Result<Recalled, Refusal> {
+        self.ask(|answer| Call::Recall(order, answer)).await
     }
 }
 

@@ -14,6 +14,7 @@ mod links;
 mod looking;
 mod orders;
 mod pump;
+mod remembering;
 mod run;
 mod setup;
 mod stepping;
@@ -202,13 +203,14 @@ impl Session {
         }
     }
 
-    /// Only the run's orchestrator acknowledges, and only what was said here.
+    /// Only the run's orchestrator acknowledges, and only what was said here. Of one that somebody else was promised after nothing counts:
+    /// that one is told everything that is not acknowledged by then.
     fn acknowledged(&mut self, peer: &Identity, frame: EventFrame) {
         let EventFrame::Ack { instance, through } = frame else {
             tracing::warn!(peer = %peer.name, "events came to an agent");
             return;
         };
-        if let Some(run) = self.run.as_mut().filter(|run| run.orchestrator == peer.peer)
+        if let Some(run) = self.run.as_mut().filter(|run| run.holder().1 == peer.peer)
             && instance == run.outbox.origin()
         {
             run.acknowledged(through);

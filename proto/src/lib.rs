@@ -22,6 +22,7 @@ pub mod link;
 pub mod links;
 pub mod mask;
 pub mod matcher;
+pub mod memory;
 mod nesting;
 pub mod order;
 pub mod rendezvous;

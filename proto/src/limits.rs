@@ -98,6 +98,13 @@ pub const BATCH_BYTES_ON_THE_WAY: usize = 512 * 1024;
 /// others have to wait for of one that floods. Two, so that the next one is there when the first is done with.
 pub const TURNS: usize = 2;
 
+/// The largest piece of what an orchestrator has its agents remember; longer records are several.
+pub const PIECE_BYTES: usize = 128 * 1024;
+
+/// Pieces and their bytes in one call, and in one answer: a few of them fit a frame beside everything else.
+pub const PIECES_PER_CALL: usize = 1024;
+pub const MEMORY_CALL_BYTES: usize = 2 * PIECE_BYTES;
+
 /// Steps that an agent is told of before their turn: those of a few milliseconds, in which nobody waits for the orchestrator.
 pub const STEPS_AHEAD: usize = 64;
 

@@ -8,6 +8,7 @@ use crate::event::StepResult;
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
+use crate::memory::{Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
     StepKey, StepOrder,
@@ -71,6 +72,12 @@ pub trait Agent {
     async fn read_log(query: LogQuery) -> Result<LogLines, Refusal>;
     /// A person says something; the run is told.
     async fn say(text: String) -> Result<(), Refusal>;
+    /// Obeys the caller at that term from now on, and nobody at a lower one. On disk before it is answered.
+    async fn promise(order: Promise) -> Result<Promised, Refusal>;
+    /// Keeps these pieces for whoever commands the run next. On disk before it is answered; gives how many there are now.
+    async fn remember(order: Box<Remember>) -> Result<u64, Refusal>;
+    /// Gives back what it remembers, and every event that it saw, to whom it has promised the run.
+    async fn recall(order: Recall) -> Result<Recalled, Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.
@@ -159,6 +166,8 @@ pub enum Refusal {
     OldNameTerm { offered: NameTerm, current: NameTerm },
     #[error("nothing of run `{0}` is on this agent's disk")]
     NothingLeft(String),
+    #[error("this agent has promised nobody to obey at term {offered}; it is to be asked for that first")]
+    NotPromised { offered: u64 },
 }
 
 /// `an orchestrator or an operator console`

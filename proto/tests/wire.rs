@@ -17,6 +17,7 @@ use meshproof_proto::id::{Digest, Generation, Name, PeerId, RunId, StreamId, Ter
 use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
 use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
+use meshproof_proto::memory::{self, Extent, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
@@ -367,6 +368,25 @@ fn adoption(golden: &mut Golden) {
     golden.value("reseat", &reseat);
 }
 
+fn remembered(golden: &mut Golden) {
+    let run = || RunId("r-1".to_owned());
+    golden.value("promise", &Promise { run: run(), term: Term(2) });
+    let mut secrets = Secrets::default();
+    secrets.insert("api-key", "7hCorrect-Horse");
+    let holding = Holding { plan: Digest([3; 32]), secrets };
+    let memory = Extent { term: Term(1), pieces: 7 };
+    let promised = Promised { memory, origin: PeerId([1; 32]), holding: Some(holding) };
+    golden.value("promised", &promised);
+    golden.value("promised", &Promised { holding: None, ..promised });
+    let piece = memory::Piece { term: Term(1), bytes: vec![0, 255] };
+    golden.value("remember", &Remember { authority: authority(), from: 3, pieces: vec![piece.clone()] });
+    for what in [Recollection::Pieces(3), Recollection::Events(4)] {
+        golden.value("recall", &Recall { run: run(), term: Term(2), what });
+    }
+    let event = Event { run: run(), seq: 4, at_ms: 5, fact: Fact::Gap { lost: 6 } };
+    golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event], more: true });
+}
+
 fn texts() -> BTreeMap<String, String> {
     [("payments".to_owned(), "127.0.0.1:1".to_owned())].into()
 }
@@ -590,6 +610,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     event(&mut golden, 24, Fact::StubPurged { stub: "it".to_owned(), by: name("console") });
     persons(&mut golden);
     handled(&mut golden);
+    remembered(&mut golden);
     golden.is_kept("1.1");
 }
 
@@ -638,6 +659,7 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::NotPermitted { call: text(), reason: text() },
         Refusal::OldNameTerm { offered: name_term(1), current: name_term(2) },
         Refusal::NothingLeft(text()),
+        Refusal::NotPromised { offered: 2 },
     ] {
         golden.value("refusal", &refusal);
     }

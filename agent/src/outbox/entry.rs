@@ -5,7 +5,8 @@ use std::io::{self, Read};
 
 use meshproof_proto::codec::{Codec, CodecError};
 use meshproof_proto::event::Event;
-use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::id::{PeerId, RunId, Term};
+use meshproof_proto::memory::Piece;
 use meshproof_proto::order::{NameTerm, StepKey, StubChange};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,10 @@ pub enum Entry {
     Watching { key: StepKey, mark: Mark },
     /// A stub answers otherwise, or has forgotten its calls.
     StubChanged { stub: String, change: StubChange },
+    /// Whom this name obeys from that term on.
+    Promised { term: Term, to: PeerId },
+    /// A piece of what the orchestrator remembers; those of this number and higher ones that stood here before do not count any more.
+    Piece { number: u64, piece: Piece },
 }
 
 /// What a file says.
@@ -88,7 +93,12 @@ impl Recovered {
             Entry::Begun { .. } => false,
             Entry::Event(event) => event.seq == self.last() + 1 && event.run == self.run,
             Entry::Acknowledged(through) => *through <= self.last(),
-            Entry::Held { .. } | Entry::TestBegan { .. } | Entry::Watching { .. } | Entry::StubChanged { .. } => true,
+            Entry::Piece { number, .. } => (1..=self.left.memory.pieces + 1).contains(number),
+            Entry::Held { .. }
+            | Entry::TestBegan { .. }
+            | Entry::Watching { .. }
+            | Entry::StubChanged { .. }
+            | Entry::Promised { .. } => true,
         };
         if fits {
             self.left.learn(&entry);
@@ -110,7 +120,9 @@ impl Recovered {
             | Entry::Held { .. }
             | Entry::TestBegan { .. }
             | Entry::Watching { .. }
-            | Entry::StubChanged { .. } => {}
+            | Entry::StubChanged { .. }
+            | Entry::Promised { .. }
+            | Entry::Piece { .. } => {}
         }
     }
 }
@@ -119,6 +131,6 @@ pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, CodecError> {
     Codec::Bincode.encode(entry)
 }
 
-fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Entry, CodecError> {
     Codec::Bincode.decode(bytes)
 }

@@ -9,8 +9,10 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::{Digest, PeerId, RunId};
+use meshproof_proto::memory::{Recalled, Recollection};
 
 use super::entry::{self, Entry, Recovered};
+use super::recall;
 use super::records::{Chain, MAGIC};
 
 /// Where an agent keeps its outboxes: one file a run.
@@ -69,6 +71,17 @@ impl Store {
         let (end, chain) = recovered.end;
         file.set_len(end)?;
         Ok(Some((OutboxFile { file, end, chain, record: Vec::new() }, recovered)))
+    }
+
+    /// A part of what is in the file of a run. `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn recall(&self, run: &RunId, what: Recollection) -> io::Result<Option<Recalled>> {
+        match File::open(self.path(run)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => recall::read(BufReader::new(opened?), what).map(Some),
+        }
     }
 
     /// Whether an instance before this one has left a file of the run.

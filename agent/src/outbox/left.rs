@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::event::{Event, Fact, Outcome, StubCall};
+use meshproof_proto::id::{PeerId, Term};
+use meshproof_proto::memory::Extent;
 use meshproof_proto::order::{NameTerm, StepKey, StubChange};
 
 use super::Entry;
@@ -11,6 +13,9 @@ use crate::logs::Mark;
 /// What an instance leaves to the one that comes after it.
 #[derive(Debug, Default)]
 pub struct Left {
+    /// What it remembers for orchestrators, and whom it has promised the run.
+    pub memory: Extent,
+    pub promised: Option<(Term, PeerId)>,
     /// The last one that the name was held at; none: the first.
     pub term: Option<NameTerm>,
     pub steps: BTreeMap<StepKey, Course>,
@@ -50,6 +55,8 @@ impl Left {
                 begin_anew.iter().for_each(|stub| drop(self.stubs.remove(stub)));
             }
             Entry::Watching { key, mark } => drop(self.marks.insert(key.clone(), mark.clone())),
+            Entry::Promised { term, to } => self.promised = Some((*term, *to)),
+            Entry::Piece { number, piece } => self.memory = Extent { term: piece.term, pieces: *number },
             Entry::StubChanged { stub, change: StubChange::Purge } => drop(self.stubs.remove(stub)),
             Entry::StubChanged { stub, change } => self.stub(stub).push(StubPast::Changed(change.clone())),
         }

@@ -41,6 +41,9 @@ impl Call {
             Self::Mend(..) => tend("mend", []),
             Self::ReadLog(..) => Needed { capabilities: [Capability::Logs].into(), ..look("read_log") },
             Self::Say(..) => tend("say", []),
+            Self::Promise(..) => command("promise", []),
+            Self::Remember(..) => command("remember", []),
+            Self::Recall(..) => command("recall", []),
         }
     }
 }

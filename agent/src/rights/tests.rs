@@ -8,6 +8,7 @@ use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
+use meshproof_proto::memory::{Promise, Recall, Recollection, Remember};
 use meshproof_proto::order::{
     Action, Adopt, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
@@ -96,6 +97,9 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Adopt { order: Box::new(adopt(|_| {})) }, COMMAND, &[]),
         (AgentRequest::Adopt { order: Box::new(adopt(stubs)) }, COMMAND, &[Stub]),
         (AgentRequest::StartAgain { order: Box::new(step(exec())) }, COMMAND, &[Exec]),
+        (AgentRequest::Promise { order: promise() }, COMMAND, &[]),
+        (AgentRequest::Remember { order: Box::new(remember()) }, COMMAND, &[]),
+        (AgentRequest::Recall { order: recall() }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
         (AgentRequest::PurgeStub { stub: "pay".into() }, TEND, &[Stub]),
@@ -145,6 +149,18 @@ fn reseat() -> Reseat {
     Reseat { authority: authority(), name: name("ledger"), peer: PeerId([2; 32]), term: name_term() }
 }
 
+fn promise() -> Promise {
+    Promise { run: authority().run, term: Term(2) }
+}
+
+fn remember() -> Remember {
+    Remember { authority: authority(), from: 1, pieces: Vec::new() }
+}
+
+fn recall() -> Recall {
+    Recall { run: authority().run, term: Term(2), what: Recollection::Pieces(1) }
+}
+
 fn adopt(change: fn(&mut Initialize)) -> Adopt {
     let (mut setting, ports) = (setting(), Initialized::default());
     change(&mut setting);
@@ -183,6 +199,9 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Mend { order } => client.mend(now, order).await?.map(drop),
         AgentRequest::ReadLog { query } => client.read_log(now, query).await?.map(drop),
         AgentRequest::Say { text } => client.say(now, text).await?,
+        AgentRequest::Promise { order } => client.promise(now, order).await?.map(drop),
+        AgentRequest::Remember { order } => client.remember(now, order).await?.map(drop),
+        AgentRequest::Recall { order } => client.recall(now, order).await?.map(drop),
     })
 }
 
@@ -332,6 +351,9 @@ fn refuse(call: Call) {
         Call::Start(_, answer) | Call::StartAgain(_, answer) => drop(answer.send(Err(reached()))),
         Call::Adopt(_, answer) => drop(answer.send(Err(reached()))),
         Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Promise(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Remember(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Recall(_, answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginFault(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginBench(_, answer) => drop(answer.send(Err(reached()))),

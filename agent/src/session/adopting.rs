@@ -29,6 +29,10 @@ impl Session {
         if let Some(current) = recovered.left.term.filter(|current| *current >= order.term) {
             return Err(Refusal::OldNameTerm { offered: order.term, current });
         }
+        let (term, promised) = (order.setting.authority.term, recovered.left.promised);
+        if let Some((current, _)) = promised.filter(|last| last.0 > term || (last.0 == term && last.1 != caller)) {
+            return Err(Refusal::OldTerm { offered: term.0, current: current.0 });
+        }
         let held = Entry::Held { instance: self.mesh.me(), term: order.term };
         file.append(&held).map_err(|error| Refusal::Failed(format!("the outbox cannot be written: {error}")))?;
         let last = recovered.last();

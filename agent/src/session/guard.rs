@@ -1,6 +1,6 @@
 //! Whether an order is taken. Pure.
 
-use meshproof_proto::id::PeerId;
+use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::order::Authority;
 use meshproof_proto::rpc::Refusal;
 
@@ -12,9 +12,18 @@ pub(super) enum Admitted {
     TakesOver,
 }
 
+/// Who commands, and who may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commanding<'r> {
+    pub current: &'r Authority,
+    pub orchestrator: PeerId,
+    /// To whom, if to anybody, the run was promised at a higher term.
+    pub promised: Option<(Term, PeerId)>,
+}
+
 /// Compares whose order it is with whose run it is.
 pub(super) fn admit(
-    (current, orchestrator): (&Authority, PeerId),
+    Commanding { current, orchestrator, promised }: Commanding<'_>,
     (offered, caller): (&Authority, PeerId),
 ) -> Result<Admitted, Refusal> {
     if offered.run != current.run {
@@ -23,14 +32,27 @@ pub(super) fn admit(
     if offered.plan != current.plan {
         return Err(Refusal::OtherPlan { offered: offered.plan, current: current.plan });
     }
-    if offered.term < current.term {
-        return Err(Refusal::OldTerm { offered: offered.term.0, current: current.term.0 });
+    let promised = promised.filter(|(term, _)| *term > current.term);
+    let (term, holder) = promised.unwrap_or((current.term, orchestrator));
+    if offered.term < term {
+        return Err(Refusal::OldTerm { offered: offered.term.0, current: term.0 });
     }
-    if offered.term > current.term {
-        return Ok(Admitted::TakesOver);
+    if offered.term > term {
+        return Err(Refusal::NotPromised { offered: offered.term.0 });
     }
     // Two orchestrators in one term would both be right.
-    if caller != orchestrator { Err(Refusal::Busy(current.run.to_string())) } else { Ok(Admitted::Current) }
+    if caller != holder {
+        return Err(Refusal::Busy(current.run.to_string()));
+    }
+    Ok(if promised.is_some() { Admitted::TakesOver } else { Admitted::Current })
+}
+
+/// Whether a promise may be given, when this is the last one.
+pub(super) fn may_promise((term, holder): (Term, PeerId), (offered, caller): (Term, PeerId)) -> Result<(), Refusal> {
+    if offered > term || (offered, caller) == (term, holder) {
+        return Ok(());
+    }
+    Err(Refusal::OldTerm { offered: offered.0, current: term.0 })
 }
 
 /// The same for what is done beside the run: it takes nothing over, and is meant for the run as it is now.
@@ -52,7 +74,7 @@ pub(super) fn admit_beside(current: &Authority, offered: &Authority) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use meshproof_proto::id::{Digest, RunId, Term};
+    use meshproof_proto::id::{Digest, RunId};
 
     use super::*;
 
@@ -64,9 +86,11 @@ mod tests {
     fn orders_of_another_run_plan_or_orchestrator_and_of_an_old_term_are_refused() {
         let (mine, other) = (PeerId([1; 32]), PeerId([2; 32]));
         let current = authority("r", 3, 1);
-        let admitted = |offered: Authority, caller| admit((&current, mine), (&offered, caller));
+        let admitted = |offered: Authority, caller| {
+            admit(Commanding { current: &current, orchestrator: mine, promised: None }, (&offered, caller))
+        };
         assert_eq!(admitted(authority("r", 3, 1), mine), Ok(Admitted::Current));
-        assert_eq!(admitted(authority("r", 4, 1), other), Ok(Admitted::TakesOver));
+        assert_eq!(admitted(authority("r", 4, 1), other), Err(Refusal::NotPromised { offered: 4 }));
         assert_eq!(admitted(authority("r", 2, 1), mine), Err(Refusal::OldTerm { offered: 2, current: 3 }));
         assert_eq!(admitted(authority("r", 3, 1), other), Err(Refusal::Busy("r".to_owned())));
         assert_eq!(admitted(authority("s", 9, 1), mine), Err(Refusal::NoSuchRun("s".to_owned())));
@@ -82,5 +106,30 @@ mod tests {
         assert!(matches!(admitted(authority("r", 4, 1)), Err(Refusal::Failed(_))));
         assert_eq!(admitted(authority("s", 3, 1)), Err(Refusal::NoSuchRun("s".to_owned())));
         assert!(matches!(admitted(authority("r", 3, 2)), Err(Refusal::OtherPlan { .. })));
+    }
+
+    #[test]
+    fn with_a_promise_only_whom_it_was_given_commands_and_the_one_before_does_not() {
+        let (mine, next, other) = (PeerId([1; 32]), PeerId([2; 32]), PeerId([3; 32]));
+        let current = authority("r", 3, 1);
+        let commanding = Commanding { current: &current, orchestrator: mine, promised: Some((Term(5), next)) };
+        let admitted = |term, caller| admit(commanding, (&authority("r", term, 1), caller));
+        assert_eq!(admitted(5, next), Ok(Admitted::TakesOver));
+        assert_eq!(admitted(5, other), Err(Refusal::Busy("r".to_owned())));
+        assert_eq!(admitted(3, mine), Err(Refusal::OldTerm { offered: 3, current: 5 }));
+        assert_eq!(admitted(4, other), Err(Refusal::OldTerm { offered: 4, current: 5 }));
+        assert_eq!(admitted(6, other), Err(Refusal::NotPromised { offered: 6 }));
+    }
+
+    #[test]
+    fn a_term_is_promised_once() {
+        let (one, other) = (PeerId([1; 32]), PeerId([2; 32]));
+        let last = (Term(5), one);
+        assert_eq!(may_promise(last, (Term(5), one)), Ok(()), "the answer was lost, not the promise");
+        assert_eq!(may_promise(last, (Term(6), other)), Ok(()));
+        for (term, caller) in [(5, other), (4, one), (4, other)] {
+            let refused = Err(Refusal::OldTerm { offered: term, current: 5 });
+            assert_eq!(may_promise(last, (Term(term), caller)), refused);
+        }
     }
 }

@@ -21,6 +21,9 @@ impl Session {
                 reply(answer, adopted);
             }
             Call::Reseat(order, answer) => reply(answer, self.reseat(caller, order)),
+            Call::Promise(order, answer) => reply(answer, self.promise(caller, order)),
+            Call::Remember(order, answer) => reply(answer, self.remember(caller, *order)),
+            Call::Recall(order, answer) => reply(answer, self.recall(caller, order)),
             Call::Status(answer) => reply(answer, Ok(self.status())),
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
@@ -143,11 +146,13 @@ impl Session {
         self.admitted(caller, &order.authority)?.receive(order)
     }
 
-    /// The run, if the order is given in its name. An order of a higher term hands the run over to its caller.
+    /// The run, if the order is given in its name. An order of whom it was promised to hands the run over.
     pub(super) fn admitted(&mut self, caller: PeerId, offered: &Authority) -> Result<&mut Run, Refusal> {
         let no_run = || Refusal::NoSuchRun(offered.run.to_string());
         let run = self.run.as_mut().ok_or_else(no_run)?;
-        match guard::admit((&run.authority, run.orchestrator), (offered, caller))? {
+        let commanding =
+            guard::Commanding { current: &run.authority, orchestrator: run.orchestrator, promised: run.promised };
+        match guard::admit(commanding, (offered, caller))? {
             guard::Admitted::Current => {}
             guard::Admitted::TakesOver => run.taken_over(offered.term, caller, &self.mesh),
         }

@@ -7,11 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, RunId, Term};
+use meshproof_proto::memory::Extent;
 use meshproof_proto::order::{
     Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, RecordStreamId, ServicePlace,
     StepKey, StepOrder, StubChange,
 };
 use meshproof_proto::rpc::Refusal;
+use meshproof_proto::secrets::Secrets;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -40,6 +42,11 @@ pub(super) struct Run {
     pub(super) authority: Authority,
     /// Whose orders count, and who gets the events.
     pub(super) orchestrator: PeerId,
+    /// To whom, and at which term, it was promised last.
+    pub(super) promised: Option<(Term, PeerId)>,
+    /// What is remembered here for whoever commands next.
+    pub(super) memory: Extent,
+    pub(super) confided: Secrets,
     pub(super) roster: BTreeMap<Name, PeerId>,
     /// At which term other names are held, of those that changed hands.
     pub(super) terms: BTreeMap<Name, NameTerm>,

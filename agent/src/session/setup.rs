@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
+use meshproof_proto::event::Fact;
 use meshproof_proto::id::{PeerId, RunId};
+use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{
     Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
 };
@@ -32,6 +34,7 @@ use crate::network::{self, Inlet};
 use crate::notes::Notes;
 use crate::outbox::{KeptOutbox, Left, Outbox, OutboxFile, Recovered, Store, StubPast};
 use crate::own_log;
+use crate::permits::Permits;
 use crate::rights::Rights;
 use crate::steps::Beside;
 use crate::stub::{Around, Before, StubServer};
@@ -66,7 +69,9 @@ pub(super) async fn run(
     let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network } = order;
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
-    let (masker, secrets) = (Arc::new(masker), secrets.scope());
+    let (masker, confided, secrets) = (Arc::new(masker), secrets.clone(), secrets.scope());
+    let promised = left.as_ref().and_then(|left| left.promised);
+    let memory = left.as_ref().map(|left| left.memory).unwrap_or_default();
     own_log::mask_with(Arc::clone(&masker));
     for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
         route.put_in_secrets(&secrets);
@@ -95,22 +100,16 @@ pub(super) async fn run(
     };
     let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
-    let beside = Beside {
-        logs: LogStore::open(&service.logs, &permits.logs),
-        stubs,
-        metrics: Metrics::open(&service, tell.clone(), Arc::clone(permits)),
-        facts: tell.clone(),
-        notes: notes_to,
-        permits: Arc::clone(permits),
-        connections: Connections::default(),
-        masker,
-    };
+    let beside = beside((&service, permits), stubs, (tell.clone(), notes_to), masker);
     let tunnels = (tunnels, network.is_some());
     let work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
         orchestrator,
+        promised,
+        memory,
+        confided,
         roster,
         terms: BTreeMap::new(),
         initialized,
@@ -127,6 +126,25 @@ pub(super) async fn run(
         stage: Stage::Working(Box::new(work)),
         network: None,
     })
+}
+
+/// What steps find here.
+fn beside(
+    (service, permits): (&ServicePlace, &Arc<Permits>),
+    stubs: BTreeMap<String, StubServer>,
+    (facts, notes): (mpsc::Sender<Fact>, Notes),
+    masker: Arc<Masker>,
+) -> Beside {
+    Beside {
+        logs: LogStore::open(&service.logs, &permits.logs),
+        stubs,
+        metrics: Metrics::open(service, facts.clone(), Arc::clone(permits)),
+        facts,
+        notes,
+        permits: Arc::clone(permits),
+        connections: Connections::default(),
+        masker,
+    }
 }
 
 fn work(

@@ -4,6 +4,7 @@ mod ahead;
 mod benches;
 mod datagrams;
 mod process;
+mod remembering;
 mod tunnels;
 mod world;
 

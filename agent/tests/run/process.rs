@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::world::{World, authority, key, name};
 use crate::{step, tcp};
 
-fn spawn(world: &World, directory: &std::path::Path) -> Child {
+pub(crate) fn spawn(world: &World, directory: &std::path::Path) -> Child {
     let token = directory.join("token");
     std::fs::write(&token, world.token("shop").to_text()).expect("a writable directory");
     Command::new(env!("CARGO_BIN_EXE_meshproof-agent"))
@@ -35,7 +35,7 @@ fn terminate(agent: &Child) {
     signal(agent, rustix::process::Signal::TERM);
 }
 
-fn signal(agent: &Child, signal: rustix::process::Signal) {
+pub(crate) fn signal(agent: &Child, signal: rustix::process::Signal) {
     let id = agent.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)).expect("it runs");
     rustix::process::kill_process(id, signal).expect("it is ours");
 }
@@ -77,7 +77,7 @@ async fn what_an_agent_has_told_is_on_its_disk_when_it_is_killed() {
 }
 
 /// A service that takes connections and says nothing.
-async fn silent() -> String {
+pub(crate) async fn silent() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     tokio::spawn(async move {
@@ -90,7 +90,7 @@ async fn silent() -> String {
 }
 
 /// Waits for another instance of the agent.
-async fn next_instance(mesh: &mut crate::world::Orchestrator, before: PeerId) -> PeerId {
+pub(crate) async fn next_instance(mesh: &mut crate::world::Orchestrator, before: PeerId) -> PeerId {
     mesh.until(|mesh| mesh.roster().values().any(|peer| *peer != before)).await;
     mesh.roster().into_values().next().expect("it is linked")
 }

@@ -202,6 +202,12 @@ impl Orchestrator {
         }
     }
 
+    /// Knows these events of an agent, which another orchestrator has acknowledged.
+    pub fn recalls(&mut self, agent: &str, origin: PeerId, events: Vec<Event>) {
+        self.origins.insert(name(agent), origin);
+        self.journal.insert(name(agent), events);
+    }
+
     async fn set_up(&self, agent: &str, order: Initialize) -> Initialized {
         let answer = self.client(agent).initialize(context::current(), Box::new(order)).await;
         answer.expect("answered").expect("taken")
