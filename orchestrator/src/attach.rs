@@ -6,5 +6,5 @@
 mod find;
 mod follow;
 
-pub use find::{AttachError, find};
+pub use find::{AttachError, find, running};
 pub use follow::{End, follow};

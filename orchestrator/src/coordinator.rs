@@ -20,11 +20,18 @@ mod network;
 mod orders;
 mod outcome;
 mod ready;
+mod remembering;
 mod scribe;
 mod signals;
+mod succession;
+mod superseded;
+mod taking_over;
 mod teardown;
 mod windows;
 mod witness;
+
+pub use succession::NotTakenOver;
+pub use taking_over::{stand_by, take_over};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +40,7 @@ use std::time::Duration;
 use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 
+use crate::memory::Given;
 use crate::plan::{Plan, Source};
 use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
@@ -54,6 +62,8 @@ pub struct Options {
     pub deadline: Option<Duration>,
     /// What stood after `meshproof run`, so that the run can be started again; empty: the command did not start it.
     pub arguments: Vec<String>,
+    /// What the plan was given, so that another orchestrator can go on with the run; none: nobody can.
+    pub given: Option<Given>,
     /// The meshproof binary, whose subcommands are the other processes of a run; none: this process's own.
     pub binary: Option<PathBuf>,
 }
@@ -73,6 +83,7 @@ impl Options {
             first_failure: FirstFailure::default(),
             deadline: None,
             arguments: Vec::new(),
+            given: None,
             binary: None,
         }
     }
@@ -93,7 +104,7 @@ pub fn fresh_seed() -> u64 {
 /// Runs a plan on this machine, from its build to the last process's end.
 pub async fn run(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> Exit {
     match driver::Driver::new(plan, source, options) {
-        Ok(driver) => driver.drive().await,
+        Ok(driver) => Box::pin(driver.drive()).await,
         Err(error) => {
             // nothing was started: what failed is the folder for the reports
             crate::say::failed(&format!("{error:#}"), Exit::Usage)

@@ -19,7 +19,7 @@ pub mod namespace;
 mod opening;
 mod parent;
 mod ports;
-mod procfs;
+pub mod procfs;
 pub mod protocol;
 mod reaper;
 mod requests;

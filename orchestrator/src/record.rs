@@ -216,6 +216,14 @@ pub enum Happening {
     },
     /// How and where the run was started, and the plan as it was then.
     Invoked(Box<Invocation>),
+    /// Another orchestrator goes on with the run, at this term; what stands before this was told again from what agents remember.
+    TakenOver {
+        term: Term,
+        lines: usize,
+        /// Since it was known that the one before is gone: until the run was promised and collected, and until it went on.
+        decided_ms: f64,
+        complete_ms: f64,
+    },
 }
 
 /// How a run was started: enough to tell where it ran, and to run it again. It holds no secret.

@@ -30,6 +30,7 @@ mod settling;
 mod side;
 mod startup;
 mod stepping;
+mod successor;
 mod syncing;
 mod tally;
 mod testing;

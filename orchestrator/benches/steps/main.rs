@@ -24,6 +24,7 @@ mod server;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
 #[allow(dead_code, reason = "the mesh's bench has other goals")]
 mod table;
+mod takeover;
 
 use std::process::ExitCode;
 
@@ -32,8 +33,13 @@ use table::Table;
 type Section = fn() -> Table;
 
 /// In this order: what needs no other process comes first.
-const SECTIONS: &[(&str, Section)] =
-    &[("check", check::run), ("events", events::run), ("sequence", sequence::run), ("respawn", respawn::run)];
+const SECTIONS: &[(&str, Section)] = &[
+    ("check", check::run),
+    ("events", events::run),
+    ("sequence", sequence::run),
+    ("respawn", respawn::run),
+    ("takeover", takeover::run),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

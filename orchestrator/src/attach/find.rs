@@ -69,6 +69,26 @@ pub fn find(wanted: Option<&str>, kept: &Kept) -> Result<PathBuf, AttachError> {
     }
 }
 
+/// The run that goes on and is meant.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn running(wanted: Option<&str>) -> Result<Running, AttachError> {
+    let mut running = local::running()?;
+    if let Some(wanted) = wanted {
+        let exact = running.iter().position(|one| one.run == wanted);
+        running = match exact {
+            Some(at) => vec![running.swap_remove(at)],
+            None => running.into_iter().filter(|one| one.run.starts_with(wanted)).collect(),
+        };
+    }
+    match running.len() {
+        0 => Err(AttachError::NoRun),
+        1 => Ok(running.remove(0)),
+        _ => Err(AttachError::Several(running.into_iter().map(|one| one.run).collect())),
+    }
+}
+
 fn going(running: Vec<Running>) -> BTreeMap<String, PathBuf> {
     running.into_iter().filter_map(|running| Some((running.run, running.reports?))).collect()
 }

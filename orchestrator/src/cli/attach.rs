@@ -5,6 +5,8 @@ use meshproof_proto::verdict::Exit;
 use super::history::Place;
 use super::mesh::stopped;
 use crate::attach::{self, End};
+use crate::coordinator;
+use crate::local::KeptMesh;
 use crate::progress::Mode;
 use crate::say;
 
@@ -13,13 +15,21 @@ use crate::say;
 #[command(
     before_help = "Examples:\n  meshproof attach                     the run that goes on\n  \
     meshproof attach r-9d07              this one, or what it was if it has ended\n  \
-    meshproof attach last --progress json | jq .what",
+    meshproof attach last --progress json | jq .what\n  \
+    meshproof attach --standby           wait; should the run's orchestrator be gone, go on in its place",
     after_help = "Exit codes: those of the run (`meshproof run --help`); 5 also if it broke off, 2 if there is none of that name,\n\
-    130 Ctrl-C, which leaves the run alone."
+    130 Ctrl-C, which leaves the run alone; once it was taken over, Ctrl-C ends it."
 )]
 pub(super) struct Args {
     /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
     run: Option<String>,
+    /// Command the run from now on, in the place of an orchestrator that died or hangs: with the promises of more than half of its
+    /// agents, from what they remember. One that comes back follows.
+    #[arg(long)]
+    take_over: bool,
+    /// Wait, and take the run over once its orchestrator is gone.
+    #[arg(long, conflicts_with = "take_over")]
+    standby: bool,
     /// How to show what happens.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     progress: Mode,
@@ -30,6 +40,9 @@ pub(super) struct Args {
 /// Follows a run to its end.
 pub(super) fn run(args: &Args) -> Exit {
     super::log_to_stderr();
+    if args.take_over || args.standby {
+        return command(args);
+    }
     let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));
     let folder = match found {
         Ok(folder) => folder,
@@ -44,10 +57,33 @@ pub(super) fn run(args: &Args) -> Exit {
             Ok(End::Ended { exit }) => Exit::from_code(exit).unwrap_or(Exit::MeshFailed),
             Ok(End::Unread) => Exit::Passed,
             Ok(End::BrokeOff { run }) => {
-                let why = format!("{run} broke off: its orchestrator died; what it saw is in {}", folder.display());
+                let why = format!(
+                    "{run} broke off: its orchestrator died; what it saw is in {}; while its keeper waits, \
+                     `meshproof attach {run} --take-over` goes on with it",
+                    folder.display()
+                );
                 say::failed(&why, Exit::MeshFailed)
             }
             Err(error) => say::failed(&error, error.exit()),
         }
+    })
+}
+
+/// Goes on with a run, now or once nobody else does.
+fn command(args: &Args) -> Exit {
+    let running = match attach::running(args.run.as_deref()) {
+        Ok(running) => running,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let kept = match KeptMesh::of(&running) {
+        Ok(kept) => kept,
+        Err(error) => return say::failed(&error, Exit::MeshFailed),
+    };
+    super::runtime(super::Threads::Two).block_on(async {
+        let done = match args.standby {
+            true => Box::pin(coordinator::stand_by(kept, args.progress)).await,
+            false => Box::pin(coordinator::take_over(kept, args.progress)).await,
+        };
+        done.unwrap_or_else(|error| say::failed(&error, Exit::MeshFailed))
     })
 }

@@ -25,7 +25,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// The parameters.
+    /// The parameters, by name.
     pub(super) fn params(&self) -> BTreeMap<String, String> {
         self.params.iter().cloned().collect()
     }

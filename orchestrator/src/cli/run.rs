@@ -14,6 +14,7 @@ use super::mesh::{self, LocalAddresses, MeshArgs};
 use crate::console::Console;
 use crate::console::resolve::Resolved;
 use crate::coordinator::{self, Options};
+use crate::memory;
 use crate::plan::{Plan, Selection, Wanted};
 use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
@@ -99,9 +100,7 @@ pub(super) fn run(args: Args) -> Exit {
         Ok(read) => read,
         Err(exit) => return exit,
     };
-    let selection =
-        Selection { tests: args.tests.clone(), steps: args.steps.clone(), repeat: args.repeat.try_into().unwrap_or(1) };
-    let Some(plan) = plan.select(&selection) else {
+    let Some(plan) = plan.select(&selection(&args)) else {
         let why = format!("no test or step of {} is selected", args.plan.display());
         return say::failed(&why, Exit::NothingSelected);
     };
@@ -121,6 +120,10 @@ pub(super) fn run(args: Args) -> Exit {
         args.keeping.prune(&kept);
     }
     exit
+}
+
+fn selection(args: &Args) -> Selection {
+    Selection { tests: args.tests.clone(), steps: args.steps.clone(), repeat: args.repeat.try_into().unwrap_or(1) }
 }
 
 /// What stands after `run` on the command line.
@@ -161,6 +164,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },
         deadline: args.deadline,
         arguments: arguments_of(std::env::args_os()),
+        given: Some(memory::Given { params: args.given.params(), selection: selection(args) }),
         ..Options::new(run, plan_dir)
     })
 }

@@ -34,12 +34,12 @@ pub(super) async fn build(project: Project<'_>, scribe: &mut Scribe, stop: &Canc
     let withheld = Withheld::of(project.plan);
     for command in &project.plan.build {
         let shown = command.argv.join(" ");
-        scribe.say(Happening::BuildBegan { command: shown.clone() })?;
+        scribe.say_early(Happening::BuildBegan { command: shown.clone() })?;
         let began = Instant::now();
         let result = one((command, &withheld), project.dir, stop).await;
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         let problem = result.as_ref().err().map(|failed| failed.how.clone());
-        scribe.say(Happening::BuildEnded { command: shown.clone(), duration_ms, problem })?;
+        scribe.say_early(Happening::BuildEnded { command: shown.clone(), duration_ms, problem })?;
         if let Err(failed) = result {
             return Err(Broken {
                 what: format!("`{shown}` failed: {}", failed.how),

@@ -28,7 +28,7 @@ pub(super) fn to(agent: &Name, plan: &Plan, confided: &Secrets) -> Secrets {
 }
 
 /// A secret's name has no dot.
-fn is_key(name: &str) -> bool {
+pub(super) fn is_key(name: &str) -> bool {
     name.starts_with("tls.") && name.ends_with(".key")
 }
 

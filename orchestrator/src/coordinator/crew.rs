@@ -11,6 +11,7 @@ use tarpc::client::RpcError;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// One call, answered or not. No call is long: results of steps come as events.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -26,7 +27,11 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The agents by name.
 #[derive(Debug, Default)]
-pub(super) struct Crew(BTreeMap<Name, Seat>);
+pub(super) struct Crew {
+    seats: BTreeMap<Name, Seat>,
+    /// An agent has refused an order because another orchestrator commands.
+    superseded: CancellationToken,
+}
 
 #[derive(Debug)]
 struct Seat {
@@ -58,6 +63,7 @@ impl Seat {
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     client: watch::Receiver<Option<AgentClient>>,
+    superseded: CancellationToken,
 }
 
 /// A call that brought no result.
@@ -73,12 +79,12 @@ impl Crew {
     /// An agent joined; the latest instance of a name holds it.
     pub(super) fn seat(&mut self, name: Name, peer: PeerId) {
         let (client, newcomer) = (watch::Sender::new(None), watch::Sender::new(None));
-        self.0.insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held });
+        self.seats.insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held });
     }
 
     /// Nobody holds the name now. `false`: nobody did, or it is no name of ours.
     pub(super) fn vacate(&mut self, name: &Name) -> bool {
-        let Some(seat) = self.0.get_mut(name).filter(|seat| seat.course != Course::Vacant) else { return false };
+        let Some(seat) = self.seats.get_mut(name).filter(|seat| seat.course != Course::Vacant) else { return false };
         seat.course = Course::Vacant;
         seat.client.send_replace(None);
         seat.newcomer.send_replace(None);
@@ -87,7 +93,7 @@ impl Crew {
 
     /// Another instance gets the name, and is to take over. Gives its number.
     pub(super) fn grant(&mut self, name: &Name, peer: PeerId) -> Option<u64> {
-        let seat = self.0.get_mut(name).filter(|seat| seat.course == Course::Vacant)?;
+        let seat = self.seats.get_mut(name).filter(|seat| seat.course == Course::Vacant)?;
         seat.held.push(peer);
         seat.course = Course::Granted;
         u64::try_from(seat.held.len()).ok()
@@ -95,7 +101,7 @@ impl Crew {
 
     /// It has taken over: calls go there from now on.
     pub(super) fn admit(&mut self, name: &Name) {
-        if let Some(seat) = self.0.get_mut(name).filter(|seat| seat.course == Course::Granted) {
+        if let Some(seat) = self.seats.get_mut(name).filter(|seat| seat.course == Course::Granted) {
             seat.course = Course::Held;
             let client = seat.newcomer.send_replace(None);
             seat.client.send_replace(client);
@@ -104,27 +110,27 @@ impl Crew {
 
     /// How many instances had the name so far.
     pub(super) fn instances(&self, name: &Name) -> usize {
-        self.0.get(name).map_or(0, |seat| seat.held.len())
+        self.seats.get(name).map_or(0, |seat| seat.held.len())
     }
 
     /// Who has the name, or had it last.
     pub(super) fn holder(&self, name: &Name) -> Option<PeerId> {
-        self.0.get(name)?.peer()
+        self.seats.get(name)?.peer()
     }
 
     /// Whether that instance held it before, or does.
     pub(super) fn has_held(&self, name: &Name, peer: PeerId) -> bool {
-        self.0.get(name).is_some_and(|seat| seat.held.contains(&peer))
+        self.seats.get(name).is_some_and(|seat| seat.held.contains(&peer))
     }
 
     /// The instance that began the numbering of this name's events.
     pub(super) fn origin(&self, name: &Name) -> Option<PeerId> {
-        self.0.get(name)?.held.first().copied()
+        self.seats.get(name)?.held.first().copied()
     }
 
     /// Whether events under that numbering may come from that instance.
     pub(super) fn may_tell(&self, peer: &PeerId, origin: &PeerId) -> bool {
-        match self.0.values().find(|seat| seat.held.contains(peer)) {
+        match self.seats.values().find(|seat| seat.held.contains(peer)) {
             Some(seat) => seat.peer() == Some(*peer) && seat.held.first() == Some(origin),
             None => peer == origin,
         }
@@ -132,18 +138,18 @@ impl Crew {
 
     /// Who hears of events under that numbering.
     pub(super) fn listener(&self, origin: &PeerId) -> PeerId {
-        let seat = self.0.values().find(|seat| seat.held.first() == Some(origin));
+        let seat = self.seats.values().find(|seat| seat.held.first() == Some(origin));
         seat.and_then(Seat::peer).unwrap_or(*origin)
     }
 
     /// How to call one that is taking over.
     pub(super) fn newcomer(&self, name: &Name) -> Option<Caller> {
-        self.0.get(name).map(|seat| Caller { client: seat.newcomer.subscribe() })
+        self.seats.get(name).map(|seat| self.calls(&seat.newcomer))
     }
 
     /// A link came up, for the first time or again. Gives the agent's name, if it is one of the crew.
     pub(super) fn linked(&mut self, up: LinkUp) -> Option<Name> {
-        let (name, seat) = self.0.iter().find(|(_, seat)| seat.peer() == Some(up.peer.peer))?;
+        let (name, seat) = self.seats.iter().find(|(_, seat)| seat.peer() == Some(up.peer.peer))?;
         let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let mut config = tarpc::client::Config::default();
         config.max_in_flight_requests = CALLS_AT_ONCE;
@@ -158,25 +164,65 @@ impl Crew {
     }
 
     pub(super) fn name_of(&self, peer: &PeerId) -> Option<&Name> {
-        self.0.iter().find(|(_, seat)| seat.peer() == Some(*peer)).map(|(name, _)| name)
+        self.seats.iter().find(|(_, seat)| seat.peer() == Some(*peer)).map(|(name, _)| name)
     }
 
     pub(super) fn roster(&self) -> BTreeMap<Name, PeerId> {
-        self.0.iter().filter_map(|(name, seat)| Some((name.clone(), seat.peer()?))).collect()
+        self.seats.iter().filter_map(|(name, seat)| Some((name.clone(), seat.peer()?))).collect()
     }
 
     /// How to call that agent; `None` when it never joined.
     pub(super) fn caller(&self, name: &Name) -> Option<Caller> {
-        self.0.get(name).map(|seat| Caller { client: seat.client.subscribe() })
+        self.seats.get(name).map(|seat| self.calls(&seat.client))
     }
 
     pub(super) fn callers(&self) -> Vec<(Name, Caller)> {
-        self.0.keys().filter_map(|name| Some((name.clone(), self.caller(name)?))).collect()
+        self.seats.keys().filter_map(|name| Some((name.clone(), self.caller(name)?))).collect()
+    }
+
+    fn calls(&self, client: &watch::Sender<Option<AgentClient>>) -> Caller {
+        Caller { client: client.subscribe(), superseded: self.superseded.clone() }
+    }
+
+    /// Another orchestrator commands.
+    pub(super) fn is_superseded(&self) {
+        self.superseded.cancel();
+    }
+
+    /// What is told when another orchestrator commands.
+    pub(super) fn superseded(&self) -> CancellationToken {
+        self.superseded.clone()
+    }
+
+    /// What was refused so far was not refused to who commands.
+    pub(super) fn commands_anew(&mut self) {
+        self.superseded = CancellationToken::new();
+    }
+
+    /// The numbering of this name's events began with that instance.
+    pub(super) fn began_with(&mut self, name: &Name, origin: PeerId) {
+        if let Some(seat) = self.seats.get_mut(name).filter(|seat| seat.held.first() != Some(&origin)) {
+            seat.held.insert(0, origin);
+        }
+    }
+
+    /// The instance that is linked has not taken the name over, and is to. Gives its number.
+    pub(super) fn hand_over(&mut self, name: &Name, peer: PeerId) -> Option<u64> {
+        let seat = self.seats.get_mut(name).filter(|seat| seat.peer() == Some(peer))?;
+        seat.course = Course::Granted;
+        let client = seat.client.send_replace(None);
+        seat.newcomer.send_replace(client);
+        u64::try_from(seat.held.len()).ok()
+    }
+
+    /// Whether calls to that agent have a way.
+    pub(super) fn is_linked(&self, name: &Name) -> bool {
+        self.seats.get(name).is_some_and(|seat| seat.client.borrow().is_some())
     }
 
     /// The agent is gone: calls to it end.
     pub(super) fn lose(&mut self, name: &Name) {
-        self.0.remove(name);
+        self.seats.remove(name);
     }
 }
 
@@ -189,7 +235,12 @@ impl Caller {
         Answer: Future<Output = Result<Result<T, Refusal>, RpcError>>,
     {
         match timeout(REACH_WITHIN, self.keep_calling(make)).await {
-            Ok(Some(answer)) => Ok(answer?),
+            Ok(Some(answer)) => {
+                if matches!(answer, Err(Refusal::OldTerm { .. })) {
+                    self.superseded.cancel();
+                }
+                Ok(answer?)
+            }
             Ok(None) | Err(_) => Err(CallError::Unreachable(REACH_WITHIN)),
         }
     }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod floods;
+mod wake;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -14,24 +15,27 @@ use meshproof_proto::order::{Authority, Initialize, Initialized};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
-use super::failover::{Answered, Failovers};
+use super::failover::Failovers;
 use super::front::{Front, Person};
 use super::outcome::Broken;
+use super::remembering::{Stored, stored_by};
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::windows::Windows;
 use super::witness::Lengths;
 use super::{Options, build, limits, network};
 use crate::journal::{self, Journal};
-use crate::local::{LocalEnvironment, Notice};
+use crate::local::{LocalEnvironment, Notice, Release};
+use crate::memory::Conducted;
 use crate::plan::{Plan, Source};
 use crate::progress::Progress;
-use crate::record::Happening;
+use crate::record::{Entry, Happening, now_ms};
 use crate::run::{Abort, Input, Output, Run, Setup};
+use wake::Wake;
 
 /// Everything a run needs while it goes on.
 pub(super) struct Driver {
@@ -54,11 +58,17 @@ pub(super) struct Driver {
     /// How many processes of each agent have ended.
     pub(super) ended: BTreeMap<Name, usize>,
     pub(super) environment: Option<LocalEnvironment>,
+    /// Lets go of the environment, wherever it is.
+    pub(super) release: Release,
+    /// The ports of each service.
+    pub(super) ports: BTreeMap<Name, BTreeMap<String, u16>>,
+    /// Agents that are storing what is to be remembered.
+    pub(super) storing: JoinSet<Stored>,
     pub(super) notices: Option<mpsc::Receiver<Notice>>,
     pub(super) mesh: Option<Mesh>,
     pub(super) mesh_events: Option<mpsc::Receiver<MeshEvent>>,
     pub(super) inbox_in: mpsc::Sender<Input>,
-    inbox: mpsc::Receiver<Input>,
+    pub(super) inbox: mpsc::Receiver<Input>,
     pub(super) teardown: Option<JoinHandle<()>>,
     /// What our links carried, counted before they went.
     pub(super) carried: Arc<OnceLock<Happening>>,
@@ -82,6 +92,8 @@ pub(super) struct Driver {
     pub(super) away: BTreeSet<String>,
     /// Answers of the environment, which come at once.
     pub(super) pending: VecDeque<Input>,
+    /// Which file the journal is.
+    pub(super) journal: Option<u64>,
     /// Who can press keys at the terminal.
     pub(super) person: Option<Person>,
 }
@@ -95,21 +107,6 @@ pub(super) struct Unacked {
     pub(super) line: u64,
 }
 
-/// What the loop woke up for.
-enum Wake {
-    Input(Input),
-    Mesh(MeshEvent),
-    /// None: the keeper is gone.
-    Notice(Option<Notice>),
-    Signal(Abort),
-    Acknowledge,
-    /// An instance has taken over, or could not.
-    Adopted(Box<Answered>),
-    /// One has not in time.
-    Overdue,
-    Time,
-}
-
 impl Driver {
     /// Opens the journal; nothing else is made yet.
     pub(super) fn new(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> anyhow::Result<Self> {
@@ -121,6 +118,7 @@ impl Driver {
         let progress = progress.with_level(options.status_level);
         let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
+        let out = options.out.clone();
         let (inbox_in, inbox) = mpsc::channel(limits::INBOX);
         let scribe = Scribe::new(journal, progress, confided.masker()?);
         Ok(Self {
@@ -138,6 +136,9 @@ impl Driver {
             processes: BTreeMap::new(),
             ended: BTreeMap::new(),
             environment: None,
+            release: Release::default(),
+            ports: BTreeMap::new(),
+            storing: JoinSet::new(),
             notices: None,
             mesh: None,
             mesh_events: None,
@@ -154,21 +155,22 @@ impl Driver {
             failed: false,
             away: BTreeSet::new(),
             pending: VecDeque::new(),
+            journal: super::superseded::number(&out),
             person: None,
         })
     }
 
     /// From the first record to the exit code.
     pub(super) async fn drive(mut self) -> Exit {
-        let setup = Setup {
-            authority: self.authority.clone(),
-            seed: self.options.seed,
-            plan_dir: self.options.plan_dir.to_string_lossy().into_owned(),
-            flaky: self.options.flaky,
-            first_failure: self.options.first_failure,
-        };
-        let mut run = Run::new(Arc::clone(&self.plan), Arc::clone(&self.source), setup, Instant::now());
-        let result = self.live(&mut run).await;
+        let setup = self.setup();
+        let now = Instant::now();
+        let run = Run::new(Arc::clone(&self.plan), Arc::clone(&self.source), setup, now);
+        let result = self.live(&mut Conducted::new(run, now)).await;
+        self.leave(result).await
+    }
+
+    /// Everything is over; gives what the process exits with.
+    pub(super) async fn leave(mut self, result: anyhow::Result<Exit>) -> Exit {
         if let Some(mesh) = self.mesh.take() {
             mesh.leave().await;
         }
@@ -182,7 +184,18 @@ impl Driver {
         }
     }
 
-    async fn live(&mut self, run: &mut Run) -> anyhow::Result<Exit> {
+    /// What a machine is made with.
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            authority: self.authority.clone(),
+            seed: self.options.seed,
+            plan_dir: self.options.plan_dir.to_string_lossy().into_owned(),
+            flaky: self.options.flaky,
+            first_failure: self.options.first_failure,
+        }
+    }
+
+    async fn live(&mut self, run: &mut Conducted) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen(self.options.deadline)?;
         if let Some(front) = Front::of_this_process()? {
             self.person = Some(front.attend(self.options.run.clone(), self.scribe.curtain()));
@@ -194,14 +207,27 @@ impl Driver {
             Ok(begun) => begun,
             Err(abort) => return Ok(self.leave_at_once(abort)),
         };
-        let mut aborted = matches!(begun, Input::Abort(_));
-        run.handle(begun, Instant::now());
+        let aborted = matches!(begun, Input::Abort(_));
+        match begun {
+            Input::Begin(setting) => self.begin(*setting, run),
+            other => run.handle(other, Instant::now()),
+        }
+        self.go_on(run, (signals, aborted)).await
+    }
+
+    /// Until the run is over.
+    pub(super) async fn go_on(
+        &mut self,
+        run: &mut Conducted,
+        (mut signals, mut aborted): (Signals, bool),
+    ) -> anyhow::Result<Exit> {
         loop {
             if let Some(exit) = self.perform(run).await? {
                 return Ok(exit);
             }
+            let store_at = self.remember(run);
             let wake = tokio::select! {
-                wake = self.wake(run.poll_timeout()) => wake,
+                wake = self.wake((run.poll_timeout(), store_at)) => wake,
                 abort = signals.next() => Wake::Signal(abort),
             };
             match wake {
@@ -219,6 +245,10 @@ impl Driver {
                 Wake::Acknowledge => self.acknowledge().await?,
                 Wake::Adopted(answered) => self.adopted(*answered, run)?,
                 Wake::Overdue => self.failovers_overdue(run),
+                Wake::Stored(stored) => stored_by(stored, run),
+                // Done with whatever else there is to do.
+                Wake::Store => {}
+                Wake::Superseded => return self.follow_successor(signals).await,
                 Wake::Time => run.handle_timeout(Instant::now()),
             }
         }
@@ -251,39 +281,8 @@ impl Driver {
         Ok(Input::Begin(Box::new(setting)))
     }
 
-    async fn wake(&mut self, due: Option<Instant>) -> Wake {
-        // Events that came again were on disk before.
-        let is_due = self.is_due();
-        let overdue = self.failovers.due();
-        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, .. } = self;
-        let heard = async {
-            tokio::select! {
-                Some(input) = inbox.recv() => Wake::Input(input),
-                Some(event) = receive(mesh_events.as_mut()) => Wake::Mesh(event),
-                notice = receive(notices.as_mut()) => Wake::Notice(notice),
-            }
-        };
-        // What is due comes first: it is soon done, and nobody's acknowledgement waits behind what another one floods with.
-        tokio::select! {
-            biased;
-            () = std::future::ready(()), if is_due => Wake::Acknowledge,
-            // The journal lives as long as this loop.
-            Ok(()) = on_disk.changed() => Wake::Acknowledge,
-            () = until(*acknowledge_at) => Wake::Acknowledge,
-            () = until(due) => Wake::Time,
-            () = until(overdue) => Wake::Overdue,
-            answered = failovers.answered() => Wake::Adopted(Box::new(answered)),
-            wake = heard => wake,
-        }
-    }
-
-    /// Whether something may be acknowledged.
-    fn is_due(&self) -> bool {
-        self.unacked.front().is_some_and(|first| first.line <= *self.on_disk.borrow())
-    }
-
     /// Does everything the run asks for; gives the exit when it is over.
-    async fn perform(&mut self, run: &mut Run) -> anyhow::Result<Option<Exit>> {
+    async fn perform(&mut self, run: &mut Conducted) -> anyhow::Result<Option<Exit>> {
         loop {
             if let Some(input) = self.pending.pop_front() {
                 run.handle(input, Instant::now());
@@ -295,7 +294,7 @@ impl Driver {
                 continue;
             };
             match output {
-                Output::Record(what) => self.record(what)?,
+                Output::Record(what) => self.record(now_ms(), what)?,
                 Output::Finished { exit, .. } => {
                     self.scribe.sync()?;
                     crate::report::write(&self.options.out)?;
@@ -308,7 +307,7 @@ impl Driver {
     }
 
     /// A failure to become ready gets the service's own words.
-    fn record(&mut self, mut what: Happening) -> anyhow::Result<()> {
+    pub(super) fn record(&mut self, at_ms: u64, mut what: Happening) -> anyhow::Result<()> {
         if let Happening::Failure(failure) = &mut what {
             self.failed = true;
             let service = failure.step.as_ref().and_then(|step| step.key.step.strip_prefix("ready."));
@@ -320,14 +319,15 @@ impl Driver {
             self.said = Lengths::of(environment, self.plan.services.iter().map(|service| &service.name));
         }
         let begins = matches!(what, Happening::RunBegan { .. });
-        self.scribe.say(what)?;
+        self.scribe.write(Entry::own(at_ms, what))?;
         if begins {
-            self.scribe.say(super::invoked::invoked(&self.source, &self.options.arguments))?;
+            let invoked = super::invoked::invoked(&self.source, &self.options.arguments);
+            self.scribe.write(Entry::own(at_ms, invoked))?;
         }
         Ok(())
     }
 
-    fn input(&mut self, input: Input, run: &mut Run) -> anyhow::Result<()> {
+    fn input(&mut self, input: Input, run: &mut Conducted) -> anyhow::Result<()> {
         if let (Input::TornDown { .. }, Some(mesh)) = (&input, &self.mesh) {
             let carried = self.carried.get().cloned().unwrap_or_else(|| own_bytes(mesh));
             self.scribe.say(carried)?;
@@ -376,20 +376,4 @@ pub(super) fn own_bytes(mesh: &Mesh) -> Happening {
     let sent = by_name(|link| link.bytes_sent);
     let received = by_name(|link| link.bytes_received);
     Happening::Fact(Fact::LinkBytes { sent, received })
-}
-
-/// Waits for a moment, or for ever.
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next value, or never when there is no source of them.
-async fn receive<T>(source: Option<&mut mpsc::Receiver<T>>) -> Option<T> {
-    match source {
-        Some(source) => source.recv().await,
-        None => std::future::pending().await,
-    }
 }

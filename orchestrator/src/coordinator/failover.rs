@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
+use crate::memory::Conducted;
 use crate::record::Happening;
-use crate::run::{Input, Run};
+use crate::run::Input;
 
 /// From the end of an instance until another one has taken over. A process starts, joins and reads its disk in well under a second; the
 /// keeper lets one that dies at once wait a little.
@@ -85,7 +86,7 @@ impl Driver {
         &mut self,
         agent: &Name,
         (how, at_unix_ms): (&str, Option<u64>),
-        run: &mut Run,
+        run: &mut Conducted,
     ) -> anyhow::Result<()> {
         if self.failovers.is_of(agent) || !self.crew.vacate(agent) {
             return Ok(());
@@ -94,13 +95,18 @@ impl Driver {
         let failover = Failover { began: Instant::now(), stage: Stage::Vacant, journaled };
         self.failovers.of.insert(agent.clone(), failover);
         let after_ms = at_unix_ms.map(since);
-        self.scribe.say(Happening::FailoverDetected { agent: agent.clone(), how: how.to_owned(), after_ms })?;
+        self.say(run, Happening::FailoverDetected { agent: agent.clone(), how: how.to_owned(), after_ms })?;
         run.handle(Input::AgentDown { agent: agent.clone(), how: how.to_owned() }, Instant::now());
         Ok(())
     }
 
     /// The process of an instance ended: the present one's, unless another has its name by now.
-    pub(super) fn agent_ended(&mut self, agent: &Name, (how, at): (&str, u64), run: &mut Run) -> anyhow::Result<()> {
+    pub(super) fn agent_ended(
+        &mut self,
+        agent: &Name,
+        (how, at): (&str, u64),
+        run: &mut Conducted,
+    ) -> anyhow::Result<()> {
         let ended = self.ended.entry(agent.clone()).or_default();
         *ended += 1;
         if self.crew.instances(agent) > *ended {
@@ -109,8 +115,25 @@ impl Driver {
         self.vacated(agent, (&format!("its process ended: {how}"), Some(at)), run)
     }
 
+    /// An instance is linked that has not taken the name over from one that is gone, which nobody commanded then.
+    pub(super) fn orphaned(&mut self, name: &Name, peer: PeerId, run: &mut Conducted) -> anyhow::Result<()> {
+        let Some(number) = self.crew.hand_over(name, peer) else { return Ok(()) };
+        let journaled = self.crew.origin(name).map_or(0, |origin| self.scribe.complete_through(origin));
+        let (began, how) = (Instant::now(), "it was gone while nobody commanded the run".to_owned());
+        self.failovers.of.insert(name.clone(), Failover { began, stage: Stage::Vacant, journaled });
+        self.say(run, Happening::FailoverDetected { agent: name.clone(), how: how.clone(), after_ms: None })?;
+        run.handle(Input::AgentDown { agent: name.clone(), how }, Instant::now());
+        let term = NameTerm { run: self.authority.term, number };
+        let decided =
+            Happening::FailoverDecided { agent: name.clone(), instance: peer, term: term.to_string(), after_ms: 0.0 };
+        self.say(run, decided)?;
+        self.reseat(name, peer, term);
+        self.ask_to_adopt(name, peer, term);
+        Ok(())
+    }
+
     /// Another instance has joined: it gets the name, if that is its.
-    pub(super) async fn joined(&mut self, peer: Identity, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) async fn joined(&mut self, peer: Identity, run: &mut Conducted) -> anyhow::Result<()> {
         let Some(holder) = self.crew.holder(&peer.name).filter(|holder| *holder != peer.peer) else { return Ok(()) };
         if peer.role != Role::Agent || self.crew.has_held(&peer.name, peer.peer) {
             return Ok(());
@@ -121,7 +144,7 @@ impl Driver {
         let term = NameTerm { run: self.authority.term, number };
         let after_ms = self.failovers.of.get(&peer.name).map_or(0.0, Failover::took_ms);
         let (agent, instance) = (peer.name.clone(), peer.peer);
-        self.scribe.say(Happening::FailoverDecided { agent, instance, term: term.to_string(), after_ms })?;
+        self.say(run, Happening::FailoverDecided { agent, instance, term: term.to_string(), after_ms })?;
         mesh.forget(holder).await;
         mesh.connect(peer.peer).await;
         self.reseat(&peer.name, peer.peer, term);
@@ -172,7 +195,7 @@ impl Driver {
     }
 
     /// An instance has taken over, or could not.
-    pub(super) fn adopted(&mut self, (name, peer, answer): Answered, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) fn adopted(&mut self, (name, peer, answer): Answered, run: &mut Conducted) -> anyhow::Result<()> {
         if self.crew.holder(&name) != Some(peer) {
             return Ok(());
         }
@@ -194,7 +217,7 @@ impl Driver {
     }
 
     /// More of what the instance before had seen is in the journal; perhaps all.
-    pub(super) fn replayed(&mut self, name: &Name, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) fn replayed(&mut self, name: &Name, run: &mut Conducted) -> anyhow::Result<()> {
         let through = self.crew.origin(name).map_or(0, |origin| self.scribe.complete_through(origin));
         let Some(failover) = self.failovers.of.get(name) else { return Ok(()) };
         let Stage::Replaying(Adopted { last, damage }) = &failover.stage else { return Ok(()) };
@@ -208,14 +231,14 @@ impl Driver {
         }
         let (replayed, after_ms) = (last.saturating_sub(failover.journaled), failover.took_ms());
         self.failovers.forget(name);
-        self.scribe.say(Happening::FailoverComplete { agent: name.clone(), replayed, after_ms })?;
+        self.say(run, Happening::FailoverComplete { agent: name.clone(), replayed, after_ms })?;
         run.handle(Input::AgentBack { agent: name.clone() }, Instant::now());
         self.crew.admit(name);
         Ok(())
     }
 
     /// Nobody came, or not in time.
-    pub(super) fn failovers_overdue(&mut self, run: &mut Run) {
+    pub(super) fn failovers_overdue(&mut self, run: &mut Conducted) {
         let now = Instant::now();
         let is_overdue = |(_, failover): &(&Name, &Failover)| failover.began + BACK_WITHIN <= now;
         let overdue: Vec<Name> = self.failovers.of.iter().filter(is_overdue).map(|(name, _)| name.clone()).collect();
@@ -225,7 +248,7 @@ impl Driver {
     }
 
     /// A link to an agent is over. When the instance itself said so, or another has its place, that is no loss yet.
-    pub(super) fn link_lost(&mut self, peer: &Identity, loss: &Loss, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) fn link_lost(&mut self, peer: &Identity, loss: &Loss, run: &mut Conducted) -> anyhow::Result<()> {
         let Some(agent) = self.crew.name_of(&peer.peer).cloned() else { return Ok(()) };
         if self.failovers.is_of(&agent) {
             return Ok(());

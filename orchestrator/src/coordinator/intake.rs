@@ -15,15 +15,16 @@ use super::scribe::Seen;
 use super::windows::Flood;
 use super::witness;
 use crate::local::{Cause, Exit, Notice, What};
+use crate::memory::Conducted;
 use crate::plan::quote;
 use crate::record::{Entry, Happening};
-use crate::run::{Input, Run};
+use crate::run::Input;
 
 /// An acknowledgement that a link did not take is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Driver {
-    pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) async fn mesh_event(&mut self, event: MeshEvent, run: &mut Conducted) -> anyhow::Result<()> {
         match event {
             MeshEvent::Events { peer, frame: EventFrame::Batch(batch), bytes, turn } => {
                 let had_its_share = self.batch(&peer, (batch, bytes), run).await?;
@@ -41,23 +42,25 @@ impl Driver {
                 self.crew.linked(up);
             }
             MeshEvent::LinkSuspect { peer, reason } => {
-                self.note(format!("the link to {} is suspect: {reason}", peer.name))?
+                self.note(run, format!("the link to {} is suspect: {reason}", peer.name))?
             }
+            // Whoever was frozen for so long that links are lost may have been replaced meanwhile.
+            MeshEvent::LinkLost { .. } if self.is_replaced().await => self.crew.is_superseded(),
             MeshEvent::LinkLost { peer, loss } => self.link_lost(&peer, &loss, run)?,
             MeshEvent::PeerJoined(peer) => self.joined(peer, run).await?,
             MeshEvent::SignalingDown { url, reason, .. } => {
                 // it is tried again and again, and told once
                 if self.away.insert(url.clone()) {
-                    self.note(format!("signaling {url} is away: {reason}"))?;
+                    self.note(run, format!("signaling {url} is away: {reason}"))?;
                 }
             }
             MeshEvent::SignalingUp { url } => {
                 if self.away.remove(&url) {
-                    self.note(format!("signaling {url} is back"))?;
+                    self.note(run, format!("signaling {url} is back"))?;
                 }
             }
             MeshEvent::SignalingRefused { url, reason } => {
-                self.note(format!("signaling {url} refused us: {reason}"))?
+                self.note(run, format!("signaling {url} refused us: {reason}"))?
             }
             MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
             | MeshEvent::PeerLeft(_)
@@ -69,11 +72,25 @@ impl Driver {
     }
 
     /// Something to see, unless everything ends anyway.
-    fn note(&mut self, text: String) -> anyhow::Result<()> {
+    fn note(&mut self, run: &mut Conducted, text: String) -> anyhow::Result<()> {
         if self.teardown.is_some() {
             return Ok(());
         }
-        self.scribe.say(Happening::Noted { text })
+        self.say(run, Happening::Noted { text })
+    }
+
+    /// Something to tell that does not come from the machine: whoever goes on with the run tells it too.
+    pub(super) fn say(&mut self, run: &mut Conducted, what: Happening) -> anyhow::Result<()> {
+        run.said(&what, Instant::now());
+        self.scribe.say(what)
+    }
+
+    /// Whether the keeper lives and obeys somebody else.
+    async fn is_replaced(&self) -> bool {
+        match &self.environment {
+            Some(environment) => environment.is_anothers().await,
+            None => false,
+        }
     }
 
     /// An agent's events: into the journal, to the run, and acknowledged with the next sync. Whether these are all that go into it.
@@ -81,7 +98,7 @@ impl Driver {
         &mut self,
         peer: &Identity,
         (batch, bytes): (EventBatch, usize),
-        run: &mut Run,
+        run: &mut Conducted,
     ) -> anyhow::Result<bool> {
         if self.windows.is_closed(&peer.peer) {
             return Ok(false);
@@ -99,11 +116,11 @@ impl Driver {
             if event.run != self.authority.run {
                 continue;
             }
-            let fact = event.fact.clone();
+            let (seq, fact) = (event.seq, event.fact.clone());
             let seen = self.scribe.write(Entry::event(&peer.name, instance, event))?;
             if seen == Seen::New {
                 lines += 1;
-                run.handle(Input::Fact { agent: peer.name.clone(), fact }, Instant::now());
+                run.hear((&peer.name, seq), fact, Instant::now());
             }
         }
         if self.failovers.is_of(&peer.name) {
@@ -143,7 +160,7 @@ impl Driver {
     }
 
     /// Nothing more is taken from a peer that floods. It hears why, and so does whoever reads the report.
-    async fn cut_off(&mut self, peer: &Identity, flood: &Flood, run: &mut Run) {
+    async fn cut_off(&mut self, peer: &Identity, flood: &Flood, run: &mut Conducted) {
         if self.windows.is_closed(&peer.peer) {
             return;
         }
@@ -159,7 +176,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn notice(&mut self, notice: Notice, run: &mut Run) -> anyhow::Result<()> {
+    pub(super) fn notice(&mut self, notice: Notice, run: &mut Conducted) -> anyhow::Result<()> {
         if self.teardown.is_some() {
             return Ok(());
         }
@@ -173,6 +190,10 @@ impl Driver {
                 self.lost(name, &format!("it is not started again: {reason}"), run);
                 return Ok(());
             }
+            Notice::Replaced => {
+                self.crew.is_superseded();
+                return Ok(());
+            }
             Notice::Ending { reason } => {
                 self.all_lost(&format!("the keeper ends the environment: {reason}"), run);
                 return Ok(());
@@ -182,24 +203,29 @@ impl Driver {
         match exited.what {
             What::Agent { name } => self.agent_ended(&name, (&how, exited.at_unix_ms), run)?,
             What::Service { name, process } if exited.cause == Cause::Itself => {
-                let how = self.of_process(&name, process, how);
-                let evidence = self.last_words(&name);
-                let code = match exited.exit {
-                    Exit::Code(code) => code,
-                    Exit::Signal(number) => 128 + number,
-                };
-                let left = Input::ServiceLeft { service: name.clone(), code };
-                run.handle(Input::ServiceEnded { service: name, how, evidence }, Instant::now());
-                run.handle(left, Instant::now());
+                self.service_left((name, process), exited.exit, run);
             }
             What::Service { .. } => {}
-            What::Signaling => self.note(format!("signaling ended: {how}"))?,
+            What::Signaling => self.note(run, format!("signaling ended: {how}"))?,
         }
         Ok(())
     }
 
+    /// A process of a service ended by itself.
+    pub(super) fn service_left(&mut self, (service, process): (Name, usize), exit: Exit, run: &mut Conducted) {
+        let how = self.of_process(&service, process, exit.to_string());
+        let evidence = self.last_words(&service);
+        let code = match exit {
+            Exit::Code(code) => code,
+            Exit::Signal(number) => 128 + number,
+        };
+        let left = Input::ServiceLeft { service: service.clone(), code };
+        run.handle(Input::ServiceEnded { service, how, evidence }, Instant::now());
+        run.handle(left, Instant::now());
+    }
+
     /// The keeper died. Its guard kills everything that it kept, so no agent is there any more.
-    pub(super) fn keeper_gone(&mut self, run: &mut Run) {
+    pub(super) fn keeper_gone(&mut self, run: &mut Conducted) {
         self.notices = None;
         if self.teardown.is_some() {
             return;
@@ -208,7 +234,7 @@ impl Driver {
     }
 
     /// The environment is gone as a whole.
-    fn all_lost(&mut self, what: &str, run: &mut Run) {
+    fn all_lost(&mut self, what: &str, run: &mut Conducted) {
         run.handle(Broken::because(what).into(), Instant::now());
         for agent in self.crew.roster().into_keys() {
             self.lost(agent, what, run);
@@ -236,7 +262,7 @@ impl Driver {
             .unwrap_or_default()
     }
 
-    pub(super) fn lost(&mut self, agent: Name, reason: &str, run: &mut Run) {
+    pub(super) fn lost(&mut self, agent: Name, reason: &str, run: &mut Conducted) {
         self.failovers.forget(&agent);
         if self.teardown.is_some() {
             return;

@@ -148,7 +148,7 @@ impl Driver {
     }
 
     /// The agent samples what these processes use. That one cannot be asked is told elsewhere.
-    fn observe(&self, service: Name, processes: Vec<i32>) {
+    pub(super) fn observe(&self, service: Name, processes: Vec<i32>) {
         let authority = self.authority.clone();
         let started = Input::ServiceStarted { service: service.clone() };
         let started_all_the_same = started.clone();

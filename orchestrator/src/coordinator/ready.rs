@@ -9,9 +9,10 @@ use futures::future::try_join_all;
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::Role;
+use meshproof_proto::identity::{Role, Token};
 use meshproof_proto::links::LinkPath;
 use meshproof_proto::order::{Initialize, Initialized, ServicePlace, Transport, TunnelOrder};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::confided;
@@ -56,6 +57,7 @@ impl Driver {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
         }
         let (environment, notices) = LocalEnvironment::start(spec).await?;
+        self.release = environment.releaser();
         self.environment = Some(environment);
         self.notices = Some(notices);
         tokio::select! {
@@ -73,31 +75,39 @@ impl Driver {
     ) -> Result<Setting, Broken> {
         let services: BTreeSet<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let environment = self.environment.as_ref().ok_or_else(|| Broken::because("there is no environment"))?;
-        let config = MeshConfig {
-            mesh: mesh_name,
-            name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
-            token: environment.token().clone(),
-            signaling: vec![environment.signaling().to_owned()],
-            rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
-            proxies: Default::default(),
-            authorities: Default::default(),
-        };
-        let (mesh, events) =
-            Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))?;
+        let (token, signaling) = (environment.token().clone(), vec![environment.signaling().to_owned()]);
+        let (mesh, events) = join(mesh_name, token, signaling)?;
         self.mesh = Some(mesh);
         self.mesh_events = Some(events);
         let places = self.allot().await?;
         let peers = services.len() + 1;
         self.gather(services).await?;
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
-        self.scribe.say(Happening::MeshFormed { peers, duration_ms })?;
+        self.scribe.say_early(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places, held).await?;
+        self.ports = places.iter().map(|(name, place)| (name.clone(), numbers(place))).collect();
+        Ok(self.setting(places, initialized))
+    }
+
+    /// What the machine is told of places and of what agents made ready.
+    pub(super) fn setting(
+        &self,
+        places: BTreeMap<Name, local::Place>,
+        initialized: BTreeMap<Name, Initialized>,
+    ) -> Setting {
         let hosts = self.plan.network.iter().flat_map(|network| &network.addresses);
         let hosts = hosts.map(|(name, address)| (name.clone(), address.to_string())).collect();
-        Ok(Setting { hosts, ..setting(places, initialized) })
+        Setting { hosts, ..setting(places, initialized) }
     }
 
     async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
+        let wishes = self.wishes();
+        let environment = self.environment.as_mut().ok_or_else(|| Broken::because("there is no environment"))?;
+        Ok(environment.allot(wishes).await?)
+    }
+
+    /// What each service wants of its place.
+    pub(super) fn wishes(&self) -> BTreeMap<Name, Wishes> {
         let network = self.plan.network.as_ref();
         let wishes = self.plan.services.iter().map(|service| {
             let host = network.and_then(|network| network.addresses.get(&service.name)).copied();
@@ -105,9 +115,7 @@ impl Driver {
             let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
             (service.name.clone(), Wishes { ports, logs, host })
         });
-        let wishes = wishes.collect();
-        let environment = self.environment.as_mut().ok_or_else(|| Broken::because("there is no environment"))?;
-        Ok(environment.allot(wishes).await?)
+        wishes.collect()
     }
 
     /// Waits until every agent has joined and is linked, and says how.
@@ -173,7 +181,7 @@ impl Driver {
         let Some(caller) = self.crew.caller(&name) else { return Ok(None) };
         let rtt = round_trip(&caller).await.map_err(|error| Broken::because(format!("agent {name}: {error}")))?;
         let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        self.scribe.say(Happening::AgentJoined { name: name.clone(), path: path.to_owned(), rtt_us })?;
+        self.scribe.say_early(Happening::AgentJoined { name: name.clone(), path: path.to_owned(), rtt_us })?;
         Ok(Some(name))
     }
 
@@ -203,12 +211,12 @@ impl Driver {
             self.settings.insert(agent.clone(), (order, ports.clone()));
         }
         for agent in initialized.keys() {
-            self.scribe.say(Happening::Initialized { agent: agent.clone() })?;
+            self.scribe.say_early(Happening::Initialized { agent: agent.clone() })?;
         }
         Ok(initialized)
     }
 
-    fn initialize_order(
+    pub(super) fn initialize_order(
         &self,
         agent: &Name,
         places: &BTreeMap<Name, local::Place>,
@@ -243,6 +251,24 @@ impl Driver {
             network: self.plan.network.as_ref().and_then(|network| network.seen_from(agent)).map(Box::new),
         }
     }
+}
+
+/// Joins the mesh of a run on this machine.
+pub(super) fn join(
+    mesh: Name,
+    token: Token,
+    signaling: Vec<String>,
+) -> Result<(Mesh, mpsc::Receiver<MeshEvent>), Broken> {
+    let config = MeshConfig {
+        mesh,
+        name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
+        token,
+        signaling,
+        rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+        proxies: Default::default(),
+        authorities: Default::default(),
+    };
+    Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))
 }
 
 /// The best of three: what the link can do, not what the machine was busy with.
@@ -285,10 +311,16 @@ fn early_end(notice: Notice) -> Result<(), Broken> {
             }
             What::Service { .. } => Ok(()),
         },
-        Notice::AgentStarted { .. } => Ok(()),
+        Notice::AgentStarted { .. } | Notice::Replaced => Ok(()),
         Notice::AgentGivenUp { name, reason } => Err(Broken::because(format!("agent {name} ended early: {reason}"))),
         Notice::Ending { reason } => Err(Broken::because(format!("the keeper ends the environment: {reason}"))),
     }
+}
+
+/// The ports that a service was given.
+fn numbers(place: &local::Place) -> BTreeMap<String, u16> {
+    let number = |(name, address): (&String, &String)| Some((name.clone(), address.rsplit_once(':')?.1.parse().ok()?));
+    place.service.ports.iter().filter_map(number).collect()
 }
 
 /// Puts together what environment and agents said.

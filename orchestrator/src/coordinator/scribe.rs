@@ -16,6 +16,8 @@ pub(super) struct Scribe {
     journal: Journal,
     progress: Progress,
     masker: Arc<Masker>,
+    /// What was told before the machine knew of anything.
+    early: Vec<Happening>,
 }
 
 /// Whether an entry was there before.
@@ -29,7 +31,7 @@ impl Scribe {
     pub(super) fn new(journal: Journal, progress: Progress, masker: Masker) -> Self {
         let masker = Arc::new(masker);
         local::mask_own_log(Arc::clone(&masker));
-        Self { journal, progress, masker }
+        Self { journal, progress, masker, early: Vec::new() }
     }
 
     /// From now on these secrets are masked.
@@ -46,6 +48,17 @@ impl Scribe {
     /// What the orchestrator has to say.
     pub(super) fn say(&mut self, what: Happening) -> anyhow::Result<()> {
         self.write(Entry::own(now_ms(), what)).map(|_| ())
+    }
+
+    /// As [`Self::say`], before the run begins: whoever goes on with it is to tell it too.
+    pub(super) fn say_early(&mut self, what: Happening) -> anyhow::Result<()> {
+        self.early.push(what.clone());
+        self.say(what)
+    }
+
+    /// What was told early.
+    pub(super) fn take_early(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.early)
     }
 
     /// Writes an entry without secrets, an agent's event at most once.

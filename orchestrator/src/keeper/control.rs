@@ -21,7 +21,7 @@ use super::protocol::{Answer, Call, Line, PROTOCOL, Request};
 #[derive(Debug)]
 pub enum Incoming {
     /// Somebody takes control, and waits for the answer to call `id`.
-    Hello { id: u64, controller: Controller },
+    Hello { id: u64, term: u64, controller: Controller },
     /// A call from the connection of that number.
     Call { from: u64, call: Call },
     /// That connection is gone.
@@ -46,6 +46,11 @@ impl Controller {
     /// Queues a line. `false`: it reads no more, and is as good as gone.
     pub fn tell(&self, line: Line) -> bool {
         self.lines.try_send(line).is_ok()
+    }
+
+    /// Has no place here any more: told why, it ends. What is queued is still written.
+    pub fn refuse(self, last: Line) {
+        self.tell(last);
     }
 
     /// Ends it after everything queued was written.
@@ -74,8 +79,8 @@ pub async fn listen(listener: UnixListener, incoming: mpsc::Sender<Incoming>) {
                 connections.spawn(async move {
                     let greeted = greet(stream).await;
                     drop(permit);
-                    if let Some((id, reading, writing)) = greeted {
-                        attend(number, id, (reading, writing), incoming).await;
+                    if let Some((hello, reading, writing)) = greeted {
+                        attend(number, hello, (reading, writing), incoming).await;
                     }
                 });
             }
@@ -87,15 +92,15 @@ pub async fn listen(listener: UnixListener, incoming: mpsc::Sender<Incoming>) {
 type Reading = Lines<OwnedReadHalf>;
 
 /// Waits for a hello; a stranger that says anything else is told so and left.
-async fn greet(stream: UnixStream) -> Option<(u64, Reading, OwnedWriteHalf)> {
+async fn greet(stream: UnixStream) -> Option<((u64, u64), Reading, OwnedWriteHalf)> {
     let (reading, mut writing) = stream.into_split();
     let mut reading = Lines::new(reading);
     let first = timeout(HELLO_DEADLINE, reading.next::<Call>()).await;
     let (id, message) = match first {
-        Ok(Ok(Some(Call { id, request: Request::Hello { protocol: PROTOCOL } }))) => {
-            return Some((id, reading, writing));
+        Ok(Ok(Some(Call { id, request: Request::Hello { protocol: PROTOCOL, term } }))) => {
+            return Some(((id, term), reading, writing));
         }
-        Ok(Ok(Some(Call { id, request: Request::Hello { protocol } }))) => (
+        Ok(Ok(Some(Call { id, request: Request::Hello { protocol, .. } }))) => (
             id,
             format!("this keeper speaks version {PROTOCOL} of its protocol, not {protocol}; use the same meshproof"),
         ),
@@ -109,7 +114,12 @@ async fn greet(stream: UnixStream) -> Option<(u64, Reading, OwnedWriteHalf)> {
 }
 
 /// Serves a connection that said hello until it leaves or is dropped by the keeper.
-async fn attend(number: u64, id: u64, halves: (Reading, OwnedWriteHalf), incoming: mpsc::Sender<Incoming>) {
+async fn attend(
+    number: u64,
+    (id, term): (u64, u64),
+    halves: (Reading, OwnedWriteHalf),
+    incoming: mpsc::Sender<Incoming>,
+) {
     let (mut reading, writing) = halves;
     let (lines, queued) = mpsc::channel(LINES_QUEUED);
     let dropped = CancellationToken::new();
@@ -119,7 +129,7 @@ async fn attend(number: u64, id: u64, halves: (Reading, OwnedWriteHalf), incomin
         writer: tokio::spawn(write_queued(queued, writing)),
         _reader: dropped.clone().drop_guard(),
     };
-    let mut next = Some(Incoming::Hello { id, controller });
+    let mut next = Some(Incoming::Hello { id, term, controller });
     while let Some(what) = next {
         if incoming.send(what).await.is_err() {
             return;

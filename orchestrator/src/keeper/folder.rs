@@ -45,6 +45,11 @@ impl RunFolder {
         self.0.join("console-token")
     }
 
+    /// The token of orchestrators: of another one, should the first die.
+    pub fn orchestrator_token(&self) -> PathBuf {
+        self.0.join("orchestrator-token")
+    }
+
     /// The token of an agent.
     pub fn token(&self, agent: &Name) -> PathBuf {
         self.0.join("tokens").join(agent.as_str())

@@ -1,5 +1,6 @@
 //! The process groups that a keeper started, and the signals that reach them.
 
+use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::Name;
@@ -78,6 +79,17 @@ impl Groups {
     /// Whether anybody of that scope is left.
     pub fn any_left(&self, scope: Scope<'_>) -> bool {
         self.groups.iter().any(|group| scope.holds(group.what()) && !group.has_ended())
+    }
+
+    /// The services that run, and the leaders of their groups.
+    pub fn services(&self) -> BTreeMap<Name, Vec<i32>> {
+        let mut services: BTreeMap<Name, Vec<i32>> = BTreeMap::new();
+        for group in self.groups.iter().filter(|group| !group.has_ended()) {
+            if let What::Service { name, .. } = group.what() {
+                services.entry(name.clone()).or_default().push(group.leader());
+            }
+        }
+        services
     }
 
     /// Has a scope end.

@@ -1,5 +1,6 @@
 //! What a keeper knows and decides: what runs, who is in command, what is being ended. Nothing here waits.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -29,6 +30,11 @@ pub(super) struct Keeper {
     /// Everything that exited, for whoever takes control later.
     exits: Vec<ProcessExited>,
     respawns: Respawns,
+    /// How often each service was started and each agent killed, for whoever has to know whether that was done.
+    pub(super) starts: BTreeMap<Name, u64>,
+    pub(super) kills: BTreeMap<Name, u64>,
+    /// The highest term that somebody took control at.
+    term: u64,
     /// Calls that wait for services to end.
     stops: Vec<(u64, Stopped)>,
     /// Calls that wait for everything to end, once that has begun.
@@ -61,7 +67,22 @@ impl Keeper {
         let ports = Ports::default();
         let state = State::Opening { greeted: Vec::new() };
         let (exits, respawns, stops) = (Vec::new(), Respawns::default(), Vec::new());
-        Self { folder, setup, groups, ports, state, command, exits, respawns, stops, ending: None }
+        let (starts, kills) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            folder,
+            setup,
+            groups,
+            ports,
+            state,
+            command,
+            exits,
+            respawns,
+            starts,
+            kills,
+            term: 0,
+            stops,
+            ending: None,
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -144,9 +165,17 @@ impl Keeper {
 
     pub(super) fn handle(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Hello { id, controller } => {
-                tracing::info!(connection = controller.number(), "an orchestrator takes control");
-                self.command = Command::Taken(controller);
+            Incoming::Hello { id, term, controller } if term < self.term => {
+                tracing::warn!(connection = controller.number(), term, "an orchestrator that was replaced is refused");
+                let message = format!("another orchestrator commands at term {}, this one at {term}", self.term);
+                controller.refuse(Line::Answer { id, answer: failed(message) });
+            }
+            Incoming::Hello { id, term, controller } => {
+                tracing::info!(connection = controller.number(), term, "an orchestrator takes control");
+                self.term = term;
+                if let Command::Taken(before) = std::mem::replace(&mut self.command, Command::Taken(controller)) {
+                    before.refuse(Line::Notice(Notice::Replaced));
+                }
                 self.forget_waiting();
                 self.welcome(id);
             }
@@ -207,13 +236,16 @@ impl Keeper {
     fn welcome(&mut self, id: u64) {
         let answer = match &mut self.state {
             State::Opening { greeted } => return greeted.push(id),
-            State::Open(opened) => Answer::Welcome(Welcome {
+            State::Open(opened) => Answer::Welcome(Box::new(Welcome {
                 run: self.setup.run.clone(),
                 keeper: getpid().as_raw_nonzero().get(),
                 agents: opened.agents.clone(),
                 signaling: opened.signaling.clone(),
                 exits: self.exits.clone(),
-            }),
+                services: self.groups.services(),
+                starts: self.starts.clone(),
+                kills: self.kills.clone(),
+            })),
             State::Failed(message) => {
                 let answer = failed(message);
                 self.end("it could not be opened", How::AtOnce);

@@ -30,6 +30,11 @@ pub fn processes() -> impl Iterator<Item = Process> {
     })
 }
 
+/// The process of that number.
+pub fn process(pid: i32) -> Option<Process> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// Whether anybody lives in this process group of this session. A number alone could have been used again since by
 /// somebody else, but never within a session of ours that still lives.
 pub fn group_lives(group: i32, session: i32) -> bool {

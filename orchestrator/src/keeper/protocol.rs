@@ -1,7 +1,8 @@
 //! What the orchestrator and the keeper say to each other: JSON, one value a line, over a unix socket in the run's folder.
 //!
 //! The orchestrator sends [`Call`]s, each with a number of its own; the keeper answers each once, in any order, and tells
-//! of exits in between. The first call is `Hello`; who says it takes control, and whoever had it before loses it.
+//! of exits in between. The first call is `Hello`; who says it takes control, and whoever had it before is told so and loses
+//! it. One that comes with a lower term of the run than somebody before it is refused: it has been replaced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +27,12 @@ pub struct Call {
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Takes control. Answered with [`Answer::Welcome`] once signaling listens and the agents are started.
-    Hello { protocol: u32 },
+    Hello {
+        protocol: u32,
+        /// The run's term that it commands at.
+        #[serde(default)]
+        term: u64,
+    },
     /// Reserves ports on 127.0.0.1: service to port name to wish.
     Allot { ports: BTreeMap<Name, BTreeMap<String, PortWish>> },
     /// Starts the processes of a service that does not run.
@@ -146,7 +152,7 @@ pub enum Line {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    Welcome(Welcome),
+    Welcome(Box<Welcome>),
     Allotted {
         ports: BTreeMap<Name, BTreeMap<String, u16>>,
     },
@@ -175,6 +181,14 @@ pub struct Welcome {
     pub signaling: String,
     /// What ended before this hello.
     pub exits: Vec<ProcessExited>,
+    /// The processes of services that run, each the leader of a group.
+    #[serde(default)]
+    pub services: BTreeMap<Name, Vec<i32>>,
+    /// How often each service was started, and each agent killed on order.
+    #[serde(default)]
+    pub starts: BTreeMap<Name, u64>,
+    #[serde(default)]
+    pub kills: BTreeMap<Name, u64>,
 }
 
 /// Something happened that nobody asked about.
@@ -196,6 +210,8 @@ pub enum Notice {
         name: Name,
         reason: String,
     },
+    /// Another orchestrator has taken control; nothing follows.
+    Replaced,
 }
 
 /// A process that the keeper started is gone.

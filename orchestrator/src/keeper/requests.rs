@@ -54,12 +54,16 @@ impl Keeper {
                 }
             }
         }
+        *self.starts.entry(start.name.clone()).or_default() += 1;
         Answer::Started { pids }
     }
 
     /// Disturbs processes on order.
     pub(super) fn signal(&mut self, target: &Target, disturbance: Disturbance) -> Answer {
         if self.groups.disturb(Scope::from(target), disturbance) {
+            if let (Target::Agent(name), Disturbance::Kill) = (target, disturbance) {
+                *self.kills.entry(name.clone()).or_default() += 1;
+            }
             Answer::Signalled
         } else {
             failed(format!("nothing of {target:?} runs"))

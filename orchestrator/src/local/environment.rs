@@ -10,7 +10,8 @@ use std::time::Duration;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Token;
 use meshproof_proto::mask::Masker;
-use meshproof_proto::order::ServicePlace;
+use meshproof_proto::order::{ServicePlace, millis};
+use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,13 +19,16 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::collect::{self, Collect, NamedLogs};
 use super::error::LocalError;
-use super::hold::Hold;
-use super::limits::{CALL_DEADLINE, END_SLACK};
+use super::folders::KeptMesh;
+use super::hold::{Hold, Release};
+use super::limits::{CALL_DEADLINE, END_SLACK, HELLO_DEADLINE};
 use super::opening::{self, KeeperLog};
 use super::processes::Processes;
 use super::spec::Spec;
+use crate::keeper::procfs::{self, Process};
 use crate::keeper::protocol::{
-    Answer, Disturbance, EndReport, Ending, How, Notice, PortWish, Request, StartService, Stopped, Target, Welcome,
+    Answer, Disturbance, EndReport, Ending, How, Notice, PROTOCOL, PortWish, Request, StartService, Stopped, Target,
+    Welcome,
 };
 
 /// What a service wants of its place.
@@ -52,7 +56,8 @@ pub struct Place {
 pub struct LocalEnvironment {
     pub(super) hold: Hold,
     pub(super) client: Arc<Client>,
-    pub(super) guard: Child,
+    /// The process behind the keeper, which ends last.
+    pub(super) guard: Guard,
     pub(super) keeper_log: KeeperLog,
     pub(super) welcome: Welcome,
     pub(super) root: PeerId,
@@ -60,6 +65,42 @@ pub struct LocalEnvironment {
     pub(super) named_logs: NamedLogs,
     /// The longest grace of any service, so that ending is given the time it takes.
     pub(super) longest_grace_ms: AtomicU64,
+}
+
+/// Whose end is waited for.
+#[derive(Debug)]
+pub(super) enum Guard {
+    Ours(Child),
+    /// Another orchestrator has started it.
+    Anothers(Vec<Process>),
+}
+
+/// How often it is looked whether a process is gone that is not ours to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Guard {
+    /// The keeper, and the one behind it.
+    pub(super) fn behind(keeper: i32) -> Self {
+        let keeper = procfs::process(keeper);
+        // It leads their session.
+        let guard = keeper.as_ref().and_then(|keeper| procfs::process(keeper.session));
+        Self::Anothers(keeper.into_iter().chain(guard).collect())
+    }
+
+    async fn gone(&mut self) {
+        match self {
+            Self::Ours(child) => drop(child.wait().await),
+            Self::Anothers(processes) => {
+                let lives = |before: &Process| {
+                    let now = procfs::process(before.pid);
+                    now.is_some_and(|now| now.is_alive() && now.session == before.session)
+                };
+                while processes.iter().any(lives) {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
+        }
+    }
 }
 
 impl LocalEnvironment {
@@ -70,6 +111,36 @@ impl LocalEnvironment {
     /// Something could not be made or started; nothing is left then.
     pub async fn start(spec: Spec) -> Result<(Self, mpsc::Receiver<Notice>), LocalError> {
         opening::open(spec).await
+    }
+
+    /// Takes control of what another orchestrator has made, at this term of the run. The notices end when the keeper does.
+    ///
+    /// # Errors
+    /// The keeper is gone, or obeys somebody at a higher term.
+    pub async fn take_over(kept: &KeptMesh, term: u64) -> Result<(Self, mpsc::Receiver<Notice>), LocalError> {
+        opening::take_over(kept.folder.clone(), (&kept.setup, kept.token.clone(), term)).await
+    }
+
+    /// Whether the keeper lives and obeys another orchestrator.
+    pub async fn is_anothers(&self) -> bool {
+        let hello = || Request::Hello { protocol: PROTOCOL, term: self.hold.term() };
+        if !matches!(self.call(hello()).await, Err(LocalError::Gone { .. })) {
+            return false;
+        }
+        // A keeper that died does not answer, though its guard still holds the socket.
+        let Ok(stream) = UnixStream::connect(self.hold.folder().socket()).await else { return false };
+        let (client, _notices) = Client::new(stream);
+        matches!(client.call(hello(), HELLO_DEADLINE).await, Err(LocalError::Refused(_)))
+    }
+
+    /// What the keeper has said of everything that it keeps.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// Lets go of everything from elsewhere.
+    pub fn releaser(&self) -> Release {
+        self.hold.releaser()
     }
 
     /// `ws://…`, where the mesh meets.
@@ -117,6 +188,21 @@ impl LocalEnvironment {
             (name, place)
         });
         Ok(places.collect())
+    }
+
+    /// As [`Self::allot`], of ports that were reserved by another orchestrator; and how long a service may take to end.
+    pub fn places(
+        &mut self,
+        ports: &BTreeMap<Name, BTreeMap<String, u16>>,
+        (wishes, longest_grace): (BTreeMap<Name, Wishes>, Duration),
+    ) -> BTreeMap<Name, Place> {
+        self.longest_grace_ms.fetch_max(millis(longest_grace), Ordering::Relaxed);
+        let places = wishes.into_iter().map(|(name, wishes)| {
+            let given = ports.get(&name).cloned().unwrap_or_default();
+            let place = self.place(&name, given, (wishes.logs, wishes.host));
+            (name, place)
+        });
+        places.collect()
     }
 
     fn place(
@@ -198,7 +284,7 @@ impl LocalEnvironment {
     /// The keeper is gone (its guard cleans up then) or silent, or could not remove the folder.
     pub async fn end(mut self) -> Result<EndReport, LocalError> {
         let answer = self.call_for(Request::End { how: How::Asking }, self.end_deadline()).await;
-        if timeout(END_SLACK, self.guard.wait()).await.is_err() {
+        if timeout(END_SLACK, self.guard.gone()).await.is_err() {
             return Err(LocalError::Silent { seconds: END_SLACK.as_secs() });
         }
         self.hold.release();

@@ -29,6 +29,8 @@ pub enum LocalError {
     Gone { last_words: Option<String> },
     #[error("the keeper did not answer within {seconds} s")]
     Silent { seconds: u64 },
+    #[error("the mesh of {run} cannot be joined: {why}")]
+    NoKeptMesh { run: String, why: String },
     #[error("the keeper's answer is not one to `{0}`")]
     Confused(&'static str),
 }

@@ -7,11 +7,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::{Name, RunId};
+use meshproof_proto::identity::Token;
 use rustix::process::getuid;
 
 use super::error::LocalError;
 use crate::keeper::folder::{RunFolder, make_private_dir};
 use crate::keeper::setup::Setup;
+use crate::mesh_file::MeshFile;
 
 /// Makes the folder of a run. It must be new.
 pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError> {
@@ -32,6 +34,59 @@ pub struct Running {
     pub mesh_file: PathBuf,
     /// Where its reports go.
     pub reports: Option<PathBuf>,
+}
+
+/// What a run's keeper has put where only its user finds it: enough to join its mesh as an orchestrator.
+#[derive(Clone, Debug)]
+pub struct KeptMesh {
+    pub(super) folder: RunFolder,
+    pub(super) setup: Setup,
+    pub(super) token: Token,
+    signaling: Vec<String>,
+}
+
+impl KeptMesh {
+    /// Of a run that goes on.
+    ///
+    /// # Errors
+    /// Something of it is not there, or cannot be read.
+    pub fn of(running: &Running) -> Result<Self, LocalError> {
+        let folder = running.mesh_file.parent().unwrap_or(Path::new("/")).to_owned();
+        let folder = RunFolder::new(folder);
+        let unreadable = |why: String| LocalError::NoKeptMesh { run: running.run.clone(), why };
+        let setup = Setup::read(&folder).map_err(|error| unreadable(error.to_string()))?;
+        let token = std::fs::read_to_string(folder.orchestrator_token());
+        let token = token.map_err(|error| unreadable(format!("the orchestrators' token: {error}")))?;
+        let token = Token::from_text(&token).map_err(|error| unreadable(error.to_string()))?;
+        let mesh = MeshFile::read(&running.mesh_file).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self { folder, setup, token, signaling: mesh.signaling })
+    }
+
+    pub fn run(&self) -> &RunId {
+        &self.setup.run
+    }
+
+    pub fn mesh(&self) -> &Name {
+        &self.setup.mesh
+    }
+
+    /// The services, each with an agent beside it: the names that have a vote.
+    pub fn names(&self) -> &[Name] {
+        &self.setup.services
+    }
+
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    pub fn signaling(&self) -> &[String] {
+        &self.signaling
+    }
+
+    /// Where its reports go.
+    pub fn reports(&self) -> Option<&Path> {
+        self.setup.reports.as_deref()
+    }
 }
 
 /// The runs of this user that go on, by id.

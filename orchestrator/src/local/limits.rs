@@ -12,6 +12,9 @@ pub const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// Nothing that is asked of a keeper takes long, except for ending things.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
+/// A keeper that lives says at once whether it obeys; one that died never does.
+pub const HELLO_DEADLINE: Duration = Duration::from_secs(2);
+
 /// What ending takes beside the services' own grace: SIGKILL, the agents, signaling, strays, a big folder.
 pub const END_SLACK: Duration = Duration::from_secs(30);
 

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::atomic::AtomicU64;
 
+use meshproof_proto::identity::Token;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 
 use super::client::Client;
 use super::collect::NamedLogs;
-use super::environment::LocalEnvironment;
+use super::environment::{Guard, LocalEnvironment};
 use super::error::LocalError;
 use super::folders;
 use super::hold::Hold;
@@ -33,16 +34,17 @@ pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice
     let root = Root::new(spec.mesh.clone(), spec.capabilities.clone())?;
     let token = root.orchestrator()?;
     let run_folder = folders::make(spec.base.clone(), &spec.run)?;
-    let (mut guard, keeper_log) = start_keeper(&run_folder, &spec, &root).inspect_err(|_| discard(&run_folder))?;
-    let mut hold = Hold::new(run_folder);
-    match greet(hold.folder()).await {
+    let (mut guard, keeper_log) =
+        start_keeper(&run_folder, &spec, (&root, &token)).inspect_err(|_| discard(&run_folder))?;
+    let mut hold = Hold::new(run_folder, FIRST_TERM);
+    match greet(hold.folder(), FIRST_TERM).await {
         Ok((client, notices, welcome)) => {
             let (named_logs, longest_grace_ms) = (NamedLogs::new(), AtomicU64::new(0));
             let root = root.public();
             let environment = LocalEnvironment {
                 hold,
                 client: Arc::new(client),
-                guard,
+                guard: Guard::Ours(guard),
                 keeper_log,
                 welcome,
                 root,
@@ -63,12 +65,36 @@ pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice
     }
 }
 
-async fn greet(run_folder: &RunFolder) -> Result<(Client, mpsc::Receiver<Notice>, Welcome), LocalError> {
+/// The environment of a run that another orchestrator has made, under our control at this term.
+pub async fn take_over(
+    run_folder: RunFolder,
+    (setup, token, term): (&Setup, Token, u64),
+) -> Result<(LocalEnvironment, mpsc::Receiver<Notice>), LocalError> {
+    let keeper_log = KeeperLog::open(&run_folder)?;
+    let (client, notices, welcome) = greet(&run_folder, term).await.map_err(|error| keeper_log.explain(error))?;
+    let environment = LocalEnvironment {
+        hold: Hold::new(run_folder, term),
+        client: Arc::new(client),
+        guard: Guard::behind(welcome.keeper),
+        keeper_log,
+        welcome,
+        root: setup.root,
+        token,
+        named_logs: NamedLogs::new(),
+        longest_grace_ms: AtomicU64::new(0),
+    };
+    Ok((environment, notices))
+}
+
+/// Of whoever makes an environment.
+const FIRST_TERM: u64 = 1;
+
+async fn greet(run_folder: &RunFolder, term: u64) -> Result<(Client, mpsc::Receiver<Notice>, Welcome), LocalError> {
     let stream = UnixStream::connect(run_folder.socket()).await;
     let cannot = |cause| LocalError::Folder { what: "reach the keeper at", path: run_folder.socket(), cause };
     let (client, notices) = Client::new(stream.map_err(cannot)?);
-    match client.call(Request::Hello { protocol: PROTOCOL }, OPEN_DEADLINE).await? {
-        Answer::Welcome(welcome) => Ok((client, notices, welcome)),
+    match client.call(Request::Hello { protocol: PROTOCOL, term }, OPEN_DEADLINE).await? {
+        Answer::Welcome(welcome) => Ok((client, notices, *welcome)),
         _ => Err(LocalError::Confused("hello")),
     }
 }
@@ -80,8 +106,8 @@ fn discard(run_folder: &RunFolder) {
 }
 
 /// Fills the folder and starts the keeper with its socket as standard input, so that it can be connected to at once.
-fn start_keeper(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(Child, KeeperLog), LocalError> {
-    fill(run_folder, spec, root)?;
+fn start_keeper(run_folder: &RunFolder, spec: &Spec, keys: (&Root, &Token)) -> Result<(Child, KeeperLog), LocalError> {
+    fill(run_folder, spec, keys)?;
     let socket_path = run_folder.socket();
     let socket = UnixListener::bind(&socket_path);
     let socket = socket.map_err(|cause| LocalError::Folder { what: "listen at", path: socket_path, cause })?;
@@ -102,7 +128,7 @@ fn start_keeper(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(Chi
     Ok((guard, log))
 }
 
-fn fill(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(), LocalError> {
+fn fill(run_folder: &RunFolder, spec: &Spec, (root, token): (&Root, &Token)) -> Result<(), LocalError> {
     let cannot = |path| move |cause: io::Error| LocalError::Folder { what: "write", path, cause };
     let tokens = run_folder.path().join("tokens");
     make_private_dir(&tokens).map_err(cannot(tokens.clone()))?;
@@ -112,6 +138,8 @@ fn fill(run_folder: &RunFolder, spec: &Spec, root: &Root) -> Result<(), LocalErr
     }
     let path = run_folder.console_token();
     write_private(&path, root.console()?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
+    let path = run_folder.orchestrator_token();
+    write_private(&path, token.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     let setup = Setup {
         run: spec.run.clone(),
         mesh: spec.mesh.clone(),

@@ -1,11 +1,12 @@
 //! Which part of a plan is run, and how often.
 
 use meshproof_proto::glob;
+use serde::{Deserialize, Serialize};
 
 use super::compiled::{Plan, Step, Test};
 
 /// What was asked for on the command line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// Globs of tests' ids; none: all of them.
     pub tests: Vec<String>,

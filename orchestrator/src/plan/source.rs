@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use meshproof_proto::mask::Masker;
+use serde::{Deserialize, Serialize};
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::limits::{MAX_FORBIDDEN_CHARS, MAX_PLAN_BYTES};
 
 /// A half-open range of byte offsets into the plan's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Span {
     pub start: usize,
     pub end: usize,

@@ -56,6 +56,7 @@ impl Mask<'_> {
             | Happening::MeshFormed { .. }
             | Happening::FailoverDecided { .. }
             | Happening::FailoverComplete { .. }
+            | Happening::TakenOver { .. }
             | Happening::Initialized { .. }
             | Happening::ServiceStarted { .. }
             | Happening::ServiceReady { .. }

@@ -85,7 +85,8 @@ impl Cases {
             Happening::TestBegan { test } => self.current = Some(test.clone()),
             Happening::FailoverDetected { .. }
             | Happening::FailoverDecided { .. }
-            | Happening::FailoverComplete { .. } => {
+            | Happening::FailoverComplete { .. }
+            | Happening::TakenOver { .. } => {
                 let test = self.current.clone();
                 self.case(test.as_deref()).output.extend(lines::plain_line(what));
             }

@@ -158,6 +158,9 @@ fn happening(what: &Happening) -> Option<Said> {
             plain("fault", format!("{} began: {} on {}{how_long}", clean(fault), clean(asked), clean(target)))
         }
         Happening::FaultEnded(report) => Some(fault_said(report)),
+        Happening::TakenOver { term, complete_ms, .. } => {
+            plain("over", format!("another orchestrator goes on, at term {}, after {complete_ms:.0} ms", term.0))
+        }
         Happening::Said { text } => plain("say", clean(text)),
         Happening::Noted { text } => Some(Said::new(Tone::Warning, "note", clean(text))),
         Happening::Expected { .. }

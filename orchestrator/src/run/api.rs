@@ -7,6 +7,7 @@ use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{Authority, Bounds, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder};
 use meshproof_proto::verdict::{Exit, Verdict};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Span;
 use crate::plan::model::{Artefact, StopSignal};
@@ -25,7 +26,7 @@ pub struct Setup {
 }
 
 /// What a test comes to whose repetitions do not all come to the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Flaky {
     /// It has passed, and nothing is said.
     Pass,
@@ -37,7 +38,7 @@ pub enum Flaky {
 }
 
 /// What follows from the first test that does not pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FirstFailure {
     #[default]
     GoOn,
@@ -73,9 +74,10 @@ pub struct Place {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input {
     /// The environment is ready: agents joined, initialized, none of the services started.
+    #[serde(skip)]
     Begin(Box<Setting>),
     /// The environment could not be made, or broke as a whole; and where the plan asks for what could not be had.
     Broken {
@@ -187,7 +189,7 @@ pub enum Input {
 pub type Problem = (Verdict, String);
 
 /// Who wants the run to end early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Abort {
     /// Ctrl-C.
     Interrupted,

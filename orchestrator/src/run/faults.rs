@@ -201,6 +201,11 @@ impl Faults {
         resumed
     }
 
+    /// Those that are to be renewed now and again are to be renewed at this time.
+    pub(super) fn renew_at(&mut self, now: Instant) {
+        self.active.values_mut().filter_map(|fault| fault.renew_at.as_mut()).for_each(|at| *at = now);
+    }
+
     /// Parts that do not answer in time count as not healed.
     pub(super) fn give_up(&mut self, now: Instant) {
         for fault in self.active.values_mut().filter(|fault| fault.heal_until.is_some_and(|until| until <= now)) {

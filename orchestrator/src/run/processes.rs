@@ -59,6 +59,15 @@ impl Processes {
         times.min()
     }
 
+    /// Leases that are to be renewed now and again are to be renewed at this time.
+    pub(super) fn renew_at(&mut self, now: Instant) {
+        for frozen in self.frozen.values_mut() {
+            if let Lease::RenewAt(at) = &mut frozen.until {
+                *at = now;
+            }
+        }
+    }
+
     /// What `expect: { process: … }` sees.
     fn field(&self, service: &Name, field: &str) -> Option<Actual> {
         let code = self.ended.get(service);

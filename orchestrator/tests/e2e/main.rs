@@ -33,6 +33,7 @@ mod sniff;
 mod sockets;
 mod stopping;
 mod stubs;
+mod takeover;
 mod together;
 mod verbs;
 mod waiting;

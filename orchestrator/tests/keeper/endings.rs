@@ -99,14 +99,15 @@ async fn who_connects_later_takes_over() {
     let socket = UnixStream::connect(scene.run_folder().join("keeper.sock")).await.expect("it listens");
     let (reading, mut writing) = socket.into_split();
     let mut answers = Lines::new(reading);
-    lines::write(&mut writing, &Call { id: 1, request: Request::Hello { protocol: PROTOCOL } })
+    lines::write(&mut writing, &Call { id: 1, request: Request::Hello { protocol: PROTOCOL, term: 1 } })
         .await
         .expect("it reads");
     let Ok(Some(Line::Answer { id: 1, answer: Answer::Welcome(welcome) })) = answers.next().await else {
         panic!("no welcome")
     };
     assert_eq!(welcome.exits[0].what, What::Agent { name: name("shop") });
-    assert_eq!(notices.recv().await, None, "the first one lost control");
+    assert_eq!(notices.recv().await, Some(Notice::Replaced), "the first one lost control");
+    assert_eq!(notices.recv().await, None);
     assert!(matches!(environment.start_service(shop("true")).await, Err(LocalError::Gone { .. })));
 
     lines::write(&mut writing, &Call { id: 2, request: Request::End { how: How::Asking } }).await.expect("it reads");

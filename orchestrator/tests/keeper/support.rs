@@ -109,7 +109,9 @@ pub async fn exited(notices: &mut Receiver<Notice>) -> ProcessExited {
     loop {
         match timeout(PATIENCE, notices.recv()).await.expect("an exit") {
             Some(Notice::ProcessExited(exited)) => return exited,
-            Some(Notice::Ending { .. } | Notice::AgentStarted { .. } | Notice::AgentGivenUp { .. }) => {}
+            Some(
+                Notice::Ending { .. } | Notice::AgentStarted { .. } | Notice::AgentGivenUp { .. } | Notice::Replaced,
+            ) => {}
             None => panic!("the keeper is gone"),
         }
     }

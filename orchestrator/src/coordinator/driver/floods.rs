@@ -192,7 +192,7 @@ impl Scene {
     }
 }
 
-fn driver(out: &std::path::Path) -> (Driver, Run) {
+fn driver(out: &std::path::Path) -> (Driver, Conducted) {
     let checked = check("plan.yaml", PLAN.as_bytes(), &Inputs { dir: "/plans".to_owned(), ..Inputs::default() });
     let (plan, source) = (Arc::new(checked.plan.expect("a plan")), Arc::new(checked.source));
     let mut options = Options::new(RunId("r-1".to_owned()), "/plans".into());
@@ -205,18 +205,19 @@ fn driver(out: &std::path::Path) -> (Driver, Run) {
         flaky: Flaky::default(),
         first_failure: FirstFailure::default(),
     };
-    let run = Run::new(plan, source, setup, Instant::now());
+    let run = Conducted::new(Run::new(plan, source, setup, Instant::now()), Instant::now());
     (driver, run)
 }
 
 impl Driver {
     /// The loop of [`Driver::live`], of a run that has not begun.
-    async fn take_all(&mut self, run: &mut Run) {
+    async fn take_all(&mut self, run: &mut Conducted) {
         loop {
-            match self.wake(None).await {
+            match self.wake((None, None)).await {
                 Wake::Mesh(event) => self.mesh_event(event, run).await.expect("it is taken"),
                 Wake::Acknowledge => self.acknowledge().await.expect("it is synced"),
                 Wake::Input(_) | Wake::Notice(_) | Wake::Signal(_) | Wake::Adopted(_) | Wake::Overdue | Wake::Time => {}
+                Wake::Stored(_) | Wake::Store | Wake::Superseded => {}
             }
         }
     }

@@ -90,6 +90,7 @@ fn is_notable(what: &Happening) -> bool {
             | Happening::FailoverDetected { .. }
             | Happening::FailoverDecided { .. }
             | Happening::FailoverComplete { .. }
+            | Happening::TakenOver { .. }
             | Happening::AgentLost { .. }
             | Happening::ServiceEnded { .. }
             | Happening::Noted { .. }

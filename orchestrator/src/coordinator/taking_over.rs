@@ -1,0 +1,333 @@
+//! Goes on with a run that another orchestrator has begun.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshproof_proto::id::{Name, Term};
+use meshproof_proto::memory::Promised;
+use meshproof_proto::secrets::Secrets;
+use meshproof_proto::verdict::Exit;
+
+use super::driver::Driver;
+use super::signals::Signals;
+use super::succession::{Claimed, NotTakenOver, Successor};
+use super::{Options, confided};
+use crate::attach::{self, End};
+use crate::journal;
+use crate::local::{Cause, KeptMesh, LocalEnvironment, What};
+use crate::memory::{Began, Conducted, Deeds, Late, Ready, Rebuilt, Recollection, Told, rebuild};
+use crate::plan::{self, Checked, Inputs, Look, Plan, SecretInputs, Source, Wanted};
+use crate::progress::Mode;
+use crate::record::{Entry, Happening};
+use crate::run::{Input, Output, ProcessOrder, Run, Setting};
+
+/// Commands the run from now on, to its end.
+///
+/// # Errors
+/// Not enough of its agents promise it, or it cannot be brought to where it was.
+pub async fn take_over(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
+    let mut successor = Successor::join(kept)?;
+    successor.gather().await;
+    Box::pin(go_on(successor, (mode, Instant::now()))).await
+}
+
+/// Waits until the run is over, or its orchestrator is gone; then commands it to its end.
+///
+/// # Errors
+/// As [`take_over`]; or the run's journal cannot be read.
+pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
+    let mut successor = Successor::join(kept)?;
+    successor.gather().await;
+    crate::say::note(format_args!("standing by for {}", successor.kept.run()));
+    let reports = successor.kept.reports().map(Path::to_owned);
+    let ended = async {
+        match reports {
+            Some(reports) => attach::follow(&reports, Mode::Quiet).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // What is on its way when a run ends is its end, and nobody has to take it over.
+        ended = ended => match ended {
+            Ok(End::Ended { exit }) => return Ok(Exit::from_code(exit).unwrap_or(Exit::MeshFailed)),
+            // Its process is gone, which is seen at once on the same machine.
+            Ok(End::BrokeOff { .. } | End::Unread) => {}
+            Err(error) => return Err(NotTakenOver::Journal(error.into())),
+        },
+        () = successor.until_orphaned() => {}
+    }
+    crate::say::note(format_args!("the orchestrator of {} is gone; taking its place", successor.kept.run()));
+    Box::pin(go_on(successor, (mode, Instant::now()))).await
+}
+
+/// `detected` is when it was known that somebody has to.
+async fn go_on(mut successor: Successor, (mode, detected): (Mode, Instant)) -> Result<Exit, NotTakenOver> {
+    let claimed = successor.claim().await?;
+    let recollected = successor.recall(&claimed).await?;
+    let decided_ms = detected.elapsed().as_secs_f64() * 1e3;
+    let run = successor.kept.run().clone();
+    let not = |why| NotTakenOver::NotRebuilt { run: run.clone(), why };
+    let recollection = recollected.read().map_err(not)?;
+    let mut driver = driver(successor, (&claimed, &recollection), mode).await?;
+    let (began, setting) = (recollection.began.clone(), driver.setting_again(&recollection.ready));
+    let make = |at| Run::new(Arc::clone(&driver.plan), Arc::clone(&driver.source), driver.setup(), at);
+    let rebuilt = rebuild(recollection, make, (setting, Instant::now()));
+    let rebuilt = match rebuilt {
+        Ok(rebuilt) => rebuilt,
+        Err(why) => {
+            // Somebody else may be able to.
+            driver.release.release();
+            return Err(not(why));
+        }
+    };
+    let promised = claimed.promised;
+    Ok(driver.resume(Resumed { rebuilt, began, promised, decided_ms, detected }).await)
+}
+
+/// What a driver goes on with.
+struct Resumed {
+    rebuilt: Rebuilt,
+    began: Began,
+    promised: BTreeMap<Name, Promised>,
+    decided_ms: f64,
+    detected: Instant,
+}
+
+/// A driver with everything that the one before had.
+async fn driver(
+    successor: Successor,
+    (claimed, recollection): (&Claimed, &Recollection),
+    mode: Mode,
+) -> Result<Driver, NotTakenOver> {
+    let Successor { kept, mesh, events, crew } = successor;
+    let (run, term, began) = (kept.run().clone(), claimed.term, &recollection.began);
+    let confided = secrets(&claimed.promised);
+    let compiled = compiled(began, &confided, &claimed.promised);
+    let (plan, source) = compiled.map_err(|why| NotTakenOver::Plan { run: run.clone(), why })?;
+    let (environment, notices) = LocalEnvironment::take_over(&kept, term.0).await?;
+    let options = Options {
+        out: kept.reports().map(Path::to_owned).unwrap_or_default(),
+        mode,
+        seed: began.seed,
+        flaky: began.flaky,
+        first_failure: began.first_failure,
+        deadline: began.deadline_ms.map(Duration::from_millis),
+        arguments: began.arguments.clone(),
+        given: Some(began.given.clone()),
+        ..Options::new(run, began.plan_dir.clone())
+    };
+    set_aside(&options.out, term).map_err(|error| NotTakenOver::Journal(error.into()))?;
+    let driver = Driver::new(Arc::new(plan), Arc::new(source), options).map_err(NotTakenOver::Journal)?;
+    let mut driver = Driver { crew, mesh: Some(mesh), mesh_events: Some(events), notices: Some(notices), ..driver };
+    driver.authority.term = term;
+    driver.release = environment.releaser();
+    driver.processes.clone_from(&environment.welcome().services);
+    driver.environment = Some(environment);
+    driver.confided = confided;
+    let masker = driver.confided.masker().map_err(|error| NotTakenOver::Journal(error.into()))?;
+    driver.scribe.mask_with(masker);
+    for (name, promised) in &claimed.promised {
+        driver.crew.began_with(name, promised.origin);
+        driver.ended.insert(name.clone(), driver.crew.instances(name).saturating_sub(1));
+    }
+    Ok(driver)
+}
+
+/// Those of the plan, and private keys: every agent knows what it uses.
+fn secrets(promised: &BTreeMap<Name, Promised>) -> Secrets {
+    let mut all = Secrets::default();
+    let holding = promised.values().filter_map(|promised| promised.holding.as_ref());
+    holding.flat_map(|holding| holding.secrets.iter()).for_each(|(name, value)| all.insert(name, value));
+    all
+}
+
+/// The plan as the orchestrator before has compiled it.
+fn compiled(began: &Began, confided: &Secrets, promised: &BTreeMap<Name, Promised>) -> Result<(Plan, Source), String> {
+    let given = confided.iter().filter(|(name, _)| !confided::is_key(name));
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let secrets = SecretInputs { given, wanted: Wanted::Values, ..SecretInputs::default() };
+    let inputs = Inputs {
+        dir: began.plan_dir.to_string_lossy().into_owned(),
+        params: began.given.params.clone(),
+        secrets,
+        // They were looked at when the run began.
+        read_file: None,
+    };
+    let Checked { source, plan } = plan::check(&began.file, began.text.as_bytes(), &inputs);
+    let plan =
+        plan.map_err(|mistakes| format!("its plan is invalid here:\n{}", mistakes.render(&source, Look::Plain)))?;
+    let plan = plan.select(&began.given.selection).ok_or("nothing of its plan is selected")?;
+    let others = promised.values().filter_map(|promised| promised.holding.as_ref());
+    if let Some(other) = others.map(|holding| holding.plan).find(|digest| *digest != plan.digest) {
+        return Err(format!("its agents hold plan {other:?}, and what they remember is plan {:?}", plan.digest));
+    }
+    Ok((plan, source))
+}
+
+/// The journal of the orchestrator before stays beside the one that is made anew: it may still be open there.
+fn set_aside(out: &Path, term: Term) -> std::io::Result<()> {
+    let journal = out.join(journal::FILE_NAME);
+    match std::fs::rename(&journal, out.join(format!("events.before-term-{}.jsonl", term.0))) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl Driver {
+    /// What the machine was told when it began.
+    fn setting_again(&mut self, ready: &Ready) -> Setting {
+        let longest_grace = self.plan.services.iter().map(|service| service.stop_grace).max().unwrap_or_default();
+        let wishes = self.wishes();
+        let environment = self.environment.as_mut();
+        let places = environment.map(|environment| environment.places(&ready.ports, (wishes, longest_grace)));
+        let places = places.unwrap_or_default();
+        let mut held = ready.held.clone();
+        let keys = self.confided.iter().filter(|(name, _)| confided::is_key(name));
+        held.extend(keys.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        self.ports.clone_from(&ready.ports);
+        for (agent, initialized) in &ready.initialized {
+            let order = self.initialize_order(agent, &places, &held);
+            self.settings.insert(agent.clone(), (order, initialized.clone()));
+        }
+        Setting { held, ..self.setting(places, ready.initialized.clone()) }
+    }
+
+    /// From what was told before to the exit code.
+    async fn resume(mut self, resumed: Resumed) -> Exit {
+        let result = self.live_on(resumed).await;
+        self.leave(result).await
+    }
+
+    async fn live_on(&mut self, resumed: Resumed) -> anyhow::Result<Exit> {
+        let Resumed { rebuilt, began, promised, decided_ms, detected } = resumed;
+        let Rebuilt { mut conducted, told, outstanding, late, deeds, age } = rebuilt;
+        let deadline = self.options.deadline.map(|deadline| deadline.saturating_sub(age));
+        let signals = Signals::listen(deadline)?;
+        let lines = told.len();
+        self.tell_again(told, (&began, &promised))?;
+        let complete_ms = detected.elapsed().as_secs_f64() * 1e3;
+        let term = self.authority.term;
+        self.say(&mut conducted, Happening::TakenOver { term, lines, decided_ms, complete_ms })?;
+        let run = &mut conducted;
+        self.ask_again(outstanding, &deeds, run);
+        for late in late {
+            match late {
+                Late::Fact { agent, seq, fact } => run.hear((&agent, seq), fact, Instant::now()),
+                Late::Answer(input) => run.handle(input, Instant::now()),
+            }
+        }
+        self.go_on_with_agents(&promised, run)?;
+        self.go_on_with_services(&deeds, run);
+        self.go_on(run, (signals, false)).await
+    }
+
+    /// The journal so far.
+    fn tell_again(
+        &mut self,
+        told: Vec<Told>,
+        (began, promised): (&Began, &BTreeMap<Name, Promised>),
+    ) -> anyhow::Result<()> {
+        for told in told {
+            match told {
+                Told::Own { at, what } => self.record(began.at_unix_ms + meshproof_proto::order::millis(at), what)?,
+                Told::Event { agent, event } => {
+                    let Some(promised) = promised.get(&agent) else { continue };
+                    self.scribe.write(Entry::event(&agent, promised.origin, event))?;
+                }
+            }
+        }
+        for promised in promised.values() {
+            // What its agent sends next follows on this.
+            self.windows.acknowledge(promised.origin, self.scribe.complete_through(promised.origin));
+        }
+        Ok(())
+    }
+
+    /// What has no answer is asked for once more, unless the keeper has done it.
+    fn ask_again(&mut self, outstanding: Vec<Output>, deeds: &Deeds, run: &mut Conducted) {
+        let mut deeds = deeds.clone();
+        for output in outstanding {
+            match self.is_done(&output, &mut deeds) {
+                Done::Not => run.again(output),
+                Done::Started(service) => {
+                    let processes = self.processes.get(&service).cloned().unwrap_or_default();
+                    self.observe(service, processes);
+                }
+                Done::Changed(key) => run.handle(Input::ProcessesChanged { key, result: Ok(()) }, Instant::now()),
+            }
+        }
+    }
+
+    /// Whether the keeper has done what the orchestrator before did not live to hear of.
+    fn is_done(&self, output: &Output, deeds: &mut Deeds) -> Done {
+        let Some(welcome) = self.environment.as_ref().map(LocalEnvironment::welcome) else { return Done::Not };
+        let more = |there: &BTreeMap<Name, u64>, known: &mut BTreeMap<Name, u64>, name: &Name| {
+            let known = known.entry(name.clone()).or_default();
+            let is_more = there.get(name).copied().unwrap_or_default() > *known;
+            *known += u64::from(is_more);
+            is_more
+        };
+        match output {
+            Output::Launch(launch) if more(&welcome.starts, &mut deeds.starts, &launch.service) => {
+                Done::Started(launch.service.clone())
+            }
+            Output::Change { key, service, what: ProcessOrder::Restart(_) }
+                if more(&welcome.starts, &mut deeds.starts, service) =>
+            {
+                Done::Changed(key.clone())
+            }
+            Output::Change { key, service, what: ProcessOrder::KillAgent }
+                if more(&welcome.kills, &mut deeds.kills, service) =>
+            {
+                Done::Changed(key.clone())
+            }
+            _ => Done::Not,
+        }
+    }
+
+    /// Those that are not there are lost; those that are another instance by now are to take over.
+    fn go_on_with_agents(&mut self, promised: &BTreeMap<Name, Promised>, run: &mut Conducted) -> anyhow::Result<()> {
+        let names: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
+        for name in names {
+            let holder = self.crew.holder(&name);
+            match (promised.get(&name), holder) {
+                (Some(promised), Some(peer)) if promised.holding.is_none() => self.orphaned(&name, peer, run)?,
+                (Some(_), Some(_)) if run.is_down(&name) => {
+                    // Everything that the instance before has told was handled.
+                    run.handle(Input::AgentBack { agent: name }, Instant::now());
+                }
+                (Some(_), Some(_)) => {}
+                _ => self.lost(name, "it did not promise the run to the orchestrator that took it over", run),
+            }
+        }
+        Ok(())
+    }
+
+    /// Services that ended while nobody listened.
+    fn go_on_with_services(&mut self, deeds: &Deeds, run: &mut Conducted) {
+        let exits =
+            self.environment.as_ref().map(|environment| environment.welcome().exits.clone()).unwrap_or_default();
+        let mut known = deeds.exits.clone();
+        for exited in exits {
+            let What::Service { name, process } = exited.what else { continue };
+            if exited.cause != Cause::Itself {
+                continue;
+            }
+            let known = known.entry(name.clone()).or_default();
+            if *known > 0 {
+                *known -= 1;
+                continue;
+            }
+            self.service_left((name, process), exited.exit, run);
+        }
+    }
+}
+
+/// What became of something that was asked for.
+enum Done {
+    Not,
+    Started(Name),
+    Changed(meshproof_proto::order::StepKey),
+}
