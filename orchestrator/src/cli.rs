@@ -24,10 +24,12 @@ mod stubs;
 mod who;
 
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
 use clap::{Parser, Subcommand};
 use meshproof_proto::verdict::Exit;
+use rustix::process::Signal;
 
 use crate::say;
 
@@ -161,6 +163,15 @@ fn serve(threads: Threads, service: impl Future<Output = anyhow::Result<()>>) ->
             say::note(format_args!("meshproof: {error:#}"));
             Exit::MeshFailed
         }
+    }
+}
+
+/// What one of our commands came to, by its process; a signal that it had no handler for yet ends it as its handler would have.
+fn exit_of(status: ExitStatus) -> Option<Exit> {
+    match status.signal() {
+        Some(number) if number == Signal::INT.as_raw() => Some(Exit::Interrupted),
+        Some(number) if number == Signal::TERM.as_raw() => Some(Exit::Terminated),
+        _ => u8::try_from(status.code()?).ok().and_then(Exit::from_code),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
 use meshproof_proto::verdict::Exit;
@@ -128,13 +128,8 @@ fn wait(mut child: std::process::Child) -> mpsc::Receiver<io::Result<ExitStatus>
 }
 
 fn exit_of(status: ExitStatus) -> Exit {
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).and_then(Exit::from_code);
-    match (code, status.signal()) {
-        (Some(exit), _) => exit,
-        (None, Some(number)) if number == Signal::INT.as_raw() => Exit::Interrupted,
-        (None, Some(number)) if number == Signal::TERM.as_raw() => Exit::Terminated,
-        (None, _) => say::failed(&format!("the run's process died: {status}"), Exit::MeshFailed),
-    }
+    super::exit_of(status)
+        .unwrap_or_else(|| say::failed(&format!("the run's process died: {status}"), Exit::MeshFailed))
 }
 
 /// Keys as they are pressed. Waiting for them cannot be given up, so it is a thread that nobody waits for.

@@ -1,6 +1,6 @@
 //! Commands of the command line, each as a process of its own: what a chat shows of one is what a shell would.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use meshproof_proto::verdict::Exit;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
@@ -47,7 +47,7 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
         }
     };
     let (ended, ()) = tokio::join!(ending, telling);
-    Ok(exit_of(ended?))
+    Ok(crate::cli::exit_of(ended?).unwrap_or(Exit::MeshFailed))
 }
 
 async fn tell(pipe: impl AsyncRead + Unpin, voice: Voice, thread: &str) {
@@ -55,9 +55,4 @@ async fn tell(pipe: impl AsyncRead + Unpin, voice: Voice, thread: &str) {
     while let Ok(Some(line)) = lines.next_line().await {
         voice.result(&format!("{thread} {line}\n"));
     }
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    code.and_then(Exit::from_code).unwrap_or(Exit::MeshFailed)
 }
