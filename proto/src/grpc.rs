@@ -1,4 +1,7 @@
-//! How a gRPC call can end.
+//! How a gRPC call can end, and what it takes and gives.
+
+#[cfg(feature = "descriptions")]
+pub mod descriptions;
 
 /// By number, as its documents spell them.
 pub const CODES: [&str; 17] = [

@@ -1,13 +1,12 @@
 //! What a service's methods take and give: from `.proto` files, or from the server itself (reflection).
 
-use std::collections::BTreeSet;
-
 use data_encoding::BASE64;
+use meshproof_proto::grpc::descriptions::{Undescribed, described};
 use meshproof_proto::order::Held;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use protox::file::File;
 use serde_json::{Value, json};
 
 use super::super::answer::{CallError, ErrorKind};
@@ -74,46 +73,10 @@ pub(crate) fn decoded(kind: MessageDescriptor, bytes: &[u8]) -> Result<Value, St
     message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|error| error.to_string())
 }
 
-/// Files of an order; one imports another by the end of its path.
-#[derive(Debug)]
-struct Given(Vec<(String, String)>);
-
-impl FileResolver for Given {
-    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let wanted = |path: &str| path == name || path.ends_with(&format!("/{name}"));
-        match self.0.iter().find(|(path, _)| wanted(path)) {
-            Some((_, text)) => File::from_source(name, text),
-            None => Err(protox::Error::file_not_found(name)),
-        }
-    }
-}
-
-/// The name of each file as the others import it, or its path: under two names it would be two files.
-fn names(files: &[(String, String)]) -> Vec<String> {
-    let imports = files.iter().filter_map(|(path, text)| File::from_source(path, text).ok());
-    let imports: BTreeSet<String> = imports.flat_map(|file| file.file_descriptor_proto().dependency.clone()).collect();
-    let mut names: Vec<String> = Vec::new();
-    for (path, _) in files {
-        let imported = imports.iter().find(|name| path.ends_with(&format!("/{name}")) && !names.contains(name));
-        names.push(imported.map_or_else(|| path.clone(), Clone::clone));
-    }
-    names
-}
-
 /// What files of an order describe.
 pub(crate) fn compiled(protos: &[Held]) -> Result<DescriptorPool, String> {
     let files = protos.iter().map(|held| (held.path().unwrap_or(&held.name).to_owned(), held.text.clone()));
-    let given = Given(files.collect());
-    let names = names(&given.0);
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(given);
-    resolver.add(GoogleFileResolver::new());
-    let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true);
-    for name in &names {
-        compiler.open_file(name).map_err(|error| format!("{name}: {error}"))?;
-    }
-    DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).map_err(|error| error.to_string())
+    described(files.collect()).map_err(|Undescribed { name, error, .. }| format!("{name}: {error}"))
 }
 
 /// What a server says about itself.

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use meshproof_proto::grpc::descriptions::{Undescribed, described};
 use meshproof_proto::order::Held;
-use protox::Compiler as Descriptions;
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
@@ -48,8 +47,8 @@ pub(super) struct Beside {
     described: BTreeMap<(Span, Option<Span>), Described>,
 }
 
-/// The methods that a list of files describes, or the place in the list of the file that breaks it, and why.
-type Methods = Result<BTreeSet<String>, (usize, protox::Error)>;
+/// The methods that a list of files describes, or the file of the list that breaks it, and why.
+type Methods = Result<BTreeSet<String>, Undescribed>;
 
 impl Compiler<'_> {
     /// A file beside the plan whose text a step needs.
@@ -102,7 +101,7 @@ impl Compiler<'_> {
             };
             match known.entry(paths).or_insert_with(|| methods(&given)) {
                 Ok(methods) => self.has_method(methods, described),
-                Err((at, error)) => self.is_no_description(&described.files[*at], error),
+                Err(wrong) => self.is_no_description(&described.files[wrong.at], wrong),
             }
         }
     }
@@ -117,7 +116,7 @@ impl Compiler<'_> {
         self.cx.report(problem.expected(one_of(known.clone())).did_you_mean(&call.value, known));
     }
 
-    fn is_no_description(&self, file: &Word, error: &protox::Error) {
+    fn is_no_description(&self, file: &Word, Undescribed { error, .. }: &Undescribed) {
         let problem = Diagnostic::new(Code::FileBeside, file.span, format!("this describes nothing: {error:?}"));
         self.cx.report(match error.is_file_not_found() {
             true => problem
@@ -165,41 +164,8 @@ fn problem(path: &str, text: &io::Result<Vec<u8>>, taken_for: TakenFor) -> Optio
     }
 }
 
-/// The files of a list; one imports another by the end of its path, as it does for the agents.
-#[derive(Debug)]
-struct Given(Vec<(String, String)>);
-
-impl FileResolver for Given {
-    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let wanted = |path: &str| path == name || path.ends_with(&format!("/{name}"));
-        match self.0.iter().find(|(path, _)| wanted(path)) {
-            Some((_, text)) => File::from_source(name, text),
-            None => Err(protox::Error::file_not_found(name)),
-        }
-    }
-}
-
-/// The name of each file as the others import it, or its path: under two names it would be two files.
-fn names(files: &[(&str, &str)]) -> Vec<String> {
-    let imports = files.iter().filter_map(|(path, text)| File::from_source(path, text).ok());
-    let imports: BTreeSet<String> = imports.flat_map(|file| file.file_descriptor_proto().dependency.clone()).collect();
-    let mut names: Vec<String> = Vec::new();
-    for (path, _) in files {
-        let imported = imports.iter().find(|name| path.ends_with(&format!("/{name}")) && !names.contains(name));
-        names.push(imported.map_or_else(|| (*path).to_owned(), Clone::clone));
-    }
-    names
-}
-
 fn methods(files: &[(&str, &str)]) -> Methods {
-    let mut resolver = ChainFileResolver::new();
-    resolver.add(Given(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()));
-    resolver.add(GoogleFileResolver::new());
-    let mut descriptions = Descriptions::with_file_resolver(resolver);
-    for (at, name) in names(files).into_iter().enumerate() {
-        descriptions.open_file(name).map_err(|error| (at, error))?;
-    }
-    let pool = descriptions.descriptor_pool();
+    let pool = described(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())?;
     let of = |service: &str, method: &str| format!("{service}/{method}");
     let methods = pool.services().flat_map(|service| {
         let name = service.full_name().to_owned();
