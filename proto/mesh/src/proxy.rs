@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest, error::UrlError, protocol::WebSocketConfig};
 use tokio_util::either::Either;
 
@@ -70,8 +71,12 @@ pub(crate) enum ConnectError {
     Scheme(String),
     #[error("{0}")]
     Dial(io::Error),
-    #[error("it answered `{0}`, as no signaling server does; is the path of the URL right? The usual one is /mesh")]
-    Answered(tungstenite::http::StatusCode),
+    #[error(
+        "it answered `404 Not Found`, as no signaling server does; is the path of the URL right? The usual one is /mesh"
+    )]
+    NotFound,
+    #[error("it answered `{0}`")]
+    Answered(StatusCode),
     #[error("whoever listens there speaks no WebSocket ({0}); is it a server for wss, or another one's port?")]
     NoWebSocket(tungstenite::Error),
     #[error(transparent)]
@@ -82,13 +87,15 @@ impl ConnectError {
     /// Whether starting a server there would help nothing: somebody answers, or the way itself is wrong.
     pub(crate) fn is_wrong_way(&self) -> bool {
         match self {
-            Self::Proxy(_) | Self::Tls(_) | Self::Scheme(_) | Self::Answered(_) | Self::NoWebSocket(_) => true,
-            Self::Dial(_) | Self::Socket(_) => false,
+            Self::Proxy(_) | Self::Tls(_) | Self::Scheme(_) | Self::NotFound | Self::NoWebSocket(_) => true,
+            // one that has too much to do says so, too
+            Self::Answered(_) | Self::Dial(_) | Self::Socket(_) => false,
         }
     }
 
     fn of_handshake(error: tungstenite::Error) -> Self {
         match error {
+            tungstenite::Error::Http(response) if response.status() == StatusCode::NOT_FOUND => Self::NotFound,
             tungstenite::Error::Http(response) => Self::Answered(response.status()),
             other => Self::NoWebSocket(other),
         }
@@ -153,4 +160,21 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_has_too_much_to_do_is_not_taken_for_another_ones_path() {
+        let answered = |status: u16| {
+            let response = tungstenite::http::Response::builder().status(status).body(None).expect("a status");
+            ConnectError::of_handshake(tungstenite::Error::Http(Box::new(response)))
+        };
+        let (lost, busy) = (answered(404), answered(429));
+        assert!(lost.is_wrong_way() && lost.to_string().contains("is the path of the URL right?"), "{lost}");
+        assert!(!busy.is_wrong_way(), "{busy}");
+        assert_eq!(busy.to_string(), "it answered `429 Too Many Requests`");
+    }
 }

@@ -74,7 +74,7 @@ fn failed(url: &str, error: proxy::ConnectError) -> RelayError {
         proxy::ConnectError::Proxy(error) => RelayError::Proxy(error),
         proxy::ConnectError::Tls(error) => RelayError::Tls(error),
         proxy::ConnectError::Scheme(url) => RelayError::BadUrl(url),
-        proxy::ConnectError::Answered(StatusCode::NOT_FOUND) => RelayError::NoRelay,
+        proxy::ConnectError::NotFound => RelayError::NoRelay,
         proxy::ConnectError::Answered(StatusCode::SERVICE_UNAVAILABLE) => RelayError::Full,
         source @ (proxy::ConnectError::Answered(_)
         | proxy::ConnectError::Dial(_)
