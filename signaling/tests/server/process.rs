@@ -8,7 +8,7 @@ use meshproof_proto::rendezvous::{ToPeer, ToServer};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const QUICK: Duration = Duration::from_millis(500);
@@ -46,11 +46,9 @@ async fn the_binary_says_where_it_listens_and_stops_at_sigterm_and_sigint() {
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let line = timeout(HANG, lines.next_line()).await.expect("in time").expect("readable").expect("a line");
-        let url = line.strip_prefix("listening on ").expect("the announced form");
+        let url = announced(&mut child).await;
         assert_eq!(std::fs::read_to_string(&ready).expect("a ready file"), format!("{url}\n"));
-        let address = url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/mesh")).expect("a mesh URL");
+        let address = place(&url);
         assert!(health(address).await.starts_with("HTTP/1.1 200"));
 
         let pid = Pid::from_raw(child.id().expect("running").cast_signed()).expect("not zero");
@@ -68,6 +66,18 @@ async fn a_mesh_without_a_root_key_is_refused_with_the_form_expected() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("`NAME=ROOT-KEY` was expected, there is no `=`"), "{said}");
+}
+
+/// The URL that a server says it listens on.
+async fn announced(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.as_mut().expect("piped")).lines();
+    let line = timeout(HANG, lines.next_line()).await.expect("in time").expect("readable").expect("a line");
+    line.strip_prefix("listening on ").expect("the announced form").to_owned()
+}
+
+/// Host and port of a mesh's URL.
+fn place(url: &str) -> &str {
+    url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/mesh")).expect("a mesh URL")
 }
 
 async fn health(address: &str) -> String {
@@ -88,13 +98,10 @@ async fn a_refusal_is_an_audit_line_that_names_where_the_peer_came_from_and_why(
         .kill_on_drop(true)
         .spawn()
         .expect("the binary starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let line = timeout(HANG, lines.next_line()).await.expect("in time").expect("readable").expect("a line");
-    let url = line.strip_prefix("listening on ").expect("the announced form");
-    let address = url.strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/mesh")).expect("a mesh URL");
-    let stream = TcpStream::connect(address).await.expect("it listens");
+    let url = announced(&mut child).await;
+    let stream = TcpStream::connect(place(&url)).await.expect("it listens");
     let from = stream.local_addr().expect("it is connected");
-    let mut socket = Socket::over(stream, url).await;
+    let mut socket = Socket::over(stream, &url).await;
     let ToPeer::Challenge { nonce, .. } = socket.hear().await else { panic!("a challenge comes first") };
     socket.say(&Peer::under(2, 10).register(&nonce)).await;
     let ToPeer::Refused { reason } = socket.hear().await else { panic!("another root's token") };
