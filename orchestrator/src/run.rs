@@ -41,6 +41,7 @@ pub use api::{
     StreamOrders,
 };
 pub use machine::Run;
+pub(crate) use machine::heeds;
 pub use scope::early_scope;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use meshproof_mesh::token_file;
 use meshproof_proto::id::{Name, RunId};
 use meshproof_proto::identity::Token;
 use rustix::process::getuid;
@@ -55,9 +56,7 @@ impl KeptMesh {
         let folder = RunFolder::new(folder);
         let unreadable = |why: String| LocalError::NoKeptMesh { run: running.run.clone(), why };
         let setup = Setup::read(&folder).map_err(|error| unreadable(error.to_string()))?;
-        let token = std::fs::read_to_string(folder.orchestrator_token());
-        let token = token.map_err(|error| unreadable(format!("the orchestrators' token: {error}")))?;
-        let token = Token::from_text(&token).map_err(|error| unreadable(error.to_string()))?;
+        let token = token_file::read(&folder.orchestrator_token()).map_err(|error| unreadable(error.to_string()))?;
         let mesh = MeshFile::read(&running.mesh_file).map_err(|error| unreadable(error.to_string()))?;
         Ok(Self { folder, setup, token, signaling: mesh.signaling })
     }

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::outstanding;
 use super::record::{Began, Ready, Remembered};
 use crate::record::Happening;
-use crate::run::{Input, Output, Run, Setting};
+use crate::run::{Input, Output, Run, Setting, heeds};
 
 /// The machine of a run, and the log of its inputs.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Conducted {
 
     /// An agent's fact of that number, the first time it is seen and after the journal has it.
     pub fn hear(&mut self, (agent, seq): (&Name, u64), fact: Fact, now: Instant) {
-        if !matters(&fact) {
+        if !heeds(&fact) {
             return;
         }
         if let (Some(early), Some(key)) = (&mut self.early, key(&fact))
@@ -281,31 +281,6 @@ fn is_done_once_anyway(output: &Output) -> bool {
         | Output::Pause { .. }
         | Output::Collect { .. }
         | Output::TearDown => false,
-    }
-}
-
-/// Whether the machine does anything with such a fact.
-pub(super) fn matters(fact: &Fact) -> bool {
-    match fact {
-        Fact::StepStarted { .. }
-        | Fact::StepEnded { .. }
-        | Fact::StubCalled(_)
-        | Fact::StubErred { .. }
-        | Fact::FaultEnded(_)
-        | Fact::Gap { .. } => true,
-        Fact::LinkOffered { .. }
-        | Fact::LinkAcknowledged { .. }
-        | Fact::LinkSuspect { .. }
-        | Fact::FaultBegan { .. }
-        | Fact::LinkBytes { .. }
-        | Fact::StubCallsUntold { .. }
-        | Fact::StubPurged { .. }
-        | Fact::Asked { .. }
-        | Fact::Answered { .. }
-        | Fact::Told { .. }
-        | Fact::Sampled(_)
-        | Fact::Used(_)
-        | Fact::Printed { .. } => false,
     }
 }
 

@@ -8,12 +8,12 @@ use meshproof_proto::id::{Name, Term};
 use meshproof_proto::memory::{Extent, Piece};
 use thiserror::Error;
 
-use super::conducted::{Conducted, matters};
+use super::conducted::Conducted;
 use super::log::Log;
 use super::outstanding::{self, Outstanding};
 use super::record::{self, Began, Ready, Remembered, Unreadable};
 use crate::record::Happening;
-use crate::run::{Input, Output, ProcessOrder, Run, Setting};
+use crate::run::{Input, Output, ProcessOrder, Run, Setting, heeds};
 
 /// What agents have given back.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ impl Replay {
         let missing = || NotRebuilt::Missing { agent: agent.clone(), seq };
         let events = self.events.get_mut(agent).ok_or_else(missing)?;
         let before: Vec<u64> =
-            events.range(..seq).filter(|(_, event)| !matters(&event.fact)).map(|(number, _)| *number).collect();
+            events.range(..seq).filter(|(_, event)| !heeds(&event.fact)).map(|(number, _)| *number).collect();
         for number in before.into_iter().chain([seq]) {
             let event = events.remove(&number).ok_or_else(missing)?;
             self.told.push(Told::Event { agent: agent.clone(), event });

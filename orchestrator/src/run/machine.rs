@@ -210,20 +210,7 @@ impl Run {
             Fact::StubErred { call, error } => self.stub_called(agent, &call, Some(error)),
             Fact::FaultEnded(report) => self.faults.reported(agent, report),
             Fact::Gap { lost } => self.gap(agent, lost),
-            // For those who read the journal.
-            Fact::LinkOffered { .. }
-            | Fact::LinkAcknowledged { .. }
-            | Fact::LinkSuspect { .. }
-            | Fact::FaultBegan { .. }
-            | Fact::LinkBytes { .. }
-            | Fact::StubCallsUntold { .. }
-            | Fact::StubPurged { .. }
-            | Fact::Asked { .. }
-            | Fact::Answered { .. }
-            | Fact::Told { .. }
-            | Fact::Sampled(_)
-            | Fact::Used(_)
-            | Fact::Printed { .. } => {}
+            told => debug_assert!(!heeds(&told), "{told:?}"),
         }
     }
 
@@ -246,5 +233,30 @@ impl Run {
     pub(super) fn stop(&mut self, why: &str) {
         self.stopped.get_or_insert_with(|| why.to_owned());
         self.cancel_step(why);
+    }
+}
+
+/// Whether the machine does anything with such a fact; the others are for those who read the journal.
+pub(crate) fn heeds(fact: &Fact) -> bool {
+    match fact {
+        Fact::StepStarted { .. }
+        | Fact::StepEnded { .. }
+        | Fact::StubCalled(_)
+        | Fact::StubErred { .. }
+        | Fact::FaultEnded(_)
+        | Fact::Gap { .. } => true,
+        Fact::LinkOffered { .. }
+        | Fact::LinkAcknowledged { .. }
+        | Fact::LinkSuspect { .. }
+        | Fact::FaultBegan { .. }
+        | Fact::LinkBytes { .. }
+        | Fact::StubCallsUntold { .. }
+        | Fact::StubPurged { .. }
+        | Fact::Asked { .. }
+        | Fact::Answered { .. }
+        | Fact::Told { .. }
+        | Fact::Sampled(_)
+        | Fact::Used(_)
+        | Fact::Printed { .. } => false,
     }
 }
