@@ -194,6 +194,9 @@ impl Driver {
                 self.crew.is_superseded();
                 return Ok(());
             }
+            Notice::SignalingGivenUp { reason } => {
+                return self.note(run, format!("signaling is not started again: {reason}"));
+            }
             Notice::Ending { reason } => {
                 self.all_lost(&format!("the keeper ends the environment: {reason}"), run);
                 return Ok(());

@@ -126,41 +126,60 @@ impl Keeper {
             self.exits.push(exited.clone());
             let what = exited.what.clone();
             self.tell(Line::Notice(Notice::ProcessExited(exited)));
-            if let What::Agent { name } = what {
-                self.agent_ended(&name);
-            }
+            self.ended(&what);
         }
         self.respawn(Instant::now());
         self.advance();
     }
 
-    /// Another life of it is due, if it may have one.
-    fn agent_ended(&mut self, name: &Name) {
-        if self.ending.is_none() && self.respawns.ended(name, Instant::now()) == Next::GivenUp {
-            self.give_up(name, "it ended too early too often");
+    /// Another life of it is due, if it is ours and may have one.
+    fn ended(&mut self, what: &What) {
+        let is_open = self.ending.is_none() && matches!(self.state, State::Open(_));
+        let is_ours = match what {
+            What::Agent { .. } | What::Signaling => true,
+            What::Service { .. } => false,
+        };
+        if is_open && is_ours && self.respawns.ended(what, Instant::now()) == Next::GivenUp {
+            self.give_up(what, "it ended too early too often");
         }
     }
 
-    /// Starts the agents again whose time has come.
+    /// Starts those again whose time has come.
     fn respawn(&mut self, now: Instant) {
-        while let Some(name) = self.respawns.due(now) {
+        while let Some(what) = self.respawns.due(now) {
             let State::Open(opened) = &mut self.state else { return };
             if self.ending.is_some() {
                 return;
             }
-            self.groups.forget_ended(Scope::Agent(&name));
-            let started =
-                opened.start_agent((&self.folder, &self.setup), (&mut self.groups, &mut self.respawns), &name);
-            match started {
-                Ok(pid) => self.tell(Line::Notice(Notice::AgentStarted { name, pid })),
-                Err(error) => self.give_up(&name, &error.to_string()),
+            let (place, kept) = ((&self.folder, &self.setup), (&mut self.groups, &mut self.respawns));
+            let started = match &what {
+                What::Agent { name } => {
+                    kept.0.forget_ended(Scope::Agent(name));
+                    opened.start_agent(place, kept, name).map(Some)
+                }
+                What::Signaling => {
+                    kept.0.forget_ended(Scope::Signaling);
+                    opened.start_signaling(place, kept).map(|()| None)
+                }
+                // What becomes of a service is the plan's affair.
+                What::Service { .. } => continue,
+            };
+            match (started, what) {
+                (Ok(Some(pid)), What::Agent { name }) => self.tell(Line::Notice(Notice::AgentStarted { name, pid })),
+                (Ok(_), _) => {}
+                (Err(error), what) => self.give_up(&what, &error.to_string()),
             }
         }
     }
 
-    fn give_up(&mut self, name: &Name, reason: &str) {
-        tracing::error!(agent = %name, reason, "an agent is not started again");
-        self.tell(Line::Notice(Notice::AgentGivenUp { name: name.clone(), reason: reason.to_owned() }));
+    fn give_up(&mut self, what: &What, reason: &str) {
+        tracing::error!(%what, reason, "it is not started again");
+        let reason = reason.to_owned();
+        match what {
+            What::Agent { name } => self.tell(Line::Notice(Notice::AgentGivenUp { name: name.clone(), reason })),
+            What::Signaling => self.tell(Line::Notice(Notice::SignalingGivenUp { reason })),
+            What::Service { .. } => {}
+        }
     }
 
     pub(super) fn handle(&mut self, incoming: Incoming) {

@@ -20,7 +20,7 @@ use super::namespace::Namespace;
 use super::protocol::{StopSignal, StopWish, What};
 use super::respawn::Respawns;
 use super::setup::Setup;
-use super::spawn::{self, SpawnError};
+use super::spawn::{self, Listen, SpawnError};
 
 /// Everything that listens and waits.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub enum OpenError {
 /// Makes the folders and starts signaling. Gives its standard output, for [`address`].
 pub fn begin(folder: &RunFolder, setup: &Setup, groups: &mut Groups) -> Result<OwnedFd, OpenError> {
     make_folders(folder, setup)?;
-    let (pid, stdout) = spawn::signaling(folder, setup)?;
+    let (pid, stdout) = spawn::signaling(folder, setup, Listen::Anywhere)?;
     groups.add(What::Signaling, pid, stop_of_ours());
     Ok(stdout)
 }
@@ -77,6 +77,7 @@ pub fn finish(
     };
     let namespaces: BTreeMap<Name, Namespace> = setup.namespaces.iter().map(namespace).collect::<Result<_, _>>()?;
     let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces };
+    respawns.started(&What::Signaling, Instant::now());
     for name in &setup.services {
         opened.start_agent((folder, setup), (groups, respawns), name)?;
     }
@@ -91,12 +92,37 @@ impl Opened {
         (groups, respawns): (&mut Groups, &mut Respawns),
         name: &Name,
     ) -> Result<i32, SpawnError> {
-        respawns.started(name, Instant::now());
+        let what = What::Agent { name: name.clone() };
+        respawns.started(&what, Instant::now());
         let pid = spawn::agent(folder, setup, (name, self.namespaces.get(name)), &self.signaling)?;
-        groups.add(What::Agent { name: name.clone() }, pid, stop_of_ours());
+        groups.add(what, pid, stop_of_ours());
         self.agents.insert(name.clone(), pid);
         Ok(pid)
     }
+
+    /// Starts signaling again, where peers look for it.
+    pub fn start_signaling(
+        &self,
+        (folder, setup): (&RunFolder, &Setup),
+        (groups, respawns): (&mut Groups, &mut Respawns),
+    ) -> Result<(), SpawnError> {
+        respawns.started(&What::Signaling, Instant::now());
+        let (pid, stdout) = spawn::signaling(folder, setup, Listen::At(authority(&self.signaling)))?;
+        groups.add(What::Signaling, pid, stop_of_ours());
+        let folder = folder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = address(stdout, &folder).await {
+                tracing::warn!(%error, "signaling was started again");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// `host:port` of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(authority, _)| authority)
 }
 
 fn console_token(folder: &RunFolder) -> Result<Token, OpenError> {

@@ -212,6 +212,10 @@ pub enum Notice {
     },
     /// Another orchestrator has taken control; nothing follows.
     Replaced,
+    /// Signaling ended, and is not started again.
+    SignalingGivenUp {
+        reason: String,
+    },
 }
 
 /// A process that the keeper started is gone.

@@ -108,8 +108,17 @@ pub fn agent(
     launch(command, (what, None)).map(|(pid, _)| pid)
 }
 
-/// Starts signaling on a free port. Gives the process id and its standard output, where it says which.
-pub fn signaling(folder: &RunFolder, setup: &Setup) -> Result<(i32, OwnedFd), SpawnError> {
+/// Where signaling is to listen.
+#[derive(Clone, Copy, Debug)]
+pub enum Listen<'a> {
+    /// On a free port.
+    Anywhere,
+    /// At this `host:port`.
+    At(&'a str),
+}
+
+/// Starts signaling. Gives the process id and its standard output, where it says at which port it listens.
+pub fn signaling(folder: &RunFolder, setup: &Setup, listen: Listen<'_>) -> Result<(i32, OwnedFd), SpawnError> {
     let what = "signaling".to_owned();
     let mut command = command(&setup.programs.signaling).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
     let stderr = open_log(&folder.signaling_log()).map_err(|cause| SpawnError::Write {
@@ -118,7 +127,11 @@ pub fn signaling(folder: &RunFolder, setup: &Setup) -> Result<(i32, OwnedFd), Sp
         cause,
     })?;
     let mesh = format!("{}={}", setup.mesh, setup.root);
-    command.args(["--listen", "127.0.0.1:0", "--mesh", &mesh]).envs(own_environment());
+    let listen = match listen {
+        Listen::Anywhere => "127.0.0.1:0",
+        Listen::At(address) => address,
+    };
+    command.args(["--listen", listen, "--mesh", &mesh]).envs(own_environment());
     command.stdout(Stdio::piped()).stderr(stderr).current_dir(folder.path());
     let (pid, stdout) = launch(command, (what, None))?;
     Ok((pid, stdout.expect("its standard output was asked to be a pipe")))

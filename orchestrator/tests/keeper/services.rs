@@ -108,9 +108,26 @@ async fn a_killed_agent_is_told_of_at_once() {
     environment.disturb(Target::Signaling, Disturbance::Kill).await.expect("it runs");
     let second = exited(&mut notices).await;
     assert_eq!((second.what, second.exit, second.cause), (What::Signaling, KILLED, Cause::Ordered));
-    let nobody = environment.disturb(Target::Signaling, Disturbance::Kill).await;
-    assert!(matches!(nobody, Err(LocalError::Refused(_))));
     environment.end().await.expect("all is well");
+}
+
+#[tokio::test]
+async fn killed_signaling_is_started_again_where_it_was() {
+    let mut scene = Scene::new();
+    let (pipe, before) = (scene.pipe(), scene.place.path().join("before"));
+    let script = format!(
+        "test -e {0} && echo $0 $1 > {1}; touch {0}; echo listening on ws://127.0.0.1:9/mesh; exec sleep 1000",
+        before.display(),
+        pipe.display()
+    );
+    scene.spec.programs.signaling = ["/bin/sh", "-c", &script].map(str::to_owned).into();
+    let (environment, mut notices) = scene.start().await;
+    environment.disturb(Target::Signaling, Disturbance::Kill).await.expect("it runs");
+    assert_eq!(exited(&mut notices).await.what, What::Signaling);
+    assert_eq!(told(&pipe).await, "--listen 127.0.0.1:9");
+    let report = environment.end().await.expect("all is well");
+    let signaling: Vec<_> = report.endings.iter().filter(|ending| ending.what == What::Signaling).collect();
+    assert_eq!((signaling.len(), signaling[0].verdict), (1, EndVerdict::Clean), "{signaling:?}");
 }
 
 #[tokio::test]

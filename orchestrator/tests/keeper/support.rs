@@ -110,7 +110,11 @@ pub async fn exited(notices: &mut Receiver<Notice>) -> ProcessExited {
         match timeout(PATIENCE, notices.recv()).await.expect("an exit") {
             Some(Notice::ProcessExited(exited)) => return exited,
             Some(
-                Notice::Ending { .. } | Notice::AgentStarted { .. } | Notice::AgentGivenUp { .. } | Notice::Replaced,
+                Notice::Ending { .. }
+                | Notice::AgentStarted { .. }
+                | Notice::AgentGivenUp { .. }
+                | Notice::SignalingGivenUp { .. }
+                | Notice::Replaced,
             ) => {}
             None => panic!("the keeper is gone"),
         }
