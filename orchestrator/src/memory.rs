@@ -23,7 +23,7 @@ mod record;
 pub use conducted::Conducted;
 pub use log::{Log, majority};
 pub use outstanding::Outstanding;
-pub use rebuilt::{Deeds, Events, Late, NotRebuilt, Rebuilt, Recollected, Recollection, Told, rebuild};
+pub use rebuilt::{Deeds, Events, Late, Moment, NotRebuilt, Rebuilt, Recollected, Recollection, Told, rebuild};
 pub use record::{Began, Given, Ready, Remembered, Unreadable};
 
 #[cfg(test)]

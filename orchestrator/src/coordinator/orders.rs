@@ -8,7 +8,6 @@ use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepO
 
 use super::crew::Caller;
 use super::driver::Driver;
-use super::standing;
 use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
 use crate::local::Collect;
 use crate::plan::model;
@@ -167,15 +166,12 @@ impl Driver {
             files.push("events.jsonl".to_owned());
         }
         let mut collected = Ok(());
-        if artefacts.contains(&model::Artefact::Logs) {
+        if artefacts.contains(&model::Artefact::Logs)
+            && let Some(environment) = &self.environment
+        {
             files.push("logs/".to_owned());
-            collected = match &self.environment {
-                Some(environment) => {
-                    let copied = environment.collect(&self.options.out, Collect::Logs, self.scribe.masker()).await;
-                    copied.map_err(|error| error.to_string())
-                }
-                None => standing::collect(&self.crew.callers(), &self.options.out).await,
-            };
+            let copied = environment.collect(&self.options.out, Collect::Logs, self.scribe.masker()).await;
+            collected = copied.map_err(|error| error.to_string());
         }
         self.pending.push_back(Input::Collected { key, files: collected.map(|()| files) });
     }

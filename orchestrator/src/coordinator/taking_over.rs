@@ -10,17 +10,18 @@ use meshproof_proto::memory::Promised;
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 
+use super::claiming::Claimed;
 use super::driver::Driver;
 use super::signals::Signals;
-use super::succession::{Claimed, NotTakenOver, Successor};
+use super::succession::{NotTakenOver, Successor};
 use super::{Options, confided};
 use crate::attach::{self, End};
 use crate::journal;
 use crate::local::{Cause, KeptMesh, LocalEnvironment, What};
-use crate::memory::{Began, Conducted, Deeds, Late, Ready, Rebuilt, Recollection, Told, rebuild};
+use crate::memory::{Began, Conducted, Deeds, Late, Moment, Ready, Rebuilt, Recollection, Told, rebuild};
 use crate::plan::{self, Checked, Inputs, Look, Plan, SecretInputs, Source, Wanted};
 use crate::progress::Mode;
-use crate::record::{Entry, Happening};
+use crate::record::{Entry, Happening, now_ms};
 use crate::run::{Input, Output, ProcessOrder, Run, Setting};
 
 /// Commands the run from now on, to its end.
@@ -64,16 +65,17 @@ pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> 
 
 /// `detected` is when it was known that somebody has to.
 async fn go_on(mut successor: Successor, (mode, detected): (Mode, Instant)) -> Result<Exit, NotTakenOver> {
-    let claimed = successor.claim().await?;
-    let recollected = successor.recall(&claimed).await?;
+    let mut claimed = successor.claim().await?;
+    let recollected = successor.recall(&mut claimed).await?;
     let decided_ms = detected.elapsed().as_secs_f64() * 1e3;
     let run = successor.kept.run().clone();
     let not = |why| NotTakenOver::NotRebuilt { run: run.clone(), why };
     let recollection = recollected.read().map_err(not)?;
     let mut driver = driver(successor, (&claimed, &recollection), mode).await?;
-    let (began, setting) = (recollection.began.clone(), driver.setting_again(&recollection.ready));
+    let setting = driver.setting_again(&recollection.ready);
     let make = |at| Run::new(Arc::clone(&driver.plan), Arc::clone(&driver.source), driver.setup(), at);
-    let rebuilt = rebuild(recollection, make, (setting, Instant::now()));
+    let moment = Moment { now: Instant::now(), at_unix_ms: now_ms() };
+    let rebuilt = rebuild(recollection, make, (setting, moment));
     let rebuilt = match rebuilt {
         Ok(rebuilt) => rebuilt,
         Err(why) => {
@@ -82,14 +84,13 @@ async fn go_on(mut successor: Successor, (mode, detected): (Mode, Instant)) -> R
             return Err(not(why));
         }
     };
-    let promised = claimed.promised;
-    Ok(driver.resume(Resumed { rebuilt, began, promised, decided_ms, detected }).await)
+    let promised = claimed.promised();
+    Ok(driver.resume(Resumed { rebuilt, promised, decided_ms, detected }).await)
 }
 
 /// What a driver goes on with.
 struct Resumed {
     rebuilt: Rebuilt,
-    began: Began,
     promised: BTreeMap<Name, Promised>,
     decided_ms: f64,
     detected: Instant,
@@ -103,8 +104,8 @@ async fn driver(
 ) -> Result<Driver, NotTakenOver> {
     let Successor { kept, mesh, events, crew } = successor;
     let (run, term, began) = (kept.run().clone(), claimed.term, &recollection.began);
-    let confided = secrets(&claimed.promised);
-    let compiled = compiled(began, &confided, &claimed.promised);
+    let confided = secrets(claimed);
+    let compiled = compiled(began, &confided, claimed);
     let (plan, source) = compiled.map_err(|why| NotTakenOver::Plan { run: run.clone(), why })?;
     let (environment, notices) = LocalEnvironment::take_over(&kept, term.0).await?;
     let options = Options {
@@ -128,7 +129,7 @@ async fn driver(
     driver.confided = confided;
     let masker = driver.confided.masker().map_err(|error| NotTakenOver::Journal(error.into()))?;
     driver.scribe.mask_with(masker);
-    for (name, promised) in &claimed.promised {
+    for (name, promised) in claimed.promises() {
         driver.crew.began_with(name, promised.origin);
         driver.ended.insert(name.clone(), driver.crew.instances(name).saturating_sub(1));
     }
@@ -136,15 +137,15 @@ async fn driver(
 }
 
 /// Those of the plan, and private keys: every agent knows what it uses.
-fn secrets(promised: &BTreeMap<Name, Promised>) -> Secrets {
+fn secrets(claimed: &Claimed) -> Secrets {
     let mut all = Secrets::default();
-    let holding = promised.values().filter_map(|promised| promised.holding.as_ref());
+    let holding = claimed.promises().filter_map(|(_, promised)| promised.holding.as_ref());
     holding.flat_map(|holding| holding.secrets.iter()).for_each(|(name, value)| all.insert(name, value));
     all
 }
 
 /// The plan as the orchestrator before has compiled it.
-fn compiled(began: &Began, confided: &Secrets, promised: &BTreeMap<Name, Promised>) -> Result<(Plan, Source), String> {
+fn compiled(began: &Began, confided: &Secrets, claimed: &Claimed) -> Result<(Plan, Source), String> {
     let given = confided.iter().filter(|(name, _)| !confided::is_key(name));
     let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let secrets = SecretInputs { given, wanted: Wanted::Values, ..SecretInputs::default() };
@@ -159,7 +160,7 @@ fn compiled(began: &Began, confided: &Secrets, promised: &BTreeMap<Name, Promise
     let plan =
         plan.map_err(|mistakes| format!("its plan is invalid here:\n{}", mistakes.render(&source, Look::Plain)))?;
     let plan = plan.select(&began.given.selection).ok_or("nothing of its plan is selected")?;
-    let others = promised.values().filter_map(|promised| promised.holding.as_ref());
+    let others = claimed.promises().filter_map(|(_, promised)| promised.holding.as_ref());
     if let Some(other) = others.map(|holding| holding.plan).find(|digest| *digest != plan.digest) {
         return Err(format!("its agents hold plan {other:?}, and what they remember is plan {:?}", plan.digest));
     }
@@ -201,12 +202,12 @@ impl Driver {
     }
 
     async fn live_on(&mut self, resumed: Resumed) -> anyhow::Result<Exit> {
-        let Resumed { rebuilt, began, promised, decided_ms, detected } = resumed;
+        let Resumed { rebuilt, promised, decided_ms, detected } = resumed;
         let Rebuilt { mut conducted, told, outstanding, late, deeds, age } = rebuilt;
         let deadline = self.options.deadline.map(|deadline| deadline.saturating_sub(age));
         let signals = Signals::listen(deadline)?;
         let lines = told.len();
-        self.tell_again(told, (&began, &promised))?;
+        self.tell_again(told, &promised)?;
         let complete_ms = detected.elapsed().as_secs_f64() * 1e3;
         let term = self.authority.term;
         self.say(&mut conducted, Happening::TakenOver { term, lines, decided_ms, complete_ms })?;
@@ -224,14 +225,10 @@ impl Driver {
     }
 
     /// The journal so far.
-    fn tell_again(
-        &mut self,
-        told: Vec<Told>,
-        (began, promised): (&Began, &BTreeMap<Name, Promised>),
-    ) -> anyhow::Result<()> {
+    fn tell_again(&mut self, told: Vec<Told>, promised: &BTreeMap<Name, Promised>) -> anyhow::Result<()> {
         for told in told {
             match told {
-                Told::Own { at, what } => self.record(began.at_unix_ms + meshproof_proto::order::millis(at), what)?,
+                Told::Own { at_unix_ms, what } => self.record(at_unix_ms, what)?,
                 Told::Event { agent, event } => {
                     let Some(promised) = promised.get(&agent) else { continue };
                     self.scribe.write(Entry::event(&agent, promised.origin, event))?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::event::{Event, Fact};
 use meshproof_proto::id::{Name, Term};
 use meshproof_proto::memory::{Extent, Piece};
+use meshproof_proto::order::millis;
 use thiserror::Error;
 
 use super::conducted::Conducted;
@@ -66,9 +67,9 @@ pub enum Late {
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// So long after the run began.
+    /// Milliseconds since 1970.
     Own {
-        at: Duration,
+        at_unix_ms: u64,
         what: Happening,
     },
     Event {
@@ -126,14 +127,15 @@ impl Recollected {
 pub fn rebuild(
     recollection: Recollection,
     make: impl FnOnce(Instant) -> Run,
-    (setting, now): (Setting, Instant),
+    (setting, Moment { now, at_unix_ms }): (Setting, Moment),
 ) -> Result<Rebuilt, NotRebuilt> {
-    let Recollection { records, recollected, .. } = recollection;
+    let Recollection { records, recollected, began: Began { at_unix_ms: began_unix_ms, .. }, .. } = recollection;
     let Recollected { term, pieces, extents, events } = recollected;
     let age = Duration::from_micros(records.iter().map(Remembered::at_us).max().unwrap_or_default());
     // The time without an orchestrator is not the run's.
     let began = now.checked_sub(age).unwrap_or(now);
     let mut replay = Replay::new(make(began), (began, events));
+    replay.clock = Clock { at: Duration::ZERO, unix_ms: began_unix_ms };
     replay.drain(Duration::ZERO);
     let mut setting = Some(setting);
     for record in records {
@@ -144,14 +146,35 @@ pub fn rebuild(
     let log = Log::after((term, pieces), &extents);
     let mut conducted = Conducted::taken_over((run, began), log, ordered);
     let at_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-    conducted.note_and_wait(&Remembered::Commands { at_us, term }, now);
+    conducted.note_and_wait(&Remembered::Commands { at_us, term, at_unix_ms }, now);
     conducted.go_on(now);
     Ok(Rebuilt { conducted, told, outstanding: outstanding.into_outputs(), late, deeds, age })
+}
+
+/// Now, by both clocks: the one that counts, and the wall's, for display, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub at_unix_ms: u64,
+}
+
+/// What the wall clock of whoever commanded said at that time of the run.
+#[derive(Clone, Copy)]
+struct Clock {
+    at: Duration,
+    unix_ms: u64,
+}
+
+impl Clock {
+    fn unix_ms(self, at: Duration) -> u64 {
+        self.unix_ms + millis(at.saturating_sub(self.at))
+    }
 }
 
 struct Replay {
     run: Run,
     began: Instant,
+    clock: Clock,
     events: Events,
     told: Vec<Told>,
     outstanding: Outstanding,
@@ -162,7 +185,8 @@ struct Replay {
 impl Replay {
     fn new(run: Run, (began, events): (Instant, Events)) -> Self {
         let (outstanding, ordered, deeds) = (Outstanding::default(), BTreeSet::new(), Deeds::default());
-        Self { run, began, events, told: Vec::new(), outstanding, ordered, deeds }
+        let clock = Clock { at: Duration::ZERO, unix_ms: 0 };
+        Self { run, began, clock, events, told: Vec::new(), outstanding, ordered, deeds }
     }
 
     fn take(&mut self, record: Remembered, setting: &mut Option<Setting>) -> Result<(), NotRebuilt> {
@@ -181,11 +205,18 @@ impl Replay {
             }
             Remembered::Took { input, .. } => self.input(*input, now),
             Remembered::Time { .. } => self.run.handle_timeout(now),
-            Remembered::Said { what, .. } => self.told.push(Told::Own { at, what: *what }),
-            Remembered::Commands { .. } => self.run.go_on(now),
+            Remembered::Said { what, .. } => self.tell(at, *what),
+            Remembered::Commands { at_unix_ms, .. } => {
+                self.clock = Clock { at, unix_ms: at_unix_ms };
+                self.run.go_on(now);
+            }
         }
         self.drain(at);
         Ok(())
+    }
+
+    fn tell(&mut self, at: Duration, what: Happening) {
+        self.told.push(Told::Own { at_unix_ms: self.clock.unix_ms(at), what });
     }
 
     /// The agent's event of that number, with those before it that the machine has no use for.
@@ -217,7 +248,7 @@ impl Replay {
             }
             self.outstanding.asked(&output);
             if let Output::Record(what) = output {
-                self.told.push(Told::Own { at, what });
+                self.tell(at, what);
             }
         }
     }

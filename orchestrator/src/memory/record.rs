@@ -29,8 +29,8 @@ pub enum Remembered {
     Time { at_us: u64 },
     /// Something that stands in the journal and does not come from the machine.
     Said { at_us: u64, what: Box<Happening> },
-    /// From here on another orchestrator writes.
-    Commands { at_us: u64, term: Term },
+    /// From here on another orchestrator writes, by its wall clock since then: the time without one is not the run's.
+    Commands { at_us: u64, term: Term, at_unix_ms: u64 },
 }
 
 impl Remembered {

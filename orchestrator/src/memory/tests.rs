@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::event::{Event, Fact, Outcome};
 use meshproof_proto::id::{Digest, Name, RunId, Term};
 use meshproof_proto::memory::{Extent, Piece};
-use meshproof_proto::order::{Authority, StepKey, StepOrder};
+use meshproof_proto::order::{Authority, StepKey, StepOrder, millis};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::verdict::{Exit, Verdict};
 use proptest::prelude::*;
@@ -55,6 +55,9 @@ struct Outliving {
     starts: BTreeMap<Name, u64>,
     finished: Option<(Verdict, Exit)>,
     journal: Vec<Happening>,
+    /// When it all began, and what the wall clock said of what was told again.
+    began: Instant,
+    times: Vec<u64>,
 }
 
 /// One orchestrator, and what is on its way to it.
@@ -91,7 +94,13 @@ impl Outliving {
             starts: BTreeMap::new(),
             finished: None,
             journal: Vec::new(),
+            began: Instant::now(),
+            times: Vec::new(),
         }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        Moment { now, at_unix_ms: millis(now.saturating_duration_since(self.began)) }
     }
 
     fn run(&self, term: u64, now: Instant) -> Run {
@@ -133,7 +142,8 @@ impl Outliving {
         let pieces = self.disks[best].clone();
         let recollected = Recollected { term: Term(term), pieces, extents, events: self.events.clone() };
         let setting = self.setting.clone();
-        let rebuilt = rebuild(recollected.read()?, |began| self.run(term, began), (setting, now))?;
+        let rebuilt = rebuild(recollected.read()?, |began| self.run(term, began), (setting, self.moment(now)))?;
+        self.times = rebuilt.told.iter().filter_map(told_at).collect();
         self.journal = rebuilt.told.iter().filter_map(own).collect();
         let heard = self.events.iter().map(|(name, events)| (name.clone(), events.len() as u64)).collect();
         let (inbox, answers) = (Vec::new(), Vec::new());
@@ -253,6 +263,13 @@ impl Outliving {
     }
 }
 
+fn told_at(told: &Told) -> Option<u64> {
+    match told {
+        Told::Own { at_unix_ms, .. } => Some(*at_unix_ms),
+        Told::Event { .. } => None,
+    }
+}
+
 fn own(told: &Told) -> Option<Happening> {
     match told {
         Told::Own { what, .. } => Some(what.clone()),
@@ -369,6 +386,28 @@ proptest! {
         is_whole(&outliving)?;
         let starts = [("ledger", 2), ("shop", 1)].map(|(service, times)| (name(service), times));
         prop_assert_eq!(&outliving.starts, &BTreeMap::from(starts));
+    }
+}
+
+/// One is gone for a minute after each tenth of a second; what is told again keeps the time at which it was told first.
+#[test]
+fn what_is_told_again_has_the_time_at_which_it_was_told() {
+    let (mut seed, mut now) = (Seed::new(7), Instant::now());
+    let mut outliving = Outliving::new(PLAN);
+    outliving.began = now;
+    let mut orchestrator = outliving.first(now);
+    for term in 2..6 {
+        let until = now + Duration::from_millis(100);
+        while now < until {
+            live(&mut outliving, &mut orchestrator, &mut seed, &mut now);
+        }
+        now += Duration::from_secs(60);
+        let of: Vec<Name> = outliving.disks.keys().cloned().collect();
+        orchestrator = outliving.next((term, &of), now).expect("everybody remembers");
+        let minute = 60_100 * (term - 1);
+        let last = outliving.times.last().copied().unwrap_or_default();
+        assert!(outliving.times.is_sorted(), "{:?}", outliving.times);
+        assert!((minute..=minute + 150).contains(&(last + 60_110)), "term {term}: {last} of {minute}");
     }
 }
 

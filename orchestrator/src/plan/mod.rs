@@ -24,7 +24,6 @@ pub mod schema;
 mod secrets;
 mod select;
 mod source;
-mod standing;
 mod suggest;
 mod tree;
 mod yaml;

@@ -8,7 +8,7 @@ mod fault_paths;
 mod faults;
 mod flow;
 mod lookups;
-pub(super) mod metrics;
+mod metrics;
 mod names;
 mod network;
 mod secrets;
