@@ -29,7 +29,6 @@ pub mod records;
 mod rights;
 mod service;
 pub mod session;
-pub mod standing;
 pub mod steps;
 pub mod stub;
 pub mod traffic;

@@ -127,8 +127,7 @@ impl Permits {
             | Call::Say(..)
             | Call::Promise(..)
             | Call::Remember(..)
-            | Call::Recall(..)
-            | Call::Place(_) => Ok(()),
+            | Call::Recall(..) => Ok(()),
         }
     }
 

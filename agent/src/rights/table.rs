@@ -44,7 +44,6 @@ impl Call {
             Self::Promise(..) => command("promise", []),
             Self::Remember(..) => command("remember", []),
             Self::Recall(..) => command("recall", []),
-            Self::Place(_) => look("place"),
         }
     }
 }

@@ -6,6 +6,5 @@ mod joining;
 mod process;
 mod revoking;
 mod rotating;
-mod standing;
 mod tls;
 mod town;
