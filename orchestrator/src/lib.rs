@@ -8,6 +8,7 @@ pub mod attach;
 pub mod beside;
 pub mod chat;
 pub mod cli;
+pub mod commits;
 pub mod console;
 pub mod coordinator;
 pub mod doctor;

@@ -1,0 +1,3 @@
+//! Commit by commit: which change broke it.
+
+pub mod search;
