@@ -20,8 +20,14 @@ pub const OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 /// One line of a TCP answer: the largest that line protocols promise.
 pub const LINE_BYTES: usize = 64 * 1024;
 
-/// Bytes that a step's programs print and that are told while they run: what a person reads; all of it is in the answer.
+/// Bytes that a step's programs print and that are told while they run: what a person reads. Of the rest the last is told at the end.
 pub const PRINTED_BYTES: usize = 64 * 1024;
+
+/// Of what a pipe carried beyond that, so much is told when it ends: the summary of a test suite.
+pub const PRINTED_TAIL_BYTES: usize = 4 * 1024;
+
+/// Pipes of a step that tell it: both of a program, and of one that is tried again; a step may be tried very often.
+pub const PRINTED_TAILS: usize = 4;
 
 /// What a program prints within this is told together: nobody sees that it is late, and a chatty program is a few events a second.
 pub const PRINTED_GATHERED: Duration = Duration::from_millis(100);

@@ -6,6 +6,7 @@ mod attach;
 mod bench;
 mod chat;
 mod check;
+mod commits;
 mod completions;
 mod doctor;
 mod front;
@@ -45,6 +46,10 @@ struct Cli {
 enum Command {
     /// Run a plan and exit with its verdict.
     Run(run::Args),
+    /// Build and test commits, each in a folder of its own.
+    Commits(Box<commits::CommitsArgs>),
+    /// Find the commit that broke it.
+    Bisect(Box<commits::BisectArgs>),
     /// Say everything that is wrong with a plan; start nothing.
     Check(check::Args),
     /// Write a small plan that passes, to begin with.
@@ -108,6 +113,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Exit {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Commits(args) => commits::commits(*args),
+        Command::Bisect(args) => commits::bisect(*args),
         Command::Check(args) => check::check(&args),
         Command::Init(args) => init::run(&args),
         Command::Schema => schema::run(),

@@ -33,6 +33,9 @@ pub enum Mode {
     Json,
     /// Failures and the summary.
     Quiet,
+    /// Nothing: whoever started the run reads its journal.
+    #[value(skip)]
+    Silent,
 }
 
 /// Which steps and tests have a line; failures and the summary are shown in any case.

@@ -23,6 +23,7 @@ mod trace;
 
 pub use diff::{Change, Diff};
 pub use github::{annotations, tell as tell_github};
+pub(crate) use html::page;
 pub use html::{HTML_FILE_NAME, html};
 pub use json::json;
 pub use junit::{JUNIT_FILE_NAME, ReportError, junit};

@@ -1,7 +1,7 @@
 //! What a program prints, told while it runs.
 //!
 //! Whole lines are gathered for a moment and told together, without secrets and up to a bound: whoever waits for a long program sees it
-//! work. All of what it printed is in its answer, at the end.
+//! work. Of what comes after the bound the last is told, when the pipe ends: there stands why a program failed.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,29 +24,44 @@ pub struct Live<'s> {
     left: AtomicUsize,
     /// It was said that no more is.
     ended: AtomicBool,
+    /// How many pipes may still tell how they ended.
+    tails: AtomicUsize,
 }
 
 impl<'s> Live<'s> {
     pub fn of(key: &'s StepKey, facts: &'s mpsc::Sender<Fact>, masker: &'s Masker) -> Self {
-        Self { key, facts, masker, left: AtomicUsize::new(limits::PRINTED_BYTES), ended: AtomicBool::new(false) }
+        let (left, tails) = (AtomicUsize::new(limits::PRINTED_BYTES), AtomicUsize::new(limits::PRINTED_TAILS));
+        Self { key, facts, masker, left, ended: AtomicBool::new(false), tails }
     }
 
     /// For one pipe of one program.
     pub(super) fn pipe(&self, pipe: Pipe) -> LivePipe<'_> {
-        LivePipe { live: self, pipe, masked: self.masker.stream(), gathered: Vec::new(), due: None }
+        LivePipe {
+            live: self,
+            pipe,
+            masked: self.masker.stream(),
+            gathered: Vec::new(),
+            due: None,
+            tail: Vec::new(),
+            untold: 0,
+        }
     }
 
-    /// As much of the text as is still told, with a mark when that is not all of it.
-    fn allowed(&self, text: String) -> Option<String> {
+    fn may_tell_tail(&self) -> bool {
+        self.tails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// As much of the text as is still told, with a mark when that is not all of it; and the rest.
+    fn allowed(&self, mut text: String) -> (Option<String>, String) {
         let before =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(text.len())));
         let left = before.unwrap_or_default();
         if text.len() <= left {
-            return Some(text);
+            return (Some(text), String::new());
         }
-        let end = text.floor_char_boundary(left);
+        let rest = text.split_off(text.floor_char_boundary(left));
         let is_first = !self.ended.swap(true, Ordering::Relaxed);
-        is_first.then(|| format!("{}… (no more is told while the step runs)\n", &text[..end]))
+        (is_first.then(|| format!("{text}… (no more is told while the step runs)\n")), rest)
     }
 }
 
@@ -59,14 +74,20 @@ pub(super) struct LivePipe<'l> {
     /// Without secrets, and not told yet.
     gathered: Vec<u8>,
     due: Option<Instant>,
+    /// The last of what was not told, and how much that was.
+    tail: Vec<u8>,
+    untold: usize,
 }
 
 impl LivePipe<'_> {
     pub(super) fn take(&mut self, bytes: &[u8]) {
+        let masked = self.masked.push(bytes);
         if self.live.ended.load(Ordering::Relaxed) {
-            return;
+            let before = std::mem::take(&mut self.gathered);
+            self.keep(&before);
+            return self.keep(&masked);
         }
-        self.gathered.extend(self.masked.push(bytes));
+        self.gathered.extend(masked);
         self.due.get_or_insert_with(|| Instant::now() + limits::PRINTED_GATHERED);
     }
 
@@ -98,16 +119,34 @@ impl LivePipe<'_> {
         self.gathered.extend(rest);
         let all = std::mem::take(&mut self.gathered);
         self.say(&all).await;
+        if self.untold > 0 && self.live.may_tell_tail() {
+            let left_out = self.untold - self.tail.len();
+            let text = format!("… ({left_out} bytes were not told)\n{}", String::from_utf8_lossy(&self.tail));
+            self.tell_text(text).await;
+        }
     }
 
-    async fn say(&self, bytes: &[u8]) {
+    /// Keeps the last of what is not told.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.untold += bytes.len();
+        self.tail.extend_from_slice(bytes);
+        self.tail.drain(..self.tail.len().saturating_sub(limits::PRINTED_TAIL_BYTES));
+    }
+
+    async fn tell_text(&self, text: String) {
+        // Nobody listens any more when the run is over.
+        let _ = self.live.facts.send(Fact::Printed { key: self.live.key.clone(), pipe: self.pipe, text }).await;
+    }
+
+    async fn say(&mut self, bytes: &[u8]) {
         let mut text = String::from_utf8_lossy(bytes).into_owned();
         while !text.is_empty() {
             let rest = text.split_off(text.floor_char_boundary(EVENT_TEXT_BYTES));
-            let Some(told) = self.live.allowed(text) else { return };
-            // Nobody listens any more when the run is over.
-            let _ =
-                self.live.facts.send(Fact::Printed { key: self.live.key.clone(), pipe: self.pipe, text: told }).await;
+            let (told, untold) = self.live.allowed(text);
+            if let Some(told) = told {
+                self.tell_text(told).await;
+            }
+            self.keep(untold.as_bytes());
             text = rest;
         }
     }

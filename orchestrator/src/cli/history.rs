@@ -46,7 +46,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Keeping {
-    fn keep(&self) -> Keep {
+    pub(super) fn keep(&self) -> Keep {
         let age = Duration::from_secs(self.keep_days.saturating_mul(86_400));
         Keep { runs: self.keep_runs, age, bytes: self.keep_size }
     }

@@ -140,9 +140,8 @@ impl Search {
     /// The ends that have not come to what the user said, so far.
     fn broken_promises(&self) -> Vec<usize> {
         let promised = [(GOOD, Judged::Good), (self.bad(), Judged::Bad)];
-        let broken = |(end, promise): &(usize, Judged)| {
-            self.judged(*end) != *promise && self.tallies[*end] != Tally::default()
-        };
+        let broken =
+            |(end, promise): &(usize, Judged)| self.judged(*end) != *promise && self.tallies[*end] != Tally::default();
         promised.into_iter().filter(broken).map(|(end, _)| end).collect()
     }
 

@@ -90,7 +90,7 @@ impl Manner {
                 Show::Lines
             }
             // nobody reads there, and a log of both would be neither
-            (Mode::Json, Terminal::None) => Show::Nothing,
+            (Mode::Json, Terminal::None) | (Mode::Silent, _) => Show::Nothing,
             (Mode::Quiet, _) => Show::Failures,
         };
         // records on the same terminal would be drawn over by the lanes

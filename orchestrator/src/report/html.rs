@@ -21,6 +21,12 @@ mod verdict;
 
 use super::story::Story;
 
+/// For pages about other things than one run.
+pub(crate) mod page {
+    pub(crate) use super::frame::{Frame, standing};
+    pub(crate) use super::text::{block, line};
+}
+
 /// The report's file name, in the folder of a run's reports.
 pub const HTML_FILE_NAME: &str = "report.html";
 

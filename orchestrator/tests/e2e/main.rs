@@ -7,6 +7,7 @@ mod already;
 mod attached;
 mod chat;
 mod commands;
+mod commits;
 mod conduct;
 mod crashes;
 mod detached;

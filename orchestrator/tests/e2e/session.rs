@@ -78,6 +78,18 @@ impl Session {
         }
     }
 
+    /// Waits for a line that `is_it`.
+    pub fn line(&mut self, what: &str, is_it: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.next(what, deadline);
+            let Some((_, line)) = line else { panic!("the process ended before {what}:\n{}", self.all()) };
+            if is_it(&line) {
+                return;
+            }
+        }
+    }
+
     /// Waits for the record of the orchestrator's own that says this of that: `("fault-began", "fault", "ledger-cut")`.
     pub fn happening(&mut self, (what, key, value): (&str, &str, &str)) -> Value {
         self.record(&format!("{what} with {key} {value}"), |record| record["what"][what][key] == value)

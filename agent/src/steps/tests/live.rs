@@ -45,23 +45,25 @@ async fn what_a_program_prints_is_told_while_it_runs_and_without_secrets() {
 }
 
 #[tokio::test]
-async fn of_much_that_is_printed_the_first_part_is_told_and_all_of_it_is_kept() {
+async fn of_much_that_is_printed_the_first_part_and_the_last_are_told_and_all_of_it_is_kept() {
     let mut world = World::new().await;
-    let mut order = shell("yes | head -c 1000000");
+    let mut order = shell("yes | head -c 1000000; echo; echo why; echo y");
     order.checks = vec![Check { field: "stdout".to_owned(), matcher: Matcher::Regex("y$".to_owned()) }];
     let beside = Arc::new(world.beside);
     let running = tokio::spawn(async move { run_step(&order, &beside).await });
-    let (mut told, mut last) = (0, String::new());
+    let (mut told, mut last, mut cut) = (0, String::new(), false);
     while let Some(fact) = world.heard.recv().await {
         if let Fact::Printed { text, .. } = fact {
             assert!(text.len() <= meshproof_proto::limits::EVENT_TEXT_BYTES + 64, "{}", text.len());
             told += text.len();
+            cut |= text.ends_with("… (no more is told while the step runs)\n");
             last = text;
         }
     }
     assert_eq!(running.await.expect("no panic").outcome, Outcome::Ok);
-    assert!((limits::PRINTED_BYTES..limits::PRINTED_BYTES + 64).contains(&told), "{told}");
-    assert!(last.ends_with("… (no more is told while the step runs)\n"), "{last}");
+    let most = limits::PRINTED_BYTES + limits::PRINTED_TAIL_BYTES;
+    assert!((most..most + 128).contains(&told) && cut, "{told}");
+    assert!(last.starts_with("… (930375 bytes were not told)\n") && last.ends_with("\ny\n\nwhy\ny\n"), "{last}");
 }
 
 #[tokio::test]
@@ -78,7 +80,8 @@ async fn tries_of_a_repeated_step_share_what_is_told() {
         }
     };
     assert!(result.tries > 1, "{result:?}");
-    assert!(told < limits::PRINTED_BYTES + 64, "{told}");
+    let tails = limits::PRINTED_TAILS * (limits::PRINTED_TAIL_BYTES + 64);
+    assert!(told < limits::PRINTED_BYTES + 64 + tails, "{told}");
 }
 
 #[tokio::test]

@@ -14,12 +14,33 @@ const POLICY: &str =
 /// Sections that are open from the start do not fold; these do.
 const FOLDED: [&str; 2] = ["log", "plan"];
 
-/// The whole page: a header, the way to each section, the sections.
+/// The whole page of a run: a header, the way to each section, the sections.
 pub(super) fn page(story: &Story, header: &str, sections: &[(&str, &str, String)]) -> String {
+    let verdict = story.verdict().to_string();
+    let title = format!("{verdict}: {}", story.plan);
+    let footer = format!(
+        "{} events, read from the journal <code>events.jsonl</code>; times are those of who told them.",
+        story.events
+    );
+    standing(&Frame { class: &verdict, title: &title, header, footer: &footer }, sections)
+}
+
+/// What stands around the sections of a page.
+pub(crate) struct Frame<'f> {
+    /// The verdict.
+    pub(crate) class: &'f str,
+    /// A text; everything else is HTML.
+    pub(crate) title: &'f str,
+    pub(crate) header: &'f str,
+    pub(crate) footer: &'f str,
+}
+
+/// The whole page.
+pub(crate) fn standing(frame: &Frame<'_>, sections: &[(&str, &str, String)]) -> String {
+    let Frame { class, title, header, footer } = frame;
     let room: usize = sections.iter().map(|(_, _, body)| body.len() + 200).sum();
     let mut page = String::with_capacity(room + STYLE.len() + header.len() + 2_000);
-    let verdict = story.verdict();
-    let title = text::line(&format!("{verdict}: {}", story.plan));
+    let title = text::line(title);
     let _ = write!(
         page,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -27,7 +48,7 @@ pub(super) fn page(story: &Story, header: &str, sections: &[(&str, &str, String)
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
          <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
-         <body class=\"{verdict}\">\n{header}\n<nav aria-label=\"Sections\">"
+         <body class=\"{class}\">\n{header}\n<nav aria-label=\"Sections\">"
     );
     for (id, title, _) in sections {
         let _ = write!(page, "<a href=\"#{id}\">{title}</a>");
@@ -43,12 +64,7 @@ pub(super) fn page(story: &Story, header: &str, sections: &[(&str, &str, String)
             write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n{body}</section>\n")
         };
     }
-    let _ = write!(
-        page,
-        "</main>\n<footer>{} events, read from the journal <code>events.jsonl</code>; times are those of who told them.</footer>\n\
-         </body>\n</html>\n",
-        story.events
-    );
+    let _ = write!(page, "</main>\n<footer>{footer}</footer>\n</body>\n</html>\n");
     page
 }
 

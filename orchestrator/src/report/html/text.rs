@@ -4,12 +4,12 @@
 use crate::report::sanitise;
 
 /// A text inside of a line.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     escaped(&sanitise::line(text))
 }
 
 /// A text of several lines.
-pub(super) fn block(text: &str) -> String {
+pub(crate) fn block(text: &str) -> String {
     escaped(&sanitise::block(text))
 }
 

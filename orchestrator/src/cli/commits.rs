@@ -1,0 +1,322 @@
+//! `meshproof commits` and `meshproof bisect`.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshproof_proto::verdict::Exit;
+
+use super::check;
+use super::given::Given;
+use super::history::{Keeping, Place};
+use crate::commits::git::Credentials;
+use crate::commits::limits::{PARALLEL_MOST, REPEAT_MOST};
+use crate::commits::repository;
+use crate::commits::request::{Check, Keep, Request, SKIP_EXIT, Then, What};
+use crate::commits::search::{BadWhen, Rule};
+use crate::commits::{self, News, kept, report, template};
+use crate::coordinator;
+use crate::plan::Wanted;
+use crate::record::now_ms;
+use crate::report::sanitise;
+use crate::report::style::Style;
+use crate::report::summary::counted;
+use crate::run::Flaky;
+use crate::say;
+
+/// What both commands take.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// The repository: a folder, or a URL. One that is elsewhere is cloned once and updated after that.
+    #[arg(long, value_name = "PATH|URL", default_value = ".")]
+    repo: String,
+    /// A file that holds `user:password`, or a token, for the repository's server.
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// How projects of this type are built and tested, where no command says: rust, go, node, python, make, or a file of yours.
+    #[arg(long, value_name = "TYPE")]
+    template: Option<String>,
+    /// A line for a shell that builds the commit before its test. A commit that cannot be built is not counted as bad.
+    #[arg(long, value_name = "LINE")]
+    build: Option<String>,
+    /// A file or folder of the present that is laid over each commit: today's tests, for example. May be given several times.
+    #[arg(long, value_name = "PATH", value_parser = inside)]
+    overlay: Vec<String>,
+    /// The exit code by which a test says that this commit cannot be tested.
+    #[arg(long, value_name = "CODE", default_value_t = SKIP_EXIT, value_parser = clap::value_parser!(i64).range(1..=255))]
+    skip_exit: i64,
+    /// Results of a commit before it is believed: of each that is listed, of the culprit and its parents.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(REPEAT_MOST)))]
+    repeat: u32,
+    /// When several results make a commit bad: `all` where a test fails now and then, `any` where the bug shows now and then.
+    #[arg(long, value_enum, default_value_t)]
+    bad_when: BadWhen,
+    /// What it comes to that a commit passes at times and fails at times.
+    #[arg(long, value_enum, default_value_t = Flaky::Warn)]
+    flaky: Flaky,
+    /// Test so many commits at once, each with an agent of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLEL_MOST)))]
+    parallel: u32,
+    /// How long the build, and the test, may take each.
+    #[arg(long, value_name = "DURATION", default_value = WITHIN_DEFAULT, value_parser = duration)]
+    within: Duration,
+    /// A plan that is run in the commit's folder once its test has passed.
+    #[arg(long, value_name = "PLAN")]
+    then: Option<PathBuf>,
+    #[command(flatten)]
+    given: Given,
+    /// Keep the files of commits that did not pass for so long, as in `24h`.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    keep_failed: Option<Duration>,
+    /// Where results go: commits.json, junit.xml, report.html, and a folder a run. Default: a folder among the kept runs.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// One JSON document on standard output, instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Say nothing until it is over.
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    keeping: Keeping,
+    /// The test: a program and its arguments, or one line for a shell.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// As clap shows the limit of that name.
+const WITHIN_DEFAULT: &str = "30m";
+
+/// The arguments of `meshproof commits`.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  meshproof commits HEAD~2 HEAD~1 HEAD -- pytest -v\n  \
+    meshproof commits v1.4.0..HEAD --parallel 4 -- 'make test && ./e2e.sh'\n  \
+    meshproof commits HEAD --template rust",
+    after_help = "Exit codes: 0 all passed, 1 one failed or could not be built, 2 usage, 5 one could not be tested or nothing was,\n\
+    7 flaky and --flaky fail, 130 Ctrl-C, 143 SIGTERM."
+)]
+pub(super) struct CommitsArgs {
+    /// Commits: HEAD, HEAD~2, a hash, a tag, or `a..b` for all after a up to b.
+    commits: Vec<String>,
+    /// Remove every workspace that is kept, and end.
+    #[arg(long)]
+    clean: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The arguments of `meshproof bisect`.
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  meshproof bisect --good v1.4.0 -- make test\n  \
+    meshproof bisect --good v1.4.0 --bad HEAD --parallel 4 --overlay tests -- pytest tests/test_checkout.py\n  \
+    meshproof bisect --good HEAD~50 --repeat 5 --bad-when all -- ./flaky-test.sh",
+    after_help = "Exit codes: 0 found, 1 the good commit fails or the bad one passes, 2 usage, 5 it cannot be told,\n\
+    7 the test is flaky beyond telling, or flaky at all and --flaky fail, 130 Ctrl-C, 143 SIGTERM."
+)]
+pub(super) struct BisectArgs {
+    /// A commit that passes.
+    #[arg(long, value_name = "COMMIT")]
+    good: String,
+    /// A commit after it that fails.
+    #[arg(long, value_name = "COMMIT", default_value = "HEAD")]
+    bad: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match crate::plan::duration(text) {
+        Ok(Duration::ZERO) => Err("more than nothing was expected, as in `10m`".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A path inside the repository.
+fn inside(text: &str) -> Result<String, String> {
+    let path = Path::new(text);
+    let is_normal = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
+    if text.is_empty() || !path.components().all(is_normal) {
+        return Err("a path inside the repository was expected, relative to its top, as in `tests`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Tests each of some commits.
+pub(super) fn commits(args: CommitsArgs) -> Exit {
+    if args.clean {
+        return clean(&args.common.place);
+    }
+    if args.commits.is_empty() {
+        return say::failed(&"no commit is named, as in `meshproof commits HEAD~2..HEAD -- make test`", Exit::Usage);
+    }
+    test(What::Each(args.commits), &args.common)
+}
+
+/// Looks for the commit that broke it.
+pub(super) fn bisect(args: BisectArgs) -> Exit {
+    test(What::Bisect { good: args.good, bad: args.bad }, &args.common)
+}
+
+fn clean(place: &Place) -> Exit {
+    match place.kept() {
+        Err(error) => say::failed(&error, error.exit()),
+        Ok(kept) => match kept::clean(&kept) {
+            Ok(removed) => say::result(&format!("removed {}\n", counted(removed, "workspace"))),
+            Err(error) => say::failed(&format!("a workspace cannot be removed: {error}"), Exit::MeshFailed),
+        },
+    }
+}
+
+fn test(what: What, common: &Common) -> Exit {
+    let request = match request(what, common) {
+        Ok(request) => request,
+        Err((why, exit)) => return if why.is_empty() { exit } else { say::failed(&why, exit) },
+    };
+    let output = Output { json: common.json, quiet: common.quiet, out: common.out.as_deref() };
+    conduct(&request, &output, (&common.place, &common.keeping))
+}
+
+fn request(what: What, common: &Common) -> Result<Request, (String, Exit)> {
+    let usage = |error: &dyn std::fmt::Display| (error.to_string(), Exit::Usage);
+    let place = repository::Place::of(&common.repo).map_err(|error| usage(&error))?;
+    let credentials = common.credentials.as_deref().map(credentials).transpose().map_err(|error| usage(&error))?;
+    let template = match &common.template {
+        Some(name) => {
+            let repository = match &place {
+                repository::Place::Path(path) => Some(path.as_path()),
+                repository::Place::Url(_) => None,
+            };
+            let found = template::template(name, repository, template::config().as_deref());
+            Some(found.map_err(|error| usage(&error))?)
+        }
+        None => None,
+    };
+    let run = line(&common.command).or_else(|| template.as_ref().map(|template| template.run.clone()));
+    let Some(run) = run else {
+        return Err(usage(&"nothing says how a commit is tested: give the command after `--`, or --template TYPE"));
+    };
+    let then = match &common.then {
+        Some(path) => {
+            let (plan, source) =
+                check::read(path, &common.given, Wanted::Values).map_err(|exit| (String::new(), exit))?;
+            Some(Then { plan: Arc::new(plan), source: Arc::new(source) })
+        }
+        None => None,
+    };
+    let build = common.build.clone().or_else(|| template.and_then(|template| template.build));
+    let check =
+        Check { build, skip_exit: common.skip_exit, within: common.within, overlay: common.overlay.clone(), then, run };
+    Ok(Request {
+        place,
+        credentials,
+        what,
+        check,
+        rule: Rule { repeat: common.repeat, bad_when: common.bad_when },
+        flaky: common.flaky,
+        parallel: common.parallel as usize,
+        keep: common.keep_failed.map_or(Keep::Never, Keep::OnFailure),
+    })
+}
+
+fn credentials(file: &Path) -> Result<Credentials, String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("cannot read the credentials in {}: {error}", file.display()))?;
+    Credentials::of(&text).map_err(|error| format!("the credentials in {}: {error}", file.display()))
+}
+
+/// One argument is a line for a shell as it is; several are a program and its arguments.
+fn line(command: &[String]) -> Option<String> {
+    match command {
+        [] => None,
+        [line] => Some(line.clone()),
+        words => Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// How results are shown.
+pub(super) struct Output<'o> {
+    json: bool,
+    quiet: bool,
+    out: Option<&'o Path>,
+}
+
+/// Tests what is asked for, and tells what came of it.
+pub(super) fn conduct(request: &Request, output: &Output<'_>, (place, keeping): (&Place, &Keeping)) -> Exit {
+    let kept = match place.kept() {
+        Ok(kept) => kept,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let name = coordinator::fresh_id().0.replacen("r-", "c-", 1);
+    let begun = match kept::begin(output.out, &kept, &name) {
+        Ok(begun) => begun,
+        Err(error) => return say::failed(&format!("cannot make a folder for the results: {error}"), Exit::Usage),
+    };
+    super::log_to_stderr();
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    let tell = |news: News<'_>| {
+        if !output.quiet {
+            say::beside(&report::told(&news, style));
+        }
+    };
+    let ran = super::runtime(super::Threads::Two).block_on(commits::run(request, &begun.folder, &tell));
+    let results = match ran {
+        Ok(results) => results,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    if let Err(error) = report::write(&begun.folder.path, &results) {
+        return say::failed(&error, Exit::MeshFailed);
+    }
+    say::note(format_args!("results: {}", sanitise::line(&begun.folder.path.to_string_lossy())));
+    let text = if output.json { report::json(&results) } else { report::summary(&results, shown_style()) };
+    let told = say::result(&text);
+    drop(begun);
+    match kept::prune(&kept, &keeping.keep(), now_ms()) {
+        Ok(removed) => {
+            removed.iter().for_each(|removed| say::note(format_args!("  removed {}", sanitise::line(removed))))
+        }
+        Err(error) => say::note(format_args!("meshproof: {error}")),
+    }
+    if told == Exit::Passed { results.exit() } else { told }
+}
+
+fn shown_style() -> Style {
+    if std::io::stdout().is_terminal() { Style::Coloured } else { Style::Plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commits::limits::WITHIN;
+
+    #[test]
+    fn one_argument_is_a_line_and_several_are_a_program_with_its_arguments() {
+        let of = |words: &[&str]| line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["make test && ./e2e.sh"]).as_deref(), Some("make test && ./e2e.sh"));
+        assert_eq!(of(&["pytest", "-k", "a or b's", ""]).as_deref(), Some("pytest -k 'a or b'\\''s' ''"));
+    }
+
+    #[test]
+    fn what_is_laid_over_stays_inside() {
+        assert_eq!(inside("tests/e2e.sh"), Ok("tests/e2e.sh".to_owned()));
+        for wrong in ["", "/etc", "../other", "a/../../b"] {
+            assert!(inside(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration(WITHIN_DEFAULT), Ok(WITHIN));
+    }
+}

@@ -1,0 +1,128 @@
+//! The sessions that were: a folder each among the kept runs, removed by the same rules, whole.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::request::Folder;
+use super::workspace::expire;
+use crate::history::{Keep, Kept};
+use crate::report::summary::counted;
+
+/// Below the folder of the kept runs.
+const SESSIONS: &str = "commits";
+
+/// Locked while a session goes on.
+const LOCK: &str = "goes-on";
+
+/// A session's folder, and that it is in use.
+#[derive(Debug)]
+pub struct Begun {
+    pub folder: Folder,
+    _lock: File,
+}
+
+/// Makes the folder of a session: this one, or a new one among the kept.
+///
+/// # Errors
+/// It cannot be made, or another session uses it.
+pub fn begin(out: Option<&Path>, kept: &Kept, name: &str) -> io::Result<Begun> {
+    let sessions = kept.folder().join(SESSIONS);
+    let path = match out {
+        Some(out) => std::path::absolute(out)?,
+        None => sessions.join(name),
+    };
+    fs::create_dir_all(&path)?;
+    let lock = File::create(path.join(LOCK))?;
+    let in_use = |_| {
+        io::Error::other(format!("another session goes on in {}; give each a folder with --out DIR", path.display()))
+    };
+    lock.try_lock().map_err(in_use)?;
+    // What an earlier session left in a folder of the user's is not this one's.
+    for of_before in ["runs", "workspaces"] {
+        crate::keeper::folder::remove(&path.join(of_before))?;
+    }
+    Ok(Begun { folder: Folder { path, copies: sessions.join("repositories") }, _lock: lock })
+}
+
+/// Removes workspaces whose time is over, and sessions that are too old or too many. Gives what was removed.
+///
+/// # Errors
+/// A folder cannot be listed, or not be removed.
+pub fn prune(kept: &Kept, keep: &Keep, now_ms: u64) -> io::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let oldest_ms = now_ms.saturating_sub(u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX));
+    for (number, (began_ms, folder)) in ended(kept)?.into_iter().enumerate() {
+        let gone = expire(&folder.join("workspaces"), now_ms)?;
+        if gone > 0 {
+            removed.push(format!("{} of {}", counted(gone, "workspace"), folder.display()));
+        }
+        // The newest is what somebody has just made.
+        if number > 0 && (number >= keep.runs || began_ms < oldest_ms) {
+            expire(&folder.join("workspaces"), u64::MAX)?;
+            fs::remove_dir_all(&folder)?;
+            removed.push(folder.display().to_string());
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes every workspace that is kept, and gives how many.
+///
+/// # Errors
+/// A folder cannot be listed, or not be removed.
+pub fn clean(kept: &Kept) -> io::Result<usize> {
+    let mut removed = 0;
+    for (_, folder) in ended(kept)? {
+        removed += expire(&folder.join("workspaces"), u64::MAX)?;
+    }
+    Ok(removed)
+}
+
+/// Sessions that nobody is in, and when each began; the newest first.
+fn ended(kept: &Kept) -> io::Result<Vec<(u64, PathBuf)>> {
+    let sessions = kept.folder().join(SESSIONS);
+    let entries = match fs::read_dir(sessions) {
+        Ok(entries) => entries.collect::<io::Result<Vec<_>>>()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut ended = Vec::new();
+    for folder in entries.iter().map(fs::DirEntry::path) {
+        let Ok(lock) = File::open(folder.join(LOCK)) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let began = lock.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        ended.push((u64::try_from(began.as_millis()).unwrap_or(u64::MAX), folder));
+    }
+    ended.sort_by(|a, b| b.cmp(a));
+    Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn sessions_go_when_they_are_too_many_and_never_while_they_go_on() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let kept = Kept::in_folder(Some(place.path())).expect("named");
+        let first = begin(None, &kept, "c-1").expect("made");
+        let again = begin(None, &kept, "c-1").expect_err("in use").to_string();
+        assert!(again.contains("another session goes on"), "{again}");
+        for name in ["c-2", "c-3"] {
+            let begun = begin(None, &kept, name).expect("made");
+            fs::create_dir_all(begun.folder.workspaces().join("w/tree")).expect("made");
+            fs::write(begun.folder.workspaces().join("w/kept-until"), "18446744073709551615").expect("written");
+        }
+        let keep = Keep { runs: 1, age: Duration::from_secs(3600), ..Keep::default() };
+        assert_eq!(prune(&kept, &keep, crate::record::now_ms()).expect("removed").len(), 1);
+        assert!(first.folder.path.exists(), "it goes on");
+        assert_eq!(clean(&kept).expect("removed"), 1);
+        drop(first);
+        assert_eq!(prune(&kept, &keep, crate::record::now_ms()).expect("removed").len(), 1);
+    }
+}
