@@ -28,6 +28,7 @@ use crate::news::NewsFile;
 use crate::outbox::Store;
 use crate::permits::{Permits, Settings};
 use crate::session::{Allowed, Session};
+use crate::standing::Standing;
 
 /// Act for the service beside this process.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,6 +71,8 @@ pub struct Args {
     /// Network namespace to act in, as `/run/netns/NAME`, where the service beside this agent lives. The mesh stays outside of it
     #[arg(long, value_name = "PATH", env = "MESHPROOF_NETNS")]
     pub netns: Option<PathBuf>,
+    #[command(flatten)]
+    pub standing: Standing,
     #[command(flatten)]
     pub permits: Settings,
     /// End when the parent process does
@@ -130,7 +133,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     say_what_is_missing(&args.permits);
     let capabilities = allowed(grant.capabilities, args.allow);
     let outboxes = args.state.as_deref().map(Store::in_directory);
-    let allowed = Allowed { capabilities, audit, news, outboxes, settings: args.permits, signaling };
+    let allowed =
+        Allowed { capabilities, audit, news, outboxes, settings: args.permits, signaling, standing: args.standing };
     let mut session = serve((mesh.clone(), events), (name, allowed), (namespace, stop.clone()));
     tokio::select! {
         () = &mut session => {}

@@ -29,6 +29,7 @@ pub mod records;
 mod rights;
 mod service;
 pub mod session;
+pub mod standing;
 pub mod steps;
 pub mod stub;
 pub mod traffic;

@@ -127,7 +127,8 @@ impl Permits {
             | Call::Say(..)
             | Call::Promise(..)
             | Call::Remember(..)
-            | Call::Recall(..) => Ok(()),
+            | Call::Recall(..)
+            | Call::Place(_) => Ok(()),
         }
     }
 

@@ -15,8 +15,8 @@ use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
 use meshproof_proto::memory::{Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::order::{
-    Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, StepKey,
-    StepOrder,
+    Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
+    StepKey, StepOrder,
 };
 use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status};
 use meshproof_proto::stub::StubReport;
@@ -70,6 +70,7 @@ pub(crate) enum Call {
     Promise(Promise, Answer<Promised>),
     Remember(Box<Remember>, Answer<u64>),
     Recall(Recall, Answer<Recalled>),
+    Place(Answer<ServicePlace>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -230,6 +231,10 @@ impl Agent for AgentServer {
 
     async fn recall(self, _: Context, order: Recall) -> Result<Recalled, Refusal> {
         self.ask(|answer| Call::Recall(order, answer)).await
+    }
+
+    async fn place(self, _: Context) -> Result<ServicePlace, Refusal> {
+        self.ask(Call::Place).await
     }
 }
 

@@ -43,6 +43,7 @@ use crate::outbox::Store;
 use crate::permits::Settings;
 use crate::rights::Rights;
 use crate::service::Order;
+use crate::standing::Standing;
 use crate::until::until;
 use benching::Benching;
 use kept::KeptStubs;
@@ -70,6 +71,8 @@ pub struct Session {
     kept_stubs: KeptStubs,
     /// What is outside of the namespace that it acts in, if it acts in one.
     outside: Option<Outside>,
+    /// What it knows of the service beside it without a run.
+    standing: Standing,
 }
 
 /// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
@@ -85,6 +88,8 @@ pub struct Allowed {
     pub settings: Settings,
     /// The signaling servers, which are no target of steps and tunnels.
     pub signaling: Vec<String>,
+    /// What it knows of the service beside it without a run.
+    pub standing: Standing,
 }
 
 impl Session {
@@ -111,6 +116,7 @@ impl Session {
             away,
             kept_stubs,
             outside: None,
+            standing: allowed.standing,
         }
     }
 
@@ -124,6 +130,7 @@ impl Session {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let due = self.run.as_ref().and_then(Run::due);
+            let orphaned = self.run.as_ref().and_then(Run::orphaned_at);
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = self.events.recv() => match event {
@@ -133,6 +140,7 @@ impl Session {
                 Some(order) = self.orders.recv() => self.order(order).await,
                 // what was held back is told below, and what could not be written is tried again
                 () = until(due) => {}
+                () = until(orphaned) => self.orphaned(),
                 happened = run::next(&mut self.run) => {
                     if let Some(run) = &mut self.run {
                         run.happened(happened, &self.mesh);
@@ -200,7 +208,19 @@ impl Session {
         tracing::debug!(peer = %peer.name, reason, "a link is suspect");
         if let Some(run) = &mut self.run {
             run.suspect(peer.peer, reason);
+            if run.holder().1 == peer.peer {
+                run.out_of_reach(self.standing.run_grace);
+            }
         }
+    }
+
+    /// Whoever commands has been out of reach for long, unless the connection that was silent came back. A run without anybody who
+    /// commands it would keep all others from this agent.
+    fn orphaned(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        let orchestrator = run.holder().1;
+        let is_back = self.mesh.links().iter().any(|link| link.peer == orchestrator && link.state == "up");
+        if is_back { run.within_reach() } else { run.abandon() }
     }
 
     /// Only the run's orchestrator acknowledges, and only what was said here. Of one that somebody else was promised after nothing counts:

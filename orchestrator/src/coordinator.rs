@@ -24,6 +24,7 @@ mod ready;
 mod remembering;
 mod scribe;
 mod signals;
+mod standing;
 mod succession;
 mod superseded;
 mod taking_over;
@@ -34,6 +35,7 @@ mod witness;
 pub use succession::NotTakenOver;
 pub use taking_over::{stand_by, take_over};
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 
 use crate::memory::Given;
+use crate::mesh_file::MeshFile;
 use crate::plan::{Plan, Source};
 use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
@@ -67,6 +70,17 @@ pub struct Options {
     pub given: Option<Given>,
     /// The meshproof binary, whose subcommands are the other processes of a run; none: this process's own.
     pub binary: Option<PathBuf>,
+    /// The mesh that it runs in; none: one of its own, made for it.
+    pub mesh: Option<Standing>,
+}
+
+/// A mesh that is there already, with its agents and the services beside them.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// With the token of an orchestrator.
+    pub file: MeshFile,
+    /// Where this process can be reached.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Options {
@@ -86,6 +100,7 @@ impl Options {
             arguments: Vec::new(),
             given: None,
             binary: None,
+            mesh: None,
         }
     }
 }

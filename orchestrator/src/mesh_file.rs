@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use meshproof_mesh::token_file;
 use meshproof_proto::id::{Name, PeerId, RunId};
-use meshproof_proto::identity::{Token, TrustError};
+use meshproof_proto::identity::{Role, Token, TrustError};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -24,7 +24,7 @@ pub struct MeshFile {
     pub signaling: Vec<String>,
     /// The agents that are to be there; there may be others.
     pub agents: Vec<Name>,
-    /// A console's.
+    /// A console's or an orchestrator's.
     pub token: Token,
     /// Certificates of the authority that signed the servers', for `wss`, beside those that this machine trusts.
     pub ca: Option<PathBuf>,
@@ -96,9 +96,13 @@ impl MeshFile {
             let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
             format!("[{}]", quoted.join(", "))
         };
-        let mut text = String::from(
-            "# For `meshproof links`, `who` and `bench`. Secret: whoever reads the token can look at the mesh.\n",
-        );
+        let is_orchestrators = self.token.granted().is_ok_and(|grant| grant.role == Role::Orchestrator);
+        let mut text = String::from(match is_orchestrators {
+            true => "# For `meshproof run --mesh`. Secret: whoever reads the token commands the mesh's agents.\n",
+            false => {
+                "# For `meshproof links`, `who` and `bench`. Secret: whoever reads the token can look at the mesh.\n"
+            }
+        });
         // Writing to a String cannot fail.
         if let Some(run) = &self.run {
             let _ = writeln!(text, "run = \"{run}\"");

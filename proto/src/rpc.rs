@@ -11,7 +11,7 @@ use crate::links::LinkReport;
 use crate::memory::{Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
-    StepKey, StepOrder,
+    ServicePlace, StepKey, StepOrder,
 };
 use crate::stub::StubReport;
 use crate::version::Version;
@@ -78,6 +78,8 @@ pub trait Agent {
     async fn remember(order: Box<Remember>) -> Result<u64, Refusal>;
     /// Gives back what it remembers, and every event that it saw, to whom it has promised the run.
     async fn recall(order: Recall) -> Result<Recalled, Refusal>;
+    /// Where the service beside it is, as far as its own settings say: for runs that find their services instead of starting them.
+    async fn place() -> Result<ServicePlace, Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.

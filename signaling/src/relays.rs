@@ -3,7 +3,7 @@
 //! A relayed connection is two sockets, one from each end. Each proves who it is, as for signaling, and names its *half*: the
 //! other end, the connection's kind and its generation. Who asks is never named but proved, so nobody can take somebody
 //! else's half; and halves meet only when each names the other. The first half waits, for a while; when the second comes, both
-//! hear `paired` and are joined, and nothing here looks at what they say.
+//! are told and joined, and nothing here looks at what they say.
 //!
 //! The pipe between two joined sockets ends with either of them, and takes what is in it to the other first. So a partner that
 //! went needs no output here: it is forgotten together with its other half.
@@ -12,7 +12,7 @@
 mod properties;
 mod refusal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub enum Output {
         to: ConnId,
         message: FromRelay,
     },
-    /// From now on what one of them sends goes to the other.
+    /// Both are told `paired`, and what one of them sends goes to the other. It is one output, because whoever is told sends at once.
     Join {
         ends: [ConnId; 2],
     },
@@ -257,9 +257,6 @@ impl Relays {
         self.forget_deadline(partner);
         self.conns.insert(partner, Conn::Paired { half: half.other(), partner: conn });
         self.conns.insert(conn, Conn::Paired { half, partner });
-        for end in [partner, conn] {
-            self.send(end, FromRelay::Paired);
-        }
         self.outputs.push_back(Output::Join { ends: [partner, conn] });
     }
 

@@ -44,6 +44,7 @@ impl Call {
             Self::Promise(..) => command("promise", []),
             Self::Remember(..) => command("remember", []),
             Self::Recall(..) => command("recall", []),
+            Self::Place(_) => look("place"),
         }
     }
 }

@@ -105,6 +105,7 @@ fn rows() -> Vec<Row> {
         (AgentRequest::PurgeStub { stub: "pay".into() }, TEND, &[Stub]),
         (AgentRequest::Finish { authority }, COMMAND, &[]),
         (AgentRequest::About {}, LOOK, &[]),
+        (AgentRequest::Place {}, LOOK, &[]),
         (AgentRequest::BeginBench { order: bench() }, MEASURE, &[Stream]),
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
     ];
@@ -202,6 +203,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Promise { order } => client.promise(now, order).await?.map(drop),
         AgentRequest::Remember { order } => client.remember(now, order).await?.map(drop),
         AgentRequest::Recall { order } => client.recall(now, order).await?.map(drop),
+        AgentRequest::Place {} => client.place(now).await?.map(drop),
     })
 }
 
@@ -371,6 +373,7 @@ fn refuse(call: Call) {
         Call::Mend(_, _, _, answer) => drop(answer.send(Err(reached()))),
         Call::ReadLog(_, answer) => drop(answer.send(Err(reached()))),
         Call::Say(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::Place(answer) => drop(answer.send(Err(reached()))),
     }
 }
 

@@ -24,6 +24,7 @@ impl Session {
             Call::Promise(order, answer) => reply(answer, self.promise(caller, order)),
             Call::Remember(order, answer) => reply(answer, self.remember(caller, *order)),
             Call::Recall(order, answer) => reply(answer, self.recall(caller, order)),
+            Call::Place(answer) => reply(answer, Ok(self.standing.place())),
             Call::Status(answer) => reply(answer, Ok(self.status())),
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
@@ -112,6 +113,7 @@ impl Session {
             rights: &self.rights,
             outside: self.outside.as_ref(),
             outboxes: self.outboxes.as_ref(),
+            standing: &self.standing,
             former,
         };
         let mut run = setup::run(&self.mesh, caller, order, around).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
@@ -69,6 +69,8 @@ pub(super) struct Run {
     /// Until then nothing is told, as all there is to tell is that steps have begun, or ended and the next one goes on.
     pub(super) held_until: Option<Instant>,
     pub(super) stage: Stage,
+    /// When it ends unless whoever commands is within reach again.
+    pub(super) orphaned_at: Option<Instant>,
     /// The data network of a run that is closed, until another one begins here.
     pub(super) network: Option<Tunnels>,
 }
@@ -337,8 +339,32 @@ impl Run {
 
     /// A new connection to the orchestrator: it gets what it has not acknowledged.
     pub(super) fn reconnected(&mut self, mesh: &Mesh) {
+        self.within_reach();
         self.outbox.rewind();
         self.pump = Some(Pump::new(mesh.clone(), self.orchestrator));
+    }
+
+    /// Whoever commands cannot be reached: so long may that last.
+    pub(super) fn out_of_reach(&mut self, grace: Duration) {
+        if !self.is_closed() {
+            self.orphaned_at.get_or_insert_with(|| Instant::now() + grace);
+        }
+    }
+
+    pub(super) fn within_reach(&mut self) {
+        self.orphaned_at = None;
+    }
+
+    pub(super) fn orphaned_at(&self) -> Option<Instant> {
+        self.orphaned_at
+    }
+
+    /// Ends for want of somebody who commands it.
+    pub(super) fn abandon(&mut self) {
+        self.within_reach();
+        tracing::warn!(run = %self.authority.run, "the run ends here: its orchestrator has been out of reach for too long");
+        let (nobody, _) = tokio::sync::oneshot::channel();
+        self.finish(nobody);
     }
 
     /// Another orchestrator commands from now on.

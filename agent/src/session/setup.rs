@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
@@ -36,6 +36,7 @@ use crate::outbox::{KeptOutbox, Left, Outbox, OutboxFile, Recovered, Store, Stub
 use crate::own_log;
 use crate::permits::Permits;
 use crate::rights::Rights;
+use crate::standing::Standing;
 use crate::steps::Beside;
 use crate::stub::{Around, Before, StubServer};
 use crate::tunnel::{Lets, Tunnels};
@@ -46,6 +47,7 @@ pub(super) struct Surroundings<'s> {
     pub rights: &'s Arc<Rights>,
     pub outside: Option<&'s Outside>,
     pub outboxes: Option<&'s Store>,
+    pub standing: &'s Standing,
     pub former: Option<Former>,
 }
 
@@ -62,7 +64,7 @@ pub(super) async fn run(
     mesh: &Mesh,
     orchestrator: PeerId,
     order: Initialize,
-    Surroundings { kept, rights, outside, outboxes, mut former }: Surroundings<'_>,
+    Surroundings { kept, rights, outside, outboxes, standing, mut former }: Surroundings<'_>,
 ) -> Result<Run, Refusal> {
     let before = former.as_ref().map(|former| former.ports.clone()).unwrap_or_default();
     let mut left = former.as_mut().map(|former| std::mem::take(&mut former.recovered.left));
@@ -80,7 +82,7 @@ pub(super) async fn run(
     let (noting, notes) = mpsc::channel(limits::NOTES);
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized =
-        Initialized { tunnels: listen_all(&tunnels, tunnel_orders, &before).await?, ..before.clone() };
+        Initialized { tunnels: listen_all(&tunnels, tunnel_orders, (&before, standing)).await?, ..before.clone() };
     let inlet = join(network.as_deref(), (&tunnels, seed), outside).await?;
     tunnels.take_datagrams(&Lets { ports: datagram_ports(&service), rights: Arc::clone(rights), inlet });
     let endpoints = Endpoints::bind(&service, &permits.logs, &before.endpoints).await;
@@ -98,6 +100,9 @@ pub(super) async fn run(
         masker: Arc::clone(&masker),
         permits: Arc::clone(permits),
     };
+    for stub in &mut stubs {
+        stub.port = standing.port(&stub.name).unwrap_or(stub.port);
+    }
     let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let beside = beside((&service, permits), stubs, (tell.clone(), notes_to), masker);
@@ -124,6 +129,7 @@ pub(super) async fn run(
         links_before: LinkBytes::of(mesh),
         held_until: None,
         stage: Stage::Working(Box::new(work)),
+        orphaned_at: None,
         network: None,
     })
 }
@@ -212,18 +218,19 @@ async fn join(
     joined.map(Some).map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))
 }
 
-/// Every tunnel's listener: where it was before, if there was one.
+/// Every tunnel's listener: where it was before, if there was one, or where the service expects it.
 async fn listen_all(
     tunnels: &Tunnels,
     orders: Vec<TunnelOrder>,
-    before: &Initialized,
+    (before, standing): (&Initialized, &Standing),
 ) -> Result<BTreeMap<String, String>, Refusal> {
     let mut listening = BTreeMap::new();
     for order in orders {
         let name = format!("{}.{}", order.to, order.port);
-        let at = before.tunnels.get(&name).map(|address| socket_of(address)).transpose()?;
+        let former = before.tunnels.get(&name).map(|address| socket_of(address)).transpose()?;
+        let at = former.or_else(|| Some((Ipv4Addr::LOCALHOST, standing.port(&name)?).into()));
         let address = listen(tunnels, order, at).await.map_err(|why| {
-            let place = at.map_or_else(|| "loopback".to_owned(), |at| format!("{at} again"));
+            let place = at.map_or_else(|| "loopback".to_owned(), |at| at.to_string());
             Refusal::Failed(format!("tunnel `{name}` cannot listen on {place}: {why}"))
         })?;
         listening.insert(name, address.to_string());

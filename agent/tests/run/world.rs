@@ -94,7 +94,15 @@ impl World {
         let capabilities = capabilities.iter().copied().collect();
         let settings = Settings { shell: true, ..Settings::default() };
         let (audit, signaling) = (Audit::default(), vec![self.url.clone()]);
-        let allowed = Allowed { capabilities, audit, news: None, outboxes: None, settings, signaling };
+        let allowed = Allowed {
+            capabilities,
+            audit,
+            news: None,
+            outboxes: None,
+            settings,
+            signaling,
+            standing: Default::default(),
+        };
         tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use meshproof_proto::verdict::Exit;
 
 use super::given::Given;
-use crate::plan::{self, Checked, Code, Look, Plan, Source, Spanned, Wanted};
+use crate::plan::{self, Checked, Code, Look, Mistakes, Plan, Source, Spanned, Wanted};
 use crate::report::sanitise;
 use crate::report::summary::counted;
 use crate::say;
@@ -61,12 +61,24 @@ pub(super) fn read(path: &Path, given: &Given, wanted: Wanted) -> Result<(Plan, 
     let Checked { source, plan } = plan::check(&shown.to_string(), &bytes, &inputs);
     match plan {
         Ok(plan) => Ok((plan, source)),
-        Err(mistakes) => {
-            let look = if std::io::stderr().is_terminal() { Look::Fancy } else { Look::Plain };
-            say::beside(&mistakes.render(&source, look));
-            Err(Exit::InvalidPlan)
-        }
+        Err(mistakes) => show(&mistakes, &source),
     }
+}
+
+/// The plan for services that run already, or what of it they do not allow.
+pub(super) fn standing(plan: Plan, (source, path, given): (&Source, &Path, &Given)) -> Result<Plan, Exit> {
+    let usage = |why: String| say::failed(&why, Exit::Usage);
+    plan.standing().or_else(|found| {
+        let dir = plan_dir(path).map_err(|error| usage(error.to_string()))?;
+        let inputs = given.inputs(&dir, Wanted::Names).map_err(usage)?;
+        show(&Mistakes::of(found, &inputs), source)
+    })
+}
+
+fn show<T>(mistakes: &Mistakes, source: &Source) -> Result<T, Exit> {
+    let look = if std::io::stderr().is_terminal() { Look::Fancy } else { Look::Plain };
+    say::beside(&mistakes.render(source, look));
+    Err(Exit::InvalidPlan)
 }
 
 /// The absolute folder of a plan.

@@ -31,7 +31,8 @@ pub(super) enum Command {
     #[command(before_help = "Examples:\n  meshproof mesh invite shop --out shop.token\n  \
         meshproof mesh invite 'console-*' --role operator-console --out me.token")]
     Invite(Invite),
-    /// See whether a console's token is good, and write the mesh file for `--mesh FILE` of `who`, `links` and `bench`.
+    /// See whether a console's or an orchestrator's token is good, and write the mesh file for `--mesh FILE` of `who`, `links`, `bench` and
+    /// `run`.
     Join(Join),
     /// Replace the root key by a new one; running peers follow, tokens stay good.
     Rotate(AtRoot),
@@ -255,8 +256,13 @@ fn into_mesh(Join { token, signaling, from, out }: Join) -> Result<(), Membershi
     let (file, others) = super::runtime(super::Threads::Two).block_on(join(token, joining))?;
     file.write_new(&out)?;
     say::note(format_args!("joined mesh {} as {}; others there: {others}", file.mesh, one(role)));
+    let out = out.display();
+    if role == Role::Orchestrator {
+        say::note("run a plan in it with");
+        return print_line(&format!("meshproof run plan.yaml --mesh {out}"));
+    }
     say::note("look at it with");
-    print_line(&format!("meshproof who --mesh {}", out.display()))
+    print_line(&format!("meshproof who --mesh {out}"))
 }
 
 fn rotate(AtRoot { place, tell }: &AtRoot) -> Result<(), MembershipError> {

@@ -11,9 +11,9 @@ use super::front;
 use super::given::Given;
 use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
-use crate::console::Console;
 use crate::console::resolve::Resolved;
-use crate::coordinator::{self, Options};
+use crate::console::{Console, find};
+use crate::coordinator::{self, Options, Standing};
 use crate::memory;
 use crate::plan::{Plan, Selection, Wanted};
 use crate::progress::{Mode, StatusLevel};
@@ -67,9 +67,9 @@ pub(super) struct Args {
     /// Show what would be started and who would do what; start nothing.
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: hold the plan against the agents that are in this mesh now, of a run that goes on or of a mesh file. It
-    /// only looks.
-    #[arg(long, value_name = "RUN|FILE", requires = "dry_run")]
+    /// Run in a mesh that is there already, beside services that run already: its mesh file, with an orchestrator's token. With
+    /// --dry-run: hold the plan against the agents that are there now, also those of a run that goes on; it only looks.
+    #[arg(long, value_name = "FILE|RUN")]
     mesh: Option<String>,
     #[command(flatten)]
     local: LocalAddresses,
@@ -107,8 +107,19 @@ pub(super) fn run(args: Args) -> Exit {
     if args.dry_run {
         return intent(&plan, &check::left_to_build(&plan, &source), args);
     }
+    let plan = match &args.mesh {
+        Some(_) => match check::standing(plan, (&source, &args.plan, &args.given)) {
+            Ok(plan) => plan,
+            Err(exit) => return exit,
+        },
+        None => plan,
+    };
     super::log_to_stderr();
-    let prepared = options(&args);
+    let standing = match args.mesh.as_deref().map(|mesh| find::find(Some(mesh))).transpose() {
+        Ok(file) => file.map(|file| Standing { file, addresses: args.local.addresses.clone() }),
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let prepared = options(&args, standing);
     let options = match prepared {
         Ok(options) => options,
         Err(error) => return say::failed(&error, Exit::Usage),
@@ -148,7 +159,7 @@ fn intent(plan: &Plan, left_to_build: &str, args: Args) -> Exit {
     })
 }
 
-fn options(args: &Args) -> anyhow::Result<Options> {
+fn options(args: &Args, mesh: Option<Standing>) -> anyhow::Result<Options> {
     let run = coordinator::fresh_id();
     let out = match &args.out {
         Some(out) => std::path::absolute(out)?,
@@ -164,7 +175,9 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },
         deadline: args.deadline,
         arguments: arguments_of(std::env::args_os()),
-        given: Some(memory::Given { params: args.given.params(), selection: selection(args) }),
+        // whoever takes a run over needs the keeper of its services
+        given: mesh.is_none().then(|| memory::Given { params: args.given.params(), selection: selection(args) }),
+        mesh,
         ..Options::new(run, plan_dir)
     })
 }

@@ -13,9 +13,13 @@ use crate::report::sanitise;
 use crate::run::{Input, ProcessOrder};
 
 impl Driver {
-    pub(super) fn change(&self, key: StepKey, service: Name, what: ProcessOrder) {
+    pub(super) fn change(&mut self, key: StepKey, service: Name, what: ProcessOrder) {
         let inbox = self.inbox_in.clone();
-        let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) else { return };
+        let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) else {
+            let result = Err("the run has not started the processes of this service".to_owned());
+            self.pending.push_back(Input::ProcessesChanged { key, result });
+            return;
+        };
         let plan_dir = self.options.plan_dir.clone();
         let (agent, authority) = (self.crew.caller(&service), self.authority.clone());
         tokio::spawn(async move {

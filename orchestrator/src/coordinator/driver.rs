@@ -36,6 +36,7 @@ use crate::progress::Progress;
 use crate::record::{Entry, Happening, now_ms};
 use crate::run::{Abort, Input, Output, Run, Setup};
 use wake::Wake;
+pub(super) use wake::receive;
 
 /// Everything a run needs while it goes on.
 pub(super) struct Driver {
@@ -272,7 +273,7 @@ impl Driver {
 
     async fn prepare(&mut self, stop: &CancellationToken) -> Result<Input, Broken> {
         let plan = Arc::clone(&self.plan);
-        if let Some(network) = &plan.network {
+        if let (Some(network), None) = (&plan.network, &self.options.mesh) {
             network::is_possible(network)?;
         }
         let project = build::Project { plan: &plan, dir: &self.options.plan_dir };

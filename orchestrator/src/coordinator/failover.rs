@@ -253,12 +253,19 @@ impl Driver {
         if self.failovers.is_of(&agent) {
             return Ok(());
         }
-        let comes_back = matches!(loss, Loss::Left | Loss::Replaced) && self.environment.is_some();
+        let comes_back = matches!(loss, Loss::Left | Loss::Replaced) && self.has_supervisor();
         if comes_back && self.teardown.is_none() {
             return self.vacated(&agent, ("it left the mesh", None), run);
         }
         self.lost(agent, &format!("its link is lost: {loss}"), run);
         Ok(())
+    }
+}
+
+impl Driver {
+    /// Whether somebody starts agents again that end: the keeper, or whoever keeps a mesh that stands.
+    fn has_supervisor(&self) -> bool {
+        self.environment.is_some() || self.options.mesh.is_some()
     }
 }
 

@@ -8,6 +8,7 @@ use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepO
 
 use super::crew::Caller;
 use super::driver::Driver;
+use super::standing;
 use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
 use crate::local::Collect;
 use crate::plan::model;
@@ -166,12 +167,15 @@ impl Driver {
             files.push("events.jsonl".to_owned());
         }
         let mut collected = Ok(());
-        if artefacts.contains(&model::Artefact::Logs)
-            && let Some(environment) = &self.environment
-        {
+        if artefacts.contains(&model::Artefact::Logs) {
             files.push("logs/".to_owned());
-            let copied = environment.collect(&self.options.out, Collect::Logs, self.scribe.masker()).await;
-            collected = copied.map_err(|error| error.to_string());
+            collected = match &self.environment {
+                Some(environment) => {
+                    let copied = environment.collect(&self.options.out, Collect::Logs, self.scribe.masker()).await;
+                    copied.map_err(|error| error.to_string())
+                }
+                None => standing::collect(&self.crew.callers(), &self.options.out).await,
+            };
         }
         self.pending.push_back(Input::Collected { key, files: collected.map(|()| files) });
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::confided;
 use super::crew::{CallError, Caller};
-use super::driver::Driver;
+use super::driver::{Driver, receive};
 use super::held;
 use super::outcome::Broken;
+use super::standing;
 use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
@@ -27,6 +28,9 @@ use crate::run::{Place, Setting, early_scope};
 
 /// From the agents' start until all have joined and are linked. Their processes start in well under a second.
 const JOIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// After so long it is said who is waited for.
+const LATE_AFTER: Duration = Duration::from_secs(3);
 
 /// Ports for services that live in a namespace of their own and ask for any: below those that the kernel gives away itself.
 const OWN_PORTS: Range<u16> = 20_000..30_000;
@@ -46,6 +50,22 @@ impl Driver {
         confided::keys(&held).for_each(|(name, key)| self.confided.insert(name, key));
         let masker = self.confided.masker().map_err(|error| Broken::because(error.to_string()))?;
         self.scribe.mask_with(masker);
+        let setting = match self.options.mesh.clone() {
+            Some(standing) => {
+                let config = standing::config(standing)?;
+                stopping(self.form(config, began, &held), stop).await?
+            }
+            None => self.make_mesh((began, &held), stop).await?,
+        };
+        Ok(Setting { held, ..setting })
+    }
+
+    /// A mesh for this run alone, on this machine.
+    async fn make_mesh(
+        &mut self,
+        (began, held): (Instant, &BTreeMap<String, String>),
+        stop: &CancellationToken,
+    ) -> Result<Setting, Broken> {
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
@@ -58,30 +78,33 @@ impl Driver {
         }
         let (environment, notices) = LocalEnvironment::start(spec).await?;
         self.release = environment.releaser();
+        let config = own_mesh(mesh_name, environment.token().clone(), vec![environment.signaling().to_owned()])?;
         self.environment = Some(environment);
         self.notices = Some(notices);
-        tokio::select! {
-            setting = self.form(mesh_name, began, &held) => setting.map(|setting| Setting { held: held.clone(), ..setting }),
-            () = stop.cancelled() => Err(Broken::because("stopped")),
-        }
+        stopping(self.form(config, began, held), stop).await
     }
 
     /// Joins the mesh, waits for the agents, and gives them their orders.
     async fn form(
         &mut self,
-        mesh_name: Name,
+        config: MeshConfig,
         began: Instant,
         held: &BTreeMap<String, String>,
     ) -> Result<Setting, Broken> {
         let services: BTreeSet<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
-        let environment = self.environment.as_ref().ok_or_else(|| Broken::because("there is no environment"))?;
-        let (token, signaling) = (environment.token().clone(), vec![environment.signaling().to_owned()]);
-        let (mesh, events) = join(mesh_name, token, signaling)?;
+        let (mesh, events) = join(config)?;
         self.mesh = Some(mesh);
         self.mesh_events = Some(events);
-        let places = self.allot().await?;
+        let allotted = match self.environment {
+            Some(_) => Some(self.allot().await?),
+            None => None,
+        };
         let peers = services.len() + 1;
         self.gather(services).await?;
+        let places = match allotted {
+            Some(places) => places,
+            None => self.found_places().await?,
+        };
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         self.scribe.say_early(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places, held).await?;
@@ -121,35 +144,43 @@ impl Driver {
     /// Waits until every agent has joined and is linked, and says how.
     async fn gather(&mut self, mut missing: BTreeSet<Name>) -> Result<(), Broken> {
         let deadline = tokio::time::sleep(JOIN_WITHIN);
-        tokio::pin!(deadline);
+        let late = tokio::time::sleep(LATE_AFTER);
+        tokio::pin!(deadline, late);
+        let mut told = false;
         while !missing.is_empty() {
-            let (Some(events), Some(notices)) = (self.mesh_events.as_mut(), self.notices.as_mut()) else {
-                return Err(Broken::because("there is no mesh"));
-            };
+            let Some(events) = self.mesh_events.as_mut() else { return Err(Broken::because("there is no mesh")) };
             tokio::select! {
                 Some(event) = events.recv() => {
                     if let Some(name) = self.gathered(event).await? {
                         missing.remove(&name);
                     }
                 }
-                notice = notices.recv() => match notice {
+                notice = receive(self.notices.as_mut()) => match notice {
                     Some(notice) => early_end(notice)?,
                     None => return Err(Broken::because("the keeper is gone")),
                 },
-                () = &mut deadline => {
-                    let names: Vec<&str> = missing.iter().map(Name::as_str).collect();
-                    return Err(Broken::because(format!(
-                        "no link to {} within {JOIN_WITHIN:?}; see agent.log in the kept logs", names.join(", ")
-                    )));
+                () = &mut late, if !told => {
+                    told = true;
+                    let text = format!("waiting for {}", self.nobody_came(&missing).what);
+                    self.scribe.say_early(Happening::Noted { text })?;
                 }
+                () = &mut deadline => return Err(self.nobody_came(&missing)),
             }
         }
         Ok(())
     }
 
+    fn nobody_came(&self, missing: &BTreeSet<Name>) -> Broken {
+        let names = missing.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        match (&self.options.mesh, &self.mesh) {
+            (Some(standing), Some(mesh)) => standing::nobody_came((&standing.file, mesh), missing, &self.away),
+            _ => Broken::because(format!("no link to {names} within {JOIN_WITHIN:?}; see agent.log in the kept logs")),
+        }
+    }
+
     async fn gathered(&mut self, event: MeshEvent) -> Result<Option<Name>, Broken> {
         match event {
-            MeshEvent::PeerJoined(identity) if identity.role == Role::Agent => {
+            MeshEvent::PeerJoined(identity) if identity.role == Role::Agent && self.is_wanted(&identity.name) => {
                 self.crew.seat(identity.name, identity.peer);
                 if let Some(mesh) = &self.mesh {
                     mesh.connect(identity.peer).await;
@@ -160,9 +191,18 @@ impl Driver {
             MeshEvent::SignalingRefused { reason, .. } => {
                 Err(Broken::because(format!("signaling refused us: {reason}")))
             }
-            MeshEvent::SignalingUp { .. }
-            | MeshEvent::SignalingDown { .. }
-            | MeshEvent::PeerJoined(_)
+            MeshEvent::SignalingDown { url, reason, wrong_way: true } => {
+                Err(Broken::because(format!("cannot reach signaling at {url}: {reason}")))
+            }
+            MeshEvent::SignalingDown { url, .. } => {
+                self.away.insert(url);
+                Ok(None)
+            }
+            MeshEvent::SignalingUp { url } => {
+                self.away.remove(&url);
+                Ok(None)
+            }
+            MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
@@ -172,6 +212,10 @@ impl Driver {
             | MeshEvent::Events { .. }
             | MeshEvent::Stream { .. } => Ok(None),
         }
+    }
+
+    fn is_wanted(&self, name: &Name) -> bool {
+        self.plan.services.iter().any(|service| service.name == *name)
     }
 
     /// A link is up: measure it and say so.
@@ -205,7 +249,17 @@ impl Driver {
                 }
             }
         });
-        let initialized: BTreeMap<Name, Initialized> = try_join_all(calls).await?.into_iter().collect();
+        let calls: Vec<_> = calls.collect();
+        let (mut initialized, mut refused) = (BTreeMap::new(), None);
+        for answer in join_all(calls).await {
+            match answer {
+                Ok((agent, ports)) => drop(initialized.insert(agent, ports)),
+                Err(broken) => drop(refused.get_or_insert(broken)),
+            }
+        }
+        if let Some(broken) = refused {
+            return Err(broken);
+        }
         for (agent, ports) in &initialized {
             let order = self.initialize_order(agent, places, held);
             self.settings.insert(agent.clone(), (order, ports.clone()));
@@ -253,13 +307,20 @@ impl Driver {
     }
 }
 
-/// Joins the mesh of a run on this machine.
-pub(super) fn join(
-    mesh: Name,
-    token: Token,
-    signaling: Vec<String>,
-) -> Result<(Mesh, mpsc::Receiver<MeshEvent>), Broken> {
-    let config = MeshConfig {
+/// Does it until it is done or all of it is to stop.
+async fn stopping(
+    forming: impl Future<Output = Result<Setting, Broken>>,
+    stop: &CancellationToken,
+) -> Result<Setting, Broken> {
+    tokio::select! {
+        setting = forming => setting,
+        () = stop.cancelled() => Err(Broken::because("stopped")),
+    }
+}
+
+/// How to join the mesh of a run on this machine.
+pub(super) fn own_mesh(mesh: Name, token: Token, signaling: Vec<String>) -> Result<MeshConfig, Broken> {
+    Ok(MeshConfig {
         mesh,
         name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
         token,
@@ -267,7 +328,10 @@ pub(super) fn join(
         rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
         proxies: Default::default(),
         authorities: Default::default(),
-    };
+    })
+}
+
+pub(super) fn join(config: MeshConfig) -> Result<(Mesh, mpsc::Receiver<MeshEvent>), Broken> {
     Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))
 }
 

@@ -55,7 +55,8 @@ pub(super) struct Successor {
 impl Successor {
     /// Joins the mesh.
     pub(super) fn join(kept: KeptMesh) -> Result<Self, NotTakenOver> {
-        let joined = ready::join(kept.mesh().clone(), kept.token().clone(), kept.signaling().to_vec());
+        let config = ready::own_mesh(kept.mesh().clone(), kept.token().clone(), kept.signaling().to_vec());
+        let joined = config.and_then(ready::join);
         let (mesh, events) = joined.map_err(|broken| NotTakenOver::Mesh(broken.what))?;
         Ok(Self { kept, mesh, events, crew: Crew::default() })
     }

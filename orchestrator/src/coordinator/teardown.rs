@@ -7,13 +7,15 @@ use meshproof_mesh::Mesh;
 use meshproof_proto::id::Name;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::Authority;
+use meshproof_proto::rpc::Refusal;
 use meshproof_proto::verdict::Verdict;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Options;
-use super::crew::Caller;
+use super::crew::{CallError, Caller};
 use super::driver::{Driver, own_bytes};
+use super::standing;
 use crate::local::{Collect, How, LocalEnvironment, LocalError, Stopped};
 use crate::record::Happening;
 use crate::run::{Input, Problem};
@@ -26,6 +28,8 @@ const DRAIN_EVERY: Duration = Duration::from_millis(10);
 
 struct Teardown {
     agents: Vec<(Name, Caller)>,
+    /// Those of them that take part in the run.
+    initialized: Vec<(Name, Caller)>,
     authority: Authority,
     environment: Option<LocalEnvironment>,
     options: Options,
@@ -42,8 +46,11 @@ impl Driver {
         if self.teardown.is_some() {
             return;
         }
+        let agents = self.crew.callers();
+        let initialized = agents.iter().filter(|(name, _)| self.settings.contains_key(name)).cloned().collect();
         let teardown = Teardown {
-            agents: self.crew.callers(),
+            agents,
+            initialized,
             authority: self.authority.clone(),
             environment: self.environment.take(),
             options: self.options.clone(),
@@ -60,6 +67,11 @@ impl Driver {
 impl Teardown {
     async fn run(mut self) {
         let mut problems = Vec::new();
+        if self.options.mesh.is_some()
+            && let Err(problem) = standing::collect(&self.initialized, &self.options.out).await
+        {
+            problems.push((Verdict::Error, problem));
+        }
         let finishing = self.agents.drain(..).map(|(name, caller)| finish(name, caller, self.authority.clone()));
         for problem in futures::future::join_all(finishing).await {
             problems.extend(problem);
@@ -82,7 +94,12 @@ async fn finish(name: Name, caller: Caller, authority: Authority) -> Option<Prob
             let authority = authority.clone();
             async move { client.finish(context, authority).await }
         });
-        finished.await.map_err(|error| error.to_string())?;
+        match finished.await {
+            Ok(_) => {}
+            // it never took part
+            Err(CallError::Refused(Refusal::NoSuchRun(_))) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
         loop {
             let status = caller.call(|client, context| async move { client.status(context).await });
             match status.await {

@@ -47,9 +47,8 @@ pub async fn join(token: Token, how: Joining) -> Result<(MeshFile, usize), Membe
 
 fn check_role(role: Role) -> Result<(), MembershipError> {
     let instead = match role {
-        Role::OperatorConsole | Role::Observer => return Ok(()),
+        Role::OperatorConsole | Role::Observer | Role::Orchestrator => return Ok(()),
         Role::Agent => "start the agent with it: `meshproof agent --token-file FILE`",
-        Role::Orchestrator => "it runs plans and looks at no mesh; have a console's made with --role operator-console",
         Role::ZoneOperator => {
             "it reports zones and looks at no mesh; have a console's made with --role operator-console"
         }

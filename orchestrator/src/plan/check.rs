@@ -23,6 +23,12 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
+    /// What a plan that was read cannot do where it is to run.
+    #[must_use]
+    pub fn of(found: Vec<Diagnostic>, inputs: &Inputs) -> Self {
+        Self { found, left_out: 0, masker: Box::new(inputs.secrets.masker()) }
+    }
+
     /// As people read them.
     #[must_use]
     pub fn render(&self, source: &Source, look: Look) -> String {

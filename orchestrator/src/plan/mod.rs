@@ -24,6 +24,7 @@ pub mod schema;
 mod secrets;
 mod select;
 mod source;
+mod standing;
 mod suggest;
 mod tree;
 mod yaml;

@@ -6,5 +6,6 @@ mod joining;
 mod process;
 mod revoking;
 mod rotating;
+mod standing;
 mod tls;
 mod town;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::hub::{at, now};
 use crate::limits;
 use crate::relays::{CloseReason, Input, Output, Relays};
-use crate::rooms::{ConnId, Nonce};
+use crate::rooms::{ConnId, Nonce, Now};
 
 /// From a socket to the desk.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) enum Order {
     Say(Utf8Bytes),
-    Join(Joint),
+    /// The text is said first. What comes after it is for the other end, and must not be read as if it were for us.
+    Join(Utf8Bytes, Joint),
     Close(CloseReason),
 }
 
@@ -69,7 +70,7 @@ impl Desk {
                 () = at(timeout) => self.relays.handle_timeout(Instant::now()),
                 Ok(()) = self.learned.changed() => self.learn(),
                 arrival = arrivals.recv() => match arrival {
-                    Some(arrival) => self.take(arrival),
+                    Some(arrival) => self.take(arrival, now()),
                     None => return,
                 },
             }
@@ -83,17 +84,17 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, arrival: Arrival) {
+    fn take(&mut self, arrival: Arrival, now: Now) {
         match arrival {
             Arrival::Opened { conn, from, nonce, orders } => {
                 self.sockets.insert(conn, (from, orders));
-                self.relays.handle(conn, Input::Connected { nonce }, now());
+                self.relays.handle(conn, Input::Connected { nonce }, now);
             }
             Arrival::Heard { conn, input } => {
                 if matches!(input, Input::Disconnected) {
                     self.sockets.remove(&conn);
                 }
-                self.relays.handle(conn, input, now());
+                self.relays.handle(conn, input, now);
             }
         }
     }
@@ -106,13 +107,12 @@ impl Desk {
                         let from = self.sockets.get(&to).map(|(from, _)| from);
                         tracing::warn!(target: "meshproof::audit", ?from, reason, "relay refused");
                     }
-                    let text = serde_json::to_string(&message).expect("a message is plain data");
-                    self.order(to, Order::Say(text.into()));
+                    self.order(to, Order::Say(text(&message)));
                 }
                 Output::Join { ends } => {
                     tracing::debug!(?ends, "relayed connection");
                     for (end, joint) in ends.into_iter().zip(Joint::pair()) {
-                        self.order(end, Order::Join(joint));
+                        self.order(end, Order::Join(text(&FromRelay::Paired), joint));
                     }
                 }
                 Output::Close { conn, reason } => {
@@ -127,6 +127,42 @@ impl Desk {
     fn order(&self, conn: ConnId, order: Order) {
         if let Some((_, orders)) = self.sockets.get(&conn) {
             let _ = orders.try_send(order);
+        }
+    }
+}
+
+fn text(message: &FromRelay) -> Utf8Bytes {
+    serde_json::to_string(message).expect("a message is plain data").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_proto::identity::UnixSeconds;
+
+    use super::*;
+    use crate::relays::tests::{NONCE, pair, relays};
+    use crate::rooms::tests::Peer;
+
+    /// Whoever is told sends at once: told and joined in two orders, its first datagram came between them and ended it.
+    #[test]
+    fn a_socket_is_told_that_it_is_paired_and_joined_in_one_order() {
+        let (a, b) = (Peer::new(10, "dev"), Peer::new(11, "dev"));
+        let mut desk = Desk::new(relays(), watch::channel(BTreeMap::new()).1);
+        let (now, mut told) = (Now { instant: Instant::now(), unix: UnixSeconds(900) }, Vec::new());
+        for (conn, me, other) in [(1, &a, &b), (2, &b, &a)] {
+            let (orders_in, mut orders) = mpsc::channel(limits::RELAY_ORDERS);
+            let conn = ConnId(conn);
+            desk.take(Arrival::Opened { conn, from: ([127, 0, 0, 1], 1).into(), nonce: NONCE, orders: orders_in }, now);
+            desk.act();
+            assert!(matches!(orders.try_recv(), Ok(Order::Say(_))), "the challenge");
+            desk.take(Arrival::Heard { conn, input: Input::Message(pair(me, &NONCE, other.id(), 1)) }, now);
+            desk.act();
+            told.push(orders);
+        }
+        for mut orders in told {
+            let Ok(Order::Join(text, _)) = orders.try_recv() else { panic!("it was not joined first") };
+            assert!(text.contains("paired"), "{text}");
+            assert!(orders.try_recv().is_err(), "and nothing else");
         }
     }
 }

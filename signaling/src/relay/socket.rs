@@ -113,7 +113,10 @@ impl Serving<'_> {
             let message = tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Say(text)) => Message::Text(text),
-                    Some(Order::Join(joint)) => return Ok(joint),
+                    Some(Order::Join(text, joint)) => {
+                        within(self.pulse.silence, sink.send(Message::Text(text))).await?;
+                        return Ok(joint);
+                    }
                     Some(Order::Close(reason)) => return Err(Ending::Told(reason)),
                     None => return Err(Ending::Stopped),
                 },
@@ -204,7 +207,7 @@ async fn told(orders: &mut mpsc::Receiver<Order>) -> Ending {
     loop {
         match orders.recv().await {
             Some(Order::Close(reason)) => return Ending::Told(reason),
-            Some(Order::Say(_) | Order::Join(_)) => {}
+            Some(Order::Say(_) | Order::Join(..)) => {}
             // forgotten with its partner: the pipe's end is near
             None => std::future::pending().await,
         }

@@ -6,14 +6,14 @@ use super::*;
 use crate::rooms::tests::{Peer, name};
 
 pub(super) const PATIENCE: Patience = Patience { request: Duration::from_secs(5), partner: Duration::from_secs(10) };
-const NONCE: Nonce = [7; 32];
+pub(crate) const NONCE: Nonce = [7; 32];
 
-pub(super) fn relays() -> Relays {
+pub(crate) fn relays() -> Relays {
     let root = Key::from_seed([1; 32]).public();
     Relays::new([(name("dev"), root), (name("prod"), root)], PATIENCE)
 }
 
-pub(super) fn pair(peer: &Peer, nonce: &Nonce, to: PeerId, generation: u64) -> ToRelay {
+pub(crate) fn pair(peer: &Peer, nonce: &Nonce, to: PeerId, generation: u64) -> ToRelay {
     ToRelay::Pair {
         protocol: PROTOCOL,
         mesh: peer.mesh.clone(),
@@ -68,8 +68,7 @@ fn refused(outputs: &[Output], conn: u64) -> &str {
 }
 
 fn joined(first: u64, second: u64) -> Vec<Output> {
-    let paired = |conn| Output::Send { to: ConnId(conn), message: FromRelay::Paired };
-    vec![paired(first), paired(second), Output::Join { ends: [ConnId(first), ConnId(second)] }]
+    vec![Output::Join { ends: [ConnId(first), ConnId(second)] }]
 }
 
 #[test]

@@ -86,7 +86,7 @@ async fn until(due: Option<Instant>) {
 }
 
 /// The next value, or never when there is no source of them.
-async fn receive<T>(source: Option<&mut mpsc::Receiver<T>>) -> Option<T> {
+pub(in crate::coordinator) async fn receive<T>(source: Option<&mut mpsc::Receiver<T>>) -> Option<T> {
     match source {
         Some(source) => source.recv().await,
         None => std::future::pending().await,

@@ -18,7 +18,7 @@ const USUAL: Duration = Duration::from_secs(1);
 const EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 /// What is sampled of every service's processes.
-const SAMPLED: [&str; 3] = ["cpu", "memory", "descriptors"];
+pub(in crate::plan) const SAMPLED: [&str; 3] = ["cpu", "memory", "descriptors"];
 
 impl Compiler<'_> {
     pub(super) fn scrape(&mut self, service: &Service, metrics: &Metrics) -> Option<Scrape> {

@@ -8,7 +8,7 @@ mod fault_paths;
 mod faults;
 mod flow;
 mod lookups;
-mod metrics;
+pub(super) mod metrics;
 mod names;
 mod network;
 mod secrets;
