@@ -161,7 +161,7 @@ impl Driver {
                 },
                 () = &mut late, if !told => {
                     told = true;
-                    let text = format!("waiting for {}", self.nobody_came(&missing).what);
+                    let text = format!("still waiting: {}", self.nobody_came(&missing).what);
                     self.scribe.say_early(Happening::Noted { text })?;
                 }
                 () = &mut deadline => return Err(self.nobody_came(&missing)),
