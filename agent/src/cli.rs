@@ -2,7 +2,7 @@
 //! container, and the token from a file, so that no secret stands in an argument list.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -11,16 +11,16 @@ use futures::future::BoxFuture;
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
-use meshproof_mesh::{Mesh, MeshConfig, MeshEvent, token_file};
+use meshproof_mesh::{Mesh, MeshConfig, token_file};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Grant, Role};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::action;
 use crate::audit::Audit;
 use crate::descriptors;
+use crate::health;
 use crate::inherited;
 use crate::limits;
 use crate::namespace::Namespace;
@@ -75,6 +75,9 @@ pub struct Args {
     pub standing: Standing,
     #[command(flatten)]
     pub permits: Settings,
+    /// Where to answer `/healthz`, `/readyz` and `/metrics` over HTTP, as in `0.0.0.0:9464`. Default: nowhere
+    #[arg(long, value_name = "ADDRESS", env = "MESHPROOF_HEALTH")]
+    pub health: Option<SocketAddr>,
     /// End when the parent process does
     #[arg(long, env = "MESHPROOF_DIE_WITH_PARENT", value_parser = clap::builder::FalseyValueParser::new())]
     pub die_with_parent: bool,
@@ -135,7 +138,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let outboxes = args.state.as_deref().map(Store::in_directory);
     let allowed =
         Allowed { capabilities, audit, news, outboxes, settings: args.permits, signaling, standing: args.standing };
-    let mut session = serve((mesh.clone(), events), (name, allowed), (namespace, stop.clone()));
+    let session = Session::new((mesh.clone(), events), name, allowed);
+    let _health = args.health.map(|address| health::serve(address, session.asks())).transpose()?;
+    let mut session = serve(session, namespace, stop.clone());
     tokio::select! {
         () = &mut session => {}
         () = signals.next() => {
@@ -155,14 +160,10 @@ fn enter(path: &Path) -> anyhow::Result<Namespace> {
 }
 
 /// The session, on threads of the namespace if there is one.
-fn serve(
-    joined: (Mesh, mpsc::Receiver<MeshEvent>),
-    (name, allowed): (Name, Allowed),
-    (namespace, stop): (Option<Namespace>, CancellationToken),
-) -> BoxFuture<'static, ()> {
-    let Some(namespace) = namespace else { return Session::new(joined, name, allowed).run(stop).boxed() };
+fn serve(session: Session, namespace: Option<Namespace>, stop: CancellationToken) -> BoxFuture<'static, ()> {
+    let Some(namespace) = namespace else { return session.run(stop).boxed() };
     async move {
-        let inside = |outside| async move { Session::new(joined, name, allowed).inside(outside).run(stop).await };
+        let inside = |outside| async move { session.inside(outside).run(stop).await };
         namespace.run(inside).await;
     }
     .boxed()

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod descriptors;
 pub mod endpoints;
 mod evidence;
+mod health;
 mod inherited;
 pub mod lease;
 mod limits;

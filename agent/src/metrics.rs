@@ -12,6 +12,7 @@ mod text;
 mod told;
 mod usage;
 
+pub(crate) use processes::own;
 pub use series::Stat;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -31,11 +31,12 @@ use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Identity};
 use meshproof_proto::trust::RootNews;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::health::{self, Figures};
 use crate::limits;
 use crate::namespace::Outside;
 use crate::news::NewsFile;
@@ -67,6 +68,11 @@ pub struct Session {
     began: Instant,
     /// Signaling servers that cannot be reached now.
     away: BTreeSet<String>,
+    /// Those that can.
+    reached: BTreeSet<String>,
+    /// Who wants to know how it is.
+    asks: health::Asks,
+    asked: mpsc::Receiver<oneshot::Sender<Figures>>,
     /// What stubs that are kept for the mesh have left.
     kept_stubs: KeptStubs,
     /// What is outside of the namespace that it acts in, if it acts in one.
@@ -99,7 +105,8 @@ impl Session {
         let rights = Arc::new(Rights::new(allowed.capabilities, allowed.audit, (allowed.settings, &allowed.signaling)));
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
-        let (kept_stubs, away) = (KeptStubs::default(), BTreeSet::new());
+        let (kept_stubs, away, reached) = (KeptStubs::default(), BTreeSet::new(), BTreeSet::new());
+        let (asks, asked) = mpsc::channel(limits::HEALTH_ASKED);
         Self {
             name,
             rights,
@@ -114,6 +121,9 @@ impl Session {
             benching,
             began,
             away,
+            reached,
+            asks,
+            asked,
             kept_stubs,
             outside: None,
             standing: allowed.standing,
@@ -124,6 +134,11 @@ impl Session {
     #[must_use]
     pub fn inside(self, outside: Outside) -> Self {
         Self { outside: Some(outside), ..self }
+    }
+
+    /// How to ask it how it is.
+    pub(crate) fn asks(&self) -> health::Asks {
+        self.asks.clone()
     }
 
     /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
@@ -141,6 +156,7 @@ impl Session {
                 // what was held back is told below, and what could not be written is tried again
                 () = until(due) => {}
                 () = until(orphaned) => self.orphaned(),
+                Some(asker) = self.asked.recv() => drop(asker.send(self.figures())),
                 happened = run::next(&mut self.run) => {
                     if let Some(run) = &mut self.run {
                         run.happened(happened, &self.mesh);
@@ -154,11 +170,17 @@ impl Session {
     }
 
     fn event(&mut self, event: MeshEvent) {
+        if let MeshEvent::SignalingDown { url, .. } | MeshEvent::SignalingRefused { url, .. } = &event {
+            self.reached.remove(url);
+        }
         match event {
-            MeshEvent::SignalingUp { url } => match self.away.remove(&url) {
-                true => tracing::warn!(url, "signaling is there again"),
-                false => tracing::info!(url, "signaling is there"),
-            },
+            MeshEvent::SignalingUp { url } => {
+                self.reached.insert(url.clone());
+                match self.away.remove(&url) {
+                    true => tracing::warn!(url, "signaling is there again"),
+                    false => tracing::info!(url, "signaling is there"),
+                }
+            }
             // it is tried again and again, and told once
             MeshEvent::SignalingDown { url, reason, .. } => match self.away.insert(url.clone()) {
                 true => tracing::warn!(url, reason, "signaling is away; it is tried again, and links go on without it"),

@@ -92,7 +92,7 @@ enum Command {
     /// Write the manual pages.
     Man(completions::ManArgs),
     /// Act for one service; what runs beside it.
-    Agent(meshproof_agent::cli::Args),
+    Agent(Box<meshproof_agent::cli::Args>),
     /// Introduce the peers of a mesh to each other.
     Signaling(meshproof_signaling::cli::Args),
     /// Keep a local environment alive; started by `run`.
@@ -135,7 +135,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
-        Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(args)),
+        Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(*args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),
     }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use meshproof_proto::id::{Name, PeerId};
@@ -39,6 +40,10 @@ pub struct Args {
     /// The certificate's key: PEM
     #[arg(long, value_name = "PATH", env = "MESHPROOF_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Where to answer `/healthz`, `/readyz` and `/metrics` over HTTP, as in `0.0.0.0:9464`; the names of meshes are told there.
+    /// Default: `/healthz` only, where the server listens
+    #[arg(long, value_name = "ADDRESS", env = "MESHPROOF_HEALTH")]
+    pub health: Option<SocketAddr>,
     /// Write the URL into this file once connections are accepted; it goes when the server stops
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -81,13 +86,20 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     take_descriptors();
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let health = match args.health {
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(Arc::new(bound.with_context(|| format!("cannot listen on {address}, where --health says"))?))
+        }
+        None => None,
+    };
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     let url = format!("{scheme}://{}/mesh", listener.local_addr()?);
     let _ready = args.ready_file.map(|path| ReadyFile::write(path, &url)).transpose()?;
     announce(&url).context("cannot say on stdout where the server listens")?;
 
     let shutdown = CancellationToken::new();
-    let serving = serve(listener, Config { tls, ..Config::new(meshes) }, shutdown.clone());
+    let serving = serve(listener, Config { tls, health, ..Config::new(meshes) }, shutdown.clone());
     let stopping = async {
         tokio::select! {
             _ = terminate.recv() => {}

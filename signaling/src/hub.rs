@@ -14,7 +14,7 @@ use meshproof_proto::identity::UnixSeconds;
 use meshproof_proto::limits::SIGNALING_QUEUE;
 use meshproof_proto::rendezvous::ToPeer;
 use meshproof_proto::trust::{RootNews, Trust};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +24,29 @@ use crate::rooms::{Claim, CloseReason, ConnId, Input, Nonce, Now, Output, Rooms}
 /// From a socket to the hub.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    Opened { conn: ConnId, nonce: Nonce, outbox: Outbox },
-    Heard { conn: ConnId, input: Input },
+    Opened {
+        conn: ConnId,
+        nonce: Nonce,
+        outbox: Outbox,
+    },
+    Heard {
+        conn: ConnId,
+        input: Input,
+    },
+    /// Whoever watches over the server wants its figures.
+    Asked(oneshot::Sender<Figures>),
+}
+
+/// The rooms in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Registered peers, by mesh.
+    pub(crate) peers: BTreeMap<Name, usize>,
+    /// Sockets that are open, registered or not.
+    pub(crate) sockets: usize,
+    /// Texts that were put into the queues of sockets, since the server started.
+    pub(crate) sent: u64,
+    pub(crate) refused: u64,
 }
 
 /// From the hub to a socket.
@@ -84,6 +105,8 @@ pub(crate) struct Hub {
     /// What the relays have to know, too.
     learned: Learned,
     vetting: Vetting,
+    sent: u64,
+    refused: u64,
 }
 
 /// Where claims are looked into.
@@ -98,7 +121,7 @@ pub(crate) type Learned = watch::Sender<BTreeMap<Name, RootNews>>;
 
 impl Hub {
     pub(crate) fn new(rooms: Rooms, learned: Learned, vetting: Vetting) -> Self {
-        Self { rooms, sockets: HashMap::new(), learned, vetting }
+        Self { rooms, sockets: HashMap::new(), learned, vetting, sent: 0, refused: 0 }
     }
 
     /// Runs until `stop`; then the sockets' queues end.
@@ -129,7 +152,13 @@ impl Hub {
                 }
                 self.rooms.handle(conn, input, now());
             }
+            Arrival::Asked(asker) => drop(asker.send(self.figures())),
         }
+    }
+
+    fn figures(&self) -> Figures {
+        let peers = self.rooms.peers().map(|(mesh, peers)| (mesh.clone(), peers)).collect();
+        Figures { peers, sockets: self.sockets.len(), sent: self.sent, refused: self.refused }
     }
 
     fn act(&mut self) {
@@ -155,7 +184,9 @@ impl Hub {
     }
 
     fn send(&mut self, to: &[ConnId], message: &ToPeer) {
+        self.sent += to.len() as u64;
         if let ToPeer::Refused { reason } = message {
+            self.refused += to.len() as u64;
             for from in to.iter().filter_map(|conn| self.sockets.get(conn)).map(|outbox| outbox.from) {
                 tracing::warn!(target: "meshproof::audit", %from, reason, "peer refused");
             }

@@ -6,6 +6,7 @@
 //! key of each mesh that it serves, and forgets everything when it stops.
 
 pub mod cli;
+mod health;
 mod hub;
 pub mod limits;
 mod relay;

@@ -132,6 +132,11 @@ impl Rooms {
         }
     }
 
+    /// How many peers are registered in each mesh.
+    pub fn peers(&self) -> impl Iterator<Item = (&Name, usize)> {
+        self.rooms.iter().map(|(name, room)| (name, room.count()))
+    }
+
     /// Input of a connection that is not known (any more) has no effect.
     pub fn handle(&mut self, conn: ConnId, input: Input, now: Now) {
         match input {

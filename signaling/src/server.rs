@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::health::{self, Watched};
 use crate::hub::{Arrival, Hub, Vetting};
 use crate::limits;
 use crate::relay::{self, Desk};
@@ -46,6 +47,8 @@ pub struct Config {
     pub relay_wait: Duration,
     /// With it only TLS is spoken.
     pub tls: Option<Tls>,
+    /// Where whoever watches over the server asks for its health and its figures.
+    pub health: Option<Arc<TcpListener>>,
 }
 
 impl Config {
@@ -58,6 +61,7 @@ impl Config {
             silence: limits::SILENCE,
             relay_wait: limits::RELAY_WAIT,
             tls: None,
+            health: None,
         }
     }
 }
@@ -115,6 +119,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let patience = Patience { request: config.register_deadline, partner: config.relay_wait };
     let relays = Relays::new(config.meshes, patience);
     server.tasks.spawn(Desk::new(relays, relays_learn).run(relay_arrivals, stop.clone()));
+    if let Some(listener) = config.health {
+        let watched = Watched { hub: server.hub.clone(), relays: Arc::clone(&server.relays), began: Instant::now() };
+        server.tasks.spawn(health::serve(listener, watched, stop.clone()));
+    }
     let served = tokio::select! {
         () = stop.cancelled() => Ok(()),
         error = accept(&listener, &server) => Err(error),

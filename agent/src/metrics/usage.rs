@@ -11,7 +11,7 @@ use crate::limits;
 
 /// One look at all processes of the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// Since they were started.
     pub cpu_ms: u64,
     pub memory_bytes: u64,

@@ -12,6 +12,7 @@ use meshproof_proto::version::PROTOCOL;
 use super::Session;
 use super::orders::reply;
 use super::run::Run;
+use crate::health::Figures;
 use crate::service::Answer;
 
 impl Session {
@@ -29,6 +30,22 @@ impl Session {
             }
             reply(answer, Ok(reports));
         });
+    }
+
+    /// What machines are told of it.
+    pub(super) fn figures(&self) -> Figures {
+        let status = self.status();
+        Figures {
+            name: self.name.clone(),
+            up: self.began.elapsed(),
+            reached: self.reached.len(),
+            away: self.away.len(),
+            links: self.mesh.links(),
+            in_run: self.run.as_ref().is_some_and(|run| !run.is_closed()),
+            steps_running: status.steps_running,
+            faults_active: status.faults_active.len(),
+            events_unacked: status.events_unacked,
+        }
     }
 
     pub(super) fn about(&self) -> About {

@@ -167,7 +167,7 @@ impl Session {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let working = self.run.as_ref();
         Status {
             service: self.name.clone(),

@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod ending;
+mod health;
 mod joining;
 mod process;
 mod revoking;

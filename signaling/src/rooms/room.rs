@@ -54,6 +54,10 @@ impl Room {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
