@@ -12,6 +12,7 @@ mod doctor;
 mod front;
 mod given;
 mod history;
+mod import;
 mod init;
 mod limits;
 mod links;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Args),
     /// Write a small plan that passes, to begin with.
     Init(init::Args),
+    /// Make a plan of commits from the config.json of backend.im.
+    Import(import::Args),
     /// Print the JSON Schema of plans, for editors.
     Schema,
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
@@ -117,6 +120,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Bisect(args) => commits::bisect(*args),
         Command::Check(args) => check::check(&args),
         Command::Init(args) => init::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Schema => schema::run(),
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),

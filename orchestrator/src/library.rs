@@ -41,6 +41,8 @@ pub enum NotRun {
     Invalid(String),
     #[error("no test or step of the plan is selected")]
     NothingSelected,
+    #[error("unsupported: a plan of commits, which `meshproof run` runs")]
+    OfCommits,
     #[error("the plan has no stub `{stub}` for a handler; it has {}", .known.join(", "))]
     NoSuchStub { stub: String, known: Vec<String> },
     #[error("unsupported: a handler for the stub `{stub}`, which is not spoken to over HTTP")]
@@ -174,6 +176,9 @@ impl PlanRun {
         self.inputs.read_file = Some(beside::read);
         let Checked { source, plan } = plan::check(&self.file.to_string_lossy(), &bytes, &self.inputs);
         let plan = plan.map_err(|mistakes| NotRun::Invalid(mistakes.render(&source, Look::Plain)))?;
+        if plan.commits.is_some() {
+            return Err(NotRun::OfCommits);
+        }
         let mut plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;
         let handlers = handlers::open(&self.handlers, &mut plan).await?;
         let run = coordinator::fresh_id();

@@ -24,6 +24,9 @@ pub(super) struct Args {
 pub(super) fn check(args: &Args) -> Exit {
     match read(&args.plan, &args.given, Wanted::Names) {
         Ok((plan, source)) => {
+            if let Some(form) = &plan.commits {
+                return say::result(&format!("{}: commits of {}, nothing wrong\n", args.plan.display(), form.repo));
+            }
             let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
             let (shown, tests) = (args.plan.display(), plan.tests.len());
             let (tests, steps) = (counted(tests, "test"), counted(steps, "step"));

@@ -11,13 +11,16 @@ use super::check;
 use super::given::Given;
 use super::history::{Keeping, Place};
 use crate::commits::git::Credentials;
-use crate::commits::limits::{PARALLEL_MOST, REPEAT_MOST};
+use crate::commits::limits::{PARALLEL_MOST, REPEAT_MOST, WITHIN};
 use crate::commits::repository;
 use crate::commits::request::{Check, Keep, Request, SKIP_EXIT, Then, What};
 use crate::commits::search::{BadWhen, Rule};
+use crate::commits::template::Template;
 use crate::commits::{self, News, kept, report, template};
 use crate::coordinator;
-use crate::plan::Wanted;
+use crate::plan::compiled::commits::{Commits, Which};
+use crate::plan::model::commits as model;
+use crate::plan::{Plan, Wanted};
 use crate::record::now_ms;
 use crate::report::sanitise;
 use crate::report::style::Style;
@@ -76,7 +79,7 @@ pub(super) struct Common {
     #[arg(long)]
     json: bool,
     /// Say nothing until it is over.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     quiet: bool,
     #[command(flatten)]
     place: Place,
@@ -174,45 +177,36 @@ fn clean(place: &Place) -> Exit {
 }
 
 fn test(what: What, common: &Common) -> Exit {
-    let request = match request(what, common) {
-        Ok(request) => request,
-        Err((why, exit)) => return if why.is_empty() { exit } else { say::failed(&why, exit) },
+    let show = match (common.json, common.quiet) {
+        (true, _) => Show::Json,
+        (false, true) => Show::Quiet,
+        (false, false) => Show::Table,
     };
-    let output = Output { json: common.json, quiet: common.quiet, out: common.out.as_deref() };
-    conduct(&request, &output, (&common.place, &common.keeping))
+    let output = Output { show, out: common.out.as_deref() };
+    match request(what, common) {
+        Ok(request) => conduct(&request, &output, (&common.place, &common.keeping)),
+        Err(exit) => exit,
+    }
 }
 
-fn request(what: What, common: &Common) -> Result<Request, (String, Exit)> {
-    let usage = |error: &dyn std::fmt::Display| (error.to_string(), Exit::Usage);
-    let place = repository::Place::of(&common.repo).map_err(|error| usage(&error))?;
-    let credentials = common.credentials.as_deref().map(credentials).transpose().map_err(|error| usage(&error))?;
-    let template = match &common.template {
-        Some(name) => {
-            let repository = match &place {
-                repository::Place::Path(path) => Some(path.as_path()),
-                repository::Place::Url(_) => None,
-            };
-            let found = template::template(name, repository, template::config().as_deref());
-            Some(found.map_err(|error| usage(&error))?)
-        }
-        None => None,
-    };
+fn usage(error: impl std::fmt::Display) -> Exit {
+    say::failed(&error, Exit::Usage)
+}
+
+/// What the command line asks for; else it was said what is wrong.
+fn request(what: What, common: &Common) -> Result<Request, Exit> {
+    let place = repository::Place::of(&common.repo).map_err(usage)?;
+    let credentials = common.credentials.as_deref().map(credentials).transpose().map_err(usage)?;
+    let template = templated(common.template.as_deref(), &place)?;
     let run = line(&common.command).or_else(|| template.as_ref().map(|template| template.run.clone()));
-    let Some(run) = run else {
-        return Err(usage(&"nothing says how a commit is tested: give the command after `--`, or --template TYPE"));
-    };
-    let then = match &common.then {
-        Some(path) => {
-            let (plan, source) =
-                check::read(path, &common.given, Wanted::Values).map_err(|exit| (String::new(), exit))?;
-            Some(Then { plan: Arc::new(plan), source: Arc::new(source) })
-        }
-        None => None,
-    };
+    let why = "nothing says how a commit is tested: give the command after `--`, or --template TYPE";
+    let run = run.ok_or_else(|| usage(why))?;
+    let then = common.then.as_deref().map(|plan| then(plan, &common.given)).transpose()?;
     let build = common.build.clone().or_else(|| template.and_then(|template| template.build));
-    let check =
-        Check { build, skip_exit: common.skip_exit, within: common.within, overlay: common.overlay.clone(), then, run };
+    let (skip_exit, within) = (common.skip_exit, common.within);
+    let check = Check { build, run, skip_exit, within, overlay: common.overlay.clone(), then };
     Ok(Request {
+        name: None,
         place,
         credentials,
         what,
@@ -222,6 +216,87 @@ fn request(what: What, common: &Common) -> Result<Request, (String, Exit)> {
         parallel: common.parallel as usize,
         keep: common.keep_failed.map_or(Keep::Never, Keep::OnFailure),
     })
+}
+
+/// What a plan of this folder asks for; else it was said what is wrong.
+pub(super) fn of_plan(plan: &Plan, form: &Commits, (dir, given): (&Path, &Given)) -> Result<Request, Exit> {
+    let place = match form.is_url {
+        true => repository::Place::of(&form.repo).map_err(usage)?,
+        false => repository::Place::Path(dir.join(&form.repo)),
+    };
+    let secret = form.credentials.as_deref();
+    let value = plan.secrets.iter().find(|(name, _)| Some(*name) == secret);
+    let credentials = value.map(|(_, value)| Credentials::of(value)).transpose().map_err(usage)?;
+    let template = templated(form.template.as_deref(), &place)?;
+    let run = form.run.clone().or_else(|| template.as_ref().map(|template| template.run.clone()));
+    // The plan was read: without a template it has a check.
+    let run = run.ok_or_else(|| usage("nothing says how a commit is tested"))?;
+    let given = given.without(secret);
+    let then = form.then.as_ref().map(|plan| then(&dir.join(&plan.value), &given)).transpose()?;
+    let check = Check {
+        build: form.build.clone().or_else(|| template.and_then(|template| template.build)),
+        run,
+        skip_exit: form.skip_exit.map_or(SKIP_EXIT, i64::from),
+        within: form.within.unwrap_or(WITHIN),
+        overlay: form.overlay.clone(),
+        then,
+    };
+    let what = match &form.which {
+        Which::Bisect { good, bad } => What::Bisect { good: good.clone(), bad: bad.clone() },
+        Which::Each(words) => What::Each(words.clone()),
+    };
+    let keep = match form.keep {
+        None => Keep::Never,
+        Some(model::Keep::OnFailure(time)) => Keep::OnFailure(time),
+        Some(model::Keep::Always(time)) => Keep::Always(time),
+    };
+    let rule = Rule { repeat: form.repeat, bad_when: form.bad_when };
+    let (name, parallel) = (Some(plan.name.to_string()), form.parallel);
+    Ok(Request { name, place, credentials, what, check, rule, flaky: form.flaky, parallel, keep })
+}
+
+/// What a plan would do.
+pub(super) fn intent(plan: &Plan, form: &Commits) -> String {
+    let which = match &form.which {
+        Which::Bisect { good, bad } => format!("search what broke it after {good} up to {bad}"),
+        Which::Each(words) => format!("test each of {}", words.join(", ")),
+    };
+    let said = |what: &str, line: &Option<String>| match (line, &form.template) {
+        (Some(line), _) => format!("{what} {line}\n"),
+        (None, Some(template)) => format!("{what} as the template {template} says\n"),
+        (None, None) => String::new(),
+    };
+    let then = form.then.as_ref().map(|plan| format!("then the plan {}\n", plan.value)).unwrap_or_default();
+    let text = format!(
+        "plan {}\ncommits of {}: {which}, {} at once\n{}{}{then}",
+        plan.name,
+        form.repo,
+        form.parallel,
+        said("build", &form.build),
+        said("test", &form.run)
+    );
+    sanitise::block(&text)
+}
+
+fn templated(name: Option<&str>, place: &repository::Place) -> Result<Option<Template>, Exit> {
+    let repository = match place {
+        repository::Place::Path(path) => Some(path.as_path()),
+        repository::Place::Url(_) => None,
+    };
+    let found = name.map(|name| template::template(name, repository, template::config().as_deref()));
+    found.transpose().map_err(usage)
+}
+
+/// A plan that runs for each commit.
+fn then(plan: &Path, given: &Given) -> Result<Then, Exit> {
+    let (read, source) = check::read(plan, given, Wanted::Values)?;
+    if read.commits.is_some() {
+        return Err(usage(format!(
+            "{} is a plan of commits itself; what runs for each is a plan of tests",
+            plan.display()
+        )));
+    }
+    Ok(Then { plan: Arc::new(read), source: Arc::new(source) })
 }
 
 fn credentials(file: &Path) -> Result<Credentials, String> {
@@ -250,9 +325,19 @@ fn quoted(word: &str) -> String {
 
 /// How results are shown.
 pub(super) struct Output<'o> {
-    json: bool,
-    quiet: bool,
-    out: Option<&'o Path>,
+    pub(super) show: Show,
+    pub(super) out: Option<&'o Path>,
+}
+
+/// What is written where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
+    /// Lines while it goes on, and a table.
+    Table,
+    /// Lines while it goes on, and one document.
+    Json,
+    /// A table.
+    Quiet,
 }
 
 /// Tests what is asked for, and tells what came of it.
@@ -269,7 +354,7 @@ pub(super) fn conduct(request: &Request, output: &Output<'_>, (place, keeping): 
     super::log_to_stderr();
     let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     let tell = |news: News<'_>| {
-        if !output.quiet {
+        if output.show != Show::Quiet {
             say::beside(&report::told(&news, style));
         }
     };
@@ -282,7 +367,10 @@ pub(super) fn conduct(request: &Request, output: &Output<'_>, (place, keeping): 
         return say::failed(&error, Exit::MeshFailed);
     }
     say::note(format_args!("results: {}", sanitise::line(&begun.folder.path.to_string_lossy())));
-    let text = if output.json { report::json(&results) } else { report::summary(&results, shown_style()) };
+    let text = match output.show {
+        Show::Json => report::json(&results),
+        Show::Table | Show::Quiet => report::summary(&results, shown_style()),
+    };
     let told = say::result(&text);
     drop(begun);
     match kept::prune(&kept, &keeping.keep(), now_ms()) {
@@ -301,7 +389,6 @@ fn shown_style() -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commits::limits::WITHIN;
 
     #[test]
     fn one_argument_is_a_line_and_several_are_a_program_with_its_arguments() {

@@ -30,6 +30,13 @@ impl Given {
         self.params.iter().cloned().collect()
     }
 
+    /// The same without this secret, and without parameters: for a plan beside the one that they are for.
+    pub(super) fn without(&self, secret: Option<&str>) -> Self {
+        let mut secrets = self.secrets.clone();
+        secrets.retain(|(name, _)| Some(name.as_str()) != secret);
+        Self { params: Vec::new(), secrets }
+    }
+
     /// Everything that the plan in this folder is given. `Err` says what cannot be read.
     pub(super) fn inputs(&self, plan_dir: &Path, wanted: Wanted) -> Result<Inputs, String> {
         let mut given = BTreeMap::new();

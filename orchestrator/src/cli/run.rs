@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use meshproof_proto::verdict::Exit;
 
-use super::check;
 use super::front;
 use super::given::Given;
 use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
+use super::{check, commits};
 use crate::console::resolve::Resolved;
 use crate::console::{Console, find};
 use crate::coordinator::{self, Options, Standing};
 use crate::memory;
+use crate::plan::compiled::commits::Commits;
 use crate::plan::{Plan, Selection, Wanted};
 use crate::progress::{Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
@@ -92,14 +93,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs a plan to its verdict.
 pub(super) fn run(args: Args) -> Exit {
-    if !args.dry_run && front::is_wanted(args.progress) {
-        return front::stand();
-    }
     let wanted = if args.dry_run { Wanted::Names } else { Wanted::Values };
     let (plan, source) = match check::read(&args.plan, &args.given, wanted) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
+    if let Some(form) = &plan.commits {
+        return of_commits(&plan, form, &args);
+    }
+    if !args.dry_run && front::is_wanted(args.progress) {
+        return front::stand();
+    }
     let Some(plan) = plan.select(&selection(&args)) else {
         let why = format!("no test or step of {} is selected", args.plan.display());
         return say::failed(&why, Exit::NothingSelected);
@@ -131,6 +135,40 @@ pub(super) fn run(args: Args) -> Exit {
         args.keeping.prune(&kept);
     }
     exit
+}
+
+/// A plan that tests commits: it has no tests to select from, and each commit is a run.
+fn of_commits(plan: &Plan, form: &Commits, args: &Args) -> Exit {
+    let senseless = [
+        ("--test", !args.tests.is_empty()),
+        ("--step", !args.steps.is_empty()),
+        ("--repeat", args.repeat != 1),
+        ("--flaky", args.flaky != Flaky::default()),
+        ("--deadline", args.deadline.is_some()),
+        ("--fail-fast", args.fail_fast),
+        ("--mesh", args.mesh.is_some()),
+    ];
+    if let Some((option, _)) = senseless.iter().find(|(_, is_given)| *is_given) {
+        let why = format!("unsupported: {option} with a plan of commits; `verdict` and `check` stand in the plan");
+        return say::failed(&why, Exit::Usage);
+    }
+    if args.dry_run {
+        return say::result(&commits::intent(plan, form));
+    }
+    let dir = match check::plan_dir(&args.plan) {
+        Ok(dir) => dir,
+        Err(error) => return say::failed(&error, Exit::Usage),
+    };
+    let show = match args.progress {
+        Mode::Json => commits::Show::Json,
+        Mode::Quiet => commits::Show::Quiet,
+        Mode::Auto | Mode::Tty | Mode::Plain | Mode::Silent => commits::Show::Table,
+    };
+    let output = commits::Output { show, out: args.out.as_deref() };
+    match commits::of_plan(plan, form, (&dir, &args.given)) {
+        Ok(request) => commits::conduct(&request, &output, (&args.place, &args.keeping)),
+        Err(exit) => exit,
+    }
 }
 
 fn selection(args: &Args) -> Selection {

@@ -14,6 +14,8 @@ use crate::run::Flaky;
 /// Commits to be tested, and how.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Of the plan that asks; none: the command line does.
+    pub name: Option<String>,
     pub place: Place,
     pub credentials: Option<Credentials>,
     pub what: What,

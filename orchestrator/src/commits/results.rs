@@ -17,6 +17,8 @@ use crate::run::Flaky;
 pub struct Results {
     #[serde(rename = "meshproof-commits")]
     pub version: u32,
+    /// Of the plan that asked.
+    pub name: Option<String>,
     pub repository: String,
     pub build: Option<String>,
     pub run: String,
@@ -90,6 +92,7 @@ impl Results {
             .collect();
         Self {
             version: 1,
+            name: request.name.clone(),
             repository: repository.to_owned(),
             build: request.check.build.clone(),
             run: request.check.run.clone(),

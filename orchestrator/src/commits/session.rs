@@ -25,6 +25,7 @@ use crate::record::now_ms;
 pub enum News<'n> {
     /// So many are to be looked at.
     Began {
+        name: Option<&'n str>,
         repository: &'n str,
         commits: usize,
     },
@@ -70,7 +71,8 @@ pub async fn run(request: &Request, folder: &Folder, tell: &dyn Fn(News<'_>)) ->
         opened = opening => opened?,
         () = stop.cancelled() => return Err(RepositoryError::Stopped(of(&stopped))),
     };
-    tell(News::Began { repository: repository.shown(), commits: commits.len() });
+    let name = request.name.as_deref();
+    tell(News::Began { name, repository: repository.shown(), commits: commits.len() });
     let tester = Tester { request, folder, repository, commits, tell, stop };
     let tested = tester.test_all(course).await;
     let tested = Tested { stopped: tester.stop.is_cancelled().then(|| of(&stopped)), ..tested };

@@ -3,6 +3,7 @@
 //!
 //! A value of these types comes only out of `check`, so whoever runs it checks nothing again.
 
+pub mod commits;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ pub struct Plan {
     /// None: services reach each other through tunnels.
     pub network: Option<Network>,
     pub tests: Vec<Test>,
+    /// Then it has no tests, and nothing to start.
+    pub commits: Option<Box<commits::Commits>>,
     /// Identities that the run's authority makes; none: the plan needs no authority.
     pub authority: Option<BTreeSet<String>>,
     /// Files beside the plan whose texts steps need.

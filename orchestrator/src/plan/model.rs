@@ -1,6 +1,7 @@
 //! A plan as its grammar sees it: every noun with its keys, values typed, places kept. Names are not resolved yet and
 //! parameters not filled in: that is what `compile` does.
 
+pub mod commits;
 mod network;
 mod verbs;
 
@@ -47,6 +48,8 @@ pub struct Document {
     /// Every test runs once for each combination of these.
     pub matrix: Vec<(Word, Vec<serde_json::Value>)>,
     pub tests: Vec<Test>,
+    /// None: it is a plan of tests.
+    pub commits: Option<commits::Commits>,
 }
 
 /// A value that `--param` sets.

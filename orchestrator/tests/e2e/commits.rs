@@ -1,7 +1,8 @@
 //! Commit by commit, over repositories that are made here.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -141,7 +142,7 @@ fn flaky_from(scene: &Scene, bug: usize, every: usize) -> impl Fn(usize) -> Vec<
 
 #[test]
 fn among_a_thousand_commits_and_with_a_flaky_test_the_culprit_is_found() {
-    for (parallel, most) in [("1", 40), ("4", 60)] {
+    for (parallel, most) in [("1", 40), ("4", 100)] {
         let scene = Scene::new();
         let repository = repository(&scene, 1_000, flaky_from(&scene, 617, 4));
         let good = ["--good", "HEAD~999", "--repeat", "3", "--bad-when", "all", "--parallel", parallel];
@@ -359,4 +360,143 @@ fn a_plan_that_is_run_for_each_commit_decides_too() {
         "{}",
         ended.all()
     );
+}
+
+#[test]
+fn a_plan_of_commits_is_run_as_the_command_line_would_and_its_template_and_secret_are_found() {
+    let scene = Scene::new();
+    repository(&scene, 6, |commit| {
+        let templates = ".meshproof/templates/ours.yaml";
+        vec![
+            ("value", false, format!("{commit}\n")),
+            (templates, false, "build: cp value built\nrun: 'false'\n".to_owned()),
+        ]
+    });
+    let plan = "meshproof: 1\nplan: who-broke-it\nparams: { limit: { type: int, default: 3 } }\nrepo: { path: repository }\n\
+        commits: { good: HEAD~5, bad: HEAD, mode: bisect }\nworkspace: { template: ours, per: commit, keep: { on-failure: 24h } }\n\
+        check: { run: 'test $(cat built) -lt ${{ params.limit }}' }\nverdict: { repeat: 2, bad-when: all, skip-exit: 125, flaky: warn }\nparallel: 3\n";
+    let plan = file(&scene, "plan.yaml", plan);
+    let checked = Session::start(
+        {
+            let mut c = scene.meshproof();
+            c.args(["check", &plan]);
+            c
+        },
+        Shown::Text,
+    )
+    .end();
+    checked.assert_code(0);
+    assert!(checked.stdout().contains("commits of repository, nothing wrong"), "{}", checked.all());
+    let mut command = scene.run_command(Path::new(&plan), "plain");
+    let ended = Session::start(command, Shown::Text).end();
+    ended.assert_code(0);
+    scene.assert_nothing_left();
+    assert!(ended.stderr().contains("who-broke-it: 6 commits of "), "{}", ended.all());
+    let found = results(&scene);
+    assert_eq!((&found["found"]["culprit"]["subject"], &found["name"]), (&"change 3".into(), &"who-broke-it".into()));
+    command = scene.run_command(Path::new(&plan), "quiet");
+    command.args(["--param", "limit=2"]);
+    let quiet = Session::start(command, Shown::Text).end();
+    quiet.assert_code(0);
+    assert!(!quiet.stderr().contains(" testing "), "{}", quiet.stderr());
+    assert_eq!(results(&scene)["found"]["culprit"]["subject"], "change 2");
+    command = scene.run_command(Path::new(&plan), "plain");
+    command.args(["--dry-run"]);
+    let dry = Session::start(command, Shown::Text).end();
+    let lines = "plan who-broke-it\ncommits of repository: search what broke it after HEAD~5 up to HEAD, 3 at once\n\
+        build as the template ours says\ntest test $(cat built) -lt 3\n";
+    assert_eq!(dry.stdout(), lines);
+    command = scene.run_command(Path::new(&plan), "plain");
+    command.args(["--test", "x"]);
+    let refused = Session::start(command, Shown::Text).end();
+    refused.assert_code(2);
+    assert!(refused.stderr().contains("unsupported: --test with a plan of commits"), "{}", refused.all());
+}
+
+/// A server of the files of a repository, for whoever is `anna` with the right password. Gives its URL.
+fn server(repository: PathBuf) -> String {
+    const RIGHT: &str = "authorization: basic yw5uytpodw50zxiyahvudgvymg==";
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("it listens"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = Vec::new();
+            let mut lines = BufReader::new(stream.try_clone().expect("a socket"));
+            while !head.ends_with(b"\r\n\r\n") && lines.read_until(b'\n', &mut head).is_ok_and(|read| read > 0) {}
+            let head = String::from_utf8_lossy(&head);
+            let path = head.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+            let (status, body) = match std::fs::read(repository.join(path.trim_start_matches('/'))) {
+                _ if !head.to_lowercase().contains(RIGHT) => {
+                    ("401 Unauthorized\r\nwww-authenticate: Basic realm=\"a\"", Vec::new())
+                }
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            // Who has seen enough closes.
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    url
+}
+
+#[test]
+fn credentials_of_a_plan_are_a_secret_that_opens_the_repository_and_that_nobody_sees() {
+    let scene = Scene::new();
+    let repository = repository(&scene, 1, |_| script("env; tr '\\0' '\\n' < /proc/$PPID/environ; git config --list"));
+    let told = Command::new("git").arg("update-server-info").current_dir(&repository).status();
+    assert!(told.expect("git is installed").success());
+    let url = server(repository.join(".git"));
+    let plan = format!(
+        "meshproof: 1\nplan: private\nrepo: {{ url: \"{url}\", credentials: \"${{{{ secrets.git }}}}\" }}\n\
+         commits: {{ list: [HEAD] }}\ncheck: {{ run: ./check.sh }}\n"
+    );
+    let plan = file(&scene, "plan.yaml", &plan);
+    let run = |secret: Option<&str>| {
+        let mut command = scene.run_command(Path::new(&plan), "plain");
+        if let Some(secret) = secret {
+            command.args(["--secret", &format!("git@{}", file(&scene, "secret", secret))]);
+        }
+        Session::start(command, Shown::Text).end()
+    };
+    let missing = run(None);
+    missing.assert_code(3);
+    assert!(missing.stderr().contains("the secret `git` has no value"), "{}", missing.all());
+    let wrong = run(Some("anna:hunter3hunter3\n"));
+    wrong.assert_code(5);
+    assert!(wrong.stderr().contains("`git clone"), "{}", wrong.all());
+    let right = run(Some("anna:hunter2hunter2\n"));
+    right.assert_code(0);
+    assert!(![wrong, right].iter().any(|ended| ended.all().contains("hunter")));
+    let grep = Command::new("grep").args(["-r", "hunter"]).arg(scene.out()).arg(scene.path().join("state")).output();
+    assert_eq!(String::from_utf8_lossy(&grep.expect("grep").stdout), "");
+}
+
+#[test]
+fn the_config_of_the_older_tool_becomes_a_plan_that_runs() {
+    let scene = Scene::new();
+    let repository = repository(&scene, 3, |commit| script(&format!("exit {}", commit / 2)));
+    let config = serde_json::json!({
+        "ws_url": "ws://localhost:8080/ws", "repo_url": repository, "user_id": "anna", "chat_id": "42", "project_type": "",
+        "test_command": "./check.sh", "commits": ["HEAD~2", "HEAD~1", "HEAD"],
+    });
+    let config = file(&scene, "config.json", &config.to_string());
+    let plan = scene.path().join("plan.yaml");
+    let mut command = scene.meshproof();
+    command.arg("import").arg(&config).arg(&plan);
+    let imported = Session::start(command, Shown::Text).end();
+    imported.assert_code(0);
+    for said in
+        ["ws_url is left out: the mesh is the transport", "user_id names the plan, and with it the runs: `anna-42`"]
+    {
+        assert!(imported.stderr().contains(said), "{}", imported.all());
+    }
+    let ended = Session::start(scene.run_command(&plan, "plain"), Shown::Text).end();
+    ended.assert_code(1);
+    let expected = [("change 0", "passed"), ("change 1", "passed"), ("change 2", "failed")];
+    assert_eq!(statuses(&results(&scene)), expected.map(|(commit, status)| (commit.to_owned(), status.to_owned())));
+    let mut command = scene.meshproof();
+    command.arg("import").arg(&config).arg(&plan);
+    Session::start(command, Shown::Text).end().assert_code(2);
 }

@@ -10,7 +10,8 @@ use crate::report::page::{Frame, block, line, standing};
 #[must_use]
 pub fn html(results: &Results) -> String {
     let verdict = if results.exit() == meshproof_proto::verdict::Exit::Passed { "pass" } else { "fail" };
-    let title = format!("commits of {}", results.repository);
+    let name = results.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let title = format!("{name}commits of {}", results.repository);
     let mut header = format!("<header><h1>{}</h1>\n<p class=\"note\">{}</p>\n", line(&title), line(&results.run));
     if let Some(found) = &results.found {
         let word = if matches!(found, Found::Culprit(_)) { "found" } else { "undecided" };

@@ -24,8 +24,9 @@ pub fn told(news: &News<'_>, style: Style) -> String {
         )
     };
     match news {
-        News::Began { repository, commits } => {
-            format!("{} of {}\n", counted(*commits, "commit"), sanitise::line(repository))
+        News::Began { name, repository, commits } => {
+            let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+            format!("{name}{} of {}\n", counted(*commits, "commit"), sanitise::line(repository))
         }
         News::Testing { commit, number } => {
             let again = if *number > 1 { format!(" ({number}. time)") } else { String::new() };

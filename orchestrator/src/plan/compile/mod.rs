@@ -3,6 +3,7 @@
 
 mod beside;
 mod calls;
+mod commits;
 mod conduct;
 mod fault_paths;
 mod faults;
@@ -113,6 +114,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
     }
     let tests = compiler.tests(document, combinations);
     compiler.traffic_has_paths(document);
+    let commits = document.commits.as_ref().and_then(|commits| compiler.commits(commits)).map(Box::new);
     for service in &mut services {
         service.identities = compiler.identities_at.remove(&service.name).unwrap_or_default();
     }
@@ -135,6 +137,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         tunnels: compiler.tunnels,
         network,
         tests,
+        commits,
         authority: compiler.authority,
         held_files: compiler.held_files,
         left_to_build,

@@ -140,7 +140,7 @@ impl Settled<'_> {
     }
 
     /// The text of a template that sees `params` and `plan`.
-    fn text(&self, template: &Template, span: Span) -> Option<String> {
+    pub(super) fn text(&self, template: &Template, span: Span) -> Option<String> {
         match template.render(&self.scope) {
             Ok(text) => Some(text),
             Err(unset) => {

@@ -6,10 +6,12 @@ use super::super::model::{Command, Document};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
-use super::{argv, conduct, environment, faults, network, no_shell, params, ports, secrets, services, stubs, suites};
+use super::{
+    argv, commits, conduct, environment, faults, network, no_shell, params, ports, secrets, services, stubs, suites,
+};
 
 /// Keys of the language that this version does not carry out.
-const LATER: &[&str] = &["groups", "topology", "repo", "commits", "workspace", "check", "then", "verdict", "parallel"];
+const LATER: &[&str] = &["groups", "topology"];
 
 /// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
 pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
@@ -33,6 +35,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         fields.required("tests", suites::tests)
     };
     let tests = tests.unwrap_or_default();
+    let commits = commits::commits(&mut fields);
     match &network {
         None => ports::distinct(&services, &stubs, cx),
         // where each lives it is alone
@@ -55,6 +58,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         faults,
         matrix,
         tests,
+        commits,
     })
 }
 

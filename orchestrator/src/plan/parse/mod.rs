@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod commits;
 mod conduct;
 mod document;
 mod ends;
