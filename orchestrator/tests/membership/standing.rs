@@ -31,7 +31,10 @@ fn plan(town: &Town, name: &str, text: &str) -> String {
 
 /// An agent with settings of its own.
 fn agent(town: &Town, name: &str, settings: &[&str]) -> Process {
-    let (token, state) = (town.invite(name, "agent"), format!("state-{name}"));
+    let (token, state) = (format!("{name}.token"), format!("state-{name}"));
+    if !town.path().join(&token).exists() {
+        town.invite(name, "agent");
+    }
     let arguments = [&["agent", "--token-file", &token, "--state", &state], settings].concat();
     let mut command = town.command(&arguments);
     command.env("MESHPROOF_LOG", "info,webrtc=error,rtc=error,tarpc=off");
@@ -158,9 +161,7 @@ fn an_agent_that_comes_back_goes_on_with_the_run() {
     let mut run = Process::start(town.command(&["run", &plan, "--mesh", &mesh, "--out", "out", "--progress", "json"]));
     run.says("\"said\"");
     before.kill();
-    let token = "client.token";
-    let arguments = ["agent", "--token-file", token, "--state", "state-client", "--logs", &log];
-    let _after = Process::start(town.command(&arguments));
+    let _after = agent(&town, "client", &["--logs", &log]);
     run.says("failover-complete");
     std::fs::write(signs, "go\n").expect("its folder is there");
     run.says("\"pass\"");
