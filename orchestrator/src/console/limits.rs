@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Links to agents take milliseconds; twice the time after which a link counts as suspect, so that one lost attempt is no silence.
-pub const LINK_WITHIN: Duration = Duration::from_secs(4);
+use meshproof_proto::limits::HANDSHAKE_DEADLINE;
+
+/// Links to agents take milliseconds; but one that has to be relayed is first tried directly, for as long as an attempt may take.
+pub const LINK_WITHIN: Duration = HANDSHAKE_DEADLINE.saturating_add(Duration::from_secs(2));
 
 /// An agent answers in microseconds unless it is stopped or starved.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
