@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod ending;
+mod far;
 mod health;
 mod joining;
 mod process;
