@@ -25,6 +25,3 @@ pub use log::{Log, majority};
 pub use outstanding::Outstanding;
 pub use rebuilt::{Deeds, Events, Late, Moment, NotRebuilt, Rebuilt, Recollected, Recollection, Told, rebuild};
 pub use record::{Began, Given, Ready, Remembered, Unreadable};
-
-#[cfg(test)]
-mod tests;

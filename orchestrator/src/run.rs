@@ -40,8 +40,7 @@ pub use api::{
     Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup,
     StreamOrders,
 };
-pub use machine::Run;
-pub(crate) use machine::heeds;
+pub use machine::{Run, heeds};
 pub use scope::early_scope;
 
 #[cfg(test)]

@@ -237,7 +237,8 @@ impl Run {
 }
 
 /// Whether the machine does anything with such a fact; the others are for those who read the journal.
-pub(crate) fn heeds(fact: &Fact) -> bool {
+#[must_use]
+pub fn heeds(fact: &Fact) -> bool {
     match fact {
         Fact::StepStarted { .. }
         | Fact::StepEnded { .. }

@@ -84,6 +84,7 @@ pub(crate) struct World {
     pub(crate) activity: BTreeMap<u32, u64>,
     /// What an agent counts in the logs beside it, each time that it is asked; then it waits.
     pub(crate) lines: BTreeMap<(Name, u32), u64>,
+    source: Arc<Source>,
     /// How steps ended at their agents, for those behind them.
     ended: BTreeMap<StepKey, Outcome>,
 }
@@ -109,7 +110,7 @@ impl World {
         };
         let begin = Input::Begin(Box::new(setting(&plan)));
         Self {
-            run: Run::new(plan, source, setup, now),
+            run: Run::new(plan, Arc::clone(&source), setup, now),
             now,
             records: Vec::new(),
             outputs: Vec::new(),
@@ -122,11 +123,12 @@ impl World {
             activity: BTreeMap::new(),
             lines: BTreeMap::new(),
             ended: BTreeMap::new(),
+            source,
         }
     }
 
     pub(crate) fn source(&self) -> Arc<Source> {
-        Arc::clone(&self.run.source)
+        Arc::clone(&self.source)
     }
 
     /// Runs to the end, letting time pass only when there is nothing else.

@@ -1,0 +1,30 @@
+//! The memory of a run in a deterministic world, in which orchestrators die and hang and others go on: thousands of seeds, and the
+//! bugs that they must find.
+
+use meshproof::{memory, plan, record, run};
+
+mod planted;
+mod seeds;
+mod sim;
+#[path = "../../src/run/tests/world.rs"]
+#[allow(dead_code, reason = "the machine's own tests use more of it")]
+mod world;
+
+/// How many seeds every change must pass.
+const SEEDS: u64 = 10_000;
+
+#[test]
+fn in_ten_thousand_runs_whose_orchestrators_die_and_hang_what_is_guaranteed_holds() {
+    let began = std::time::Instant::now();
+    let outcome = seeds::all(0..SEEDS);
+    let (takeovers, refused) = (outcome.takeovers, outcome.refused);
+    println!(
+        "{SEEDS} seeds in {:.1} s: {takeovers} take-overs, {refused} orders refused",
+        began.elapsed().as_secs_f64()
+    );
+    if let Some(failed) = outcome.failed {
+        panic!("{failed}");
+    }
+    assert_eq!(outcome.passed, SEEDS);
+    assert!(takeovers > SEEDS && refused > SEEDS / 10, "orchestrators do die, and some come back");
+}
