@@ -19,15 +19,19 @@ pub fn mask_with(masker: Arc<Masker>) {
     *MASKER.write().unwrap_or_else(PoisonError::into_inner) = masker;
 }
 
+/// `json`: an object a line, for whoever collects the logs of containers. Anything else: lines for people.
+const FORMAT: &str = "MESHPROOF_LOG_FORMAT";
+
 /// Everything that `tracing` is told, and the filter lets through, goes to stderr. Where somebody logs already, nothing changes.
 pub fn to_stderr(filter: EnvFilter) {
-    let _ = tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         // A line that finds no space is lost. To complain of that on stderr finds none either, and panics.
         .log_internal_errors(false)
-        .with_writer(|| Stderr)
-        .try_init();
+        .with_writer(|| Stderr);
+    let is_json = std::env::var_os(FORMAT).is_some_and(|format| format == "json");
+    let _ = if is_json { log.json().flatten_event(true).try_init() } else { log.try_init() };
 }
 
 /// Panics are told as ever, but for secrets. What a panic says may be any text: of a plan, of an answer, of a file.

@@ -70,6 +70,22 @@ fn a_signaling_server_tells_who_watches_over_it_how_many_peers_it_has() {
 }
 
 #[test]
+fn logs_are_an_object_a_line_where_they_are_collected() {
+    let town = Town::new();
+    let token = town.invite("shop", "agent");
+    let mut command = town.command(&["agent", "--token-file", &token]);
+    command.envs([("MESHPROOF_LOG", "info,webrtc=error,rtc=error,tarpc=off"), ("MESHPROOF_LOG_FORMAT", "json")]);
+    let mut agent = Process::start(command);
+    let line = agent.says("signaling is there");
+    for line in agent.seen().iter().chain([&line]) {
+        let told: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(told["timestamp"].is_string() && told["level"] == "INFO" && told["message"].is_string(), "{line}");
+    }
+    let told: serde_json::Value = serde_json::from_str(&line).expect("it was looked at");
+    assert_eq!(told["url"], town.url());
+}
+
+#[test]
 fn a_place_for_health_that_is_taken_is_told() {
     let town = Town::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
