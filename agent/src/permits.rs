@@ -128,7 +128,8 @@ impl Permits {
             | Call::Promise(..)
             | Call::Remember(..)
             | Call::Recall(..)
-            | Call::Place(_) => Ok(()),
+            | Call::Place(_)
+            | Call::Holder(_) => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
-use meshproof_proto::memory::{Promise, Promised, Recall, Recalled, Remember};
+use meshproof_proto::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
     StepKey, StepOrder,
@@ -71,6 +71,7 @@ pub(crate) enum Call {
     Remember(Box<Remember>, Answer<u64>),
     Recall(Recall, Answer<Recalled>),
     Place(Answer<ServicePlace>),
+    Holder(Answer<Option<Holder>>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -235,6 +236,10 @@ impl Agent for AgentServer {
 
     async fn place(self, _: Context) -> Result<ServicePlace, Refusal> {
         self.ask(Call::Place).await
+    }
+
+    async fn holder(self, _: Context) -> Result<Option<Holder>, Refusal> {
+        self.ask(Call::Holder).await
     }
 }
 

@@ -31,6 +31,15 @@ pub struct Promised {
     pub holding: Option<Holding>,
 }
 
+/// Whom an agent obeys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub run: RunId,
+    /// From which term on.
+    pub term: Term,
+    pub peer: PeerId,
+}
+
 /// How much an agent remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Extent {

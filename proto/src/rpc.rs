@@ -8,7 +8,7 @@ use crate::event::StepResult;
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
-use crate::memory::{Promise, Promised, Recall, Recalled, Remember};
+use crate::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
     ServicePlace, StepKey, StepOrder,
@@ -80,6 +80,8 @@ pub trait Agent {
     async fn recall(order: Recall) -> Result<Recalled, Refusal>;
     /// Where the service beside it is, as far as its own settings say: for runs that find their services instead of starting them.
     async fn place() -> Result<ServicePlace, Refusal>;
+    /// Whom it obeys; nobody, while it takes part in no run.
+    async fn holder() -> Result<Option<Holder>, Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.

@@ -17,7 +17,9 @@ use meshproof_proto::id::{Digest, Generation, Name, PeerId, RunId, StreamId, Ter
 use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
 use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
-use meshproof_proto::memory::{self, Extent, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember};
+use meshproof_proto::memory::{
+    self, Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember,
+};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
@@ -385,6 +387,7 @@ fn remembered(golden: &mut Golden) {
     }
     let event = Event { run: run(), seq: 4, at_ms: 5, fact: Fact::Gap { lost: 6 } };
     golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event], more: true });
+    golden.value("holder", &Holder { run: run(), term: Term(2), peer: PeerId([1; 32]) });
 }
 
 fn texts() -> BTreeMap<String, String> {

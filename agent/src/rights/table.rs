@@ -45,6 +45,7 @@ impl Call {
             Self::Remember(..) => command("remember", []),
             Self::Recall(..) => command("recall", []),
             Self::Place(_) => look("place"),
+            Self::Holder(_) => look("holder"),
         }
     }
 }

@@ -101,6 +101,7 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Remember { order: Box::new(remember()) }, COMMAND, &[]),
         (AgentRequest::Recall { order: recall() }, COMMAND, &[]),
         (AgentRequest::Links {}, LOOK, &[]),
+        (AgentRequest::Holder {}, LOOK, &[]),
         (AgentRequest::Stubs {}, LOOK, &[]),
         (AgentRequest::PurgeStub { stub: "pay".into() }, TEND, &[Stub]),
         (AgentRequest::Finish { authority }, COMMAND, &[]),
@@ -204,6 +205,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Remember { order } => client.remember(now, order).await?.map(drop),
         AgentRequest::Recall { order } => client.recall(now, order).await?.map(drop),
         AgentRequest::Place {} => client.place(now).await?.map(drop),
+        AgentRequest::Holder {} => client.holder(now).await?.map(drop),
     })
 }
 
@@ -356,6 +358,7 @@ fn refuse(call: Call) {
         Call::Promise(_, answer) => drop(answer.send(Err(reached()))),
         Call::Remember(_, answer) => drop(answer.send(Err(reached()))),
         Call::Recall(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Holder(answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginFault(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginBench(_, answer) => drop(answer.send(Err(reached()))),

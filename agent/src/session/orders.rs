@@ -25,6 +25,7 @@ impl Session {
             Call::Remember(order, answer) => reply(answer, self.remember(caller, *order)),
             Call::Recall(order, answer) => reply(answer, self.recall(caller, order)),
             Call::Place(answer) => reply(answer, Ok(self.standing.place())),
+            Call::Holder(answer) => reply(answer, Ok(self.run.as_ref().map(Run::obeys))),
             Call::Status(answer) => reply(answer, Ok(self.status())),
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));

@@ -3,7 +3,7 @@
 use std::io;
 
 use meshproof_proto::id::{PeerId, RunId, Term};
-use meshproof_proto::memory::{Extent, Holding, Promise, Promised, Recall, Recalled, Remember};
+use meshproof_proto::memory::{Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::rpc::Refusal;
 
 use super::run::Run;
@@ -61,6 +61,12 @@ impl Run {
     pub(super) fn holder(&self) -> (Term, PeerId) {
         let promised = self.promised.filter(|(term, _)| *term > self.authority.term);
         promised.unwrap_or((self.authority.term, self.orchestrator))
+    }
+
+    /// The same, for those who ask.
+    pub(super) fn obeys(&self) -> Holder {
+        let (term, peer) = self.holder();
+        Holder { run: self.authority.run.clone(), term, peer }
     }
 
     fn promise(&mut self, caller: PeerId, term: Term) -> Result<Promised, Refusal> {

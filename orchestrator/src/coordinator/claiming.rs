@@ -29,6 +29,15 @@ const RECALLED_WITHIN: Duration = Duration::from_secs(15);
 /// When those that have not answered are asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// How much somebody wants to command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Whoever else does: at a term above all.
+    Insists,
+    /// Unless somebody else takes the place of whom the run was promised to at that term.
+    Behind(Term),
+}
+
 /// Of each name, and of which of its instances.
 type Promises = BTreeMap<Name, (PeerId, Promised)>;
 
@@ -61,10 +70,13 @@ fn above(term: Term) -> Term {
 impl Successor {
     /// Asks every agent for its promise, at a term above all that they know. One that cannot be reached is asked again for a while: paths
     /// and processes come back.
-    pub(super) async fn claim(&mut self) -> Result<Claimed, NotTakenOver> {
+    pub(super) async fn claim(&mut self, wish: Wish) -> Result<Claimed, NotTakenOver> {
         let began = Instant::now();
         let (of, needed) = (self.kept.names().len(), majority(self.kept.names().len()));
-        let mut term = above(self.highest().await);
+        let mut term = match wish {
+            Wish::Insists => above(self.highest().await),
+            Wish::Behind(before) => above(before),
+        };
         let (mut promised, mut why, mut claims) = (Promises::new(), None, 1);
         loop {
             let asked = self.ask_for_promises(term, &promised).await;
@@ -81,6 +93,9 @@ impl Successor {
                 _ if promised.len() == of || (is_majority && waited >= ALL_WITHIN) => {
                     self.crew.commands_anew();
                     return Ok(Claimed { term, promised });
+                }
+                Some(higher) if !is_majority && wish != Wish::Insists => {
+                    return Err(NotTakenOver::Promised { run: self.kept.run().clone(), term: higher });
                 }
                 Some(higher) if !is_majority => {
                     (term, claims) = (above(Term(higher)), claims + 1);

@@ -1,18 +1,20 @@
 //! Whoever would command a run that another orchestrator has begun: joins its mesh, knows its agents, and whether somebody commands them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use meshproof_mesh::{Mesh, MeshEvent};
-use meshproof_proto::id::{Name, PeerId, RunId};
+use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::memory::Holder;
 use meshproof_proto::rpc::Status;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::crew::{CallError, Caller, Crew};
-use super::ready;
+use super::{ready, superseded};
 use crate::local::{KeptMesh, LocalError};
 use crate::memory::{NotRebuilt, majority};
 
@@ -25,6 +27,11 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// How long the orchestrator's links are broken at most agents before somebody takes its place. What is slow is not gone.
 const GONE_FOR: Duration = Duration::from_secs(4);
 
+/// How long one that stands by leaves the run to another one that was promised it, before it looks itself.
+const YIELDS_FOR: Duration = Duration::from_secs(15);
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Why nobody took the run over.
 #[derive(Debug, Error)]
 pub enum NotTakenOver {
@@ -32,6 +39,9 @@ pub enum NotTakenOver {
     Mesh(String),
     #[error("{run} cannot be taken over: {got} of its {of} names have promised it, and {needed} are needed{}", .why.as_ref().map(|why| format!("; {why}")).unwrap_or_default())]
     NoMajority { run: RunId, got: usize, of: usize, needed: usize, why: Option<String> },
+    /// Others have promised somebody else meanwhile.
+    #[error("{run} was promised to another orchestrator at term {term}")]
+    Promised { run: RunId, term: u64 },
     #[error("{run} cannot be taken over: agent {agent} does not give back what it remembers: {why}")]
     NotRecalled { run: RunId, agent: Name, why: String },
     #[error("{run} cannot be taken over: {why}")]
@@ -126,18 +136,40 @@ impl Successor {
         }
     }
 
-    /// Whether most names say that no link to an orchestrator besides us works.
+    /// The highest term at which somebody was promised the run.
+    pub(super) async fn promised_at(&mut self) -> Term {
+        let holders = self.linked().into_iter().map(|(_, caller)| async move { asked(holder(&caller)).await.ok()? });
+        let holders = join_all(holders.collect::<Vec<_>>());
+        let terms = self.meanwhile(holders).await.into_iter().flatten().map(|holder| holder.term);
+        terms.max().unwrap_or(Term(1))
+    }
+
+    /// Waits until another one writes the run's journal, or for so long: those who stand by do not all wait equally long.
+    pub(super) async fn until_written(&mut self, before: Option<u64>) {
+        let within = YIELDS_FOR + Duration::from_millis(u64::from(self.mesh.me().0[0]) * 40);
+        let Some(reports) = self.kept.reports().map(Path::to_owned) else { return };
+        let written = async move {
+            while superseded::number(&reports) == before || superseded::number(&reports).is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // It may have died, too.
+        let _ = self.meanwhile(timeout(within, written)).await;
+    }
+
+    /// Whether most names say that no link works to whom they obey.
     async fn is_orphaned(&mut self) -> bool {
         let me = self.mesh.me();
-        let links = self.linked().into_iter().map(|(_, caller)| async move {
-            // One that takes part in no run yet has no orchestrator to miss.
-            asked(status(&caller)).await.ok()?.run?;
-            asked(links(&caller)).await.ok()
+        let alone = self.linked().into_iter().map(|(_, caller)| async move {
+            // One that takes part in no run yet has nobody to miss.
+            let holder = asked(holder(&caller)).await.ok()??.peer;
+            let links = asked(links(&caller)).await.ok()?;
+            let is_up = links.into_iter().any(|(peer, is_up)| peer == holder && is_up);
+            // Of whom it was promised to, and who did not get enough promises, it obeys nobody.
+            Some(holder == me || !is_up)
         });
-        let links = join_all(links.collect::<Vec<_>>());
-        let without = self.meanwhile(links).await.into_iter().flatten().filter(|links| {
-            !links.iter().any(|(peer, role, is_up)| *peer != me && *role == Role::Orchestrator && *is_up)
-        });
+        let alone = join_all(alone.collect::<Vec<_>>());
+        let without = self.meanwhile(alone).await.into_iter().flatten().filter(|is_alone| *is_alone);
         without.count() >= majority(self.kept.names().len())
     }
 }
@@ -150,8 +182,13 @@ pub(super) async fn status(caller: &Caller) -> Result<Status, CallError> {
     caller.call(|client, context| async move { client.status(context).await }).await
 }
 
-/// Of each link: who, in which role, and whether it works.
-async fn links(caller: &Caller) -> Result<Vec<(PeerId, Role, bool)>, CallError> {
+/// Whom it obeys.
+async fn holder(caller: &Caller) -> Result<Option<Holder>, CallError> {
+    caller.call(|client, context| async move { client.holder(context).await }).await
+}
+
+/// Of each link: who, and whether it works.
+async fn links(caller: &Caller) -> Result<Vec<(PeerId, bool)>, CallError> {
     let links = caller.call(|client, context| async move { client.links(context).await }).await?;
-    Ok(links.into_iter().map(|link| (link.peer, link.role, link.state == "up")).collect())
+    Ok(links.into_iter().map(|link| (link.peer, link.state == "up")).collect())
 }

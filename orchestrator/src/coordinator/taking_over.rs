@@ -10,11 +10,11 @@ use meshproof_proto::memory::Promised;
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 
-use super::claiming::Claimed;
+use super::claiming::{Claimed, Wish};
 use super::driver::Driver;
 use super::signals::Signals;
 use super::succession::{NotTakenOver, Successor};
-use super::{Options, confided};
+use super::{Options, confided, superseded};
 use crate::attach::{self, End};
 use crate::journal;
 use crate::local::{Cause, KeptMesh, LocalEnvironment, What};
@@ -31,41 +31,69 @@ use crate::run::{Input, Output, ProcessOrder, Run, Setting};
 pub async fn take_over(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
     let mut successor = Successor::join(kept)?;
     successor.gather().await;
-    Box::pin(go_on(successor, (mode, Instant::now()))).await
+    let detected = Instant::now();
+    let claimed = successor.claim(Wish::Insists).await?;
+    Box::pin(go_on(successor, claimed, (mode, detected))).await
 }
 
-/// Waits until the run is over, or its orchestrator is gone; then commands it to its end.
+/// Waits until the run is over, or whoever commands it is gone; then commands it to its end. Of several who wait, one does.
 ///
 /// # Errors
 /// As [`take_over`]; or the run's journal cannot be read.
 pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
     let mut successor = Successor::join(kept)?;
     successor.gather().await;
-    crate::say::note(format_args!("standing by for {}", successor.kept.run()));
-    let reports = successor.kept.reports().map(Path::to_owned);
-    let ended = async {
-        match reports {
-            Some(reports) => attach::follow(&reports, Mode::Quiet).await,
-            None => std::future::pending().await,
+    let run = successor.kept.run().clone();
+    crate::say::note(format_args!("standing by for {run}"));
+    loop {
+        let before = successor.promised_at().await;
+        let journal = successor.kept.reports().and_then(superseded::number);
+        if let Some(exit) = successor.until_needed().await? {
+            return Ok(exit);
         }
-    };
-    tokio::select! {
-        // What is on its way when a run ends is its end, and nobody has to take it over.
-        ended = ended => match ended {
-            Ok(End::Ended { exit }) => return Ok(Exit::from_code(exit).unwrap_or(Exit::MeshFailed)),
-            // Its process is gone, which is seen at once on the same machine.
-            Ok(End::BrokeOff { .. } | End::Unread) => {}
-            Err(error) => return Err(NotTakenOver::Journal(error.into())),
-        },
-        () = successor.until_orphaned() => {}
+        let detected = Instant::now();
+        match successor.claim(Wish::Behind(before)).await {
+            Ok(claimed) => {
+                crate::say::note(format_args!("the orchestrator of {run} is gone; taking its place"));
+                return Box::pin(go_on(successor, claimed, (mode, detected))).await;
+            }
+            Err(NotTakenOver::Promised { .. }) => successor.until_written(journal).await,
+            // Another one was quicker, and has brought it to its end perhaps.
+            Err(_) if successor.kept.reports().and_then(superseded::number) != journal => {}
+            Err(error) => return Err(error),
+        }
     }
-    crate::say::note(format_args!("the orchestrator of {} is gone; taking its place", successor.kept.run()));
-    Box::pin(go_on(successor, (mode, Instant::now()))).await
+}
+
+impl Successor {
+    /// Waits until somebody has to take the place of whom the run obeys; or until it is over: then its exit code.
+    async fn until_needed(&mut self) -> Result<Option<Exit>, NotTakenOver> {
+        let reports = self.kept.reports().map(Path::to_owned);
+        let ended = async {
+            match reports {
+                Some(reports) => attach::follow(&reports, Mode::Quiet).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What is on its way when a run ends is its end, and nobody has to take it over.
+            ended = ended => match ended {
+                Ok(End::Ended { exit }) => Ok(Some(Exit::from_code(exit).unwrap_or(Exit::MeshFailed))),
+                // Its process is gone, which is seen at once on the same machine.
+                Ok(End::BrokeOff { .. } | End::Unread) => Ok(None),
+                Err(error) => Err(NotTakenOver::Journal(error.into())),
+            },
+            () = self.until_orphaned() => Ok(None),
+        }
+    }
 }
 
 /// `detected` is when it was known that somebody has to.
-async fn go_on(mut successor: Successor, (mode, detected): (Mode, Instant)) -> Result<Exit, NotTakenOver> {
-    let mut claimed = successor.claim().await?;
+async fn go_on(
+    mut successor: Successor,
+    mut claimed: Claimed,
+    (mode, detected): (Mode, Instant),
+) -> Result<Exit, NotTakenOver> {
     let recollected = successor.recall(&mut claimed).await?;
     let decided_ms = detected.elapsed().as_secs_f64() * 1e3;
     let run = successor.kept.run().clone();

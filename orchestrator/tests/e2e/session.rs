@@ -95,6 +95,15 @@ impl Session {
         self.record(&format!("{what} with {key} {value}"), |record| record["what"][what][key] == value)
     }
 
+    /// Waits for a line that has this text.
+    pub fn said(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.seen.last().is_some_and(|(_, line)| line.contains(text)) {
+            let line = self.next(text, deadline);
+            assert!(line.is_some(), "it ended before it said {text:?}:\n{}", self.all());
+        }
+    }
+
     /// Waits for the end.
     pub fn end(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;

@@ -220,6 +220,40 @@ fn an_orchestrator_that_hangs_is_replaced_and_follows_when_it_is_back_with_none_
 }
 
 #[test]
+fn of_several_who_stand_by_one_goes_on_whether_the_orchestrator_is_killed_or_hangs() {
+    for how in [Signal::KILL, Signal::STOP] {
+        let scene = Scene::new();
+        let mut session = start(&scene, SLOW);
+        session.record("the first step", begins("slow"));
+        let mut several = ["--standby"; 3].map(|how| attach(&scene, how));
+        several.iter_mut().for_each(|one| one.said("standing by"));
+        session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
+        session.signal(how);
+        let taken_over = || {
+            let text = std::fs::read_to_string(scene.out().join("events.jsonl")).unwrap_or_default();
+            text.lines().any(|line| line.contains("\"taken-over\""))
+        };
+        let deadline = std::time::Instant::now() + crate::session::PATIENCE;
+        while !taken_over() {
+            assert!(std::time::Instant::now() < deadline, "nobody takes the run over");
+            std::thread::yield_now();
+        }
+        if how == Signal::STOP {
+            session.signal(Signal::CONT);
+        }
+        go(&scene);
+        let ended: Vec<_> = several.into_iter().map(Session::end).collect();
+        ended.iter().for_each(|one| one.assert_code(0));
+        let commanded = ended.iter().filter(|one| one.stdout().contains("\"taken-over\"")).count();
+        assert_eq!(commanded, 1, "one of them goes on");
+        session.end();
+        scene.assert_nothing_left();
+        assert_eq!(written(&scene, "effects"), once(0..3));
+        assert_eq!(assert_whole(&scene.out()).only("run-began")["term"], 2);
+    }
+}
+
+#[test]
 fn a_run_that_nobody_can_take_over_says_why() {
     let scene = Scene::new();
     let missing = attach(&scene, "--take-over").end();
