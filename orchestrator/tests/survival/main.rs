@@ -4,6 +4,8 @@
 use meshproof::{memory, plan, record, run};
 
 mod planted;
+#[path = "../../../proto/tests/simulation/planting.rs"]
+mod planting;
 mod seeds;
 mod sim;
 #[path = "../../src/run/tests/world.rs"]

@@ -6,6 +6,7 @@
 use meshproof_proto::{flow, id, limits, link, seed, signal, ways};
 
 mod planted;
+mod planting;
 mod seeds;
 mod sim;
 
