@@ -8,6 +8,7 @@ use meshproof_proto::event::{CheckFailure, Fact, Outcome};
 use meshproof_proto::verdict::{Exit, Verdict};
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::limits::{AROUND, LOOK_EVERY, OUTPUT_BYTES};
 use super::request::{Check, Keep};
@@ -178,8 +179,14 @@ impl Attempt<'_> {
         };
         let skip_exit = (what == CHECK).then_some(self.check.skip_exit);
         let mut heard = Heard { skip_exit, ..Heard::default() };
-        let running = Box::pin(coordinator::run(plan, source, options));
-        let (exit, read) = tokio::join!(running, Box::pin(listen(&out, &mut heard, self.tell)));
+        let over = CancellationToken::new();
+        let running = async {
+            // dropped when the run is over, also one that could not even begin a journal
+            let _over = over.clone().drop_guard();
+            Box::pin(coordinator::run(plan, source, options)).await
+        };
+        let listening = Box::pin(listen((&out, &over), &mut heard, self.tell));
+        let (exit, read) = tokio::join!(running, listening);
         if let Err(error) = read {
             return self.impossible(&error);
         }
@@ -187,10 +194,22 @@ impl Attempt<'_> {
     }
 }
 
-/// Hears the journal of a run from its first line to its last.
-async fn listen(out: &Path, heard: &mut Heard, tell: &dyn Fn(Told)) -> Result<(), journal::JournalError> {
+/// Hears the journal of a run from its first line to its last; nothing, if it is over without one.
+async fn listen(
+    (out, over): (&Path, &CancellationToken),
+    heard: &mut Heard,
+    tell: &dyn Fn(Told),
+) -> Result<(), journal::JournalError> {
     let path = out.join(journal::FILE_NAME);
-    while !path.is_file() {
+    loop {
+        // asked first: a run that is over made its journal before
+        let is_over = over.is_cancelled();
+        if path.is_file() {
+            break;
+        }
+        if is_over {
+            return Ok(());
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let mut following = Following::open(&path)?;

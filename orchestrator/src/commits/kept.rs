@@ -15,6 +15,9 @@ const SESSIONS: &str = "commits";
 /// Locked while a session goes on.
 const LOCK: &str = "goes-on";
 
+/// What a session leaves in its folder, and the next one there removes.
+const OF_A_SESSION: [&str; 2] = ["runs", "workspaces"];
+
 /// A session's folder, and that it is in use.
 #[derive(Debug)]
 pub struct Begun {
@@ -33,13 +36,19 @@ pub fn begin(out: Option<&Path>, kept: &Kept, name: &str) -> io::Result<Begun> {
         None => sessions.join(name),
     };
     fs::create_dir_all(&path)?;
+    if !path.join(LOCK).exists()
+        && let Some(theirs) = OF_A_SESSION.iter().find(|folder| path.join(folder).exists())
+    {
+        let why = "is there and is no session's; name another folder with --out DIR";
+        return Err(io::Error::other(format!("{} {why}", path.join(theirs).display())));
+    }
     let lock = File::create(path.join(LOCK))?;
     let in_use = |_| {
         io::Error::other(format!("another session goes on in {}; give each a folder with --out DIR", path.display()))
     };
     lock.try_lock().map_err(in_use)?;
     // What an earlier session left in a folder of the user's is not this one's.
-    for of_before in ["runs", "workspaces"] {
+    for of_before in OF_A_SESSION {
         crate::keeper::folder::remove(&path.join(of_before))?;
     }
     Ok(Begun { folder: Folder { path, copies: sessions.join("repositories") }, _lock: lock })
@@ -105,6 +114,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn only_what_a_session_left_is_removed_from_a_folder_of_the_users() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let kept = Kept::in_folder(Some(place.path())).expect("named");
+        let out = place.path().join("theirs");
+        fs::create_dir_all(out.join("runs/precious")).expect("made");
+        let refused = begin(Some(&out), &kept, "c-1").expect_err("it is no session's").to_string();
+        assert!(refused.contains("is no session's; name another folder"), "{refused}");
+        assert!(out.join("runs/precious").exists());
+        fs::rename(out.join("runs"), out.join("mine")).expect("moved");
+        drop(begin(Some(&out), &kept, "c-1").expect("it is one's now"));
+        fs::create_dir_all(out.join("runs/of-a-session")).expect("made");
+        drop(begin(Some(&out), &kept, "c-1").expect("it is one's"));
+        assert!(out.join("mine/precious").exists() && !out.join("runs").exists());
+    }
 
     #[test]
     fn sessions_go_when_they_are_too_many_and_never_while_they_go_on() {
