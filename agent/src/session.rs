@@ -145,7 +145,7 @@ impl Session {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let due = self.run.as_ref().and_then(Run::due);
-            let orphaned = self.run.as_ref().and_then(Run::orphaned_at);
+            let orphaned = self.run.as_ref().and_then(|run| run.orphaned_at);
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = self.events.recv() => match event {

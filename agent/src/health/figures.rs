@@ -8,7 +8,8 @@ use hyper::header::HeaderValue;
 use meshproof_mesh::LinkInfo;
 use meshproof_proto::id::Name;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -73,106 +74,80 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut to = Writer(&mut encoder);
         let build = Build { name: self.name.to_string(), version: env!("CARGO_PKG_VERSION") };
-        to.gauges("meshproof_agent_info", "The agent's name and version", [(build, 1)])?;
-        to.gauge(("meshproof_uptime", Some(Unit::Seconds)), "Since this instance began", self.up.as_secs_f64())?;
-        let servers = [("up", self.reached), ("away", self.away)];
-        to.gauges(
-            "meshproof_signaling_servers",
-            "Signaling servers by state",
-            servers.map(|(state, count)| (State { state }, count as i64)),
-        )?;
-        let count = |state| self.links.iter().filter(|link| link.state == state).count() as i64;
-        to.gauges("meshproof_links", "Links to peers by state", STATES.map(|state| (State { state }, count(state))))?;
+        let count = |count: usize| ConstGauge::new(count as f64);
+        let title = ("meshproof_agent_info", None, "The agent's name and version");
+        to.each(title, MetricType::Gauge, [(build, count(1))])?;
+        let title = ("meshproof_uptime", Some(Unit::Seconds), "Since this instance began");
+        to.one(title, ConstGauge::new(self.up.as_secs_f64()))?;
+        let servers = [("up", self.reached), ("away", self.away)].map(|(state, of)| (State { state }, count(of)));
+        to.each(("meshproof_signaling_servers", None, "Signaling servers by state"), MetricType::Gauge, servers)?;
+        let of_state = |state| self.links.iter().filter(|link| link.state == state).count();
+        let links = STATES.map(|state| (State { state }, count(of_state(state))));
+        to.each(("meshproof_links", None, "Links to peers by state"), MetricType::Gauge, links)?;
         self.encode_links(&mut to)?;
-        to.gauge(("meshproof_run_active", None), "Whether it takes part in a run", f64::from(u8::from(self.in_run)))?;
-        to.gauge(("meshproof_steps_running", None), "Steps that run now", f64::from(self.steps_running))?;
-        to.gauge(("meshproof_faults_active", None), "Faults that are active now", self.faults_active as f64)?;
-        let unacked = self.events_unacked as f64;
-        to.gauge(
-            ("meshproof_events_unacknowledged", None),
-            "Events that the run's journal does not have yet",
-            unacked,
+        let title = ("meshproof_run_active", None, "Whether it takes part in a run");
+        to.one(title, count(usize::from(self.in_run)))?;
+        to.one(
+            ("meshproof_steps_running", None, "Steps that run now"),
+            ConstGauge::new(f64::from(self.steps_running)),
         )?;
+        to.one(("meshproof_faults_active", None, "Faults that are active now"), count(self.faults_active))?;
+        let title = ("meshproof_events_unacknowledged", None, "Events that the run's journal does not have yet");
+        to.one(title, ConstGauge::new(self.events_unacked as f64))?;
         let Some(own) = own() else { return Ok(()) };
-        to.gauge(("process_resident_memory", Some(Unit::Bytes)), "Memory of this process", own.memory_bytes as f64)?;
-        to.gauge(("process_open_fds", None), "Descriptors of this process", own.descriptors as f64)?;
-        to.counter(("process_cpu", Some(Unit::Seconds)), "Processor time of this process", own.cpu_ms as f64 / 1e3)
+        let title = ("process_resident_memory", Some(Unit::Bytes), "Memory of this process");
+        to.one(title, ConstGauge::new(own.memory_bytes as f64))?;
+        to.one(("process_open_fds", None, "Descriptors of this process"), ConstGauge::new(own.descriptors as f64))?;
+        let title = ("process_cpu", Some(Unit::Seconds), "Processor time of this process");
+        to.one(title, ConstCounter::new(own.cpu_ms as f64 / 1e3))
     }
 }
 
 impl Figures {
     fn encode_links(&self, to: &mut Writer<'_, '_>) -> fmt::Result {
         // a name may have the link of a former instance beside its own
-        let each = |of: fn(&LinkInfo) -> Option<f64>| {
+        let sums = |of: fn(&LinkInfo) -> Option<f64>| {
             let mut sums = BTreeMap::<&str, f64>::new();
             for (link, figure) in self.links.iter().filter_map(|link| Some((link, of(link)?))) {
                 *sums.entry(&link.name).or_default() += figure;
             }
             sums.into_iter().map(|(peer, sum)| (Peer { peer: peer.to_owned() }, sum))
         };
-        let rtt = |link: &LinkInfo| (link.state == "up").then_some(link.rtt?.as_secs_f64());
-        to.per_peer(("meshproof_link_rtt", Unit::Seconds), "Round trip of the last heartbeat", each(rtt))?;
-        let queued = |link: &LinkInfo| Some(link.queued as f64);
-        to.per_peer(("meshproof_link_queued", Unit::Bytes), "Bytes that wait for the peer", each(queued))?;
-        let sent = each(|link| Some(link.bytes_sent as f64));
-        to.counted(("meshproof_link_sent", Unit::Bytes), "Payload bytes sent", sent)?;
-        let received = each(|link| Some(link.bytes_received as f64));
-        to.counted(("meshproof_link_received", Unit::Bytes), "Payload bytes received", received)
+        let gauges = |of| sums(of).map(|(peer, sum)| (peer, ConstGauge::new(sum)));
+        let counters = |of| sums(of).map(|(peer, sum)| (peer, ConstCounter::new(sum)));
+        let title = ("meshproof_link_rtt", Some(Unit::Seconds), "Round trip of the last heartbeat");
+        let rtt: fn(&LinkInfo) -> Option<f64> = |link| (link.state == "up").then_some(link.rtt?.as_secs_f64());
+        to.each(title, MetricType::Gauge, gauges(rtt))?;
+        let title = ("meshproof_link_queued", Some(Unit::Bytes), "Bytes that wait for the peer");
+        to.each(title, MetricType::Gauge, gauges(|link| Some(link.queued as f64)))?;
+        let title = ("meshproof_link_sent", Some(Unit::Bytes), "Payload bytes sent");
+        to.each(title, MetricType::Counter, counters(|link| Some(link.bytes_sent as f64)))?;
+        let title = ("meshproof_link_received", Some(Unit::Bytes), "Payload bytes received");
+        to.each(title, MetricType::Counter, counters(|link| Some(link.bytes_received as f64)))
     }
 }
 
 /// One figure after the other.
 struct Writer<'w, 'e>(&'w mut DescriptorEncoder<'e>);
 
+/// A figure's name, its unit where it has one, and what it is.
+type Title<'t> = (&'t str, Option<Unit>, &'t str);
+
 impl Writer<'_, '_> {
-    fn gauge(&mut self, (name, unit): (&str, Option<Unit>), help: &str, value: f64) -> fmt::Result {
-        let gauge = ConstGauge::new(value);
-        gauge.encode(self.0.encode_descriptor(name, help, unit.as_ref(), gauge.metric_type())?)
+    fn one(&mut self, (name, unit, help): Title<'_>, metric: impl EncodeMetric) -> fmt::Result {
+        metric.encode(self.0.encode_descriptor(name, help, unit.as_ref(), metric.metric_type())?)
     }
 
-    fn counter(&mut self, (name, unit): (&str, Option<Unit>), help: &str, value: f64) -> fmt::Result {
-        let counter = ConstCounter::new(value);
-        counter.encode(self.0.encode_descriptor(name, help, unit.as_ref(), counter.metric_type())?)
-    }
-
-    fn gauges<L: EncodeLabelSet>(
+    /// The same figure of several; it is told of nobody where there is none.
+    fn each<L: EncodeLabelSet, M: EncodeMetric>(
         &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (L, i64)>,
+        (name, unit, help): Title<'_>,
+        kind: MetricType,
+        metrics: impl IntoIterator<Item = (L, M)>,
     ) -> fmt::Result {
-        let kind = ConstGauge::new(0_i64).metric_type();
-        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn per_peer(
-        &mut self,
-        (name, unit): (&str, Unit),
-        help: &str,
-        values: impl Iterator<Item = (Peer, f64)>,
-    ) -> fmt::Result {
-        let kind = ConstGauge::new(0_f64).metric_type();
-        let mut family = self.0.encode_descriptor(name, help, Some(&unit), kind)?;
-        for (labels, value) in values {
-            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn counted(
-        &mut self,
-        (name, unit): (&str, Unit),
-        help: &str,
-        values: impl Iterator<Item = (Peer, f64)>,
-    ) -> fmt::Result {
-        let kind = ConstCounter::new(0_f64).metric_type();
-        let mut family = self.0.encode_descriptor(name, help, Some(&unit), kind)?;
-        for (labels, value) in values {
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for (labels, metric) in metrics {
+            metric.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

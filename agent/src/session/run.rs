@@ -355,10 +355,6 @@ impl Run {
         self.orphaned_at = None;
     }
 
-    pub(super) fn orphaned_at(&self) -> Option<Instant> {
-        self.orphaned_at
-    }
-
     /// Ends for want of somebody who commands it.
     pub(super) fn abandon(&mut self) {
         self.within_reach();
