@@ -4,9 +4,13 @@
 //! whoever reads it can look at the mesh.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use meshproof_mesh::token_file;
+use meshproof_mesh::proxy::Proxies;
+use meshproof_mesh::rtc::RtcConfig;
+use meshproof_mesh::tls::{Authorities, BadAuthorities};
+use meshproof_mesh::{MeshConfig, token_file};
 use meshproof_proto::id::{Name, PeerId, RunId};
 use meshproof_proto::identity::{Role, Token, TrustError};
 use serde::Deserialize;
@@ -87,6 +91,22 @@ impl MeshFile {
         }
         let Content { run, mesh, root, signaling, agents, ca, .. } = content;
         Ok(Self { run, mesh, root, signaling, agents, token, ca })
+    }
+
+    /// How to join the mesh under that name, from these addresses.
+    ///
+    /// # Errors
+    /// The certificates that the file names are of no use.
+    pub fn config(&self, name: Name, addresses: Vec<IpAddr>) -> Result<MeshConfig, BadAuthorities> {
+        Ok(MeshConfig {
+            mesh: self.mesh.clone(),
+            name,
+            token: self.token.clone(),
+            signaling: self.signaling.clone(),
+            rtc: RtcConfig { addresses, ..RtcConfig::default() },
+            proxies: Proxies::default(),
+            authorities: Authorities::named(self.ca.as_deref())?,
+        })
     }
 
     /// The file's text. Nothing in it needs more than plain quotes: names are letters, digits, `-` and `_`, keys are base32, and

@@ -6,10 +6,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join_all;
-use meshproof_mesh::proxy::Proxies;
-use meshproof_mesh::rtc::RtcConfig;
-use meshproof_mesh::tls::{Authorities, BadAuthorities};
-use meshproof_mesh::{JoinError, Mesh, MeshConfig, MeshEvent};
+use meshproof_mesh::tls::BadAuthorities;
+use meshproof_mesh::{JoinError, Mesh, MeshEvent};
 use meshproof_proto::id::{BadName, Name, PeerId};
 use meshproof_proto::identity::Role;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal, RoomNews};
@@ -102,16 +100,7 @@ impl Console {
 
     fn join_as(file: MeshFile, addresses: Vec<IpAddr>, name: &str) -> Result<Self, ConsoleError> {
         let name: Name = name.parse()?;
-        let config = MeshConfig {
-            mesh: file.mesh.clone(),
-            name: name.clone(),
-            token: file.token.clone(),
-            signaling: file.signaling.clone(),
-            rtc: RtcConfig { addresses, ..RtcConfig::default() },
-            proxies: Proxies::default(),
-            authorities: Authorities::named(file.ca.as_deref())?,
-        };
-        let (mesh, events) = Mesh::join(config)?;
+        let (mesh, events) = Mesh::join(file.config(name.clone(), addresses)?)?;
         let signaling = Signaling::Away("it did not answer".to_owned());
         Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new(), people: None, name })
     }

@@ -7,8 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures::future::join_all;
-use meshproof_mesh::rtc::RtcConfig;
-use meshproof_mesh::tls::Authorities;
 use meshproof_mesh::{Mesh, MeshConfig};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Role};
@@ -35,15 +33,8 @@ pub(super) fn config(Standing { file, addresses }: Standing) -> Result<MeshConfi
             grant.role
         )));
     }
-    Ok(MeshConfig {
-        name: name_for(&grant.names).parse().map_err(|error| bad(&error))?,
-        mesh: file.mesh.clone(),
-        authorities: Authorities::named(file.ca.as_deref()).map_err(|error| bad(&error))?,
-        token: file.token,
-        signaling: file.signaling,
-        rtc: RtcConfig { addresses, ..RtcConfig::default() },
-        proxies: Default::default(),
-    })
+    let name = name_for(&grant.names).parse().map_err(|error| bad(&error))?;
+    file.config(name, addresses).map_err(|error| bad(&error))
 }
 
 /// Who is there, when somebody is not.
@@ -166,9 +157,11 @@ async fn read(caller: &Caller) -> Result<LogLines, CallError> {
 }
 
 fn write(folder: &Path, told: &LogLines) -> std::io::Result<()> {
-    let mut logs: BTreeMap<&str, String> = BTreeMap::new();
+    let mut logs: BTreeMap<Name, String> = BTreeMap::new();
     for line in &told.lines {
-        let text = logs.entry(&line.log).or_default();
+        // it becomes a file's name, and an agent may say anything
+        let Ok(log) = line.log.parse() else { continue };
+        let text = logs.entry(log).or_default();
         text.push_str(&line.text);
         text.push('\n');
     }
@@ -184,4 +177,26 @@ fn write(folder: &Path, told: &LogLines) -> std::io::Result<()> {
         std::fs::write(folder.join(format!("{log}.log")), format!("{mark}{text}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_proto::rpc::LogText;
+
+    use super::*;
+
+    #[test]
+    fn logs_are_written_where_they_belong_whatever_an_agent_calls_them() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("logs/shop");
+        let names = ["audit", "../../out", "/tmp/out", "a/b", "audit"];
+        let lines = names.map(|log| LogText { log: log.to_owned(), text: "line".to_owned() }).into();
+        write(&folder, &LogLines { lines, left_out: 3 }).expect("there is room");
+        let written: Vec<_> =
+            std::fs::read_dir(&folder).expect("it was made").map(|entry| entry.expect("a file").file_name()).collect();
+        assert_eq!(written, ["audit.log"]);
+        assert_eq!(std::fs::read_dir(place.path()).expect("it is there").count(), 1, "nothing beside it");
+        let text = std::fs::read_to_string(folder.join("audit.log")).expect("it is text");
+        assert!(text.starts_with("(3 lines of") && text.ends_with("\nline\nline\n"), "{text}");
+    }
 }
