@@ -13,6 +13,7 @@ mod crew;
 mod driver;
 mod failover;
 pub(crate) mod front;
+mod gathering;
 mod held;
 mod intake;
 mod invoked;

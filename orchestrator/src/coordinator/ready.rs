@@ -1,36 +1,28 @@
-//! From nothing to a mesh of agents with their orders: keeper, signaling, joining, linking, initializing.
+//! From nothing to a mesh of agents with their orders: keeper, signaling, joining, initializing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::join_all;
 use meshproof_mesh::rtc::RtcConfig;
-use meshproof_mesh::{LinkUp, Mesh, MeshConfig, MeshEvent};
+use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::id::Name;
-use meshproof_proto::identity::{Role, Token};
-use meshproof_proto::links::LinkPath;
+use meshproof_proto::identity::Token;
 use meshproof_proto::order::{Initialize, Initialized, ServicePlace, Transport, TunnelOrder};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::confided;
-use super::crew::{CallError, Caller};
-use super::driver::{Driver, receive};
+use super::driver::Driver;
 use super::held;
 use super::outcome::Broken;
 use super::standing;
-use crate::local::{self, LocalEnvironment, Notice, PortWish, Programs, Spec, What, Wishes, Withheld};
+use crate::local::{self, LocalEnvironment, PortWish, Programs, Spec, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
 use crate::run::{Place, Setting, early_scope};
-
-/// From the agents' start until all have joined and are linked. Their processes start in well under a second.
-const JOIN_WITHIN: Duration = Duration::from_secs(20);
-
-/// After so long it is said who is waited for.
-const LATE_AFTER: Duration = Duration::from_secs(3);
 
 /// Ports for services that live in a namespace of their own and ask for any: below those that the kernel gives away itself.
 const OWN_PORTS: Range<u16> = 20_000..30_000;
@@ -141,94 +133,6 @@ impl Driver {
         wishes.collect()
     }
 
-    /// Waits until every agent has joined and is linked, and says how.
-    async fn gather(&mut self, mut missing: BTreeSet<Name>) -> Result<(), Broken> {
-        let deadline = tokio::time::sleep(JOIN_WITHIN);
-        let late = tokio::time::sleep(LATE_AFTER);
-        tokio::pin!(deadline, late);
-        let mut told = false;
-        while !missing.is_empty() {
-            let Some(events) = self.mesh_events.as_mut() else { return Err(Broken::because("there is no mesh")) };
-            tokio::select! {
-                Some(event) = events.recv() => {
-                    if let Some(name) = self.gathered(event).await? {
-                        missing.remove(&name);
-                    }
-                }
-                notice = receive(self.notices.as_mut()) => match notice {
-                    Some(notice) => early_end(notice)?,
-                    None => return Err(Broken::because("the keeper is gone")),
-                },
-                () = &mut late, if !told => {
-                    told = true;
-                    let text = format!("still waiting: {}", self.nobody_came(&missing).what);
-                    self.scribe.say_early(Happening::Noted { text })?;
-                }
-                () = &mut deadline => return Err(self.nobody_came(&missing)),
-            }
-        }
-        Ok(())
-    }
-
-    fn nobody_came(&self, missing: &BTreeSet<Name>) -> Broken {
-        let names = missing.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
-        match (&self.options.mesh, &self.mesh) {
-            (Some(standing), Some(mesh)) => standing::nobody_came((&standing.file, mesh), missing, &self.away),
-            _ => Broken::because(format!("no link to {names} within {JOIN_WITHIN:?}; see agent.log in the kept logs")),
-        }
-    }
-
-    async fn gathered(&mut self, event: MeshEvent) -> Result<Option<Name>, Broken> {
-        match event {
-            MeshEvent::PeerJoined(identity) if identity.role == Role::Agent && self.is_wanted(&identity.name) => {
-                self.crew.seat(identity.name, identity.peer);
-                if let Some(mesh) = &self.mesh {
-                    mesh.connect(identity.peer).await;
-                }
-                Ok(None)
-            }
-            MeshEvent::LinkUp(up) => self.greet(up).await,
-            MeshEvent::SignalingRefused { reason, .. } => {
-                Err(Broken::because(format!("signaling refused us: {reason}")))
-            }
-            MeshEvent::SignalingDown { url, reason, wrong_way: true } => {
-                Err(Broken::because(format!("cannot reach signaling at {url}: {reason}")))
-            }
-            MeshEvent::SignalingDown { url, .. } => {
-                self.away.insert(url);
-                Ok(None)
-            }
-            MeshEvent::SignalingUp { url } => {
-                self.away.remove(&url);
-                Ok(None)
-            }
-            MeshEvent::PeerJoined(_)
-            | MeshEvent::PeerLeft(_)
-            | MeshEvent::News(_)
-            | MeshEvent::Offered { .. }
-            | MeshEvent::Acknowledged { .. }
-            | MeshEvent::LinkSuspect { .. }
-            | MeshEvent::LinkLost { .. }
-            | MeshEvent::Events { .. }
-            | MeshEvent::Stream { .. } => Ok(None),
-        }
-    }
-
-    fn is_wanted(&self, name: &Name) -> bool {
-        self.plan.services.iter().any(|service| service.name == *name)
-    }
-
-    /// A link is up: measure it and say so.
-    async fn greet(&mut self, up: LinkUp) -> Result<Option<Name>, Broken> {
-        let path = up.path.map_or(LinkPath::Direct, |path| path.kind).word();
-        let Some(name) = self.crew.linked(up) else { return Ok(None) };
-        let Some(caller) = self.crew.caller(&name) else { return Ok(None) };
-        let rtt = round_trip(&caller).await.map_err(|error| Broken::because(format!("agent {name}: {error}")))?;
-        let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-        self.scribe.say_early(Happening::AgentJoined { name: name.clone(), path: path.to_owned(), rtt_us })?;
-        Ok(Some(name))
-    }
-
     async fn initialize(
         &mut self,
         places: &BTreeMap<Name, local::Place>,
@@ -335,17 +239,6 @@ pub(super) fn join(config: MeshConfig) -> Result<(Mesh, mpsc::Receiver<MeshEvent
     Mesh::join(config).map_err(|error| Broken::because(format!("cannot join the mesh: {error}")))
 }
 
-/// The best of three: what the link can do, not what the machine was busy with.
-async fn round_trip(caller: &Caller) -> Result<Duration, CallError> {
-    let mut best = Duration::MAX;
-    for number in 0..3 {
-        let began = Instant::now();
-        caller.call(|client, context| async move { Ok(Ok(client.ping(context, number).await?)) }).await?;
-        best = best.min(began.elapsed());
-    }
-    Ok(best)
-}
-
 /// Ports on this machine, which everybody here shares.
 fn ports(service: &Service) -> BTreeMap<String, PortWish> {
     let fixed = if service.processes.is_empty() { PortWish::Known } else { PortWish::Fixed };
@@ -364,22 +257,6 @@ fn own_ports(service: &Service) -> BTreeMap<String, PortWish> {
     let mut free = OWN_PORTS.filter(|port| !taken.contains(port));
     let mut wish = |port: &Port| port.number.or_else(|| free.next()).map_or(PortWish::Dynamic, PortWish::Known);
     service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect()
-}
-
-/// Something ended before it was of use.
-fn early_end(notice: Notice) -> Result<(), Broken> {
-    match notice {
-        Notice::ProcessExited(exited) => match exited.what {
-            What::Agent { .. } | What::Signaling => {
-                Err(Broken::because(format!("{} ended early: {}", exited.what, exited.exit)))
-            }
-            What::Service { .. } => Ok(()),
-        },
-        Notice::AgentStarted { .. } | Notice::Replaced => Ok(()),
-        Notice::SignalingGivenUp { reason } => Err(Broken::because(format!("signaling ended early: {reason}"))),
-        Notice::AgentGivenUp { name, reason } => Err(Broken::because(format!("agent {name} ended early: {reason}"))),
-        Notice::Ending { reason } => Err(Broken::because(format!("the keeper ends the environment: {reason}"))),
-    }
 }
 
 /// The ports that a service was given.
