@@ -63,15 +63,18 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
     })
 }
 
-/// Ctrl-C or SIGTERM.
-pub(super) async fn stopped() -> Exit {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // without a handler the signal's own effect remains, which ends us
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
+/// Ctrl-C or SIGTERM, from the call on: who is stopped before the first look at this is stopped all the same.
+pub(super) fn stopped() -> impl Future<Output = Exit> {
+    let signals =
+        signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    async {
+        let Ok((mut interrupt, mut terminate)) = signals else {
+            // without a handler the signal's own effect remains, which ends us
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        }
     }
 }
