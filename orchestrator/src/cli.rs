@@ -6,6 +6,7 @@ mod attach;
 mod bench;
 mod chat;
 mod check;
+mod clean;
 mod commits;
 mod completions;
 mod doctor;
@@ -88,6 +89,8 @@ enum Command {
     Diff(report::DiffArgs),
     /// Run again what was run, with the same arguments and seed; --failed: only what did not pass.
     Rerun(history::RerunArgs),
+    /// End and remove what runs have left of which everything was killed at once.
+    Clean(clean::Args),
     /// Say what this machine can do for a run, and what is missing for what.
     Doctor(doctor::Args),
     /// Print what a shell needs to complete commands.
@@ -136,6 +139,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Report(args) => report::report(&args),
         Command::Diff(args) => report::diff(&args),
         Command::Rerun(args) => history::rerun(&args),
+        Command::Clean(args) => clean::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),

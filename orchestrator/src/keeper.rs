@@ -15,6 +15,7 @@ mod guard;
 mod keeping;
 pub mod limits;
 pub mod lines;
+pub mod marked;
 pub mod namespace;
 mod opening;
 mod parent;

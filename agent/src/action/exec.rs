@@ -19,8 +19,8 @@ use super::started::Started;
 use crate::limits;
 use crate::permits::{Permits, Terms, spawn};
 
-/// What every program finds of our environment; the rest is given or not there.
-const INHERITED: [&str; 2] = ["PATH", "HOME"];
+/// What every program finds of our environment; the rest is given or not there. By the last one a run finds what a crash has left of it.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "MESHPROOF_RUN_FOLDER"];
 
 pub(super) async fn perform(action: &ExecAction, scope: &Value, terms: Terms<'_>) -> Answer {
     let program = match Program::of(action, scope).and_then(|program| program.permitted(terms.permits)) {

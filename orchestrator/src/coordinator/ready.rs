@@ -58,6 +58,7 @@ impl Driver {
         (began, held): (Instant, &BTreeMap<String, String>),
         stop: &CancellationToken,
     ) -> Result<Setting, Broken> {
+        self.clear_leftovers().await?;
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
@@ -74,6 +75,16 @@ impl Driver {
         self.environment = Some(environment);
         self.notices = Some(notices);
         stopping(self.form(config, began, held), stop).await
+    }
+
+    /// What earlier runs have left could hold ports that this one wants. That something cannot be looked at is said by what needs it.
+    async fn clear_leftovers(&mut self) -> Result<(), Broken> {
+        let cleared =
+            tokio::task::spawn_blocking(local::clear).await.map_err(|error| Broken::because(error.to_string()))?;
+        for leftover in cleared.unwrap_or_default() {
+            self.scribe.say_early(Happening::Noted { text: leftover.to_string() })?;
+        }
+        Ok(())
     }
 
     /// Joins the mesh, waits for the agents, and gives them their orders.

@@ -20,6 +20,12 @@ impl RunFolder {
         &self.0
     }
 
+    /// Removes it, with all that is in it, while nobody takes it for one that a crash has left.
+    pub fn remove(&self) -> io::Result<()> {
+        let _alone = self.0.parent().map(Alone::in_base).transpose()?;
+        remove(&self.0)
+    }
+
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.0.join("keeper.sock")
@@ -89,6 +95,19 @@ impl RunFolder {
 
     pub fn signaling_log(&self) -> PathBuf {
         self.logs().join("signaling.log")
+    }
+}
+
+/// Of several processes that make and remove the folders of runs in one place, the only one at present.
+#[derive(Debug)]
+pub struct Alone(#[expect(dead_code, reason = "it holds the lock")] File);
+
+impl Alone {
+    /// Waits for its turn.
+    pub fn in_base(base: &Path) -> io::Result<Self> {
+        let folder = File::open(base)?;
+        folder.lock()?;
+        Ok(Self(folder))
     }
 }
 

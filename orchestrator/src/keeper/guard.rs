@@ -1,6 +1,7 @@
 //! The keeper's keeper. `meshproof keep` is two processes: this one starts the keeper proper, waits for it, and, should it
 //! die without having cleaned up, kills everything that it left and removes the folder. Should this one die first, the
-//! kernel sends the keeper a SIGTERM and it ends everything in good order. Only killing both at once leaves something.
+//! kernel sends the keeper a SIGTERM and it ends everything in good order. Killing both at once leaves
+//! something, which the next run finds by its [`mark`](super::marked).
 
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use rustix::process::setsid;
 
-use super::folder::{self, RunFolder};
+use super::folder::RunFolder;
 use super::limits::KILL_DEADLINE;
 use super::protocol::Exit;
 use super::reaper::Reaper;
@@ -24,7 +25,7 @@ pub async fn guard(folder: &RunFolder) -> anyhow::Result<()> {
     if !strays.is_empty() {
         tracing::warn!(?strays, "the keeper left processes, which were killed");
     }
-    folder::remove(folder.path()).with_context(|| format!("cannot remove {}", folder.path().display()))?;
+    folder.remove().with_context(|| format!("cannot remove {}", folder.path().display()))?;
     outcome
 }
 

@@ -8,7 +8,7 @@ use meshproof_proto::id::Name;
 use rustix::process::getpid;
 
 use super::control::{Controller, Incoming};
-use super::folder::{self, RunFolder};
+use super::folder::RunFolder;
 use super::groups::{Groups, Scope};
 use super::namespace::Namespace;
 use super::opening::{self, OpenError, Opened};
@@ -349,7 +349,7 @@ impl Keeper {
         let endings = scopes.into_iter().flat_map(|scope| self.groups.endings(scope)).collect();
         let report = EndReport { endings, strays };
         tracing::info!(?report, "ended");
-        let removed = folder::remove(self.folder.path());
+        let removed = self.folder.remove();
         for id in self.ending.take().map(|(_, ids)| ids).unwrap_or_default() {
             let answer = match &removed {
                 Ok(()) => Answer::Ended(report.clone()),

@@ -13,6 +13,7 @@ use meshproof_proto::id::Name;
 use thiserror::Error;
 
 use super::folder::{RunFolder, make_private_dir, open_log};
+use super::marked::MARK;
 use super::namespace::Namespace;
 use super::parent::DIE_WITH_PARENT;
 use super::protocol::{File, StartService};
@@ -75,7 +76,7 @@ pub fn service(
 ) -> Result<i32, SpawnError> {
     let what = format!("service {}", start.name);
     let argv = start.processes.get(process).map_or(&[][..], Vec::as_slice);
-    let mut command = command(argv).ok_or(SpawnError::Empty { what: what.clone(), process })?;
+    let mut command = command(folder, argv).ok_or(SpawnError::Empty { what: what.clone(), process })?;
     let output =
         open_log(&folder.stdout(&start.name)).and_then(|out| Ok((out, open_log(&folder.stderr(&start.name))?)));
     let (stdout, stderr) =
@@ -92,7 +93,8 @@ pub fn agent(
     signaling: &str,
 ) -> Result<i32, SpawnError> {
     let what = format!("agent {name}");
-    let mut command = command(&setup.programs.agent).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+    let mut command =
+        command(folder, &setup.programs.agent).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
     let log = open_log(&folder.agent_log(name)).and_then(|log| Ok((log.try_clone()?, log)));
     let (stdout, stderr) =
         log.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its log".to_owned(), cause })?;
@@ -120,7 +122,8 @@ pub enum Listen<'a> {
 /// Starts signaling. Gives the process id and its standard output, where it says at which port it listens.
 pub fn signaling(folder: &RunFolder, setup: &Setup, listen: Listen<'_>) -> Result<(i32, OwnedFd), SpawnError> {
     let what = "signaling".to_owned();
-    let mut command = command(&setup.programs.signaling).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+    let mut command =
+        command(folder, &setup.programs.signaling).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
     let stderr = open_log(&folder.signaling_log()).map_err(|cause| SpawnError::Write {
         what: what.clone(),
         path: "its log".to_owned(),
@@ -137,11 +140,12 @@ pub fn signaling(folder: &RunFolder, setup: &Setup, listen: Listen<'_>) -> Resul
     Ok((pid, stdout.expect("its standard output was asked to be a pipe")))
 }
 
-/// A command with nothing but the machine's few variables, as leader of a group.
-fn command(argv: &[String]) -> Option<Command> {
+/// A command with nothing but the machine's few variables and the mark of its run, as leader of a group.
+fn command(folder: &RunFolder, argv: &[String]) -> Option<Command> {
     let (program, arguments) = argv.split_first().filter(|(program, _)| !program.is_empty())?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(inherited(&INHERITED)).stdin(Stdio::null()).process_group(0);
+    command.args(arguments).env_clear().envs(inherited(&INHERITED)).env(MARK, folder.path());
+    command.stdin(Stdio::null()).process_group(0);
     Some(command)
 }
 

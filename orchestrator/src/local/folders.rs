@@ -12,20 +12,23 @@ use meshproof_proto::identity::Token;
 use rustix::process::getuid;
 
 use super::error::LocalError;
-use crate::keeper::folder::{RunFolder, make_private_dir};
+use crate::keeper::folder::{Alone, RunFolder, make_private_dir};
 use crate::keeper::setup::Setup;
 use crate::mesh_file::MeshFile;
 
-/// Makes the folder of a run. It must be new.
-pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<RunFolder, LocalError> {
+/// Makes the folder of a run, which must be new. Until somebody listens in it, whoever has it must stay alone: it would be taken for one
+/// that a crash has left.
+pub fn make(base: Option<PathBuf>, run: &RunId) -> Result<(RunFolder, Alone), LocalError> {
     let name: Name = run.0.parse().map_err(|_| LocalError::BadRunId(run.0.clone()))?;
     let base = base.unwrap_or_else(usual_base);
     make_private_dir(&base).map_err(|cause| LocalError::Folder { what: "make", path: base.clone(), cause })?;
     check_private(&base)?;
+    let alone = Alone::in_base(&base);
+    let alone = alone.map_err(|cause| LocalError::Folder { what: "lock", path: base.clone(), cause })?;
     let path = base.join(name.as_str());
     let made = DirBuilder::new().mode(0o700).create(&path);
     made.map_err(|cause| LocalError::Folder { what: "make the folder of this run,", path: path.clone(), cause })?;
-    Ok(RunFolder::new(path))
+    Ok((RunFolder::new(path), alone))
 }
 
 /// A run whose keeper lives and whose mesh can be joined.
@@ -119,14 +122,14 @@ fn running_in(base: &Path) -> Result<Vec<Running>, LocalError> {
 }
 
 /// The runtime folder of the user's session, where there is one; it is on no disk and nobody else's.
-fn usual_base() -> PathBuf {
+pub(super) fn usual_base() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let above = runtime.filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
     above.join(format!("meshproof-{}", getuid().as_raw()))
 }
 
 /// Anybody can make a folder of that name in `/tmp` before us.
-fn check_private(path: &Path) -> Result<(), LocalError> {
+pub(super) fn check_private(path: &Path) -> Result<(), LocalError> {
     let about = path.symlink_metadata();
     let about = about.map_err(|cause| LocalError::Folder { what: "look at", path: path.to_owned(), cause })?;
     let is_ours = about.is_dir() && about.uid() == getuid().as_raw() && about.mode() & 0o077 == 0;
@@ -148,7 +151,8 @@ mod tests {
     fn a_run_folder_is_private_and_new() {
         let place = tempfile::tempdir().expect("a temporary folder");
         let base = place.path().join("base");
-        let made = make(Some(base.clone()), &run("r1")).expect("nothing is in the way");
+        let (made, alone) = make(Some(base.clone()), &run("r1")).expect("nothing is in the way");
+        drop(alone);
         assert_eq!(made.path().metadata().expect("made").mode() & 0o777, 0o700);
         assert!(matches!(make(Some(base.clone()), &run("r1")), Err(LocalError::Folder { .. })));
         assert!(matches!(make(Some(base), &run("../r2")), Err(LocalError::BadRunId(_))));
@@ -160,7 +164,7 @@ mod tests {
         let base = place.path().join("base");
         assert_eq!(running_in(&base).expect("none yet"), []);
         for name in ["left", "lives"] {
-            let folder = make(Some(base.clone()), &run(name)).expect("nothing is in the way");
+            let (folder, _alone) = make(Some(base.clone()), &run(name)).expect("nothing is in the way");
             std::fs::write(folder.mesh(), "").expect("ours");
         }
         let lives = RunFolder::new(base.join("lives"));

@@ -25,6 +25,7 @@ use super::limits::{LAST_WORDS_BYTES, OPEN_DEADLINE};
 use super::spec::Spec;
 use crate::keeper::DIE_WITH_PARENT;
 use crate::keeper::folder::{self, RunFolder, make_private_dir, write_private};
+use crate::keeper::marked::MARK;
 use crate::keeper::protocol::{Answer, Notice, PROTOCOL, Request, Welcome};
 use crate::keeper::setup::Setup;
 use std::sync::Arc;
@@ -33,9 +34,10 @@ use std::sync::Arc;
 pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice>), LocalError> {
     let root = Root::new(spec.mesh.clone(), spec.capabilities.clone())?;
     let token = root.orchestrator()?;
-    let run_folder = folders::make(spec.base.clone(), &spec.run)?;
+    let (run_folder, alone) = folders::make(spec.base.clone(), &spec.run)?;
     let (mut guard, keeper_log) =
         start_keeper(&run_folder, &spec, (&root, &token)).inspect_err(|_| discard(&run_folder))?;
+    drop(alone);
     let mut hold = Hold::new(run_folder, FIRST_TERM);
     match greet(hold.folder(), FIRST_TERM).await {
         Ok((client, notices, welcome)) => {
@@ -122,7 +124,7 @@ fn start_keeper(run_folder: &RunFolder, spec: &Spec, keys: (&Root, &Token)) -> R
     // It removes folders, so it stands in none; and it keeps no file system busy.
     command.current_dir("/");
     // A run may be started by a step of another run, whose agent has a parent that is not ours.
-    command.env_remove(DIE_WITH_PARENT);
+    command.env_remove(DIE_WITH_PARENT).env(MARK, run_folder.path());
     spec.withheld.keep_from(command.as_std_mut());
     let guard = command.spawn().map_err(|cause| LocalError::Keeper { program, cause })?;
     Ok((guard, log))

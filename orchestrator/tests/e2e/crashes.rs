@@ -15,8 +15,25 @@ const SOON: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(1);
 
 fn kill(process: &Process) {
+    send(process, Signal::KILL);
+}
+
+fn send(process: &Process, signal: Signal) {
     let pid = Pid::from_raw(process.pid).expect("a process id is not 0");
-    kill_process(pid, Signal::KILL).expect("it runs");
+    kill_process(pid, signal).expect("it runs");
+}
+
+/// Kills everything of ours at once: nobody sees the other one's end.
+pub fn kill_all(session: Session, processes: Vec<Process>) {
+    let ours: Vec<_> = processes.into_iter().filter(|process| process.subcommand().is_some()).collect();
+    let keepers = processes::keepers(&ours);
+    for process in [keepers.0, keepers.1] {
+        send(process, Signal::STOP);
+    }
+    let ends = Watch::on(ours.clone());
+    ours.iter().for_each(kill);
+    session.end().assert_code(137);
+    ends.wait(SOON);
 }
 
 /// A run whose cut is on, and its processes.
@@ -101,4 +118,46 @@ fn a_run_whose_links_are_up_passes_without_signaling() {
     let journal = Journal::read(&scene.out());
     let notes: Vec<_> = journal.all("noted").filter_map(|note| note["text"].as_str()).collect();
     assert!(notes.iter().any(|note| note.starts_with("signaling")), "nobody noted that it is gone: {notes:?}");
+}
+
+/// A run of which only services are left, and its folder.
+fn crashed(scene: &Scene) {
+    let (session, processes) = in_the_middle(scene);
+    kill_all(session, processes);
+    let left = processes::mentioning(scene.path());
+    assert!(
+        !left.is_empty() && left.iter().all(|process| process.subcommand().is_none()),
+        "services live on: {left:?}"
+    );
+}
+
+/// What `meshproof clean` says.
+pub fn clean(scene: &Scene) -> String {
+    let output = scene.meshproof().arg("clean").output().expect("it is built");
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), complained.as_ref()), (Some(0), ""), "{said}");
+    said.into_owned()
+}
+
+#[test]
+fn what_is_left_when_everything_was_killed_at_once_is_ended_and_removed_and_a_run_that_goes_on_is_not() {
+    let scene = Scene::new();
+    assert_eq!(clean(&scene), "nothing was left\n");
+    crashed(&scene);
+    let run = Journal::read(&scene.out()).only("run-began")["run"].as_str().expect("a name").to_owned();
+    let (session, _) = in_the_middle(&scene);
+    let noted = Journal::read(&scene.out());
+    let begin = format!("of the run {run}, whose keeper was killed, what still ran was killed: ");
+    let text = noted.only("noted")["text"].as_str().expect("a text").to_owned();
+    assert!(text.starts_with(&begin) && text.ends_with("; its folder was removed"), "{text}");
+    for service in ["shop", "ledger"] {
+        assert!(text.contains(&format!("{service} (")), "{text}");
+    }
+    assert_eq!(clean(&scene), "nothing was left\n", "this run goes on");
+    session.end().assert_code(0);
+    scene.assert_nothing_left();
+    crashed(&scene);
+    let said = clean(&scene);
+    assert!(said.contains("what still ran was killed: ") && said.lines().count() == 1, "{said}");
+    scene.assert_nothing_left();
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::crashes;
 use crate::journal::Journal;
 use crate::leftovers;
 use crate::processes::{self, Process, Watch};
@@ -72,6 +73,12 @@ impl Machine {
         let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
         Self { devices: names("/sys/class/net"), namespaces: names("/run/netns"), tables }
     }
+}
+
+/// Every network namespace that some process is in.
+fn namespaces() -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir("/proc").expect("this is Linux").flatten();
+    entries.filter_map(|entry| std::fs::read_link(entry.path().join("ns/net")).ok()).collect()
 }
 
 /// The network namespace of a process, as the kernel names it.
@@ -144,6 +151,24 @@ fn whoever_is_killed_nothing_of_the_network_is_left() {
         leftovers::assert_no_process(scene.path());
         assert_eq!(Machine::look(), before, "{who} was killed");
     }
+}
+
+#[test]
+fn networks_that_are_left_when_everything_was_killed_at_once_go_with_what_is_cleaned_up() {
+    if !are_possible() {
+        return;
+    }
+    let before = Machine::look();
+    let scene = Scene::new();
+    let (session, processes) = in_the_middle(&scene);
+    let apart: BTreeSet<PathBuf> = services(&processes).into_iter().map(|service| namespace(service.pid)).collect();
+    crashes::kill_all(session, processes);
+    assert_eq!(namespaces().intersection(&apart).count(), 2, "the services hold them");
+    let said = crashes::clean(&scene);
+    assert!(said.contains("tail ("), "{said}");
+    assert_eq!(namespaces().intersection(&apart).count(), 0, "nobody is in them any more");
+    scene.assert_nothing_left();
+    assert_eq!(Machine::look(), before);
 }
 
 #[test]

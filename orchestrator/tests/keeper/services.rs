@@ -35,7 +35,7 @@ async fn a_service_sees_its_environment_its_files_and_nothing_else() {
     let variables: Vec<_> = stdout.lines().filter_map(|line| line.split_once('=')).collect();
     assert!(variables.contains(&("PORT", "1234")), "{variables:?}");
     for (name, _) in variables {
-        assert!(["PORT", "PATH", "HOME", "LANG", "TMPDIR"].contains(&name), "{name}");
+        assert!(["PORT", "PATH", "HOME", "LANG", "TMPDIR", "MESHPROOF_RUN_FOLDER"].contains(&name), "{name}");
     }
     environment.end().await.expect("all is well");
 }
