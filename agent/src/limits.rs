@@ -116,6 +116,10 @@ pub const BATCHES_WAITING: usize = 4;
 /// Bytes of events that wait for acknowledgement before steps are refused: the agent has to stay small.
 pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 
+/// Space that an outbox's file has beyond what stands in it, so that the ends of what runs can be told when the disk is full: some results
+/// of the largest size, and little enough for fifty agents in a folder that is in memory.
+pub const OUTBOX_SPACE: u64 = 512 * 1024;
+
 /// A disk that took nothing is tried again after this: whoever makes room sees the run go on.
 pub const DISK_AGAIN: Duration = Duration::from_millis(200);
 

@@ -28,6 +28,7 @@ mod respawned;
 mod scope;
 mod settling;
 mod side;
+mod stalling;
 mod startup;
 mod stepping;
 mod successor;

@@ -112,6 +112,15 @@ pub enum Fact {
         by: Name,
         text: String,
     },
+    /// No step begins here until there is space again. What runs goes on, and its end is told.
+    Stalled {
+        why: String,
+    },
+    /// Steps begin again.
+    GoesOn {
+        /// Since it stalled.
+        after_ms: f64,
+    },
 }
 
 /// Why a stub did not do as its plan says.

@@ -623,6 +623,8 @@ fn persons(golden: &mut Golden) {
     event(golden, 25, Fact::Asked { by: by.clone(), id: text(), line: text() });
     event(golden, 26, Fact::Answered { by: by.clone(), id: text(), outcome: Outcome::Ok, duration_ms: 1.5 });
     event(golden, 27, Fact::Told { by, text: text() });
+    event(golden, 28, Fact::Stalled { why: text() });
+    event(golden, 29, Fact::GoesOn { after_ms: 1.5 });
 }
 
 fn handled(golden: &mut Golden) {

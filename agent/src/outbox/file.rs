@@ -10,10 +10,16 @@ use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::{Digest, PeerId, RunId};
 use meshproof_proto::memory::{Recalled, Recollection};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 use super::entry::{self, Entry, Recovered};
 use super::recall;
 use super::records::{Chain, MAGIC};
+use crate::limits::OUTBOX_SPACE;
+
+/// File systems give space in pages.
+const PAGE_BYTES: u64 = 4096;
 
 /// Where an agent keeps its outboxes: one file a run.
 #[derive(Clone, Debug)]
@@ -25,6 +31,8 @@ pub struct OutboxFile {
     file: File,
     /// Where the next record goes.
     end: u64,
+    /// Up to where the file system has promised space.
+    promised: u64,
     chain: Chain,
     record: Vec<u8>,
 }
@@ -51,7 +59,8 @@ impl Store {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all_at(MAGIC, 0)?;
         let (end, chain) = (MAGIC.len() as u64, Chain::new());
-        let mut begun = OutboxFile { file, end, chain, record: Vec::new() };
+        let mut begun = OutboxFile { file, end, promised: end, chain, record: Vec::new() };
+        begun.reserve()?;
         begun.append(&Entry::Begun { origin, run: run.clone() })?;
         Ok(begun)
     }
@@ -69,8 +78,11 @@ impl Store {
         let recovered = Recovered::read(BufReader::new(&file))?.filter(|recovered| recovered.run == *run);
         let Some(recovered) = recovered else { return Ok(None) };
         let (end, chain) = recovered.end;
-        file.set_len(end)?;
-        Ok(Some((OutboxFile { file, end, chain, record: Vec::new() }, recovered)))
+        // Also to its own length it would lose the space behind it.
+        if file.metadata()?.len() > end {
+            file.set_len(end)?;
+        }
+        Ok(Some((OutboxFile { file, end, promised: end, chain, record: Vec::new() }, recovered)))
     }
 
     /// A part of what is in the file of a run. `None`: there is none.
@@ -97,6 +109,23 @@ impl Store {
 }
 
 impl OutboxFile {
+    /// Has the file system promise space for what comes next. One that gives no promises is taken at its word when it is written to.
+    ///
+    /// # Errors
+    /// There is none: new work would use up what the ends of older work need.
+    pub fn reserve(&mut self) -> io::Result<()> {
+        let wanted = (self.end + OUTBOX_SPACE).next_multiple_of(PAGE_BYTES);
+        if wanted <= self.promised {
+            return Ok(());
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, wanted - self.end) {
+            Ok(()) => self.promised = wanted,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.promised = u64::MAX,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
     /// Adds a record; all of it, or when that fails nothing that counts.
     ///
     /// # Errors

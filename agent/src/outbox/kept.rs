@@ -83,11 +83,21 @@ impl KeptOutbox {
     /// # Errors
     /// The orchestrator is far behind, or the disk takes nothing.
     pub fn room(&mut self) -> Result<(), String> {
-        self.flush()?;
+        self.has_space()?;
         match self.outbox.has_room() {
             true => Ok(()),
             false => Err("the orchestrator has not acknowledged so many events that no step is taken".to_owned()),
         }
+    }
+
+    /// Whether the disk has space for new work, beyond what the ends of older work need.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn has_space(&mut self) -> Result<(), String> {
+        self.flush()?;
+        let space = self.file.as_mut().map_or(Ok(()), OutboxFile::reserve);
+        space.map_err(|error| format!("there is no space for its outbox: {error}"))
     }
 
     /// Tries to write what is not on disk.

@@ -87,7 +87,9 @@ impl Left {
             | Fact::Printed { .. }
             | Fact::Asked { .. }
             | Fact::Answered { .. }
-            | Fact::Told { .. } => {}
+            | Fact::Told { .. }
+            | Fact::Stalled { .. }
+            | Fact::GoesOn { .. } => {}
         }
     }
 

@@ -61,6 +61,8 @@ pub(super) struct Run {
     pub(super) unwritten: VecDeque<Note>,
     /// Steps whose turn has come and that wait for the disk.
     pub(super) stalled: VecDeque<StepOrder>,
+    /// Since when they do; it was told.
+    pub(super) stalled_at: Option<Instant>,
     /// When the disk is tried again.
     pub(super) write_at: Option<Instant>,
     /// Kept so that the facts never end while the run is here.
@@ -210,9 +212,12 @@ impl Run {
                 let _ = note.written.send(());
             }
         }
-        match self.outbox.flush() {
+        let takes = match self.stalled_at {
+            None => self.outbox.flush(),
+            Some(_) => self.outbox.has_space(),
+        };
+        match takes {
             Err(_) => self.write_at = Some(Instant::now() + limits::DISK_AGAIN),
-            Ok(()) if self.stalled.is_empty() => {}
             Ok(()) => self.begin_stalled(),
         }
     }

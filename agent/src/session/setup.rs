@@ -124,6 +124,7 @@ pub(super) async fn run(
         notes,
         unwritten: VecDeque::new(),
         stalled: VecDeque::new(),
+        stalled_at: None,
         write_at: None,
         tell,
         links_before: LinkBytes::of(mesh),

@@ -40,18 +40,23 @@ impl Run {
     fn begin(&mut self, order: StepOrder) -> Result<(), Refusal> {
         let (key, again) = (order.key.clone(), order.clone());
         let begun = self.begin_now(order);
-        match (begun, self.outbox.written()) {
-            (Err(_), Err(why)) if self.stalled.len() < limits::STEPS_STALLED => {
-                tracing::warn!(%key, why, "a step waits until the disk takes something again");
-                self.stalled.push_back(again);
-                Ok(())
-            }
-            (begun, _) => begun,
+        if begun.is_ok() || self.stalled.len() >= limits::STEPS_STALLED {
+            return begun;
         }
+        let Err(why) = self.outbox.has_space() else { return begun };
+        tracing::warn!(%key, why, "a step waits until the disk has space again");
+        self.stalled.push_back(again);
+        if self.stalled_at.is_none() {
+            self.stalled_at = Some(Instant::now());
+            self.push(Fact::Stalled { why });
+        }
+        Ok(())
     }
 
-    /// The disk takes something again.
+    /// The disk has space again.
     pub(super) fn begin_stalled(&mut self) {
+        let Some(since) = self.stalled_at.take() else { return };
+        self.push(Fact::GoesOn { after_ms: since.elapsed().as_secs_f64() * 1_000.0 });
         for order in std::mem::take(&mut self.stalled) {
             let key = order.key.clone();
             if let Err(refusal) = self.begin(order) {

@@ -144,7 +144,7 @@ impl<'p> Small<'p> {
     async fn at(place: &'p std::path::Path) -> Option<Self> {
         std::fs::create_dir(place).expect("a temporary directory");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=128k", "none"]).arg(place).stderr(Stdio::null());
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(place).stderr(Stdio::null());
         if mount.status().await.is_ok_and(|status| status.success()) {
             return Some(Self(place));
         }
@@ -169,25 +169,57 @@ impl Drop for Small<'_> {
     }
 }
 
+/// A service that answers when it is told to.
+async fn late() -> (String, tokio::sync::oneshot::Sender<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (answer, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("somebody connects");
+        told.await.expect("told");
+        tokio::io::AsyncWriteExt::write_all(&mut connection, b"here\n").await.expect("read");
+    });
+    (address, answer)
+}
+
 #[tokio::test]
-async fn on_a_full_disk_no_step_begins_and_when_there_is_space_it_does() {
+async fn on_a_full_disk_no_step_begins_what_runs_is_told_and_when_there_is_space_it_goes_on() {
     let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
     let state = directory.path().join("state");
     let Some(small) = Small::at(&state).await else { return };
     let _agent = spawn(&world, directory.path());
     let mut mesh = world.orchestrator(&["shop"]).await;
     mesh.initialize("shop", None, &[]).await;
-    let address = silent().await;
-    let filling = small.fill();
-    // its record does not fit what is left of a page
-    let long = StepKey { test: "t".repeat(5_000), ..key("1") };
-    let order = step(long.clone(), tcp(&address, "hello\n"), Vec::new());
     let now = tarpc::context::current;
-    mesh.client("shop").start(now(), order).await.expect("answered").expect("it waits");
+    let (address, answer) = late().await;
+    let running = step(key("0"), tcp(&address, "hello\n"), Vec::new());
+    mesh.client("shop").start(now(), running).await.expect("answered").expect("taken");
+    mesh.until(|mesh| mesh.facts("shop").contains(&Fact::StepStarted { key: key("0") })).await;
+    let filling = small.fill();
+    // their records do not fit what is left of a page
+    let long = |step: &str| StepKey { test: "t".repeat(5_000), ..key(step) };
+    let begun = mesh.client("shop").begin_test(now(), authority(), long("1").test).await.expect("answered");
+    begun.expect("a test begins, for its steps wait");
+    let address = silent().await;
+    for name in ["1", "2"] {
+        let order = step(long(name), tcp(&address, "hello\n"), Vec::new());
+        mesh.client("shop").start(now(), order).await.expect("answered").expect("it waits");
+    }
+    let stalls = |fact: &Fact| matches!(fact, Fact::Stalled { why } if why.contains("No space left"));
+    mesh.until(|mesh| mesh.facts("shop").iter().any(stalls)).await;
+    answer.send(()).expect("it waits");
+    let ended = |fact: &Fact| matches!(fact, Fact::StepEnded { key: ended, .. } if *ended == key("0"));
+    mesh.until(|mesh| mesh.facts("shop").iter().any(ended)).await;
+    let has_begun = |mesh: &crate::world::Orchestrator, name: &str| {
+        mesh.facts("shop").contains(&Fact::StepStarted { key: long(name) })
+    };
     let status = mesh.client("shop").status(now()).await.expect("answered").expect("told");
-    assert_eq!((status.steps_running, mesh.facts("shop").len()), (0, 0));
+    assert_eq!((status.steps_running, has_begun(&mesh, "1"), has_begun(&mesh, "2")), (0, false, false));
     std::fs::remove_file(filling).expect("it is there");
-    mesh.until(|mesh| mesh.facts("shop").contains(&Fact::StepStarted { key: long.clone() })).await;
+    mesh.until(|mesh| has_begun(mesh, "1") && has_begun(mesh, "2")).await;
     let status = mesh.client("shop").status(now()).await.expect("answered").expect("told");
-    assert_eq!(status.steps_running, 1);
+    assert_eq!(status.steps_running, 2);
+    let facts = mesh.facts("shop");
+    assert_eq!(facts.iter().filter(|fact| stalls(fact)).count(), 1, "it stalls once");
+    assert_eq!(facts.iter().filter(|fact| matches!(fact, Fact::GoesOn { .. })).count(), 1);
 }

@@ -124,6 +124,8 @@ impl Mask<'_> {
             | Fact::Gap { .. }
             | Fact::StubCallsUntold { .. }
             | Fact::StubPurged { .. }
+            | Fact::Stalled { .. }
+            | Fact::GoesOn { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
         }

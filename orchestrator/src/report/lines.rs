@@ -211,6 +211,14 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         }
         Fact::LinkBytes { sent, received } => Some(Said::new(Tone::Faint, "carried", carried(from, sent, received)?)),
         Fact::Used(usage) => Some(Said::new(Tone::Faint, "used", format!("by {}: {}", clean(from), used(usage)))),
+        Fact::Stalled { why } => {
+            let text = format!("no step begins at {}: {}", clean(from), clean(why));
+            Some(Said::new(Tone::Warning, "stalled", text))
+        }
+        Fact::GoesOn { after_ms } => {
+            let text = format!("{} after {:.1}s: there is space again", clean(from), after_ms / 1_000.0);
+            Some(Said::new(Tone::Warning, "goes on", text))
+        }
         Fact::StubPurged { stub, by } => {
             let text = format!("{} was made to forget its calls by {by}", clean(stub));
             Some(Said::new(Tone::Warning, "stub", text))

@@ -8,6 +8,9 @@ use meshproof_proto::limits::LINK_LOST;
 /// that is away for longer makes the agent lost, which says more.
 pub const RESULT_MARGIN: Duration = LINK_LOST.saturating_add(Duration::from_secs(5));
 
+/// Somebody sees that a disk is full and makes room within this, or nobody will.
+pub const STALLED_AT_MOST: Duration = Duration::from_secs(600);
+
 /// From telling an agent that a test begins to its answer, over a link that may be away first.
 pub const BEGIN_DEADLINE: Duration = LINK_LOST.saturating_add(Duration::from_secs(5));
 

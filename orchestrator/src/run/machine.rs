@@ -38,6 +38,8 @@ pub struct Run {
     pub(super) lost: BTreeMap<Name, String>,
     /// Agents that are gone and may be back, since when, and how they went.
     pub(super) down: BTreeMap<Name, (Instant, String)>,
+    /// Agents at which no step begins for want of space, since when.
+    pub(super) stalled: BTreeMap<Name, Instant>,
     /// Services that ended by themselves.
     pub(super) dead: BTreeSet<Name>,
     /// Stubs whose unexpected calls were said already, by test: callers tend to try again.
@@ -78,6 +80,7 @@ impl Run {
             streams: 0,
             lost: BTreeMap::new(),
             down: BTreeMap::new(),
+            stalled: BTreeMap::new(),
             dead: BTreeSet::new(),
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
@@ -210,6 +213,8 @@ impl Run {
             Fact::StubErred { call, error } => self.stub_called(agent, &call, Some(error)),
             Fact::FaultEnded(report) => self.faults.reported(agent, report),
             Fact::Gap { lost } => self.gap(agent, lost),
+            Fact::Stalled { .. } => self.agent_stalled(agent),
+            Fact::GoesOn { .. } => self.agent_goes_on(agent),
             told => debug_assert!(!heeds(&told), "{told:?}"),
         }
     }
@@ -245,6 +250,8 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::StubCalled(_)
         | Fact::StubErred { .. }
         | Fact::FaultEnded(_)
+        | Fact::Stalled { .. }
+        | Fact::GoesOn { .. }
         | Fact::Gap { .. } => true,
         Fact::LinkOffered { .. }
         | Fact::LinkAcknowledged { .. }

@@ -38,6 +38,7 @@ impl Run {
 
     pub(super) fn agent_back(&mut self, agent: &Name) {
         let Some((since, how)) = self.down.remove(agent) else { return };
+        self.agent_goes_on(agent);
         self.go_on_with_faults(agent);
         if let Phase::Testing(testing) = &mut self.phase {
             // The time without it is not the test's.
@@ -72,7 +73,7 @@ impl Run {
         });
     }
 
-    fn each_running(&mut self, mut each: impl FnMut(&mut Running)) {
+    pub(super) fn each_running(&mut self, mut each: impl FnMut(&mut Running)) {
         match &mut self.phase {
             Phase::Testing(testing) => testing.running.iter_mut().for_each(each),
             Phase::Starting(starting) => starting.each_running(&mut each),

@@ -191,6 +191,7 @@ impl Run {
     /// Writes down that a step begins.
     pub(super) fn begun(&mut self, spot: Spot, info: StepInfo, (until, wait): (Instant, Wait)) -> Running {
         self.record(Happening::StepBegan(info.clone()));
+        let until = self.excused(info.agent.as_ref(), until);
         Running { spot, info, began: self.now, until, wait, course: Course::Ordered, shaken: None }
     }
 

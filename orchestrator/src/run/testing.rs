@@ -195,6 +195,11 @@ impl Testing {
         self.until += paused;
     }
 
+    /// So much of what was excused was not needed.
+    pub(super) fn excuse_no_more(&mut self, unused: Duration) {
+        self.until -= unused;
+    }
+
     pub(super) fn take_running(&mut self, fits: impl Fn(&Running) -> bool) -> Option<Running> {
         let at = self.running.iter().position(fits)?;
         Some(self.running.remove(at))

@@ -8,5 +8,6 @@ mod losses;
 mod ordinary;
 mod property;
 mod respawned;
+mod stalling;
 mod watched;
 pub(crate) mod world;

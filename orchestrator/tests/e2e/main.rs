@@ -11,6 +11,7 @@ mod commits;
 mod conduct;
 mod crashes;
 mod detached;
+mod disk;
 mod facts;
 mod failing;
 mod hostile;

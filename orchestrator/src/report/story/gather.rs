@@ -140,7 +140,9 @@ impl Story {
             | Fact::StubPurged { .. }
             | Fact::Asked { .. }
             | Fact::Answered { .. }
-            | Fact::Told { .. } => {}
+            | Fact::Told { .. }
+            | Fact::Stalled { .. }
+            | Fact::GoesOn { .. } => {}
         }
     }
 
