@@ -58,8 +58,7 @@ pub(super) fn run(args: &Args) -> Exit {
             Ok(End::Unread) => Exit::Passed,
             Ok(End::BrokeOff { run }) => {
                 let why = format!(
-                    "{run} broke off: its orchestrator died; what it saw is in {}; while its keeper waits, \
-                     `meshproof attach {run} --take-over` goes on with it",
+                    "{run} broke off: its orchestrator died, and nobody went on with it; what it saw is in {}",
                     folder.display()
                 );
                 say::failed(&why, Exit::MeshFailed)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub struct Following {
 pub enum Followed {
     /// With its line: numbers are not always written again as they were read.
     Record(Box<Record>, String),
-    /// Nobody writes any more. Half a line behind the last one was cut off before anybody heard of it.
+    /// Nobody writes any more, or another orchestrator has set the file aside and writes another. Half a line behind the last one was cut off
+    /// before anybody heard of it.
     Left,
 }
 
@@ -53,7 +55,7 @@ impl Following {
                 return Ok(record);
             }
             // Asked before the last look, so that nothing is missed that was written in between.
-            let is_written = goes_on(&self.path);
+            let is_written = goes_on(&self.path) && self.is_in_its_place()?;
             if let Some(record) = self.whole()? {
                 return Ok(record);
             }
@@ -62,6 +64,16 @@ impl Following {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether the path still leads to the file that is read.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_in_its_place(&self) -> Result<bool, JournalError> {
+        let io = |source| JournalError::Io { what: "look at", path: self.path.clone(), source };
+        let ours = self.reader.get_ref().metadata().map_err(io)?.ino();
+        Ok(std::fs::metadata(&self.path).is_ok_and(|there| there.ino() == ours))
     }
 
     /// Waits until nobody writes it any more.

@@ -198,6 +198,55 @@ fn who_stands_by_goes_on_with_a_run_whose_orchestrator_is_killed_and_ends_with_o
 }
 
 #[test]
+fn whoever_follows_a_run_goes_on_with_it_when_it_changes_hands_and_sees_everything_once() {
+    let scene = Scene::new();
+    let mut session = start(&scene, SLOW);
+    session.record("the first step", begins("slow"));
+    let follow = |how| {
+        let mut command = scene.meshproof();
+        command.args(["attach", "--progress", how]);
+        Session::start(command, if how == "json" { Shown::Records } else { Shown::Text })
+    };
+    let (mut records, lines) = (follow("json"), follow("plain"));
+    records.record("what was before", begins("slow"));
+    session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
+    session.signal(Signal::KILL);
+    records.said("has no orchestrator any more");
+    let mut next = attach(&scene, "--take-over");
+    records.record("the take-over", is_taken_over);
+    records.record("the third step", began("2"));
+    // once more, and what was told twice by then is still shown once
+    next.record("the third step", began("2"));
+    next.signal(Signal::KILL);
+    let last = attach(&scene, "--take-over");
+    records.record("the second take-over", is_taken_over);
+    go(&scene);
+    last.end().assert_code(0);
+    let (records, lines) = (records.end(), lines.end());
+    records.assert_code(0);
+    lines.assert_code(0);
+    scene.assert_nothing_left();
+    let told: Vec<Value> = records.stdout().lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    // numbers with fractions are not always written again as they were read
+    let digits = |text: &str| {
+        text.split('.').map(|part| part.trim_start_matches(|it: char| it.is_ascii_digit())).collect::<String>()
+    };
+    let thing = |record: &Value| digits(&format!("{} {} {}", record["from"], record["seq"], record["what"]));
+    let mut seen = BTreeMap::new();
+    told.iter().for_each(|record| *seen.entry(thing(record)).or_insert(0) += 1);
+    let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
+    let journal = assert_whole(&scene.out());
+    let without_beginning =
+        |record: &&Value| record["what"].get("run-began").or(record["what"].get("invoked")).is_none();
+    for record in journal.records().iter().filter(without_beginning) {
+        assert!(seen.contains_key(&thing(record)), "not seen: {record}");
+    }
+    let plain = lines.all();
+    assert_eq!(plain.matches("another orchestrator goes on").count(), 2, "{plain}");
+}
+
+#[test]
 fn an_orchestrator_that_hangs_is_replaced_and_follows_when_it_is_back_with_none_of_its_orders_taken() {
     let scene = Scene::new();
     let mut session = start(&scene, SLOW);
