@@ -26,6 +26,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use meshproof_proto::order::{Action, Bounds, ExecAction, ServicePlace, Target};
+use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 
 use crate::action::{Connections, Live};
@@ -60,12 +61,14 @@ pub struct Terms<'p> {
     pub connections: Option<&'p Connections>,
     /// Who hears what programs print while they run.
     pub live: Option<&'p Live<'p>>,
+    /// Where it stands in a trace, for whoever is called; none: it is no part of one.
+    pub parent: Option<Traceparent>,
 }
 
 impl<'p> Terms<'p> {
     /// Of a call for itself: nothing is kept from it, and nobody hears it.
     pub fn alone(within: Duration, permits: &'p Permits) -> Self {
-        Self { within, permits, connections: None, live: None }
+        Self { within, permits, connections: None, live: None, parent: None }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod record;
 pub mod report;
 pub mod run;
 mod say;
+mod traces;
 
 /// The examples in Rust of the reference compile.
 #[cfg(doctest)]

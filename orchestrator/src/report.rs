@@ -29,6 +29,7 @@ pub use json::json;
 pub use junit::{JUNIT_FILE_NAME, ReportError, junit};
 pub use markdown::markdown;
 pub use story::Story;
+pub(crate) use story::word;
 pub use trace::trace;
 
 use std::io::Write as _;

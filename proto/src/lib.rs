@@ -34,6 +34,7 @@ pub mod shaper;
 pub mod signal;
 pub mod stub;
 pub mod sync;
+pub mod trace;
 pub mod trust;
 pub mod units;
 pub mod verdict;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use meshproof_proto::event::Pipe;
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Bounds, ExecAction};
+use meshproof_proto::trace::Traceparent;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,9 +23,12 @@ use crate::permits::{Permits, Terms, spawn};
 /// What every program finds of our environment; the rest is given or not there. By the last one a run finds what a crash has left of it.
 const INHERITED: [&str; 3] = ["PATH", "HOME", "MESHPROOF_RUN_FOLDER"];
 
+/// Where programs look for it: <https://opentelemetry.io/docs/specs/otel/context/env-carriers/>
+const TRACEPARENT: &str = "TRACEPARENT";
+
 pub(super) async fn perform(action: &ExecAction, scope: &Value, terms: Terms<'_>) -> Answer {
     let program = match Program::of(action, scope).and_then(|program| program.permitted(terms.permits)) {
-        Ok(program) => program,
+        Ok(program) => program.traced(terms.parent),
         Err(message) => return Answer::impossible(message),
     };
     let sent = program.argv.join(" ");
@@ -67,6 +71,14 @@ impl Program {
         let variables = self.env.iter().map(|(name, _)| name.as_str());
         permits.program(&self.argv, self.cwd.as_deref(), variables)?;
         Ok(self)
+    }
+
+    /// It finds which span it runs for, unless the plan says another.
+    fn traced(mut self, parent: Option<Traceparent>) -> Self {
+        if let Some(parent) = parent.filter(|_| self.env.iter().all(|(name, _)| name != TRACEPARENT)) {
+            self.env.push((TRACEPARENT.to_owned(), parent.to_string()));
+        }
+        self
     }
 
     fn start(&self, permits: &Permits) -> std::io::Result<Child> {

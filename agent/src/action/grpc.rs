@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meshproof_proto::order::{GrpcAction, Target};
+use meshproof_proto::trace::Traceparent;
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -29,7 +30,7 @@ use wire::Server;
 
 pub(super) async fn perform(action: &GrpcAction, scope: &Value, terms: Terms<'_>) -> Answer {
     let wanted = match Wanted::of(action, scope) {
-        Ok(wanted) => wanted,
+        Ok(wanted) => wanted.traced(terms.parent),
         Err(message) => return Answer::impossible(message),
     };
     let sent = format!("{}\nto {}\n\n{}", action.call, named(&action.target), wanted.json);
@@ -68,6 +69,17 @@ impl Wanted {
         }
         let json = action.json.value(scope).map_err(|unset| unset.to_string())?;
         Ok(Self { service: service.to_owned(), method: method.to_owned(), json, metadata })
+    }
+
+    /// Whoever is called hears which span it is called for, unless the plan says another.
+    fn traced(mut self, parent: Option<Traceparent>) -> Self {
+        let name = HeaderName::from_static("traceparent");
+        if let Some(Ok(value)) = parent.map(|parent| HeaderValue::from_str(&parent.to_string()))
+            && self.metadata.iter().all(|(given, _)| *given != name)
+        {
+            self.metadata.push((name, value));
+        }
+        self
     }
 }
 

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use meshproof_proto::order::{Body, HttpAction, Target};
+use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -21,10 +22,11 @@ use crate::limits;
 use crate::permits::{Permits, Terms};
 
 pub(super) async fn perform(action: &HttpAction, scope: &Value, terms: Terms<'_>) -> Answer {
-    let (request, sent) = match request(action, scope) {
+    let (mut request, sent) = match request(action, scope) {
         Ok(ready) => ready,
         Err(message) => return Answer::impossible(message),
     };
+    traced(request.headers_mut(), terms.parent);
     let started = Instant::now();
     let mut seen = HttpAnswer::default();
     let error = match timeout(terms.within, exchange(&action.target, request, terms, &mut seen)).await {
@@ -233,6 +235,13 @@ fn request(action: &HttpAction, scope: &Value) -> Result<(Request<Full<Bytes>>, 
         sent.push_str(&format!("\n{body}\n"));
     }
     Ok((request, sent))
+}
+
+/// Whoever is called hears which span it is called for, unless the plan says another.
+pub(super) fn traced(headers: &mut hyper::HeaderMap, parent: Option<Traceparent>) {
+    if let Some(Ok(value)) = parent.map(|parent| HeaderValue::from_str(&parent.to_string())) {
+        headers.entry("traceparent").or_insert(value);
+    }
 }
 
 /// A header that was given stands instead of ours; one that was given twice stands twice.

@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
 use meshproof_proto::expr::{Template, ValueTemplate};
-use meshproof_proto::order::{Body, Bounds, ExecAction, HttpAction, Target, TcpAction};
+use meshproof_proto::id::RunId;
+use meshproof_proto::order::{Body, Bounds, ExecAction, HttpAction, StepKey, Target, TcpAction};
+use meshproof_proto::trace::Traceparent;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -250,6 +252,33 @@ async fn a_program_gets_its_stdin_and_a_clean_environment_and_leaves_its_output(
     assert_eq!(came.code, Some(3));
     let (came, _) = exec(shell("kill -9 $$"), LONG).await;
     assert_eq!(came.code, Some(137));
+}
+
+#[tokio::test]
+async fn whoever_is_called_hears_which_span_it_is_called_for_unless_the_plan_says_another() {
+    let (run, key) = (RunId("r-1".to_owned()), StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 });
+    let parent = Traceparent::of(&run, &key);
+    let permits = Permits::of(Settings { shell: true, ..Settings::default() });
+    let terms = Terms { parent: Some(parent), ..Terms::alone(LONG, &permits) };
+    let program = shell("echo $TRACEPARENT");
+    let own = ExecAction { env: vec![("TRACEPARENT".to_owned(), template("mine"))], ..program.clone() };
+    for (action, said) in [(program, parent.to_string()), (own, "mine".to_owned())] {
+        let answer = perform(&Action::Exec(action), &json!({"given": ""}), terms).await;
+        let Came::Exec(came) = answer.came else { panic!("not a program's answer: {answer:?}") };
+        assert_eq!(came.stdout.text.trim(), said);
+    }
+    for (given, said) in [(None, parent.to_string()), (Some("mine"), "mine".to_owned())] {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let target = server(async move |mut stream| {
+            tell.send(read_until(&mut stream, "A1\"}").await).expect("the test waits");
+        });
+        let mut action = post(target.await, Body::Json(ValueTemplate::fixed(&json!({"sku": "A1"}))));
+        action.headers.extend(given.map(|value| ("TraceParent".to_owned(), template(value))));
+        perform(&Action::Http(action), &json!({"run": "r7", "n": 3}), terms).await;
+        let head = told.await.expect("it was asked").to_ascii_lowercase();
+        assert_eq!(head.matches("traceparent: ").count(), 1, "{head}");
+        assert!(head.contains(&format!("traceparent: {said}\r\n")), "{head}");
+    }
 }
 
 /// A pipe whose end tells that every process that held it is gone.

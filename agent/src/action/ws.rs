@@ -17,16 +17,18 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::answer::{Answer, CallError, Came, ErrorKind, TcpAnswer};
 use super::connect::{connect, kind_of, named};
 use super::connection::Connection;
+use super::http::traced;
 use super::phases::Phases;
 use super::tcp::Until;
 use crate::limits;
 use crate::permits::{Permits, Terms};
 
 pub(super) async fn perform(action: &WsAction, checks: &[Check], scope: &Value, terms: Terms<'_>) -> Answer {
-    let (request, messages) = match prepared(action, scope) {
+    let (mut request, messages) = match prepared(action, scope) {
         Ok(ready) => ready,
         Err(message) => return Answer::impossible(message),
     };
+    traced(request.headers_mut(), terms.parent);
     let sent = format!("{}\nto {}\n\n{}", request.uri().path(), named(&action.target), messages.join("\n"));
     let until = Until::for_checks(checks, messages.len());
     let started = Instant::now();

@@ -28,7 +28,9 @@ pub async fn receive(
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::with_capacity(2 * limits::RECORDS_WRITE_BYTES, reader);
     let connections = Connections::default();
-    let terms = Terms { within: limits::APPLY_WITHIN, permits, connections: Some(&connections), live: None };
+    // what is applied says itself which step it belongs to
+    let terms =
+        Terms { within: limits::APPLY_WITHIN, permits, connections: Some(&connections), live: None, parent: None };
     let mut applier = Applier::of(apply, terms);
     let mut buffer = Vec::new();
     let mut count = 0;

@@ -2,6 +2,7 @@
 
 use meshproof_proto::event::Outcome;
 use meshproof_proto::order::StepOrder;
+use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 
 use super::{Attempt, Beside, Clock, Repeat, Telling, limits};
@@ -33,7 +34,8 @@ pub(super) async fn run(order: &StepOrder, clock: &Clock, beside: &Beside, telli
 async fn attempt(order: &StepOrder, clock: &Clock, (beside, live): (&Beside, &Live<'_>), telling: Telling) -> Attempt {
     let bound = clock.bound();
     let connections = Some(&beside.connections);
-    let terms = Terms { within: bound, permits: &beside.permits, connections, live: Some(live) };
+    let parent = Some(Traceparent::of(&order.authority.run, &order.key));
+    let terms = Terms { within: bound, permits: &beside.permits, connections, live: Some(live), parent };
     let answer = Box::pin(perform_for(&order.action, &order.checks, &Value::Null, terms)).await;
     let mut attempt = judged(order, &answer, telling);
     let timed_out = answer.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Timeout);

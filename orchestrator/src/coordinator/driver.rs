@@ -175,14 +175,16 @@ impl Driver {
         if let Some(mesh) = self.mesh.take() {
             mesh.leave().await;
         }
-        match result {
+        let exit = match result {
             Ok(exit) => exit,
             Err(error) => {
                 let error = format!("{error:#}");
                 let why = format!("the run was given up: {}", self.scribe.masker().mask(&error));
                 crate::say::failed(&why, Exit::MeshFailed)
             }
-        }
+        };
+        self.scribe.finish().await;
+        exit
     }
 
     /// What a machine is made with.

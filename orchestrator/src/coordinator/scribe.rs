@@ -10,11 +10,14 @@ use crate::journal::Journal;
 use crate::local;
 use crate::progress::{Curtain, Progress};
 use crate::record::{Entry, Happening, now_ms};
+use crate::say;
+use crate::traces::Traces;
 
-/// The journal and its reader.
+/// The journal and its readers.
 pub(super) struct Scribe {
     journal: Journal,
     progress: Progress,
+    traces: Traces,
     masker: Arc<Masker>,
     /// What was told before the machine knew of anything.
     early: Vec<Happening>,
@@ -31,7 +34,11 @@ impl Scribe {
     pub(super) fn new(journal: Journal, progress: Progress, masker: Masker) -> Self {
         let masker = Arc::new(masker);
         local::mask_own_log(Arc::clone(&masker));
-        Self { journal, progress, masker, early: Vec::new() }
+        let (traces, problem) = Traces::as_named();
+        if let Some(problem) = problem {
+            say::note(&problem);
+        }
+        Self { journal, progress, traces, masker, early: Vec::new() }
     }
 
     /// From now on these secrets are masked.
@@ -66,9 +73,17 @@ impl Scribe {
         match self.journal.append(entry.masked(&self.masker))? {
             Some(record) => {
                 self.progress.show(&record, &self.masker);
+                self.traces.take(&record.entry);
                 Ok(Seen::New)
             }
             None => Ok(Seen::Before),
+        }
+    }
+
+    /// Nothing more is written; what is still to be told elsewhere is.
+    pub(super) async fn finish(self) {
+        if let Some(problem) = self.traces.finish().await {
+            say::note(&problem);
         }
     }
 

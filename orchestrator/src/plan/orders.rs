@@ -12,6 +12,7 @@ use meshproof_proto::order::{
     self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, ReceiveOrder, RecordStreamId,
     StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction, millis,
 };
+use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 
 use super::compiled::{Ask, Endpoint, Step, Stub, Tunnel};
@@ -43,6 +44,10 @@ pub struct Occasion<'r> {
 pub struct Missing(pub String);
 
 impl Step {
+    fn key(&self, occasion: &Occasion<'_>) -> StepKey {
+        StepKey { test: occasion.test.to_owned(), step: self.key.clone(), attempt: occasion.attempt }
+    }
+
     /// Whether `when` lets the step run: a value that is not there, false, 0 or empty says no.
     #[must_use]
     pub fn is_wanted(&self, scope: &Value) -> bool {
@@ -70,7 +75,7 @@ impl Ask {
         complete(&action)?;
         Ok(StepOrder {
             authority: occasion.authority.clone(),
-            key: StepKey { test: occasion.test.to_owned(), step: step.key.clone(), attempt: occasion.attempt },
+            key: step.key(occasion),
             action,
             checks: ordered_checks(&self.checks, occasion.scope)?,
             saves: self.saves.iter().map(|save| save.value.clone()).collect(),
@@ -81,14 +86,30 @@ impl Ask {
     }
 
     /// The order for the receiver of a stream, to be given before the sender's; none for other verbs.
-    pub fn receive(&self, occasion: &Occasion<'_>) -> Result<Option<ReceiveOrder>, Missing> {
+    pub fn receive(&self, step: &Step, occasion: &Occasion<'_>) -> Result<Option<ReceiveOrder>, Missing> {
         let Some(apply) = &self.apply else { return Ok(None) };
         let address = address(&apply.at, apply.target.as_ref(), occasion)?;
         let mut action = resolved(&apply.action, &address, occasion.scope);
         put_in(&mut action, occasion.held)?;
         complete(&action)?;
         let authority = occasion.authority.clone();
+        // the receiver knows the stream, and not whose it is
+        traced(&mut action, Traceparent::of(&authority.run, &step.key(occasion)));
         Ok(Some(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action }))
+    }
+}
+
+/// Whoever is called hears which span it is called for, unless the plan says another.
+fn traced(action: &mut Action, parent: Traceparent) {
+    let (entries, name) = match action {
+        Action::Http(http) => (&mut http.headers, "traceparent"),
+        Action::Grpc(grpc) => (&mut grpc.metadata, "traceparent"),
+        Action::Ws(ws) => (&mut ws.headers, "traceparent"),
+        Action::Exec(exec) => (&mut exec.env, "TRACEPARENT"),
+        _ => return,
+    };
+    if !entries.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+        entries.push((name.to_owned(), Template::text(parent.to_string())));
     }
 }
 

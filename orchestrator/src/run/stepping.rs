@@ -224,7 +224,7 @@ impl Run {
             return Ok(Output::Order { agent: ask.at.clone(), order: Box::new(order) });
         };
         let receiver = self.scope.seen_from_step(step, Some(&apply.at));
-        let receive = ask.receive(&Occasion { scope: &receiver, ..occasion })?;
+        let receive = ask.receive(step, &Occasion { scope: &receiver, ..occasion })?;
         let receive = receive.expect("a step with `apply` has a receiver's part");
         self.streams += 1;
         let (receiver, sender) = (apply.at.clone(), ask.at.clone());

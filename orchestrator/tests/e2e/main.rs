@@ -37,6 +37,7 @@ mod stopping;
 mod stubs;
 mod takeover;
 mod together;
+mod traced;
 mod verbs;
 mod waiting;
 mod wire;

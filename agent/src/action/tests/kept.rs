@@ -34,7 +34,7 @@ async fn within(within: Duration, target: &Target, connections: &Connections) ->
         body: Body::Empty,
     };
     let permits = Permits::default();
-    let terms = Terms { within, permits: &permits, connections: Some(connections), live: None };
+    let terms = Terms { within, permits: &permits, connections: Some(connections), live: None, parent: None };
     Box::pin(perform_for(&Action::Http(action), &[], &json!(null), terms)).await
 }
 
