@@ -16,7 +16,7 @@ pub(crate) mod front;
 mod gathering;
 mod held;
 mod intake;
-mod invoked;
+pub(crate) mod invoked;
 mod limits;
 mod network;
 mod orders;

@@ -2,6 +2,10 @@
 //!
 //! Each thing is tried, not guessed from versions: a namespace is made, a socket is bound, a file is written. Nothing of it stays.
 
+mod bundle;
+
+pub use bundle::bundle;
+
 use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;

@@ -1,22 +1,33 @@
 //! `meshproof doctor`.
 
+use std::path::{Path, PathBuf};
+
 use meshproof_proto::verdict::Exit;
 
 use super::history::Place;
 use crate::doctor::{self, Finding, Need};
+use crate::report;
 use crate::report::table::table;
 use crate::say;
 
 /// The arguments of `meshproof doctor`.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  meshproof doctor\n  meshproof doctor --json | jq '.findings[] | select(.found.Err)'",
+    before_help = "Examples:\n  meshproof doctor\n  meshproof doctor --bundle report.md              for a bug report: this machine, and the last run\n  \
+    meshproof doctor --bundle report.md --run r-9d07\n  \
+    meshproof doctor --json | jq '.findings[] | select(.found.Err)'",
     after_help = "Exit codes: 0 plans run here, 2 usage, 5 something is missing that every plan needs."
 )]
 pub(super) struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// Write what a bug report needs: this machine, and a run with its report, the end of its journal and of its agents' logs.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    bundle: Option<PathBuf>,
+    /// The run that it is about: its name, a beginning of it, or its folder.
+    #[arg(long, default_value = "last", requires = "bundle")]
+    run: String,
     #[command(flatten)]
     place: Place,
 }
@@ -27,6 +38,9 @@ pub(super) fn run(args: &Args) -> Exit {
     let runs = kept.as_ref().map(crate::history::Kept::folder).map_err(ToString::to_string);
     let findings = doctor::look(runs);
     let able = doctor::is_able(&findings);
+    if let Some(file) = &args.bundle {
+        return bundle(args, file, &findings);
+    }
     let text = if args.json {
         format!("{:#}\n", serde_json::json!({ "able": able, "findings": findings }))
     } else {
@@ -36,6 +50,20 @@ pub(super) fn run(args: &Args) -> Exit {
     match say::result(&text) {
         Exit::Passed if !able => say::failed(&"no plan can run here until that is mended", Exit::MeshFailed),
         said => said,
+    }
+}
+
+/// Without a run there is less to tell; one that was named and is not there is a mistake.
+fn bundle(args: &Args, file: &Path, findings: &[Finding]) -> Exit {
+    let run = match args.place.kept().and_then(|kept| kept.find(&args.run)) {
+        Ok(run) => Some(run),
+        Err(_) if args.run == "last" => None,
+        Err(error) => return say::failed(&error, error.exit()),
+    };
+    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    match report::save(file, &doctor::bundle(findings, run.as_deref(), variables)) {
+        Ok(()) => say::result(&format!("{}\n", report::sanitise::line(&file.to_string_lossy()))),
+        Err(error) => say::failed(&error, Exit::Usage),
     }
 }
 

@@ -3,18 +3,23 @@
 use crate::plan::Source;
 use crate::record::{Happening, Invocation};
 
-/// What is told right after the run has begun. What this machine does not say is left empty: nothing depends on it.
+/// What is told right after the run has begun.
 pub(super) fn invoked(source: &Source, arguments: &[String]) -> Happening {
+    let (arguments, plan) = (arguments.to_vec(), source.text().to_owned());
+    Happening::Invoked(Box::new(Invocation { arguments, plan, ..here() }))
+}
+
+/// This program and this machine. What the machine does not say is left empty: nothing depends on it.
+pub(crate) fn here() -> Invocation {
     let directory = std::env::current_dir().map(|directory| directory.to_string_lossy().into_owned());
-    Happening::Invoked(Box::new(Invocation {
+    Invocation {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         system: system(),
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         memory_bytes: std::fs::read_to_string("/proc/meminfo").map_or(0, |text| memory_bytes(&text)),
         directory: directory.unwrap_or_default(),
-        arguments: arguments.to_vec(),
-        plan: source.text().to_owned(),
-    }))
+        ..Invocation::default()
+    }
 }
 
 fn system() -> String {

@@ -4,6 +4,8 @@
 //! dies they free themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use futures::future::join_all;
@@ -174,7 +176,8 @@ fn write(folder: &Path, told: &LogLines) -> std::io::Result<()> {
         lines => format!("({lines} lines of this service's logs came before these and are not here)\n"),
     };
     for (log, text) in logs {
-        std::fs::write(folder.join(format!("{log}.log")), format!("{mark}{text}"))?;
+        let options = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).clone();
+        options.open(folder.join(format!("{log}.log")))?.write_all(format!("{mark}{text}").as_bytes())?;
     }
     Ok(())
 }

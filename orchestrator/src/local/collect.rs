@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::Name;
@@ -66,7 +67,8 @@ fn copy_file(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
-    let copied = if masker.is_empty() { fs::copy(from, to).map(drop) } else { copy_masked(from, to, masker) };
+    // what services print is as private as the journal that tells of it
+    let copied = copy_masked(from, to, masker);
     match copied {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -78,7 +80,8 @@ fn copy_masked(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
     let file = fs::File::open(from)?;
     let about = file.metadata()?;
     let mut reader = file.take(about.len());
-    let mut writer = BufWriter::new(fs::File::create(to)?);
+    let options = fs::File::options().write(true).create(true).truncate(true).mode(0o600).clone();
+    let mut writer = BufWriter::new(options.open(to)?);
     let mut stream = masker.stream();
     let mut piece = vec![0; MASK_STREAM_BYTES];
     loop {
@@ -88,5 +91,8 @@ fn copy_masked(from: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
         }
     }
     writer.write_all(&stream.finish())?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.set_permissions(about.permissions())
+    writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .set_permissions(fs::Permissions::from_mode(about.permissions().mode() & 0o700))
 }

@@ -135,3 +135,31 @@ fn the_doctor_says_what_this_machine_can_do() {
     unable.assert_code(5);
     assert!(unable.stdout().contains("MISSING  kept runs"), "{}", unable.stdout());
 }
+
+#[test]
+fn a_bug_report_holds_the_machine_and_the_last_run_and_no_secret() {
+    let scene = Scene::new();
+    let plan = "meshproof: 1\nplan: leaky\nsecrets: { word: {} }\nservices: { shop: { exec: { argv: [sleep, \"600\"] } } }\n\
+        tests: [{ id: t, steps: [{ at: shop, exec: { argv: [sh, -c, \"echo ${{ secrets.word }}; exit 3\"] } }] }]\n";
+    std::fs::write(scene.path().join("plan.yaml"), plan).expect("a new file");
+    std::fs::write(scene.path().join("word"), "xyzzy-7431").expect("a new file");
+    let nothing = meshproof(&scene, &["doctor", "--bundle", "none.md"]);
+    nothing.assert_code(0);
+    meshproof(&scene, &["run", "plan.yaml", "--secret", "word@word", "--progress", "quiet"]).assert_code(1);
+    meshproof(&scene, &["doctor", "--bundle", "report.md"]).assert_code(0);
+    let text = std::fs::read_to_string(scene.path().join("report.md")).expect("it was written");
+    for part in ["# meshproof bug report", "- loopback: ok: ", "plan: leaky", "\"run-ended\"", "logs/shop/agent.log"] {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
+    assert!(!text.contains("xyzzy-7431"), "{text}");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(&scene.path().join("report.md")), 0o600);
+    meshproof(&scene, &["doctor", "--bundle", "x.md", "--run", "r-none"]).assert_code(2);
+    assert!(!scene.path().join("x.md").exists());
+    // and so are the files of a run
+    let kept = scene.path().join("state/meshproof/runs");
+    let run = std::fs::read_dir(kept).expect("runs").next().expect("one").expect("readable").path();
+    for file in ["events.jsonl", "junit.xml", "report.html", "logs/shop/agent.log", "logs/shop/stdout.log"] {
+        assert_eq!(mode(&run.join(file)), 0o600, "{file}");
+    }
+}
