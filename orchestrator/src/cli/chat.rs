@@ -3,6 +3,7 @@
 mod ask;
 mod child;
 mod room;
+mod terminal;
 mod tree;
 mod voice;
 
@@ -15,6 +16,7 @@ use super::mesh::{self, MeshArgs};
 use crate::console::limits;
 use crate::say;
 use room::{Next, Room};
+use voice::Voice;
 
 /// The arguments of `meshproof chat`.
 #[derive(Debug, clap::Args)]
@@ -103,13 +105,24 @@ async fn next_line(room: &mut Room, lines: &mut mpsc::Receiver<String>) -> Optio
 
 /// Lines of a person: what takes long goes on while the next is written.
 async fn at_a_terminal(room: &mut Room) -> Exit {
-    room.greet().await;
-    let mut read = lines_read();
-    while let Some(line) = next_line(room, &mut read).await {
+    if !terminal::can_edit() {
+        room.greet(Voice::Outputs).await;
+        let mut read = lines_read();
+        while let Some(line) = next_line(room, &mut read).await {
+            if matches!(room.begin(&line).await, Next::Over) {
+                break;
+            }
+        }
+        say::note("");
+        return Exit::Passed;
+    }
+    let mut seat = terminal::sit(tree::trees(), room.names());
+    room.greet(seat.voice.clone()).await;
+    while let Some(line) = next_line(room, &mut seat.lines).await {
         if matches!(room.begin(&line).await, Next::Over) {
             break;
         }
+        seat.go_on();
     }
-    say::note("");
     Exit::Passed
 }

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::detached::OnTerminal;
 use crate::journal::Journal;
 use crate::looking::Waiting;
 use crate::scene::Scene;
+use crate::screen::Screen;
 use crate::session::{Ended, Session, Shown};
 
 /// These lines, one after the other, as one person's chat.
@@ -286,27 +286,81 @@ fn settled(text: &str) -> String {
 #[test]
 fn at_a_terminal_lines_are_threads_with_an_id_a_status_and_the_command_that_does_the_same() {
     let run = Waiting::start();
-    let mut terminal = OnTerminal::of(&chatting(&run.scene, "anna"));
+    let mut terminal = Screen::of(&chatting(&run.scene, "anna"));
     terminal.shows("with ledger, shop; /help lists commands, /quit leaves");
-    terminal.press("@shop http get /healthz\n");
+    terminal.press("@shop http get /healthz\r");
     terminal.shows("  = meshproof chat -c '@shop http get /healthz'");
     terminal.shows("t1 shop: 200 in ");
-    terminal.press("/who\n");
+    terminal.press("/who\r");
     terminal.shows("  = meshproof who");
     terminal.shows("t2 orchestrator");
     terminal.shows("t2 done");
-    terminal.press("/attach\n");
+    terminal.press("/attach\r");
     terminal.shows("t3 ");
     // Something goes on, and other lines are answered meanwhile.
-    terminal.press("/threads\n");
+    terminal.press("/threads\r");
     terminal.shows("t3  /attach  … goes on");
-    terminal.press("/stop t3\n");
+    terminal.press("/stop t3\r");
     terminal.shows("t3 exit code 130");
-    terminal.press("/show t1\n");
+    terminal.press("/show t1\r");
     terminal.shows("content-type: application/json");
     chat(&run.scene, &["are you there?"]).assert_code(0);
     terminal.shows("> are you there?");
-    terminal.press("/quit\n");
+    terminal.press("/quit\r");
     assert_eq!(terminal.code(), Some(0));
+    run.end();
+}
+
+/// What is different each time.
+fn drawn(rows: &[String]) -> String {
+    let name = regex::Regex::new("console-anna-[0-9a-f]+").expect("a pattern");
+    let run = regex::Regex::new("r-[0-9a-f]{8,}").expect("a pattern");
+    let took = regex::Regex::new(r"in [0-9.]+ ms").expect("a pattern");
+    let text = rows.join("\n") + "\n";
+    let text = name.replace_all(&text, "console-anna-…");
+    let text = run.replace_all(&text, "r-…");
+    took.replace_all(&text, "in … ms").into_owned()
+}
+
+#[test]
+fn a_screen_of_a_chat_is_as_in_the_golden_file_with_completion_history_and_what_is_said_meanwhile() {
+    let run = Waiting::start();
+    let mut screen = Screen::of(&chatting(&run.scene, "anna"));
+    screen.shows("/quit leaves");
+    screen.press("@sh\t");
+    screen.shows("> @shop");
+    screen.press("http get /healthz\r");
+    screen.shows("t1 shop: 200");
+    screen.press("/fau\t");
+    screen.shows("> /fault");
+    screen.press("l\t");
+    screen.shows("> /fault ledger-cut");
+    // what others say comes above the line that is not ended yet
+    chat(&run.scene, &["are you there?"]).assert_code(0);
+    screen.shows("> are you there?");
+    screen.until("the line below it", |rows| rows.last().is_some_and(|row| row.starts_with("> /fault ledger-cut")));
+    screen.press("\x15/thr\t\r");
+    screen.shows("  t1  @shop http get /healthz");
+    screen.until("the next line", |rows| rows.last().is_some_and(|row| row == ">"));
+    let golden = crate::scene::root().join("orchestrator/tests/e2e/golden/chat-screen.txt");
+    let shown = drawn(&screen.rows());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&golden, &shown).expect("a writable folder");
+    }
+    assert_eq!(shown, std::fs::read_to_string(&golden).expect("UPDATE_GOLDEN=1 writes it"));
+    // the line before the last, from the history
+    screen.press("\x1b[A\x1b[A");
+    screen.until("the line from the history", |rows| {
+        rows.last().is_some_and(|row| row.starts_with("> @shop http get /healthz"))
+    });
+    screen.press("\x15/quit\r");
+    assert_eq!(screen.code(), Some(0));
+    // and in the next chat
+    let mut screen = Screen::of(&chatting(&run.scene, "anna"));
+    screen.shows("/quit leaves");
+    screen.press("\x1b[A\x1b[A");
+    screen.until("the line from the chat before", |rows| rows.last().is_some_and(|row| row.starts_with("> /thr")));
+    screen.press("\x15/quit\r");
+    assert_eq!(screen.code(), Some(0));
     run.end();
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::attached::{SOON, attach, go, is_step, plan};
 use crate::journal::Journal;
@@ -65,6 +65,17 @@ impl OnTerminal {
         self.keyboard.write_all(keys.as_bytes()).expect("a terminal takes keys");
     }
 
+    /// The next that is shown.
+    pub fn piece(&mut self, deadline: Instant) -> Option<Vec<u8>> {
+        self.shown.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Its size, as a window's.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.far, size).expect("a terminal has a size");
+    }
+
     /// Waits until this is on the screen.
     pub fn shows(&mut self, what: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -76,7 +87,7 @@ impl OnTerminal {
     }
 
     /// Whether it shows what is typed, a line at a time, as shells leave it.
-    fn is_as_before(&self) -> bool {
+    pub fn is_as_before(&self) -> bool {
         let modes = tcgetattr(&self.far).expect("a terminal").local_modes;
         modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }

@@ -28,6 +28,7 @@ mod reference;
 mod respawn;
 mod sample;
 mod scene;
+mod screen;
 mod secrets;
 mod services;
 mod session;

@@ -30,7 +30,7 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
     let told = (child.stdout.take(), child.stderr.take());
     let telling = async {
         if let (Output::Lines(voice, thread), (Some(stdout), Some(stderr))) = (&output, told) {
-            tokio::join!(tell(stdout, *voice, thread), tell(stderr, *voice, thread));
+            tokio::join!(tell(stdout, voice, thread), tell(stderr, voice, thread));
         }
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
@@ -50,7 +50,7 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
     Ok(crate::cli::exit_of(ended?).unwrap_or(Exit::MeshFailed))
 }
 
-async fn tell(pipe: impl AsyncRead + Unpin, voice: Voice, thread: &str) {
+async fn tell(pipe: impl AsyncRead + Unpin, voice: &Voice, thread: &str) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         voice.result(&format!("{thread} {line}\n"));

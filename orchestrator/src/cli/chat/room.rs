@@ -5,6 +5,7 @@ mod joined;
 mod shown;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use meshproof_mesh::MeshEvent;
 use meshproof_proto::verdict::Exit;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::super::mesh::MeshArgs;
+use super::terminal::Names;
 use super::tree::{self, Asked};
 use super::voice::Voice;
 use crate::chat::answers::Answer;
@@ -34,6 +36,8 @@ pub(super) struct Room {
     stops: BTreeMap<ThreadId, CancellationToken>,
     voice: Voice,
     live: bool,
+    /// What is known by name, for whoever completes it.
+    names: Names,
 }
 
 /// A thread has ended.
@@ -85,16 +89,24 @@ impl Room {
             notes: Notes::default(),
             going: JoinSet::new(),
             stops: BTreeMap::new(),
-            voice: Voice,
+            voice: Voice::Outputs,
             live: false,
+            names: Names::default(),
         }
     }
 
-    /// A person sits here: says who is there, and goes on while lines come.
-    pub(super) async fn greet(&mut self) {
+    /// What is known by name, as it changes.
+    pub(super) fn names(&self) -> Names {
+        Arc::clone(&self.names)
+    }
+
+    /// A person sits here and is spoken to like this: says who is there, and goes on while lines come.
+    pub(super) async fn greet(&mut self, voice: Voice) {
         self.live = true;
+        self.voice = voice;
         let text = self.joined.greeting().await;
         self.voice.note(&text);
+        self.learn();
     }
 
     pub(super) async fn leave(self) {
@@ -124,10 +136,18 @@ impl Room {
 
     /// A line, begun; what it comes to is shown when it has.
     pub(super) async fn begin(&mut self, line: &str) -> Next {
-        match self.take(line).await {
+        let begun = self.take(line).await;
+        self.learn();
+        match begun {
             Begun::Next(next) => next,
             Begun::Goes(_) => Next::Came(Exit::Passed),
         }
+    }
+
+    /// Names that may be written next.
+    fn learn(&mut self) {
+        let known = self.joined.known();
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     async fn take(&mut self, text: &str) -> Begun {
@@ -196,6 +216,7 @@ impl Room {
             Happened::Looked => {
                 if let Some(text) = self.joined.look_again().await {
                     self.voice.note(&text);
+                    self.learn();
                 }
             }
         }

@@ -6,7 +6,6 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use meshproof_proto::verdict::Exit;
 
-#[cfg(test)]
 use crate::chat::complete::Trees;
 use crate::chat::verbs::{ToAgents, Verb};
 use crate::cli::Command;
@@ -118,8 +117,7 @@ fn told(error: &clap::Error, words: &[String], tree: &clap::Command) -> Asked {
 }
 
 /// Both trees, for completion.
-#[cfg(test)]
-fn trees() -> Trees {
+pub(super) fn trees() -> Trees {
     Trees { commands: Slash::command(), verbs: ToAgents::command() }
 }
 

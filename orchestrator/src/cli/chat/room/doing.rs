@@ -78,7 +78,7 @@ impl Room {
         let stop = CancellationToken::new();
         self.stops.insert(thread, stop.clone());
         let output = match self.live {
-            true => Output::Lines(self.voice, thread.to_string()),
+            true => Output::Lines(self.voice.clone(), thread.to_string()),
             false => Output::Ours,
         };
         let ended = async move {

@@ -9,10 +9,11 @@ use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 
 use super::Happened;
+use crate::chat::complete::Known;
 use crate::chat::ground::Ground;
 use crate::cli::mesh::MeshArgs;
 use crate::console::{Console, Heard, find};
-use crate::history::Brief;
+use crate::history::{Brief, Kept};
 use crate::local;
 use crate::mesh_file::MeshFile;
 use crate::plan::Inputs;
@@ -95,6 +96,14 @@ impl Joined {
         self.ground.insert(ground).clone()
     }
 
+    /// Names that a line may hold.
+    pub(super) fn known(&mut self) -> Known {
+        let agents = self.console.as_ref().map(Console::names).unwrap_or_default();
+        let ground = self.ground();
+        let logs = ["stdout", "stderr"].map(str::to_owned).to_vec();
+        Known { agents, stubs: ground.names("stubs"), faults: ground.names("faults"), runs: runs(), logs }
+    }
+
     pub(super) async fn greeting(&mut self) -> String {
         match self.console().await {
             Ok(console) => {
@@ -147,6 +156,13 @@ impl Joined {
 fn is_over(console: &Console) -> bool {
     let Some(run) = &console.file().run else { return false };
     local::running().is_ok_and(|running| running.iter().all(|running| running.run != run.0))
+}
+
+/// The runs that are kept; a folder has no more than that.
+fn runs() -> Vec<String> {
+    let kept = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new));
+    let folders = kept.ok().and_then(|kept| std::fs::read_dir(kept.folder()).ok()).into_iter().flatten();
+    folders.filter_map(|folder| folder.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// The plan that the run of this mesh was begun with.
