@@ -131,6 +131,56 @@ fn who_takes_part_in_a_run_is_not_taken_by_another_which_is_told_by_whom() {
     first.says("\"pass\"");
 }
 
+/// A mesh file with a token of that role.
+fn person(town: &Town, name: &str, role: &[&str]) -> String {
+    let (token, file) = (format!("{name}.token"), format!("{name}.toml"));
+    let invite = ["mesh", "invite", &format!("{name}-*"), "--out", &token, "--role"];
+    town.done(&[&invite[..], role].concat());
+    town.done(&["mesh", "join", &token, "--out", &file]);
+    file
+}
+
+#[test]
+fn an_observer_of_a_run_looks_and_what_it_may_not_do_is_refused_with_the_reason() {
+    let town = Town::new();
+    let signs = town.path().join("signs.log");
+    let log = format!("signs={}", signs.display());
+    let _agent = agent(&town, "client", &["--logs", &log]);
+    let (mesh, plan) = (orchestrator(&town), plan(&town, "plan.yaml", WAITING));
+    let arguments = ["run", &plan, "--mesh", &mesh, "--out", "out", "--progress", "json"];
+    let mut run = Process::start(town.command(&arguments));
+    run.says("\"said\"");
+    let eyes = person(&town, "eyes", &["observer"]);
+    let chat = |file: &str, line: &str| {
+        let output = town.ask(&["chat", "--mesh", file, "--as", "anna", "-c", line]);
+        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), told.into_owned())
+    };
+    for (line, said) in [("@all ping", "client: pong in "), ("/state @client", "run r-"), ("/who", "orchestrator")] {
+        let (code, told) = chat(&eyes, line);
+        assert!(code == Some(0) && told.contains(said), "{line}: {code:?} {told}");
+    }
+    for (line, why) in [
+        ("@client exec touch it-was-done", "`act` is for an orchestrator or an operator console, not for an observer"),
+        // with nobody else there, only the journal would have it
+        ("look at this", "`say` is for an orchestrator or an operator console, not for an observer"),
+        ("@client logs signs", "`read_log` takes `logs`, which the caller's token does not allow"),
+    ] {
+        let (code, told) = chat(&eyes, line);
+        assert!(code == Some(5) && told.contains(why), "{line}: {code:?} {told}");
+    }
+    assert!(!town.path().join("it-was-done").exists());
+    // the same by somebody who may
+    let hands = person(&town, "hands", &["operator-console", "--allow", "exec"]);
+    let (code, told) = chat(&hands, "@client exec touch it-was-done");
+    assert_eq!(code, Some(0), "{told}");
+    std::fs::write(signs, "go\n").expect("its folder is there");
+    run.says("\"pass\"");
+    let journal = std::fs::read_to_string(town.path().join("out/events.jsonl")).expect("the run's");
+    assert!(!journal.contains("look at this"), "{journal}");
+    assert_eq!(journal.matches("\"asked\"").count(), 1, "{journal}");
+}
+
 #[test]
 fn an_agent_whose_orchestrator_was_killed_is_free_for_the_next_run() {
     let town = Town::new();

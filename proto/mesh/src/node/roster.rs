@@ -6,13 +6,20 @@
 use std::time::Instant;
 
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Chain;
+use meshproof_proto::identity::{Chain, Identity};
 use meshproof_proto::signal::ConnectionKind;
 
 use super::Node;
 use crate::api::MeshEvent;
 use crate::limits::BACK_WITHIN;
 use crate::link::Command;
+
+/// Whether a peer was in the roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    New,
+    Before,
+}
 
 impl Node {
     /// A server is away, with its list.
@@ -25,40 +32,55 @@ impl Node {
 
     /// A server is there, for the first time or again.
     pub(super) async fn welcome(&mut self, index: usize, peers: &[Chain]) {
-        for chain in peers {
-            self.listed(index, chain).await;
+        // Who looks at the roster meanwhile sees none of them or all: that one is missing is a fact that people act on.
+        let good: Vec<Identity> = peers.iter().filter_map(|chain| self.good(chain)).collect();
+        let listed: Vec<(Identity, Known)> = good.into_iter().map(|identity| self.list(index, identity)).collect();
+        for (identity, known) in listed {
+            self.tell_of(&identity, known).await;
         }
         let server = &mut self.servers[index];
         server.settles = (!server.missed.is_empty()).then(|| Instant::now() + BACK_WITHIN);
     }
 
-    /// The peer that a server lists, if it is another one and good.
-    async fn listed(&mut self, index: usize, chain: &Chain) -> Option<PeerId> {
-        let identity = match self.context.check(chain) {
-            Ok(identity) if identity.peer == self.context.me => return None,
-            Ok(identity) => identity,
+    /// Another peer that a server tells of, if it is a good one.
+    fn good(&self, chain: &Chain) -> Option<Identity> {
+        match self.context.check(chain) {
+            Ok(identity) => (identity.peer != self.context.me).then_some(identity),
             Err(error) => {
                 tracing::warn!(%error, "signaling listed a peer whose chain does not hold");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    fn list(&mut self, index: usize, identity: Identity) -> (Identity, Known) {
         let peer = identity.peer;
         self.servers[index].missed.remove(&peer);
         self.tables.reach.listed(peer, index);
-        if self.tables.roster.insert(peer, identity.clone()).is_none() {
-            self.tell(MeshEvent::PeerJoined(identity.clone())).await;
-            self.consider_namesakes(&identity);
-            if self.wanted.contains(&peer) {
-                self.connect(peer, ConnectionKind::Control);
-            }
+        let known = match self.tables.roster.insert(peer, identity.clone()) {
+            None => Known::New,
+            Some(_) => Known::Before,
+        };
+        (identity, known)
+    }
+
+    async fn tell_of(&mut self, identity: &Identity, known: Known) {
+        if known == Known::Before {
+            return;
         }
-        Some(peer)
+        self.tell(MeshEvent::PeerJoined(identity.clone())).await;
+        self.consider_namesakes(identity);
+        if self.wanted.contains(&identity.peer) {
+            self.connect(identity.peer, ConnectionKind::Control);
+        }
     }
 
     /// A peer registered, for the first time or again. What was said to it while it could not be reached is said once more.
     pub(super) async fn joined(&mut self, index: usize, chain: &Chain) {
-        let Some(peer) = self.listed(index, chain).await else { return };
-        let link = self.tables.links.get(&peer).map(|link| link.value().clone());
+        let Some(identity) = self.good(chain) else { return };
+        let (identity, known) = self.list(index, identity);
+        self.tell_of(&identity, known).await;
+        let link = self.tables.links.get(&identity.peer).map(|link| link.value().clone());
         if let Some(link) = link {
             // one that is busy says it with its next attempt
             let _ = link.commands.try_send(Command::SignalingBack);

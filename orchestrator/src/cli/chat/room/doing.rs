@@ -253,8 +253,10 @@ impl Room {
         }
         let names = console.names();
         let near = nearest(wanted, names.iter().map(String::as_str).chain(["all"]));
-        let near = near.map(|near| format!("; did you mean `@{near}`?")).unwrap_or_default();
-        Err((format!("no agent is named `{wanted}` here{near} There are: {}", names.join(", ")), Exit::Usage))
+        let near = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean `@{near}`?"));
+        let there =
+            if names.is_empty() { "There is none".to_owned() } else { format!("There are: {}", names.join(", ")) };
+        Err((format!("no agent is named `{wanted}` here{near} {there}"), Exit::Usage))
     }
 
     async fn one(&mut self, name: &str) -> Result<Agent, Refused> {
