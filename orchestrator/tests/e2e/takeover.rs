@@ -1,6 +1,8 @@
 //! Orchestrators die or hang; another one goes on from what the agents remember. What was done, and how often, is what the services
 //! themselves have written down.
 
+mod confided;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
