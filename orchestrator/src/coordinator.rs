@@ -25,6 +25,7 @@ mod ready;
 mod remembering;
 mod scribe;
 mod signals;
+mod stall;
 mod standing;
 mod succession;
 mod superseded;

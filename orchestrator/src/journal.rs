@@ -9,8 +9,8 @@ mod reading;
 mod seen;
 
 use std::fs::{File, TryLockError};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -45,11 +45,22 @@ pub enum JournalError {
     Record(serde_json::Error),
 }
 
+impl JournalError {
+    /// Whether it would be well if there were more space.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let is_full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        matches!(self, Self::Io { source, .. } if is_full(source.kind()))
+    }
+}
+
 /// A journal that is being written.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: Arc<File>,
+    /// Where the next line goes.
+    end: u64,
     lines: u64,
     seen: Seen,
     shared: Arc<Shared>,
@@ -104,6 +115,7 @@ impl Journal {
         Ok(Self {
             path: path.to_owned(),
             file,
+            end: 0,
             lines: 0,
             seen: Seen::default(),
             shared,
@@ -111,7 +123,11 @@ impl Journal {
         })
     }
 
-    /// Writes an entry and gives the record it became; `None` for an event that is there already.
+    /// Writes an entry and gives the record it became; `None` for an event that is there already. When that fails, nothing of it counts, and
+    /// the same can be written again.
+    ///
+    /// # Errors
+    /// There is no space ([`JournalError::is_full`]), or the disk fails.
     pub fn append(&mut self, entry: Entry) -> Result<Option<Record>, JournalError> {
         if let (Some(instance), Some(seq)) = (entry.instance, entry.seq)
             && !self.seen.is_new(instance, seq)
@@ -121,7 +137,12 @@ impl Journal {
         let record = Record { n: self.lines + 1, entry };
         let mut line = serde_json::to_vec(&record).map_err(JournalError::Record)?;
         line.push(b'\n');
-        self.file.as_ref().write_all(&line).map_err(|source| self.io("write", source))?;
+        if let Err(source) = self.file.write_all_at(&line, self.end) {
+            // Half a line is none; should it not be cut off, the next attempt writes over it.
+            let _ = self.file.set_len(self.end);
+            return Err(self.io("write", source));
+        }
+        self.end += line.len() as u64;
         self.lines += 1;
         if let (Some(instance), Some(seq)) = (record.entry.instance, record.entry.seq) {
             self.seen.add(instance, seq);

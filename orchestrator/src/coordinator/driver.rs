@@ -11,7 +11,7 @@ use std::time::Instant;
 use meshproof_mesh::{Mesh, MeshEvent, Turn};
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::{Name, PeerId, Term};
-use meshproof_proto::order::{Authority, Initialize, Initialized};
+use meshproof_proto::order::{Authority, Initialize, Initialized, millis};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::{mpsc, watch};
@@ -25,6 +25,7 @@ use super::outcome::Broken;
 use super::remembering::{Stored, stored_by};
 use super::scribe::Scribe;
 use super::signals::Signals;
+use super::stall::GivenUp;
 use super::windows::Windows;
 use super::witness::Lengths;
 use super::{Options, build, limits, network};
@@ -178,6 +179,10 @@ impl Driver {
         let exit = match result {
             Ok(exit) => exit,
             Err(error) => {
+                if let Some(GivenUp::Aborted(abort)) = error.downcast_ref() {
+                    crate::say::note(format_args!("the run was given up: {error}"));
+                    return self.leave_at_once(*abort);
+                }
                 let error = format!("{error:#}");
                 let why = format!("the run was given up: {}", self.scribe.masker().mask(&error));
                 crate::say::failed(&why, Exit::MeshFailed)
@@ -227,6 +232,10 @@ impl Driver {
         loop {
             if let Some(exit) = self.perform(run).await? {
                 return Ok(exit);
+            }
+            if let Some(lasted) = self.scribe.take_stood_still() {
+                run.handle(Input::StoodStill { lasted_ms: millis(lasted) }, Instant::now());
+                continue;
             }
             let store_at = self.remember(run);
             let wake = tokio::select! {

@@ -1,15 +1,17 @@
 //! Writes what happens: into the journal first, then before people's eyes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
 use tokio::sync::watch;
 
+use super::stall::Stall;
 use crate::journal::Journal;
 use crate::local;
 use crate::progress::{Curtain, Progress};
-use crate::record::{Entry, Happening, now_ms};
+use crate::record::{Entry, Happening, Record, now_ms};
 use crate::say;
 use crate::traces::Traces;
 
@@ -21,6 +23,8 @@ pub(super) struct Scribe {
     masker: Arc<Masker>,
     /// What was told before the machine knew of anything.
     early: Vec<Happening>,
+    /// For so long there was no space for the journal, and the run stood still; not told to the machine yet.
+    stood_still: Duration,
 }
 
 /// Whether an entry was there before.
@@ -38,7 +42,7 @@ impl Scribe {
         if let Some(problem) = problem {
             say::note(&problem);
         }
-        Self { journal, progress, traces, masker, early: Vec::new() }
+        Self { journal, progress, traces, masker, early: Vec::new(), stood_still: Duration::ZERO }
     }
 
     /// From now on these secrets are masked.
@@ -70,7 +74,7 @@ impl Scribe {
 
     /// Writes an entry without secrets, an agent's event at most once.
     pub(super) fn write(&mut self, entry: Entry) -> anyhow::Result<Seen> {
-        match self.journal.append(entry.masked(&self.masker))? {
+        match self.append(entry.masked(&self.masker))? {
             Some(record) => {
                 self.progress.show(&record, &self.masker);
                 self.traces.take(&record.entry);
@@ -85,6 +89,31 @@ impl Scribe {
         if let Some(problem) = self.traces.finish().await {
             say::note(&problem);
         }
+    }
+
+    /// While there is no space, the run stands still: nothing goes on of which the journal does not tell.
+    fn append(&mut self, entry: Entry) -> anyhow::Result<Option<Record>> {
+        let full = match self.journal.append(entry.clone()) {
+            Err(error) if error.is_full() => error,
+            appended => return Ok(appended?),
+        };
+        let Some(stall) = Stall::begin(&full.to_string()) else { return Err(full.into()) };
+        loop {
+            stall.wait()?;
+            match self.journal.append(entry.clone()) {
+                Err(error) if error.is_full() => {}
+                appended => {
+                    let (appended, lasted) = (appended?, stall.end());
+                    self.stood_still += lasted;
+                    return Ok(appended);
+                }
+            }
+        }
+    }
+
+    /// For how long the run stood still since this was asked last.
+    pub(super) fn take_stood_still(&mut self) -> Option<Duration> {
+        Some(std::mem::take(&mut self.stood_still)).filter(|stood_still| !stood_still.is_zero())
     }
 
     /// What hides all that is shown of the run.

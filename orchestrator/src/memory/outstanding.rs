@@ -70,6 +70,7 @@ impl Outstanding {
             | Input::ServiceEnded { .. }
             | Input::ServiceLeft { .. }
             | Input::AgentDown { .. }
+            | Input::StoodStill { .. }
             | Input::Abort(_) => {}
         }
     }

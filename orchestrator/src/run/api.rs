@@ -178,6 +178,10 @@ pub enum Input {
         agent: Name,
         reason: String,
     },
+    /// The orchestrator had no space for its journal and did nothing for so long.
+    StoodStill {
+        lasted_ms: u64,
+    },
     Abort(Abort),
     /// Everything that was started has ended; what did not end as it should.
     TornDown {

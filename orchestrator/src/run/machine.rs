@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::Name;
@@ -129,6 +129,7 @@ impl Run {
             Input::AgentDown { agent, how } => self.agent_down(&agent, &how),
             Input::AgentBack { agent } => self.agent_back(&agent),
             Input::AgentLost { agent, reason } => self.agent_lost(agent, reason),
+            Input::StoodStill { lasted_ms } => self.stood_still(Duration::from_millis(lasted_ms)),
             Input::Abort(abort) => self.abort(abort),
             Input::TornDown { problems } => self.torn_down(problems),
         }

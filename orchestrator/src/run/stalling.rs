@@ -1,7 +1,7 @@
-//! An agent whose disk is full begins no step: what is done must be known to whoever comes after it. That time is neither the step's nor
+//! Disks that are full. An agent whose disk is full begins no step: what is done must be known to whoever comes after it. That time is neither the step's nor
 //! the test's, as long as somebody may still make room.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::id::Name;
 
@@ -9,6 +9,7 @@ use super::limits::{RESULT_MARGIN, STALLED_AT_MOST};
 use super::machine::{Phase, Run};
 use super::respawned::bound;
 use super::stepping::{Course, Running, Wait};
+use crate::record::Happening;
 
 impl Run {
     pub(super) fn agent_stalled(&mut self, agent: &Name) {
@@ -30,6 +31,17 @@ impl Run {
         let unused = STALLED_AT_MOST.saturating_sub(now.saturating_duration_since(since));
         if let Phase::Testing(testing) = &mut self.phase {
             testing.excuse_no_more(unused);
+        }
+    }
+
+    /// Nothing was heard or ordered for so long, and nobody is late for it.
+    pub(super) fn stood_still(&mut self, lasted: Duration) {
+        self.record(Happening::Noted {
+            text: format!("the run stood still for {:.1} s: there was no space for its journal", lasted.as_secs_f64()),
+        });
+        self.each_running(|running| running.until += lasted);
+        if let Phase::Testing(testing) = &mut self.phase {
+            testing.stood_still(lasted);
         }
     }
 

@@ -195,6 +195,15 @@ impl Testing {
         self.until += paused;
     }
 
+    /// Nobody did anything for so long.
+    pub(super) fn stood_still(&mut self, lasted: Duration) {
+        self.excuse(lasted);
+        self.watches.iter_mut().for_each(|watch| watch.until += lasted);
+        if let Stage::Opening { until, .. } = &mut self.stage {
+            *until += lasted;
+        }
+    }
+
     /// So much of what was excused was not needed.
     pub(super) fn excuse_no_more(&mut self, unused: Duration) {
         self.until -= unused;

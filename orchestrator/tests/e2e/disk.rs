@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
+
+use crate::attached::SOON;
 use crate::journal::Journal;
+use crate::processes::{self, Watch};
 use crate::scene::Scene;
 use crate::session::{Session, Shown};
 
@@ -34,15 +38,15 @@ tests:
 }
 
 /// A file system of its own for what agents keep.
-struct Small<'p>(&'p Path);
+struct Small(PathBuf);
 
-impl<'p> Small<'p> {
+impl Small {
     /// `None`, aloud: only root may make one.
-    fn at(place: &'p Path) -> Option<Self> {
+    fn at(place: &Path) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=8m", "none"]).arg(place).stderr(Stdio::null());
         if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Self(place));
+            return Some(Self(place.to_owned()));
         }
         assert!(std::env::var("CI").as_deref() != Ok("true"), "a tmpfs cannot be made");
         println!("skipped: a tmpfs cannot be made");
@@ -58,11 +62,59 @@ impl<'p> Small<'p> {
     }
 }
 
-impl Drop for Small<'_> {
+impl Drop for Small {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.0).status();
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
         assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
     }
+}
+
+/// A run whose reports are to go to a small disk, at its first step.
+fn on_a_small_disk(scene: &Scene) -> Option<(Small, Session)> {
+    let out = scene.out();
+    std::fs::create_dir(&out).expect("a new folder");
+    let small = Small::at(&out)?;
+    let mut session = Session::start(scene.run_command(&plan(scene), "json"), Shown::Records);
+    session.record("the first step's word", |record| record["what"]["fact"]["printed"].is_object());
+    Some((small, session))
+}
+
+#[test]
+fn a_run_whose_journal_has_no_space_stands_still_says_so_and_goes_on_when_there_is_some() {
+    let scene = Scene::new();
+    let Some((small, mut session)) = on_a_small_disk(&scene) else { return };
+    let filling = small.fill();
+    std::fs::write(scene.path().join("gate"), "").expect("on another disk");
+    session.said("the run stands still: cannot write the journal");
+    std::fs::remove_file(filling).expect("it is there");
+    let ended = session.end();
+    ended.assert_code(0);
+    let journal = Journal::read(&scene.out());
+    let steps = journal.all("step-ended").count();
+    assert_eq!((steps, journal.all("run-ended").count()), (62, 1), "each step ends once");
+    assert_eq!(ended.stdout().lines().count(), journal.records().len(), "what was shown is what is written");
+    let noted = journal.only("noted")["text"].as_str().expect("a text");
+    assert!(noted.starts_with("the run stood still for "), "{noted}");
+    for numbers in journal.numbers().values() {
+        assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{numbers:?}");
+    }
+    scene.assert_nothing_left();
+}
+
+#[test]
+fn a_run_that_stands_still_ends_with_ctrl_c_and_leaves_half_a_line_to_nobody() {
+    let scene = Scene::new();
+    let Some((small, mut session)) = on_a_small_disk(&scene) else { return };
+    let filling = small.fill();
+    std::fs::write(scene.path().join("gate"), "").expect("on another disk");
+    session.said("the run stands still: cannot write the journal");
+    let processes = processes::mentioning(scene.path());
+    session.signal(Signal::INT);
+    session.end().assert_code(130);
+    Watch::on(processes).wait(SOON);
+    scene.assert_nothing_left();
+    std::fs::remove_file(filling).expect("it is there");
+    assert!(Journal::read(&scene.out()).records().len() > 3, "every line of it is whole");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use meshproof_proto::event::Fact;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::world::{PLAN, World, line, name};
-use crate::record::Ending;
+use crate::record::{Ending, Happening};
 use crate::run::limits::STALLED_AT_MOST;
 use crate::run::{Input, Output};
 
@@ -66,4 +66,21 @@ fn a_step_that_never_gets_space_has_no_result_and_one_that_gets_it_has_its_own_t
     let silent = silent.play();
     assert_eq!(silent.finished, Some((Verdict::Error, Exit::MeshFailed)));
     assert!(silent.blamed().iter().any(|(at, _)| *at == line("http: { post")), "{:?}", silent.blamed());
+}
+
+#[test]
+fn nobody_is_late_for_the_time_in_which_the_orchestrator_stood_still() {
+    let mut world = World::new(PLAN);
+    world.silent = is_the_order;
+    let mut world = world.play_until(is_the_order);
+    world.silent = |_| false;
+    world.now += Duration::from_secs(500);
+    world.run.handle(Input::StoodStill { lasted_ms: 500_000 }, world.now);
+    world.run.handle_timeout(world.now);
+    answer(&mut world);
+    let world = world.play();
+    assert_eq!((world.ending("one", "1"), world.verdict_of("one")), (Some(Ending::Pass), Some(Verdict::Pass)));
+    let noted =
+        |record: &Happening| matches!(record, Happening::Noted { text } if text.contains("stood still for 500.0 s"));
+    assert_eq!(world.records.iter().filter(|record| noted(record)).count(), 1);
 }
