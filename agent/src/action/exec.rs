@@ -20,8 +20,8 @@ use super::started::Started;
 use crate::limits;
 use crate::permits::{Permits, Terms, spawn};
 
-/// What every program finds of our environment; the rest is given or not there. By the last one a run finds what a crash has left of it.
-const INHERITED: [&str; 3] = ["PATH", "HOME", "MESHPROOF_RUN_FOLDER"];
+/// What every program finds of our environment; the rest is given or not there.
+const INHERITED: [&str; 2] = ["PATH", "HOME"];
 
 /// Where programs look for it: <https://opentelemetry.io/docs/specs/otel/context/env-carriers/>
 const TRACEPARENT: &str = "TRACEPARENT";

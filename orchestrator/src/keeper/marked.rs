@@ -1,7 +1,8 @@
 //! The processes of a run, found when nobody is left who started them.
 //!
-//! Whatever is started for a run has the run's folder in its environment, and so has what that starts, unless it takes it away. A session
-//! is entered by birth only, so all of one in which somebody is marked are of that run.
+//! Whatever the keeper starts has the run's folder in its environment, and so has what that starts, unless it takes it away. A session
+//! is entered by birth only, so all of one in which somebody is marked are of that run: also the programs of steps, which see nothing of
+//! their agent's environment.
 
 use std::collections::BTreeSet;
 use std::path::Path;
