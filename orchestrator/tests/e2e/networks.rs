@@ -162,11 +162,16 @@ fn networks_that_are_left_when_everything_was_killed_at_once_go_with_what_is_cle
     let scene = Scene::new();
     let (session, processes) = in_the_middle(&scene);
     let apart: BTreeSet<PathBuf> = services(&processes).into_iter().map(|service| namespace(service.pid)).collect();
+    // As long as these are open, no other run's network is named like them.
+    let held =
+        services(&processes).into_iter().map(|service| std::fs::File::open(format!("/proc/{}/ns/net", service.pid)));
+    let held: Vec<_> = held.collect::<Result<_, _>>().expect("they run");
     crashes::kill_all(session, processes);
     assert_eq!(namespaces().intersection(&apart).count(), 2, "the services hold them");
     let said = crashes::clean(&scene);
     assert!(said.contains("tail ("), "{said}");
     assert_eq!(namespaces().intersection(&apart).count(), 0, "nobody is in them any more");
+    drop(held);
     scene.assert_nothing_left();
     assert_eq!(Machine::look(), before);
 }
