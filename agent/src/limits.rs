@@ -135,6 +135,9 @@ pub const OUTBOX_RESERVE: usize = 2;
 /// That a step has begun is told so late at most: most steps end before, and then both are one message.
 pub const BEGUN_TOLD: Duration = Duration::from_millis(5);
 
+/// So many orders may wait for that with their answers; others are answered at once, so that there is room for further calls.
+pub const TAKEN_TOLD: usize = 16;
+
 /// That steps have ended is told so late at most while another one begins at once: then many are one message.
 pub const ENDS_TOLD: Duration = Duration::from_millis(2);
 

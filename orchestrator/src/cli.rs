@@ -166,13 +166,13 @@ enum Threads {
 }
 
 /// Runs one of the processes behind a run.
-fn serve(threads: Threads, service: impl Future<Output = anyhow::Result<()>>) -> Exit {
+fn serve(threads: Threads, service: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> Exit {
     log_to_stderr();
     if let Err(error) = crate::keeper::die_with_parent() {
         tracing::error!(%error, "cannot tie this process to its parent");
         return Exit::MeshFailed;
     }
-    match runtime(threads).block_on(service) {
+    match on_a_worker(threads, service) {
         Ok(()) => Exit::Passed,
         Err(error) => {
             say::note(format_args!("meshproof: {error:#}"));
@@ -187,6 +187,16 @@ fn exit_of(status: ExitStatus) -> Option<Exit> {
         Some(number) if number == Signal::INT.as_raw() => Some(Exit::Interrupted),
         Some(number) if number == Signal::TERM.as_raw() => Some(Exit::Terminated),
         _ => u8::try_from(status.code()?).ok().and_then(Exit::from_code),
+    }
+}
+
+/// Runs this as one task among the others: from the thread of `main`, each word with a task would wake another thread.
+fn on_a_worker<T: Send + 'static>(threads: Threads, work: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = runtime(threads);
+    match runtime.block_on(runtime.spawn(work)) {
+        Ok(done) => done,
+        // it is not cancelled while the runtime lives
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 

@@ -7,6 +7,7 @@ use meshproof_proto::rpc::{Refusal, Status};
 use super::run::Run;
 use super::setup::{Former, Surroundings};
 use super::{Session, guard, setup};
+use crate::limits;
 use crate::service::{Answer, Call, Order};
 
 impl Session {
@@ -30,7 +31,7 @@ impl Session {
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
             }
-            Call::Start(order, answer) => reply(answer, self.start(caller, *order)),
+            Call::Start(order, answer) => self.start_and_tell(caller, *order, answer),
             Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
@@ -132,6 +133,14 @@ impl Session {
     fn start_again(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
         self.admitted(caller, &order.authority)?.forget_begun(&order.key)?;
         self.start(caller, order)
+    }
+
+    /// That a step is taken is told together with what is told of it, so that both are one message.
+    fn start_and_tell(&mut self, caller: PeerId, order: StepOrder, answer: Answer<()>) {
+        match (self.start(caller, order), &mut self.run) {
+            (Ok(()), Some(run)) if run.taken.len() < limits::TAKEN_TOLD => run.taken.push(answer),
+            (started, _) => reply(answer, started),
+        }
     }
 
     fn start(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {

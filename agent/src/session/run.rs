@@ -70,6 +70,8 @@ pub(super) struct Run {
     pub(super) links_before: LinkBytes,
     /// Until then nothing is told, as all there is to tell is that steps have begun, or ended and the next one goes on.
     pub(super) held_until: Option<Instant>,
+    /// Those who ordered steps that were taken, and hear of it together with what is told next.
+    pub(super) taken: Vec<Answer<()>>,
     pub(super) stage: Stage,
     /// When it ends unless whoever commands is within reach again.
     pub(super) orphaned_at: Option<Instant>,
@@ -388,6 +390,7 @@ impl Run {
             // The next connection brings a new one.
             self.pump = None;
         }
+        self.taken.drain(..).for_each(|answer| reply(answer, Ok(())));
     }
 
     /// Somebody outside of the run has a stub forget its calls. The run is told: its counts would be a riddle otherwise.

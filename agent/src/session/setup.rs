@@ -129,6 +129,7 @@ pub(super) async fn run(
         tell,
         links_before: LinkBytes::of(mesh),
         held_until: None,
+        taken: Vec::new(),
         stage: Stage::Working(Box::new(work)),
         orphaned_at: None,
         network: None,
