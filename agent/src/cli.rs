@@ -2,12 +2,13 @@
 //! container, and the token from a file, so that no secret stands in an argument list.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use meshproof_mesh::addresses::Offered;
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
@@ -49,15 +50,10 @@ pub struct Args {
     /// Default: all of it
     #[arg(long, value_name = "CAPABILITIES", env = "MESHPROOF_ALLOW", value_delimiter = ',')]
     pub allow: Option<Vec<Capability>>,
-    /// Local addresses that other peers can reach; several are separated by commas
-    #[arg(
-        long,
-        value_name = "ADDRESSES",
-        env = "MESHPROOF_ADDRESSES",
-        value_delimiter = ',',
-        default_value = "127.0.0.1"
-    )]
-    pub addresses: Vec<IpAddr>,
+    /// Local addresses that other peers can reach; several are separated by commas. `auto`: those that lead to other machines, also
+    /// when they change
+    #[arg(long, value_name = "ADDRESSES", env = "MESHPROOF_ADDRESSES", default_value = "127.0.0.1")]
+    pub addresses: Offered,
     /// File with STUN and TURN servers: a JSON list of `{"urls": ["turn:host:port"], "username": "", "credential": ""}`
     #[arg(long, value_name = "PATH", env = "MESHPROOF_ICE_SERVERS")]
     pub ice_servers: Option<PathBuf>,
@@ -124,7 +120,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         name: name.clone(),
         token,
         signaling: signaling.clone(),
-        rtc: RtcConfig { addresses: args.addresses, ice_servers, ..RtcConfig::default() },
+        rtc: RtcConfig { addresses: args.addresses.addresses(), ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
         authorities: Authorities::named(args.ca.as_deref())?,
     };

@@ -85,7 +85,7 @@ struct From {
 
 impl From {
     fn origin(&self) -> Result<Origin, MembershipError> {
-        Ok(Origin { addresses: self.local.addresses.clone(), authorities: Authorities::named(self.ca.as_deref())? })
+        Ok(Origin { addresses: self.local.addresses.addresses(), authorities: Authorities::named(self.ca.as_deref())? })
     }
 }
 

@@ -1,7 +1,6 @@
 //! What `links`, `who` and `bench` share: which mesh, how to join it, how to end.
 
-use std::net::IpAddr;
-
+use meshproof_mesh::addresses::Offered;
 use meshproof_proto::verdict::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,15 +20,10 @@ pub(super) struct MeshArgs {
 /// Where this process can be reached.
 #[derive(Debug, clap::Args)]
 pub(super) struct LocalAddresses {
-    /// Local addresses that other peers can reach; several are separated by commas.
-    #[arg(
-        long,
-        value_name = "ADDRESSES",
-        env = "MESHPROOF_ADDRESSES",
-        value_delimiter = ',',
-        default_value = "127.0.0.1"
-    )]
-    pub(super) addresses: Vec<IpAddr>,
+    /// Local addresses that other peers can reach; several are separated by commas. `auto`: those that lead to other machines, also
+    /// when they change.
+    #[arg(long, value_name = "ADDRESSES", env = "MESHPROOF_ADDRESSES", default_value = "127.0.0.1")]
+    pub(super) addresses: Offered,
 }
 
 /// Said in every help text.
@@ -43,7 +37,7 @@ pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console)
         Ok(file) => file,
         Err(error) => return say::failed(&error, error.exit()),
     };
-    let addresses = args.local.addresses.clone();
+    let addresses = args.local.addresses.addresses();
     super::runtime(super::Threads::Two).block_on(async {
         let mut console = match Console::join(file, addresses) {
             Ok(console) => console,

@@ -120,7 +120,7 @@ pub(super) fn run(args: Args) -> Exit {
     };
     super::log_to_stderr();
     let standing = match args.mesh.as_deref().map(|mesh| find::find(Some(mesh))).transpose() {
-        Ok(file) => file.map(|file| Standing { file, addresses: args.local.addresses.clone() }),
+        Ok(file) => file.map(|file| Standing { file, addresses: args.local.addresses.addresses() }),
         Err(error) => return say::failed(&error, error.exit()),
     };
     let prepared = options(&args, standing);
@@ -128,8 +128,7 @@ pub(super) fn run(args: Args) -> Exit {
         Ok(options) => options,
         Err(error) => return say::failed(&error, Exit::Usage),
     };
-    let exit =
-        super::runtime(super::Threads::Two).block_on(coordinator::run(Arc::new(plan), Arc::new(source), options));
+    let exit = super::on_a_worker(super::Threads::Two, coordinator::run(Arc::new(plan), Arc::new(source), options));
     // A run with a folder of its own is its owner's; it takes no other's place.
     if let (None, Ok(kept)) = (&args.out, args.place.kept()) {
         args.keeping.prune(&kept);

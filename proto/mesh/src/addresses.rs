@@ -9,6 +9,7 @@ mod netlink;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -29,6 +30,37 @@ pub enum Scope {
     Network,
     /// Those of loopback too: the whole mesh may be on this machine.
     NetworkAndLoopback,
+}
+
+/// The addresses that a peer offers to others, as people write them: several separated by commas, or `auto`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered(Vec<IpAddr>);
+
+impl Offered {
+    /// For a mesh's configuration. None: whatever this machine has, also when that changes.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for Offered {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self(Vec::new()));
+        }
+        let address = |part: &str| {
+            let wrong = |_| {
+                format!(
+                    "`{part}` is not an IP address; several are separated by commas, `auto` means those that other machines reach"
+                )
+            };
+            part.parse().map_err(wrong)
+        };
+        text.split(',').map(address).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// Keeps a set of addresses up to date.

@@ -27,6 +27,18 @@ fn addresses_that_reach_only_the_neighbour_or_nobody_are_left_out() {
 }
 
 #[test]
+fn what_is_offered_is_named_or_whatever_is_there() {
+    let offered = |text: &str| text.parse().map(|offered: Offered| offered.addresses());
+    let named = ["10.0.0.1", "2001:db8::1"].map(|address| address.parse().expect("an address"));
+    assert_eq!(offered("10.0.0.1,2001:db8::1"), Ok(named.to_vec()));
+    assert_eq!(offered("auto"), Ok(Vec::new()), "the mesh looks for itself");
+    for wrong in ["", "10.0.0.1,", "auto,10.0.0.1", "eth0"] {
+        let told = offered(wrong).expect_err(wrong);
+        assert!(told.contains("is not an IP address; several"), "{told}");
+    }
+}
+
+#[test]
 fn loopback_is_given_only_when_asked_for() {
     let interfaces = [interface(1, "lo", LOOPBACK), interface(2, "eth0", RUNNING)];
     let assigned = [on(1, "127.0.0.1"), on(1, "::1"), on(1, "10.9.9.9"), on(2, "10.0.0.1")];

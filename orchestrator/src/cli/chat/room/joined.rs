@@ -70,7 +70,7 @@ impl Joined {
             let failed = |error: &dyn std::fmt::Display| Alone { why: error.to_string(), exit: Exit::MeshFailed };
             let file = find::find(self.args.mesh.as_deref())
                 .map_err(|error| Alone { exit: error.exit(), why: error.to_string() })?;
-            let addresses = self.args.local.addresses.clone();
+            let addresses = self.args.local.addresses.addresses();
             let mut console = Console::join_for(file, addresses, &self.person).map_err(|error| failed(&error))?;
             console.enter(self.ear.clone());
             if let Err(error) = Box::pin(console.gather()).await {
