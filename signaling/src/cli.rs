@@ -23,7 +23,7 @@ use crate::tls::Tls;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", env = "MESHPROOF_SIGNALING_LISTEN", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
     /// A mesh to serve and its public root key; may be given several times
     #[arg(
