@@ -4,7 +4,8 @@
 //! is entered by birth only, so all of one in which somebody is marked are of that run: also the programs of steps, which see nothing of
 //! their agent's environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,27 +29,44 @@ pub struct Killed {
 /// Kills every process of a run whose keeper is gone, and what they start meanwhile. Gives up on those that live on after `deadline`.
 pub fn kill(folder: &Path, deadline: Duration) -> Killed {
     let give_up_at = Instant::now() + deadline;
-    let (mut found, mut left) = (BTreeSet::new(), of(folder));
-    while !left.is_empty() {
-        found.extend(left.iter().map(|process| (process.pid, process.name.clone())));
-        let all_ended = left.iter().all(|process| end(process, folder, give_up_at));
-        left = of(folder);
-        if !all_ended {
-            break;
+    let (mut found, mut sessions) = (BTreeMap::new(), BTreeSet::new());
+    loop {
+        let seen = of(folder, &mut sessions);
+        // Between a look and a handle another may have got a number, so it is looked again before anybody is killed.
+        let handles: Vec<_> = seen.keys().filter_map(|pid| Some((*pid, handle(*pid)?))).collect();
+        let left = of(folder, &mut sessions);
+        let ours: Vec<_> = handles.iter().filter(|(pid, _)| left.contains_key(pid)).collect();
+        found.extend(left.clone());
+        // One that has ended by now is what we want.
+        for (_, handle) in &ours {
+            let _ = pidfd_send_signal(handle, Signal::KILL);
+        }
+        ours.iter().for_each(|(_, handle)| wait(handle, give_up_at));
+        if left.is_empty() || Instant::now() >= give_up_at {
+            let name = |(pid, name): (&i32, &String)| format!("{name} ({pid})");
+            let (stay, ended): (Vec<_>, Vec<_>) = found.iter().partition(|(pid, _)| left.contains_key(pid));
+            return Killed { ended: ended.into_iter().map(name).collect(), stay: stay.into_iter().map(name).collect() };
         }
     }
-    let name = |(pid, name): &(i32, String)| format!("{name} ({pid})");
-    let stays = |(pid, _): &&(i32, String)| left.iter().any(|process| process.pid == *pid);
-    let (stay, ended): (Vec<_>, Vec<_>) = found.iter().partition(stays);
-    Killed { ended: ended.into_iter().map(name).collect(), stay: stay.into_iter().map(name).collect() }
 }
 
-/// Those that live.
-fn of(folder: &Path) -> Vec<Process> {
+/// Those that live, with their names: of every session in which somebody is marked, or was when it was looked before.
+fn of(folder: &Path, sessions: &mut BTreeSet<i32>) -> BTreeMap<i32, String> {
     let living: Vec<_> = procfs::processes().filter(Process::is_alive).collect();
-    let sessions: BTreeSet<i32> =
-        living.iter().filter(|process| is_marked(process.pid, folder)).map(|process| process.session).collect();
-    living.into_iter().filter(|process| sessions.contains(&process.session)).collect()
+    sessions.extend(living.iter().filter(|process| is_marked(process.pid, folder)).map(|process| process.session));
+    let ours = living.into_iter().filter(|process| sessions.contains(&process.session));
+    ours.map(|process| (process.pid, process.name)).collect()
+}
+
+fn handle(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Waits until it has ended, but not for longer.
+fn wait(handle: &OwnedFd, give_up_at: Instant) {
+    let patience = Timespec::try_from(give_up_at.saturating_duration_since(Instant::now())).ok();
+    // Whether it has is looked at anew.
+    let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], patience.as_ref());
 }
 
 /// The environment that it began with; that of others is not ours to see.
@@ -59,23 +77,6 @@ fn is_marked(pid: i32, folder: &Path) -> bool {
         let value = set.strip_prefix(MARK.as_bytes()).and_then(|set| set.strip_prefix(b"="));
         value.is_some_and(|value| value == folder.as_os_str().as_encoded_bytes())
     })
-}
-
-/// Whether it is gone in time.
-fn end(process: &Process, folder: &Path, give_up_at: Instant) -> bool {
-    let Some(handle) = Pid::from_raw(process.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return true;
-    };
-    // Between the look and the handle another may have got its number.
-    if !of(folder).contains(process) {
-        return true;
-    }
-    if pidfd_send_signal(&handle, Signal::KILL).is_err() {
-        return false;
-    }
-    let patience = give_up_at.saturating_duration_since(Instant::now());
-    let patience = Timespec::try_from(patience).ok();
-    poll(&mut [PollFd::new(&handle, PollFlags::IN)], patience.as_ref()) == Ok(1)
 }
 
 #[cfg(test)]
@@ -111,8 +112,11 @@ mod tests {
         for child in [&mut marked, &mut elsewhere, &mut of_another, &mut unmarked] {
             is_there(child);
         }
-        assert_eq!(of(&ours).len(), 3);
+        let before: Vec<i32> = of(&ours, &mut BTreeSet::new()).into_keys().collect();
+        assert_eq!(before.len(), 3);
         let killed = kill(&ours, Duration::from_secs(10));
+        let lives = |pid: &&i32| procfs::process(**pid).is_some_and(|process| process.is_alive());
+        assert_eq!(before.iter().find(lives), None, "also the one that is not marked is gone");
         assert_eq!((killed.ended.len(), killed.stay.len()), (3, 0), "{killed:?}");
         for child in [&mut marked, &mut elsewhere] {
             assert_eq!(child.wait().expect("ours").signal(), Some(9));
