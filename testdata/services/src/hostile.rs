@@ -36,8 +36,9 @@ fn first_line(stream: &TcpStream) -> io::Result<String> {
 
 fn answer(mut stream: TcpStream) -> io::Result<()> {
     let request = first_line(&stream)?;
+    // It serves one request a connection, and says so: whoever asks again at once meets no connection that is just being closed.
     let ok = |extra: &str, body: &[u8]| {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{extra}\r\n", body.len());
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n{extra}\r\n", body.len());
         [head.as_bytes(), body].concat()
     };
     match request.split(' ').nth(1).unwrap_or("/") {
