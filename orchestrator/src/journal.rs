@@ -129,6 +129,18 @@ impl Journal {
     /// # Errors
     /// There is no space ([`JournalError::is_full`]), or the disk fails.
     pub fn append(&mut self, entry: Entry) -> Result<Option<Record>, JournalError> {
+        self.append_patiently(entry, Err)
+    }
+
+    /// The same, but where there is no space ([`JournalError::is_full`]) it is tried again as long as `full` says so.
+    ///
+    /// # Errors
+    /// What `full` says, or the disk fails.
+    pub fn append_patiently<E: From<JournalError>>(
+        &mut self,
+        entry: Entry,
+        mut full: impl FnMut(JournalError) -> Result<(), E>,
+    ) -> Result<Option<Record>, E> {
         if let (Some(instance), Some(seq)) = (entry.instance, entry.seq)
             && !self.seen.is_new(instance, seq)
         {
@@ -137,10 +149,13 @@ impl Journal {
         let record = Record { n: self.lines + 1, entry };
         let mut line = serde_json::to_vec(&record).map_err(JournalError::Record)?;
         line.push(b'\n');
-        if let Err(source) = self.file.write_all_at(&line, self.end) {
+        while let Err(source) = self.file.write_all_at(&line, self.end) {
             // Half a line is none; should it not be cut off, the next attempt writes over it.
             let _ = self.file.set_len(self.end);
-            return Err(self.io("write", source));
+            match self.io("write", source) {
+                error if error.is_full() => full(error)?,
+                error => return Err(error.into()),
+            }
         }
         self.end += line.len() as u64;
         self.lines += 1;

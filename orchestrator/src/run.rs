@@ -41,6 +41,7 @@ pub use api::{
     Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup,
     StreamOrders,
 };
+pub use limits::STALLED_AT_MOST;
 pub use machine::{Run, heeds};
 pub use scope::early_scope;
 

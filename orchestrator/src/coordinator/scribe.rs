@@ -93,22 +93,18 @@ impl Scribe {
 
     /// While there is no space, the run stands still: nothing goes on of which the journal does not tell.
     fn append(&mut self, entry: Entry) -> anyhow::Result<Option<Record>> {
-        let full = match self.journal.append(entry.clone()) {
-            Err(error) if error.is_full() => error,
-            appended => return Ok(appended?),
-        };
-        let Some(stall) = Stall::begin(&full.to_string()) else { return Err(full.into()) };
-        loop {
-            stall.wait()?;
-            match self.journal.append(entry.clone()) {
-                Err(error) if error.is_full() => {}
-                appended => {
-                    let (appended, lasted) = (appended?, stall.end());
-                    self.stood_still += lasted;
-                    return Ok(appended);
-                }
-            }
+        let mut stall: Option<Stall> = None;
+        let appended = self.journal.append_patiently(entry, |full| {
+            let stall = match &mut stall {
+                Some(stall) => stall,
+                none => none.insert(Stall::begin(&full.to_string()).ok_or(full)?),
+            };
+            Ok(stall.wait()?)
+        });
+        if let (Ok(_), Some(stall)) = (&appended, stall) {
+            self.stood_still += stall.end();
         }
+        appended
     }
 
     /// For how long the run stood still since this was asked last.

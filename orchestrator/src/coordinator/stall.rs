@@ -8,14 +8,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::signals::Signals;
-use crate::run::Abort;
+use crate::run::{Abort, STALLED_AT_MOST};
 use crate::say;
 
 /// How often it is tried again: whoever makes room sees the run go on.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
-
-/// Somebody sees it and makes room within this, or nobody will.
-const AT_MOST: Duration = Duration::from_secs(600);
 
 /// A time without space.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ pub(super) struct Stall {
 pub(super) enum GivenUp {
     #[error("there was no space for its journal, and somebody wanted it to end")]
     Aborted(Abort),
-    #[error("there was no space for its journal for {AT_MOST:?}")]
+    #[error("there was no space for its journal for {STALLED_AT_MOST:?}")]
     TooLong,
 }
 
@@ -52,7 +49,7 @@ impl Stall {
     /// # Errors
     /// It is not to be tried again.
     pub(super) fn wait(&self) -> Result<(), GivenUp> {
-        if self.began.elapsed() > AT_MOST {
+        if self.began.elapsed() > STALLED_AT_MOST {
             return Err(GivenUp::TooLong);
         }
         match tokio::task::block_in_place(|| self.signal.recv_timeout(AGAIN_AFTER)) {
