@@ -45,12 +45,19 @@ impl HistoryError {
     }
 }
 
+/// Where the XDG base directory specification puts our state; none: nothing says where.
+pub fn state_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("meshproof"))
+}
+
 /// Where runs are kept that were given no folder of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept(PathBuf);
 
 impl Kept {
-    /// In this folder, or else where the XDG base directory specification puts state.
+    /// In this folder, or else in that of our state.
     ///
     /// # Errors
     /// Nothing says where that is.
@@ -60,9 +67,7 @@ impl Kept {
             let io = |source| HistoryError::Io { what: "find", path: folder.to_owned(), source };
             return absolute.map(Self).map_err(io);
         }
-        let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-        state.map(|state| Self(state.join("meshproof/runs"))).ok_or(HistoryError::NoPlace)
+        state_folder().map(|state| Self(state.join("runs"))).ok_or(HistoryError::NoPlace)
     }
 
     #[must_use]

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::voice::Voice;
 use crate::chat::complete::{Candidate, Known, Trees, complete};
 use crate::console::limits;
+use crate::history::state_folder;
 
 /// Lines that are remembered from chat to chat.
 const HISTORY: usize = 1_000;
@@ -129,9 +130,7 @@ fn editor(words: Words) -> Reedline {
 /// Lines may hold what others should not read, so its folder is its owner's alone.
 fn history() -> Option<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|state| state.is_absolute());
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-    let folder = state.or_else(home)?.join("meshproof/chat");
+    let folder = state_folder()?.join("chat");
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
     Some(folder.join("history"))
 }
