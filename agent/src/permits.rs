@@ -132,7 +132,8 @@ impl Permits {
             | Call::Remember(..)
             | Call::Recall(..)
             | Call::Place(_)
-            | Call::Holder(_) => Ok(()),
+            | Call::Holder(_)
+            | Call::Steer(..) => Ok(()),
         }
     }
 

@@ -18,7 +18,9 @@ use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
     StepKey, StepOrder,
 };
-use meshproof_proto::rpc::{About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status};
+use meshproof_proto::rpc::{
+    About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status, SteerOrder,
+};
 use meshproof_proto::stub::StubReport;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
@@ -72,6 +74,8 @@ pub(crate) enum Call {
     Recall(Recall, Answer<Recalled>),
     Place(Answer<ServicePlace>),
     Holder(Answer<Option<Holder>>),
+    /// What is wanted, and who wants it.
+    Steer(SteerOrder, Name, Answer<()>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -240,6 +244,11 @@ impl Agent for AgentServer {
 
     async fn holder(self, _: Context) -> Result<Option<Holder>, Refusal> {
         self.ask(Call::Holder).await
+    }
+
+    async fn steer(self, _: Context, order: SteerOrder) -> Result<(), Refusal> {
+        let by = self.caller.name.clone();
+        self.ask(|answer| Call::Steer(order, by, answer)).await
     }
 }
 

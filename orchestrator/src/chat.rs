@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod complete;
 pub mod disturbance;
+pub mod filter;
 pub mod flow;
 pub mod ground;
 pub mod line;

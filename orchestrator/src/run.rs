@@ -30,6 +30,7 @@ mod settling;
 mod side;
 mod stalling;
 mod startup;
+mod steering;
 mod stepping;
 mod successor;
 mod syncing;

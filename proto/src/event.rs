@@ -121,6 +121,26 @@ pub enum Fact {
         /// Since it stalled.
         after_ms: f64,
     },
+    /// A person holds the run, or lets it go on.
+    Steered {
+        by: Name,
+        /// The person's own number for it: whoever told several agents told it once.
+        number: u64,
+        how: Steering,
+        /// Steps that were ordered before their turn and begin only when they are ordered anew.
+        given_back: Vec<StepKey>,
+    },
+}
+
+/// What a person wants of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Steering {
+    /// No step begins; what runs goes on to its end.
+    Pause,
+    /// One step begins, and no other behind it.
+    Step,
+    Resume,
 }
 
 /// Why a stub did not do as its plan says.

@@ -108,6 +108,9 @@ pub const MEMORY_CALL_BYTES: usize = 2 * PIECE_BYTES;
 /// Steps that an agent is told of before their turn: those of a few milliseconds, in which nobody waits for the orchestrator.
 pub const STEPS_AHEAD: usize = 64;
 
+/// Whoever holds a run says more within this, or it goes on by itself.
+pub const HELD_AT_MOST: Duration = Duration::from_secs(30 * 60);
+
 /// Text inside an event: evidence, messages. Longer text is cut with a mark.
 pub const EVENT_TEXT_BYTES: usize = 8 * 1024;
 

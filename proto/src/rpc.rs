@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bench::{BenchOrder, BenchReport};
-use crate::event::StepResult;
+use crate::event::{Steering, StepResult};
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
@@ -82,6 +82,8 @@ pub trait Agent {
     async fn place() -> Result<ServicePlace, Refusal>;
     /// Whom it obeys; nobody, while it takes part in no run.
     async fn holder() -> Result<Option<Holder>, Refusal>;
+    /// A person holds the run or lets it go on; the run is told. Steps that were ordered before their turn are given back.
+    async fn steer(order: SteerOrder) -> Result<(), Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.
@@ -109,6 +111,15 @@ pub struct MendOrder {
     pub fault: String,
     /// What the person wrote.
     pub line: String,
+}
+
+/// Hold a run, or let it go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SteerOrder {
+    pub authority: Authority,
+    pub how: Steering,
+    /// Grows with each that this person gives; the same at every agent that is told.
+    pub number: u64,
 }
 
 /// Which lines of the service's logs.

@@ -8,7 +8,7 @@ use std::path::Path;
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
 use meshproof_proto::event::{
-    CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, Pipe, StepResult, StubCall, StubError, Usage,
+    CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, Pipe, Steering, StepResult, StubCall, StubError, Usage,
 };
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
@@ -625,6 +625,9 @@ fn persons(golden: &mut Golden) {
     event(golden, 27, Fact::Told { by, text: text() });
     event(golden, 28, Fact::Stalled { why: text() });
     event(golden, 29, Fact::GoesOn { after_ms: 1.5 });
+    for (seq, how) in (30..).zip([Steering::Pause, Steering::Step, Steering::Resume]) {
+        event(golden, seq, Fact::Steered { by: name("console"), number: 7, how, given_back: vec![key()] });
+    }
 }
 
 fn handled(golden: &mut Golden) {
@@ -646,7 +649,7 @@ fn handled(golden: &mut Golden) {
 #[cfg(feature = "rpc")]
 #[test]
 fn refusals_and_status_survive_both_codecs() {
-    use meshproof_proto::rpc::{About, LogLines, LogQuery, LogText, MendOrder, Refusal, RoomNews, Status};
+    use meshproof_proto::rpc::{About, LogLines, LogQuery, LogText, MendOrder, Refusal, RoomNews, Status, SteerOrder};
     use meshproof_proto::stub::StubReport;
     let text = || "it".to_owned();
     let mut golden = Golden::default();
@@ -692,6 +695,7 @@ fn refusals_and_status_survive_both_codecs() {
     golden.value("log-query", &LogQuery { log: text(), since_ms: Some(60_000), most: 50 });
     golden.value("log-lines", &LogLines { lines: vec![LogText { log: text(), text: text() }], left_out: 3 });
     golden.value("mend", &MendOrder { authority: authority(), fault: text(), line: text() });
+    golden.value("steer", &SteerOrder { authority: authority(), how: Steering::Pause, number: 7 });
     golden.value("room.said", &RoomNews::Said(text()));
     golden.value("room.did", &RoomNews::Did { line: text(), outcome: text() });
 }

@@ -89,7 +89,8 @@ impl Left {
             | Fact::Answered { .. }
             | Fact::Told { .. }
             | Fact::Stalled { .. }
-            | Fact::GoesOn { .. } => {}
+            | Fact::GoesOn { .. }
+            | Fact::Steered { .. } => {}
         }
     }
 

@@ -46,6 +46,7 @@ impl Call {
             Self::Recall(..) => command("recall", []),
             Self::Place(_) => look("place"),
             Self::Holder(_) => look("holder"),
+            Self::Steer(..) => tend("steer", []),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshproof_proto::bench::BenchOrder;
+use meshproof_proto::event::Steering;
 use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
@@ -14,7 +15,7 @@ use meshproof_proto::order::{
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
     StepOrder, StreamAction, StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
 };
-use meshproof_proto::rpc::{AgentClient, AgentRequest, LogQuery, MendOrder, Refusal};
+use meshproof_proto::rpc::{AgentClient, AgentRequest, LogQuery, MendOrder, Refusal, SteerOrder};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
 use tarpc::client::RpcError;
@@ -130,9 +131,14 @@ fn rows_of_persons() -> Vec<Row> {
         (disturb(FaultTarget::Stub { stub: "pay".into() }), TEND, &[Stub]),
         (disturb(traffic()), TEND, &[Tunnel]),
         (AgentRequest::Mend { order: mend(&authority()) }, TEND, &[]),
+        (AgentRequest::Steer { order: steer(authority()) }, TEND, &[]),
         (AgentRequest::ReadLog { query: log_query() }, LOOK, &[Logs]),
         (AgentRequest::Say { text: line() }, TEND, &[]),
     ]
+}
+
+fn steer(authority: Authority) -> SteerOrder {
+    SteerOrder { authority, how: Steering::Pause, number: 1 }
 }
 
 fn mend(authority: &Authority) -> MendOrder {
@@ -206,6 +212,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Recall { order } => client.recall(now, order).await?.map(drop),
         AgentRequest::Place {} => client.place(now).await?.map(drop),
         AgentRequest::Holder {} => client.holder(now).await?.map(drop),
+        AgentRequest::Steer { order } => client.steer(now, order).await?,
     })
 }
 
@@ -375,6 +382,7 @@ fn refuse(call: Call) {
         Call::Disturb(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Mend(_, _, _, answer) => drop(answer.send(Err(reached()))),
         Call::ReadLog(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Steer(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Say(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Place(answer) => drop(answer.send(Err(reached()))),
     }

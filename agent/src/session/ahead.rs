@@ -3,14 +3,27 @@
 
 use std::collections::HashMap;
 
-use meshproof_proto::limits::STEPS_AHEAD;
+use meshproof_proto::event::Steering;
+use meshproof_proto::id::Name;
+use meshproof_proto::limits::{HELD_AT_MOST, STEPS_AHEAD};
 use meshproof_proto::order::{StepKey, StepOrder};
 use meshproof_proto::rpc::Refusal;
+use tokio::time::Instant;
 
 /// Orders by the step that comes before them.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     after: HashMap<StepKey, StepOrder>,
+    held: Option<Held>,
+}
+
+/// A person holds the run: orders before their turn are given back, also those that were on their way.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) by: Name,
+    pub(super) number: u64,
+    pub(super) how: Steering,
+    until: Instant,
 }
 
 impl Ahead {
@@ -23,6 +36,28 @@ impl Ahead {
         }
         self.after.insert(before, order);
         Ok(())
+    }
+
+    /// A person wants this; gives back what is held back from now on.
+    pub(super) fn steer(&mut self, how: Steering, (by, number): (Name, u64)) -> Vec<StepKey> {
+        match how {
+            Steering::Resume => {
+                self.held = None;
+                Vec::new()
+            }
+            Steering::Pause | Steering::Step => {
+                self.held = Some(Held { by, number, how, until: Instant::now() + HELD_AT_MOST });
+                let mut given_back: Vec<_> = self.after.drain().map(|(_, order)| order.key).collect();
+                given_back.sort();
+                given_back
+            }
+        }
+    }
+
+    /// Who holds the run now.
+    pub(super) fn held(&mut self) -> Option<Held> {
+        self.held.take_if(|held| held.until <= Instant::now());
+        self.held.clone()
     }
 
     /// The order whose turn has come.

@@ -73,11 +73,9 @@ impl Session {
                 Ok(run) => run.mend(&fault, &asked, answer),
                 Err(refusal) => reply(answer, Err(refusal)),
             },
+            Call::Steer(order, by, answer) => reply(answer, self.steer(&order, by)),
             Call::ReadLog(query, answer) => reply(answer, self.log_lines(&query)),
-            Call::Say(text, by, answer) => {
-                let no_run = || Refusal::Failed("no run goes on here that would keep it".to_owned());
-                reply(answer, self.run.as_mut().ok_or_else(no_run).and_then(|run| run.say(&text, by)));
-            }
+            Call::Say(text, by, answer) => reply(answer, self.say(&text, by)),
         }
     }
 

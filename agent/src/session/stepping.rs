@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Held;
 use super::run::{self, Run, Stage};
 use super::steps::Life;
 use super::streams;
@@ -30,7 +31,14 @@ impl Run {
             match work.steps.life(&before) {
                 Some(Life::EndedWell) => {}
                 Some(Life::EndedBadly | Life::Begun) => return Ok(()),
-                Some(Life::Running(_)) | None => return work.ahead.hold(before, order),
+                Some(Life::Running(_)) | None => match work.ahead.held() {
+                    None => return work.ahead.hold(before, order),
+                    Some(Held { by, number, how, .. }) => {
+                        // told before the end of the step before it, so that nobody takes this one for begun
+                        self.push(Fact::Steered { by, number, how, given_back: vec![order.key] });
+                        return Ok(());
+                    }
+                },
             }
         }
         self.begin(order)

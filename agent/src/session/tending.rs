@@ -11,7 +11,7 @@ use meshproof_proto::event::{Fact, Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::PERSON_LINE_BYTES;
 use meshproof_proto::order::{Action, Authority, FaultOrder, FaultReport, StepOrder};
-use meshproof_proto::rpc::{LogLines, LogQuery, LogText, Refusal};
+use meshproof_proto::rpc::{LogLines, LogQuery, LogText, Refusal, SteerOrder};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::orders::reply;
@@ -99,6 +99,15 @@ impl Session {
         let run = self.run.as_mut().ok_or_else(|| Refusal::NoSuchRun(offered.run.to_string()))?;
         guard::admit_beside(&run.authority, offered)?;
         Ok(run)
+    }
+
+    pub(super) fn steer(&mut self, order: &SteerOrder, by: Name) -> Result<(), Refusal> {
+        self.beside(&order.authority)?.steer(order, by)
+    }
+
+    pub(super) fn say(&mut self, text: &str, by: Name) -> Result<(), Refusal> {
+        let no_run = || Refusal::Failed("no run goes on here that would keep it".to_owned());
+        self.run.as_mut().ok_or_else(no_run)?.say(text, by)
     }
 
     /// Lines that were read so far; the reader is woken by every line that is written.
@@ -195,9 +204,17 @@ impl Run {
     }
 
     /// Tells the run what a person says.
-    pub(super) fn say(&mut self, text: &str, by: Name) -> Result<(), Refusal> {
+    fn say(&mut self, text: &str, by: Name) -> Result<(), Refusal> {
         let text = self.told(text)?;
         self.push(Fact::Told { by, text });
+        Ok(())
+    }
+
+    /// A person holds the run or lets it go on: the run is told, and does it.
+    fn steer(&mut self, order: &SteerOrder, by: Name) -> Result<(), Refusal> {
+        self.outbox.room().map_err(Refusal::Failed)?;
+        let given_back = self.working()?.ahead.steer(order.how, (by.clone(), order.number));
+        self.push(Fact::Steered { by, number: order.number, how: order.how, given_back });
         Ok(())
     }
 

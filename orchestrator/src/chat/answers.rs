@@ -1,6 +1,6 @@
 //! What agents answer, for people: a line, and what there is to read behind it. All of it came from elsewhere and is sanitised.
 
-use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_proto::event::{Outcome, Steering, StepResult};
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::rpc::{LogLines, Status};
 use meshproof_proto::stub::StubReport;
@@ -119,6 +119,22 @@ pub fn log(agent: &str, lines: &LogLines) -> Answer {
     let before = if lines.left_out > 0 { format!(", {} older are left out", lines.left_out) } else { String::new() };
     let status = format!("{agent}: {} lines{before}", lines.lines.len());
     Answer { exit: Exit::Passed, status: clean(&status), detail: text.clone(), text, saw: None }
+}
+
+/// A run is held, or goes on, if one of its agents was told.
+#[must_use]
+pub fn steered(how: Steering, told: Vec<Result<(), Answer>>) -> Answer {
+    let silent: Vec<Answer> = told.iter().filter_map(|told| told.clone().err()).collect();
+    if silent.len() == told.len() {
+        return Answer::all(silent);
+    }
+    let status = match how {
+        Steering::Pause => "no step begins now; `/step` lets one begin, `/resume` all",
+        Steering::Step => "one step begins, and no other behind it",
+        Steering::Resume => "the run goes on",
+    };
+    let text = silent.iter().map(|answer| format!("  | {}\n", answer.status)).collect();
+    Answer { text, ..Answer::of(Exit::Passed, status) }
 }
 
 /// A fault that has ended.

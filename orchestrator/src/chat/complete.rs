@@ -10,6 +10,8 @@ pub struct Known {
     pub faults: Vec<String>,
     pub runs: Vec<String>,
     pub logs: Vec<String>,
+    pub tests: Vec<String>,
+    pub steps: Vec<String>,
 }
 
 /// The two trees of a chat.
@@ -118,8 +120,14 @@ fn behind(tree: &Command, words: &[&str], known: &Known) -> Words {
             _ => Vec::new(),
         });
     }
-    if words.last().is_some_and(|word| ["--between", "--from"].contains(word)) {
-        found.extend(named(known.agents.iter().map(String::as_str), "an agent"));
+    let valued: Option<(&Vec<String>, &str)> = match words.last() {
+        Some(&("--between" | "--from")) => Some((&known.agents, "an agent")),
+        Some(&"--test") => Some((&known.tests, "a test of the plan")),
+        Some(&"--step") => Some((&known.steps, "a step of the plan")),
+        _ => None,
+    };
+    if let Some((names, about)) = valued {
+        found.extend(named(names.iter().map(String::as_str), about));
     }
     found
 }
@@ -159,10 +167,15 @@ mod tests {
             faults: strings(&["ledger-cut"]),
             runs: strings(&["r-9d07"]),
             logs: strings(&["audit"]),
+            tests: strings(&["converges"]),
+            steps: strings(&["order", "settled"]),
         };
         let commands = Command::new("/")
             .subcommand(
                 Command::new("who").about("Show who is there").arg(clap::Arg::new("json").long("json").num_args(0)),
+            )
+            .subcommand(
+                Command::new("run").arg(clap::Arg::new("test").long("test")).arg(clap::Arg::new("step").long("step")),
             )
             .subcommand(Command::new("show").arg(clap::Arg::new("run")))
             .subcommand(Command::new("keep").hide(true));
@@ -173,9 +186,11 @@ mod tests {
     #[test]
     fn commands_agents_runs_options_and_kinds_of_faults_are_completed() {
         for (line, found) in [
-            ("/", &["/show", "/who"][..]),
+            ("/", &["/run", "/show", "/who"][..]),
             ("/w", &["/who"]),
             ("/who --", &["--json"]),
+            ("/run plan.yaml --step o", &["order"]),
+            ("/run plan.yaml --test ", &["--step", "--test", "converges"]),
             ("/show r", &["r-9d07"]),
             ("@", &["@all", "@ledger", "@shop"]),
             ("@shop h", &["http"]),

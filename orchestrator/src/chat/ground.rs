@@ -22,6 +22,29 @@ const SHOWN: &str = "chat";
 pub struct Ground {
     head: String,
     inputs: Inputs,
+    ids: Ids,
+}
+
+/// What a plan has names for, beside what can be read off its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids {
+    pub logs: Vec<String>,
+    pub tests: Vec<String>,
+    pub steps: Vec<String>,
+}
+
+impl Ids {
+    /// Of a plan that cannot be read without more than is known here, only what every plan has.
+    fn of(plan: Option<&Plan>) -> Self {
+        let (services, tests) = plan.map_or((&[][..], &[][..]), |plan| (&plan.services[..], &plan.tests[..]));
+        let own = services.iter().flat_map(|service| service.logs.keys().chain(service.listens.keys()));
+        let steps = tests.iter().flat_map(|test| &test.steps).filter_map(|step| step.id.clone());
+        Self {
+            logs: ["stdout", "stderr"].map(str::to_owned).into_iter().chain(own.cloned()).collect(),
+            tests: tests.iter().map(|test| test.id.clone()).collect(),
+            steps: steps.collect(),
+        }
+    }
 }
 
 /// What a step of a chat comes to.
@@ -35,7 +58,8 @@ impl Ground {
     /// Of the plan that a run was begun with.
     #[must_use]
     pub fn of(plan: &str, inputs: Inputs) -> Self {
-        Self { head: without_tests(plan), inputs }
+        let ids = Ids::of(plan::check(SHOWN, plan.as_bytes(), &inputs).plan.ok().as_ref());
+        Self { head: without_tests(plan), inputs, ids }
     }
 
     /// Where nobody here knows the plan: each agent has a service, and a port that the agent has to know.
@@ -43,7 +67,13 @@ impl Ground {
     pub fn bare(agents: &[Name]) -> Self {
         let services: String = agents.iter().map(|agent| format!("  {agent}: {{ ports: {{ any: 1 }} }}\n")).collect();
         let head = format!("meshproof: 1\nplan: chat\nservices:\n{services}");
-        Self { head, inputs: Inputs::default() }
+        Self { head, inputs: Inputs::default(), ids: Ids::of(None) }
+    }
+
+    /// Logs, tests and steps.
+    #[must_use]
+    pub fn ids(&self) -> Ids {
+        self.ids.clone()
     }
 
     /// The plan with these tests instead of its own.
@@ -194,6 +224,12 @@ mod tests {
             (ground().names("stubs"), ground().names("faults")),
             (vec!["payments".to_owned()], vec!["cut".to_owned()])
         );
+        let plan = PLAN
+            .replace("- say: hi", "- { id: hello, say: hi }")
+            .replace("ports: { tcp", "logs: { audit: { file: audit.log } }, ports: { tcp");
+        let Ids { logs, tests, steps } = Ground::of(&plan, Inputs::default()).ids();
+        assert_eq!((tests, steps), (vec!["t".to_owned()], vec!["hello".to_owned()]));
+        assert!(logs.starts_with(&["stdout".to_owned(), "stderr".to_owned()]) && logs.contains(&"audit".to_owned()));
     }
 
     #[test]

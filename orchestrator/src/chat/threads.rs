@@ -17,6 +17,12 @@ impl fmt::Display for ThreadId {
 }
 
 impl ThreadId {
+    /// Which it is in its chat, from 1.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0.into()
+    }
+
     /// Of `t3`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

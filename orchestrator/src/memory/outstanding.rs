@@ -1,6 +1,6 @@
 //! What was asked for and has no answer yet.
 
-use meshproof_proto::event::Fact;
+use meshproof_proto::event::{Fact, Steering};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 
@@ -35,6 +35,12 @@ impl Outstanding {
     pub fn came(&mut self, input: &Input) {
         match input {
             Input::Fact { agent, fact: Fact::StepEnded { key, .. } } => self.forget_step(agent, key),
+            Input::Fact { agent, fact: Fact::Steered { how, given_back, .. } } => {
+                given_back.iter().for_each(|key| self.forget_step(agent, key));
+                if *how != Steering::Pause {
+                    self.0.retain(|output| !matches!(output, Output::Pause { .. }));
+                }
+            }
             Input::Fact { agent, fact: Fact::FaultEnded(report) } => self.forget_first(|output| {
                 matches!(output, Output::HealFault { agent: at, fault, .. } if at == agent && *fault == report.fault)
             }),

@@ -126,6 +126,7 @@ impl Mask<'_> {
             | Fact::StubPurged { .. }
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
+            | Fact::Steered { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
         }

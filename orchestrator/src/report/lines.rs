@@ -243,6 +243,8 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         | Fact::Sampled(_)
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }
+        // the run says itself what becomes of it
+        | Fact::Steered { .. }
         | Fact::StubCalled(_)
         | Fact::StubErred { .. }
         | Fact::FaultBegan { .. }

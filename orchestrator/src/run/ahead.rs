@@ -42,6 +42,11 @@ impl Ahead {
         self.ordered.front().is_some_and(|next| next.at == at)
     }
 
+    /// Whether its agent begins the step with this index by itself.
+    pub(super) fn is_at_its_agent(&self, at: usize) -> bool {
+        self.ordered.front().is_some_and(|next| next.at == at && !next.refused)
+    }
+
     /// The turn of this step has come: whether its agent has the order.
     fn take(&mut self, key: &StepKey) -> bool {
         self.ordered.pop_front_if(|next| next.key == *key).is_some_and(|next| !next.refused)
@@ -82,9 +87,10 @@ impl Run {
     /// Orders what comes after this step, as far as nothing has to be waited for.
     pub(super) fn order_ahead(&mut self, spot: Spot) {
         let plan = Arc::clone(&self.plan);
+        let is_held = self.hold.is_held();
         let (Spot::Steps(index, at), Some(ahead)) = (spot, self.ahead()) else { return };
         // many orders at once are few messages
-        if ahead.ordered.len() > STEPS_AHEAD / 2 || is_watched(&plan, &plan.tests[index]) {
+        if is_held || ahead.ordered.len() > STEPS_AHEAD / 2 || is_watched(&plan, &plan.tests[index]) {
             return;
         }
         let first = ahead.ordered.back().map_or(at, |ordered| ordered.at);

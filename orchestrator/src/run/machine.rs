@@ -13,6 +13,7 @@ use super::faults::Faults;
 use super::processes::Processes;
 use super::scope::Scope;
 use super::startup::Starting;
+use super::steering::Hold;
 use super::syncing::Syncing;
 use super::tally::Tally;
 use super::testing::Testing;
@@ -46,6 +47,7 @@ pub struct Run {
     pub(super) unexpected: BTreeSet<(Option<String>, String)>,
     pub(super) processes: Processes,
     pub(super) sync: Syncing,
+    pub(super) hold: Hold,
     /// Why no further step or test begins.
     pub(super) stopped: Option<String>,
     out: VecDeque<Output>,
@@ -85,6 +87,7 @@ impl Run {
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
             sync: Syncing::default(),
+            hold: Hold::default(),
             stopped: None,
             out: VecDeque::new(),
             plan,
@@ -142,6 +145,7 @@ impl Run {
         self.sync_timeout();
         self.processes_timeout();
         self.startup_timeout();
+        self.hold_timeout();
         self.testing_timeout();
         self.faults_timeout();
         self.closing_timeout();
@@ -163,7 +167,7 @@ impl Run {
             Phase::Closing { until } => Some(*until),
         };
         let faults = if matches!(self.phase, Phase::Over) { None } else { self.faults.timeout() };
-        let beside = [self.sync.timeout(), self.processes.timeout()].into_iter().flatten();
+        let beside = [self.sync.timeout(), self.processes.timeout(), self.hold.timeout()].into_iter().flatten();
         let beside = beside.filter(|_| matches!(self.phase, Phase::Testing(_)));
         phase.into_iter().chain(faults).chain(beside).min()
     }
@@ -216,6 +220,7 @@ impl Run {
             Fact::Gap { lost } => self.gap(agent, lost),
             Fact::Stalled { .. } => self.agent_stalled(agent),
             Fact::GoesOn { .. } => self.agent_goes_on(agent),
+            Fact::Steered { by, number, how, given_back } => self.steered((&by, number), how, &given_back),
             told => debug_assert!(!heeds(&told), "{told:?}"),
         }
     }
@@ -253,6 +258,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::FaultEnded(_)
         | Fact::Stalled { .. }
         | Fact::GoesOn { .. }
+        | Fact::Steered { .. }
         | Fact::Gap { .. } => true,
         Fact::LinkOffered { .. }
         | Fact::LinkAcknowledged { .. }

@@ -24,12 +24,16 @@ struct Branch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Go {
     On,
+    /// A person lets none begin.
+    Held,
     NoFurther,
 }
 
 /// What a group does next.
 pub(super) enum Lane {
     Step(usize),
+    /// Nothing runs, and a person lets this one not begin.
+    Stand(usize),
     Wait,
     /// One failed: the others end too.
     Cancel,
@@ -66,6 +70,7 @@ impl Lanes {
                 (branch.left.start, branch.last) = (at + 1, Some(at));
                 Lane::Step(at)
             }
+            Some(branch) if go == Go::Held && running.is_empty() => Lane::Stand(branch.left.start),
             _ if running.is_empty() => Lane::Over(self.end),
             _ if go == Go::NoFurther && running.iter().any(|step| step.wait != Wait::Cancelled) => Lane::Cancel,
             _ => Lane::Wait,

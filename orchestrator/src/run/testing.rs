@@ -41,6 +41,8 @@ pub(super) struct Testing {
     pub(super) causes: Causes,
     /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
     completed: bool,
+    /// Since when a person holds it, and before which step.
+    pub(super) stands: Option<(Instant, Spot)>,
 }
 
 /// Where a test is. `usize` is the next one's index.
@@ -72,6 +74,8 @@ struct Circumstances {
     /// Nothing more is asked of the services, but `after`.
     ended_early: bool,
     no_faults: bool,
+    /// A person lets no step begin.
+    held: bool,
 }
 
 /// What a test does next.
@@ -82,6 +86,8 @@ enum Next {
     Stage,
     Watch,
     Step(Spot),
+    /// A person holds it before this step.
+    Stand(Spot),
     /// It was ordered before its turn, and the test goes no further.
     Abandon(Spot),
     /// Side by side with a step that failed.
@@ -104,6 +110,7 @@ impl Testing {
             watches: Vec::new(),
             causes: Causes::default(),
             completed: false,
+            stands: None,
         }
     }
 
@@ -122,7 +129,7 @@ impl Testing {
         // A person takes the time they take.
         let excused = |running: &Running| matches!(running.wait, Wait::Cancelled | Wait::Person);
         let cancelled = self.running.iter().any(excused);
-        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_) | Stage::Side(_)) && !cancelled
+        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_) | Stage::Side(_)) && !cancelled && self.stands.is_none()
     }
 
     /// Goes to the next stage, or says what the one it is at has to do.
@@ -130,8 +137,14 @@ impl Testing {
         let index = self.index;
         let go_on = !now.ended_early;
         if let Stage::Side(lanes) = &mut self.stage {
-            return match lanes.next(&self.running, if go_on { Go::On } else { Go::NoFurther }) {
+            let go = match (go_on, now.held) {
+                (false, _) => Go::NoFurther,
+                (true, true) => Go::Held,
+                (true, false) => Go::On,
+            };
+            return match lanes.next(&self.running, go) {
                 Lane::Step(at) => Next::Step(Spot::Steps(index, at)),
+                Lane::Stand(at) => Next::Stand(Spot::Steps(index, at)),
                 Lane::Wait => Next::Nothing,
                 Lane::Cancel => Next::CancelRest,
                 Lane::Over(end) => {
@@ -184,7 +197,13 @@ impl Testing {
             Stage::LastLook if self.watches.is_empty() => return Next::Leave,
             Stage::LastLook | Stage::Side(_) => return Next::Nothing,
         };
-        self.stage = stage;
+        match next {
+            // what its agent has been told already takes its turn
+            Next::Step(spot) if now.held && !matches!(spot, Spot::Steps(_, at) if self.ahead.is_at_its_agent(at)) => {
+                return Next::Stand(spot);
+            }
+            _ => self.stage = stage,
+        }
         next
     }
 }
@@ -239,9 +258,15 @@ impl Run {
         let Phase::Testing(testing) = &mut self.phase else { return false };
         let test = &plan.tests[testing.index];
         let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
-        let now = Circumstances { ended_early, no_faults: self.faults.all_over() };
+        // what ends early because of a failure is held too: somebody may want to look around first
+        let held = self.hold.holds() && self.stopped.is_none();
+        let now = Circumstances { ended_early, no_faults: self.faults.all_over(), held };
         match testing.next(test, now) {
             Next::Nothing => return false,
+            Next::Stand(spot) => {
+                self.stand(spot);
+                return false;
+            }
             Next::Stage => {}
             Next::Watch => self.begin_watches(),
             Next::Step(spot) => self.begin_in_test(spot),
@@ -258,6 +283,8 @@ impl Run {
     }
 
     fn begin_in_test(&mut self, spot: Spot) {
+        self.stand_no_more();
+        self.hold.begins();
         if let Begun::Waiting(running) = self.begin_step(spot)
             && let Phase::Testing(testing) = &mut self.phase
         {

@@ -9,5 +9,6 @@ mod ordinary;
 mod property;
 mod respawned;
 mod stalling;
+mod steering;
 mod watched;
 pub(crate) mod world;

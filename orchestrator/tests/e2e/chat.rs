@@ -306,6 +306,17 @@ fn at_a_terminal_lines_are_threads_with_an_id_a_status_and_the_command_that_does
     terminal.shows("content-type: application/json");
     chat(&run.scene, &["are you there?"]).assert_code(0);
     terminal.shows("> are you there?");
+    // of what goes on only what is asked for is shown, and how much that leaves out is told
+    terminal.press("/filter joined !ledger\r");
+    terminal.shows("of what goes on, lines with `joined` and without `ledger` are shown");
+    terminal.press("/attach\r");
+    terminal.shows("joined shop");
+    terminal.press("/stop t4\r");
+    terminal.shows("lines were not shown, as `/filter` says");
+    let shown: Vec<String> = terminal.rows().into_iter().filter(|row| row.starts_with("t4")).collect();
+    assert!(shown.iter().all(|row| !row.contains("joined ledger") && !row.contains("ready")), "{shown:?}");
+    terminal.press("/filter\r");
+    terminal.shows("every line is shown");
     terminal.press("/quit\r");
     assert_eq!(terminal.code(), Some(0));
     run.end();

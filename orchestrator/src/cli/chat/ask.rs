@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use meshproof_proto::event::Steering;
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{Authority, FaultOrder, StepOrder};
-use meshproof_proto::rpc::{AgentClient, LogQuery, MendOrder, Refusal};
+use meshproof_proto::rpc::{AgentClient, LogQuery, MendOrder, Refusal, SteerOrder};
 use meshproof_proto::verdict::Exit;
 use tarpc::client::RpcError;
 use tarpc::context::{self, Context};
@@ -131,6 +132,12 @@ impl Agent {
             Ok((status, stubs)) => answers::state(&status, &stubs),
             Err(failed) => failed,
         }
+    }
+
+    /// Tells it what is wanted of its run.
+    pub(super) async fn steer(self, how: Steering, number: u64) -> Result<(), Answer> {
+        let order = SteerOrder { authority: self.authority().await?, how, number };
+        self.answer(self.client.steer(context::current(), order), ANSWER_WITHIN).await
     }
 
     pub(super) async fn say(self, text: String) -> Result<(), Answer> {

@@ -5,17 +5,19 @@ use std::process::Stdio;
 use meshproof_proto::verdict::Exit;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::voice::Voice;
+use crate::chat::filter::Filter;
 
 /// What becomes of its output.
 #[derive(Clone, Debug)]
 pub(super) enum Output {
     /// The chat's own, as it comes.
     Ours,
-    /// Lines among others, each with its thread.
-    Lines(Voice, String),
+    /// Lines among others, each with its thread, as far as they are shown.
+    Lines(Voice, String, watch::Receiver<Filter>),
 }
 
 /// Runs it to its end, or until it is to stop: then it is interrupted, as by Ctrl-C, and ends as it does then.
@@ -29,8 +31,11 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
     let mut child = command.spawn()?;
     let told = (child.stdout.take(), child.stderr.take());
     let telling = async {
-        if let (Output::Lines(voice, thread), (Some(stdout), Some(stderr))) = (&output, told) {
-            tokio::join!(tell(stdout, voice, thread), tell(stderr, voice, thread));
+        if let (Output::Lines(voice, thread, filter), (Some(stdout), Some(stderr))) = (&output, told) {
+            let (out, err) = tokio::join!(tell(stdout, (voice, thread), filter), tell(stderr, (voice, thread), filter));
+            if out + err > 0 {
+                voice.note(&format!("{thread} {} lines were not shown, as `/filter` says", out + err));
+            }
         }
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
@@ -50,9 +55,15 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
     Ok(crate::cli::exit_of(ended?).unwrap_or(Exit::MeshFailed))
 }
 
-async fn tell(pipe: impl AsyncRead + Unpin, voice: &Voice, thread: &str) {
-    let mut lines = BufReader::new(pipe).lines();
+/// Gives how many lines were not shown.
+async fn tell(pipe: impl AsyncRead + Unpin, (voice, thread): (&Voice, &str), filter: &watch::Receiver<Filter>) -> u64 {
+    let (mut lines, mut left_out) = (BufReader::new(pipe).lines(), 0);
     while let Ok(Some(line)) = lines.next_line().await {
-        voice.result(&format!("{thread} {line}\n"));
+        let is_shown = filter.borrow().shows(&line);
+        match is_shown {
+            true => voice.result(&format!("{thread} {line}\n")),
+            false => left_out += 1,
+        }
     }
+    left_out
 }

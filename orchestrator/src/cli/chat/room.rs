@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use meshproof_mesh::MeshEvent;
 use meshproof_proto::verdict::Exit;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use super::terminal::Names;
 use super::tree::{self, Asked};
 use super::voice::Voice;
 use crate::chat::answers::Answer;
+use crate::chat::filter::Filter;
 use crate::chat::line::{self, Line};
 use crate::chat::notes::Notes;
 use crate::chat::threads::{ThreadId, Threads};
@@ -35,6 +36,8 @@ pub(super) struct Room {
     going: JoinSet<Ended>,
     stops: BTreeMap<ThreadId, CancellationToken>,
     voice: Voice,
+    /// Which lines of what goes on are shown.
+    filter: watch::Sender<Filter>,
     live: bool,
     /// What is known by name, for whoever completes it.
     names: Names,
@@ -90,6 +93,7 @@ impl Room {
             going: JoinSet::new(),
             stops: BTreeMap::new(),
             voice: Voice::Outputs,
+            filter: watch::Sender::default(),
             live: false,
             names: Names::default(),
         }
@@ -105,8 +109,8 @@ impl Room {
         self.live = true;
         self.voice = voice;
         let text = self.joined.greeting().await;
-        self.voice.note(&text);
         self.learn();
+        self.voice.note(&text);
     }
 
     pub(super) async fn leave(self) {
@@ -215,8 +219,8 @@ impl Room {
             Happened::Ended(ended) => self.ended(*ended).await,
             Happened::Looked => {
                 if let Some(text) = self.joined.look_again().await {
-                    self.voice.note(&text);
                     self.learn();
+                    self.voice.note(&text);
                 }
             }
         }

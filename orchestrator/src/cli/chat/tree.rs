@@ -45,11 +45,19 @@ pub(super) enum Here {
     },
     /// End a fault that somebody began in a chat, or `all` of them.
     Heal { fault: String },
+    /// Hold the run: what has begun goes on to its end, and no other step begins.
+    Pause,
+    /// Let one step begin, and hold the run behind it.
+    Step,
+    /// Let the run go on, also where its plan says `pause`.
+    Resume,
     /// What agents hold: their run, steps, faults and stubs.
     State {
         #[arg(default_value = "all")]
         agent: String,
     },
+    /// Of what goes on, as of `/attach`, show only lines with these words: `/filter ledger !pass`. Without any: all again.
+    Filter { words: Vec<String> },
     /// What was begun in this chat.
     Threads,
     /// End what goes on: `/stop t3`.

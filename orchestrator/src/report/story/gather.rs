@@ -142,7 +142,8 @@ impl Story {
             | Fact::Answered { .. }
             | Fact::Told { .. }
             | Fact::Stalled { .. }
-            | Fact::GoesOn { .. } => {}
+            | Fact::GoesOn { .. }
+            | Fact::Steered { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the lines of a chat do.
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
+use meshproof_proto::event::Steering;
 use meshproof_proto::order::FaultOrder;
 use meshproof_proto::rpc::{LogQuery, RoomNews};
 use meshproof_proto::verdict::Exit;
@@ -9,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::joined::Alone;
 use super::{Begun, Did, Ended, Next, Room};
-use crate::chat::answers::Answer;
+use crate::chat::answers::{self, Answer};
 use crate::chat::disturbance;
+use crate::chat::filter::Filter;
 use crate::chat::ground::{Ground, Settled, lease_ms};
 use crate::chat::threads::ThreadId;
 use crate::chat::verbs::{Logs, Verb};
@@ -51,9 +53,18 @@ impl Room {
         let begun = match here {
             Here::Fault { words } => self.fault(line, &words).await,
             Here::Heal { fault } => self.heal(line, fault).await,
+            Here::Pause => self.steer(line, Steering::Pause).await,
+            Here::Step => self.steer(line, Steering::Step).await,
+            Here::Resume => self.steer(line, Steering::Resume).await,
             Here::State { agent } => {
                 let agents = agent.strip_prefix('@').unwrap_or(&agent);
                 self.asked(line, agents, |agent| agent.state().boxed()).await
+            }
+            Here::Filter { words } => {
+                let filter = Filter::of(&words);
+                self.voice.note(&filter.to_string());
+                self.filter.send_replace(filter);
+                return Begun::Next(Next::Came(Exit::Passed));
             }
             Here::Threads => {
                 self.voice.result(&self.threads.text());
@@ -78,7 +89,7 @@ impl Room {
         let stop = CancellationToken::new();
         self.stops.insert(thread, stop.clone());
         let output = match self.live {
-            true => Output::Lines(self.voice.clone(), thread.to_string()),
+            true => Output::Lines(self.voice.clone(), thread.to_string(), self.filter.subscribe()),
             false => Output::Ours,
         };
         let ended = async move {
@@ -207,6 +218,17 @@ impl Room {
         };
         let did = Did::Steps(vec![serde_json::json!({ "heal": "all" })]);
         Ok(self.goes((thread, line), ended.boxed(), did))
+    }
+
+    /// Holds the run, or lets it go on: all agents are told, for each may have been told of steps before their turn.
+    async fn steer(&mut self, line: &str, how: Steering) -> Result<Begun, Refused> {
+        let meant = self.meant("all").await?;
+        let thread = self.threads.begin(line);
+        self.twin_of(line);
+        let steering = meant.into_iter().map(move |agent| agent.steer(how, thread.number()));
+        let ended = async move { answers::steered(how, join_all(steering).await) };
+        // nothing that a plan would do again
+        Ok(self.goes((thread, line), ended.boxed(), Did::Steps(Vec::new())))
     }
 
     /// Tells the other people, and the run's journal.

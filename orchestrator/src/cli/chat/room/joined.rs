@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::Happened;
 use crate::chat::complete::Known;
-use crate::chat::ground::Ground;
+use crate::chat::ground::{Ground, Ids};
 use crate::cli::mesh::MeshArgs;
 use crate::console::{Console, Heard, find};
 use crate::history::{Brief, Kept};
@@ -100,8 +100,9 @@ impl Joined {
     pub(super) fn known(&mut self) -> Known {
         let agents = self.console.as_ref().map(Console::names).unwrap_or_default();
         let ground = self.ground();
-        let logs = ["stdout", "stderr"].map(str::to_owned).to_vec();
-        Known { agents, stubs: ground.names("stubs"), faults: ground.names("faults"), runs: runs(), logs }
+        let Ids { logs, tests, steps } = ground.ids();
+        let (stubs, faults) = (ground.names("stubs"), ground.names("faults"));
+        Known { agents, stubs, faults, runs: runs(), logs, tests, steps }
     }
 
     pub(super) async fn greeting(&mut self) -> String {
