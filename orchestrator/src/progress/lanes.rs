@@ -74,11 +74,14 @@ impl Lanes {
 
     fn add(&mut self, agent: &Name) {
         let idle = ProgressBar::new_spinner().with_style(resting()).with_prefix(agent.to_string());
-        let lane = self.all.add(idle);
-        rest(&lane);
-        if let Some(former) = self.lanes.insert(agent.clone(), lane) {
+        if let Some(former) = self.lanes.remove(agent) {
             former.finish_and_clear();
+            self.all.remove(&former);
         }
+        // by name, whoever was here first
+        let lane = self.all.insert(self.lanes.range(..agent.clone()).count(), idle);
+        rest(&lane);
+        self.lanes.insert(agent.clone(), lane);
     }
 
     fn remove(&mut self, agent: &Name) {

@@ -375,3 +375,33 @@ fn a_screen_of_a_chat_is_as_in_the_golden_file_with_completion_history_and_what_
     assert_eq!(screen.code(), Some(0));
     run.end();
 }
+
+/// `.ci/pictures` makes it.
+#[test]
+#[ignore = "makes a picture of the docs: .ci/pictures"]
+fn picture() {
+    let folder = std::path::PathBuf::from(std::env::var_os("PICTURES").expect("PICTURES names a folder"));
+    let run = Waiting::start();
+    let mut screen = Screen::of(&chatting(&run.scene, "anna"));
+    screen.shows("/quit leaves");
+    for (line, answer) in [
+        ("@all ping", "shop: pong"),
+        ("@shop http get /healthz", "{\"status\":\"ok\"}"),
+        ("/fault traffic shop -> ledger latency 300ms for 30s", "is active as"),
+        ("/pause", "no step begins now"),
+        ("/state", "shop: run"),
+        ("/heal all", "ended: asked latency 300ms"),
+    ] {
+        screen.press(&format!("{line}\r"));
+        screen.shows(answer);
+    }
+    chat(&run.scene, &["I see it too: the ledger was slow"]).assert_code(0);
+    screen.shows("I see it too");
+    screen.press("/resume\r");
+    screen.shows("the run goes on");
+    screen.until("the next line", |rows| rows.last().is_some_and(|row| row == ">"));
+    std::fs::write(folder.join("chat.svg"), screen.picture()).expect("room for it");
+    screen.press("/quit\r");
+    assert_eq!(screen.code(), Some(0));
+    run.end();
+}

@@ -70,6 +70,21 @@ impl OnTerminal {
         self.shown.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
     }
 
+    /// The next that is shown, if the program does not end before it.
+    pub fn piece_or_end(&mut self) -> Option<Vec<u8>> {
+        const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // it has ended first, and then nothing more is there
+            let has_ended = self.child.try_wait().expect("our child").is_some();
+            match self.shown.recv_timeout(LOOK_EVERY) {
+                Ok(piece) => return Some(piece),
+                Err(_) if has_ended => return None,
+                Err(_) => assert!(Instant::now() < deadline, "waited for the end, in vain:\n{}", self.seen),
+            }
+        }
+    }
+
     /// Its size, as a window's.
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

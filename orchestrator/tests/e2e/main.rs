@@ -19,6 +19,7 @@ mod hostile;
 mod inherited;
 mod journal;
 mod kept;
+mod lanes;
 mod leftovers;
 mod looking;
 mod mutants;

@@ -1,5 +1,7 @@
 //! A terminal that draws what it is told, as a terminal emulator does: what a person sees at a moment is text here.
 
+mod picture;
+
 use std::num::NonZero;
 use std::process::Command;
 use std::time::Instant;
@@ -45,6 +47,28 @@ impl Screen {
             rows.pop();
         }
         rows
+    }
+
+    /// As it is now.
+    pub fn picture(&self) -> String {
+        picture::svg(self.drawn.screen())
+    }
+
+    /// Everything that is still shown; the program has ended.
+    pub fn drain(&mut self) {
+        while let Some(piece) = self.terminal.piece(Instant::now()) {
+            self.draw(&piece);
+        }
+    }
+
+    /// Everything that is shown from now on to the program's end, as it comes.
+    pub fn watch_to_its_end(&mut self) -> String {
+        let mut told = Vec::new();
+        while let Some(piece) = self.terminal.piece_or_end() {
+            self.draw(&piece);
+            told.extend(piece);
+        }
+        String::from_utf8_lossy(&told).into_owned()
     }
 
     /// Waits until the screen is so.
