@@ -12,7 +12,7 @@ mod text;
 mod told;
 mod usage;
 
-pub(crate) use processes::own;
+pub(crate) use processes::{own, own_since_start};
 pub use series::Stat;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

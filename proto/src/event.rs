@@ -130,6 +130,8 @@ pub enum Fact {
         /// Steps that were ordered before their turn and begin only when they are ordered anew.
         given_back: Vec<StepKey>,
     },
+    /// What the agent itself has used since it started, told at the run's end.
+    AgentUsed(Usage),
 }
 
 /// What a person wants of a run.

@@ -628,6 +628,8 @@ fn persons(golden: &mut Golden) {
     for (seq, how) in (30..).zip([Steering::Pause, Steering::Step, Steering::Resume]) {
         event(golden, seq, Fact::Steered { by: name("console"), number: 7, how, given_back: vec![key()] });
     }
+    let used = Usage { samples: 1, cpu_ms: 120, memory_bytes: 4096, memory_most_bytes: 8192, ..Usage::default() };
+    event(golden, 33, Fact::AgentUsed(used));
 }
 
 fn handled(golden: &mut Golden) {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use meshproof_proto::event::Usage;
+
 use super::usage::Sample;
 
 /// The kernel tells processor time in hundredths of a second to every program (USER_HZ), whatever its own clock is.
@@ -57,6 +59,14 @@ pub(crate) fn own() -> Option<Sample> {
     Some(Sample { cpu_ms: stat.ticks * 1_000 / TICKS_PER_S, memory_bytes: memory(pid), descriptors: descriptors(pid) })
 }
 
+/// What this process has used since it started. Of descriptors only those of now are known.
+pub(crate) fn own_since_start() -> Option<Usage> {
+    let Sample { cpu_ms, memory_bytes, descriptors } = own()?;
+    let most = status(i32::try_from(std::process::id()).ok()?, "VmHWM:");
+    let memory_most_bytes = most.max(memory_bytes);
+    Some(Usage { samples: 1, cpu_ms, memory_bytes, memory_most_bytes, descriptors, descriptors_most: descriptors })
+}
+
 /// What is wanted of `/proc/<pid>/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
@@ -80,8 +90,13 @@ fn parse(stat: &str) -> Option<Stat> {
 
 /// Resident memory; one that is ending has none.
 fn memory(pid: i32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// Bytes that `/proc/<pid>/status` tells behind this key.
+fn status(pid: i32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
 }

@@ -90,7 +90,8 @@ impl Left {
             | Fact::Told { .. }
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
-            | Fact::Steered { .. } => {}
+            | Fact::Steered { .. }
+            | Fact::AgentUsed(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ use meshproof_proto::order::FaultReport;
 use tokio::sync::mpsc;
 
 use super::run::Work;
+use crate::metrics;
 use crate::tunnel::Tunnels;
 
 /// What is left of the work at a run.
@@ -51,6 +52,9 @@ pub(super) async fn close(mut work: Work, facts: mpsc::Sender<Fact>) -> Closed {
             }
         }
         None => tracing::error!("something still uses the stubs of a run that ended"),
+    }
+    if let Some(used) = metrics::own_since_start() {
+        let _ = facts.send(Fact::AgentUsed(used)).await;
     }
     Closed { reports, network }
 }

@@ -127,6 +127,7 @@ impl Mask<'_> {
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
+            | Fact::AgentUsed(_)
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
         }

@@ -1,9 +1,10 @@
 //! A run as one JSON document, for programs that want what it came to and not each event of it. Keys are stable; new ones may come.
 
+use meshproof_proto::event::Usage;
 use serde_json::{Value, json};
 
 use super::failure::headline;
-use super::story::{Failure, Fault, Story, Test, word};
+use super::story::{Agent, Failure, Fault, Story, Test, word};
 use crate::record::Ending;
 
 /// The document, with a line break at its end.
@@ -38,7 +39,8 @@ pub fn json(story: &Story) -> String {
             "complete_ms": failover.complete.map(|(at, _)| at),
             "replayed": failover.complete.map(|(_, replayed)| replayed),
         })).collect::<Vec<_>>(),
-        "services": services(story),
+        "services": used_by(story, |agent| agent.usage),
+        "agents": used_by(story, |agent| agent.own),
         "links": story.links.iter().map(|((from, to), link)| json!({
             "from": from, "to": to, "bytes": link.bytes, "suspected": link.suspected,
         })).collect::<Vec<_>>(),
@@ -85,9 +87,9 @@ fn fault(fault: &Fault) -> Value {
     })
 }
 
-fn services(story: &Story) -> Value {
-    let used = |agent: &super::story::Agent| {
-        agent.usage.map(|usage| {
+fn used_by(story: &Story, of: fn(&Agent) -> Option<Usage>) -> Value {
+    let used = |agent: &Agent| {
+        of(agent).map(|usage| {
             json!({ "cpu_ms": usage.cpu_ms, "memory_most_bytes": usage.memory_most_bytes, "descriptors_most": usage.descriptors_most })
         })
     };

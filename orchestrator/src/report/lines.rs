@@ -211,6 +211,9 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         }
         Fact::LinkBytes { sent, received } => Some(Said::new(Tone::Faint, "carried", carried(from, sent, received)?)),
         Fact::Used(usage) => Some(Said::new(Tone::Faint, "used", format!("by {}: {}", clean(from), used(usage)))),
+        Fact::AgentUsed(usage) => {
+            Some(Said::new(Tone::Faint, "used", format!("by agent {}: {}", clean(from), used(usage))))
+        }
         Fact::Stalled { why } => {
             let text = format!("no step begins at {}: {}", clean(from), clean(why));
             Some(Said::new(Tone::Warning, "stalled", text))

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use meshproof_proto::event::Usage;
 use meshproof_proto::verdict::Verdict;
 
 use super::failure::headline;
 use super::figures::duration;
 use super::sanitise;
-use super::story::{Failure, Story};
+use super::story::{Agent, Failure, Story};
 use super::summary::counted;
 
 /// Rows and failures that are shown; a job's summary has room for a megabyte.
@@ -123,16 +124,20 @@ fn failovers(page: &mut String, story: &Story) {
 }
 
 fn resources(page: &mut String, story: &Story) {
-    let used: Vec<_> = story.agents.iter().filter_map(|(name, agent)| Some((name, agent.usage?))).take(SHOWN).collect();
-    if used.is_empty() {
-        return;
+    for (whose, of) in [("service", (|agent| agent.usage) as fn(&Agent) -> Option<Usage>), ("agent", |agent| agent.own)]
+    {
+        let used: Vec<_> =
+            story.agents.iter().filter_map(|(name, agent)| Some((name, of(agent)?))).take(SHOWN).collect();
+        if used.is_empty() {
+            continue;
+        }
+        let _ = writeln!(page, "| {whose} | processor | peak memory |\n| --- | ---: | ---: |");
+        for (name, usage) in used {
+            let memory = indicatif::BinaryBytes(usage.memory_most_bytes);
+            let _ = writeln!(page, "| {} | {} | {memory} |", text(name), duration(usage.cpu_ms as f64));
+        }
+        page.push('\n');
     }
-    page.push_str("| service | processor | peak memory |\n| --- | ---: | ---: |\n");
-    for (name, usage) in used {
-        let memory = indicatif::BinaryBytes(usage.memory_most_bytes);
-        let _ = writeln!(page, "| {} | {} | {memory} |", text(name), duration(usage.cpu_ms as f64));
-    }
-    page.push('\n');
 }
 
 /// A text inside of a line: nothing in it is Markdown or HTML, nor mentions anybody.

@@ -115,7 +115,10 @@ pub struct Agent {
     /// Of its link to the orchestrator.
     pub path: String,
     pub rtt_us: u64,
+    /// Of the service.
     pub usage: Option<Usage>,
+    /// Of the agent itself.
+    pub own: Option<Usage>,
     /// When, and bytes of memory; thinned out when there are many.
     pub memory: Vec<(Moment, u64)>,
     pub samples: u64,

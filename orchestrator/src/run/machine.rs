@@ -272,6 +272,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::Told { .. }
         | Fact::Sampled(_)
         | Fact::Used(_)
+        | Fact::AgentUsed(_)
         | Fact::Printed { .. } => false,
     }
 }

@@ -35,6 +35,20 @@ fn the_sample_plan_passes() {
 }
 
 #[test]
+fn what_services_and_agents_used_at_most_is_told_at_the_end() {
+    for kind in ["used", "agent-used"] {
+        let used: BTreeMap<&str, _> = SAMPLE.journal.facts(kind).map(|used| (used.from, used.fact)).collect();
+        assert_eq!(used.keys().copied().collect::<Vec<_>>(), ["ledger", "shop"], "{kind}");
+        for (who, used) in used {
+            let (now, most) = (used["memory_bytes"].as_u64(), used["memory_most_bytes"].as_u64());
+            assert!(now > Some(500_000) && most >= now, "{kind} of {who}: {used}");
+        }
+    }
+    // an agent is busy with ten thousand records
+    assert!(SAMPLE.journal.facts("agent-used").all(|used| used.fact["cpu_ms"].as_u64() > Some(0)));
+}
+
+#[test]
 fn the_shop_was_charged_slowly_and_refused_twice() {
     let shop = log("shop", "stdout");
     let charges = about(&shop, "charge ");

@@ -1,6 +1,8 @@
-//! What the services' processes used.
+//! What the services' processes used, and the agents beside them.
 
 use std::fmt::Write as _;
+
+use meshproof_proto::event::Usage;
 
 use super::scale::Scale;
 use super::text;
@@ -10,7 +12,7 @@ use crate::report::story::{Agent, Story};
 
 pub(super) fn section(story: &Story) -> Option<String> {
     let used: Vec<(&String, &Agent)> =
-        story.agents.iter().filter(|(_, agent)| agent.usage.is_some()).take(ROWS).collect();
+        story.agents.iter().filter(|(_, agent)| agent.usage.or(agent.own).is_some()).take(ROWS).collect();
     if used.is_empty() {
         return None;
     }
@@ -19,19 +21,26 @@ pub(super) fn section(story: &Story) -> Option<String> {
          <th class=\"n\">descriptors</th><th class=\"wide\">memory over time</th></tr></thead><tbody>",
     );
     for (name, agent) in used {
-        let Some(usage) = agent.usage else { continue };
-        let _ = write!(
-            table,
-            "<tr><th scope=\"row\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"wide\">{}</td></tr>",
-            text::line(name),
-            duration(usage.cpu_ms as f64),
-            indicatif::BinaryBytes(usage.memory_most_bytes),
-            usage.descriptors_most,
-            curve(agent, story.last),
-        );
+        let name = text::line(name);
+        if let Some(usage) = agent.usage {
+            row(&mut table, (&name.to_string(), usage), &curve(agent, story.last));
+        }
+        if let Some(own) = agent.own {
+            row(&mut table, (&format!("agent of {name}"), own), "");
+        }
     }
     table.push_str("</tbody></table></div>\n");
     Some(table)
+}
+
+fn row(table: &mut String, (name, usage): (&str, Usage), curve: &str) {
+    let _ = write!(
+        table,
+        "<tr><th scope=\"row\">{name}</th><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"wide\">{curve}</td></tr>",
+        duration(usage.cpu_ms as f64),
+        indicatif::BinaryBytes(usage.memory_most_bytes),
+        usage.descriptors_most,
+    );
 }
 
 /// A line without scale: it shows growth.

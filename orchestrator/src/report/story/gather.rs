@@ -131,6 +131,8 @@ impl Story {
                 self.stubs.entry((stub.clone(), None)).or_default().untold += calls;
             }
             Fact::Sampled(usage) | Fact::Used(usage) => self.used(at, from, *usage),
+            // one instance after the other, each with what it used itself
+            Fact::AgentUsed(usage) => self.agents.entry(from.to_owned()).or_default().own = Some(*usage),
             Fact::LinkOffered { .. }
             | Fact::StepStarted { .. }
             | Fact::StepEnded { .. }
