@@ -5,6 +5,8 @@
 
 mod find;
 mod follow;
+mod watch;
 
 pub use find::{AttachError, find, running};
 pub use follow::{End, follow};
+pub use watch::{Watched, watch};

@@ -12,14 +12,18 @@
 //! Whoever goes on ([`rebuild`]) feeds a fresh machine with what was kept. It is then where the other one was, or a few facts behind;
 //! these follow, each once the order that led to it has been given. What had been asked for and has no answer is asked for again.
 //!
+//! Who that is among several who would is decided by the promises of the names ([`Candidate`]).
+//!
 //! Here is nothing but decisions: no clock, no file, no call.
 
+mod candidate;
 mod conducted;
 mod log;
 mod outstanding;
 mod rebuilt;
 mod record;
 
+pub use candidate::{Asked, Candidate, Next, Wish, is_nobodys};
 pub use conducted::Conducted;
 pub use log::{Log, majority};
 pub use outstanding::Outstanding;

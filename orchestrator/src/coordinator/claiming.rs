@@ -12,31 +12,13 @@ use meshproof_proto::rpc::Refusal;
 
 use super::crew::{CallError, Caller};
 use super::succession::{NotTakenOver, Successor, asked, status};
-use crate::memory::{Events, Recollected, majority};
-
-/// Others may want to command it too: terms that are tried.
-const CLAIMS: usize = 5;
-
-/// From the first question until more than half have promised: as long as a keeper waits for an orchestrator, nearly.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(25);
-
-/// From the first question until all have; those that have not are lost to who goes on, and the run is an error.
-const ALL_WITHIN: Duration = Duration::from_secs(10);
+use crate::memory::{Asked, Candidate, Events, Next, Recollected, Wish, majority};
 
 /// From the last promise until one that gave it has told what it remembers; else it is lost.
 const RECALLED_WITHIN: Duration = Duration::from_secs(15);
 
-/// When those that have not answered are asked again.
+/// When one that could not tell what it remembers is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// How much somebody wants to command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// Whoever else does: at a term above all.
-    Insists,
-    /// Unless somebody else takes the place of whom the run was promised to at that term.
-    Behind(Term),
-}
 
 /// Of each name, and of which of its instances.
 type Promises = BTreeMap<Name, (PeerId, Promised)>;
@@ -63,52 +45,57 @@ impl Claimed {
     }
 }
 
-fn above(term: Term) -> Term {
-    Term(term.0 + 1)
-}
-
 impl Successor {
-    /// Asks every agent for its promise, at a term above all that they know. One that cannot be reached is asked again for a while: paths
-    /// and processes come back.
+    /// Asks every agent for its promise. One that cannot be reached is asked again for a while: paths and processes come back.
     pub(super) async fn claim(&mut self, wish: Wish) -> Result<Claimed, NotTakenOver> {
-        let began = Instant::now();
-        let (of, needed) = (self.kept.names().len(), majority(self.kept.names().len()));
-        let mut term = match wish {
-            Wish::Insists => above(self.highest().await),
-            Wish::Behind(before) => above(before),
+        let names = self.kept.names().len();
+        let highest = match wish {
+            Wish::Insists => self.highest().await,
+            Wish::Behind(before) => before,
         };
-        let (mut promised, mut why, mut claims) = (Promises::new(), None, 1);
+        let mut candidate = Candidate::new((self.mesh.me(), wish), names, highest, Instant::now());
+        let (mut promised, mut why) = (Promises::new(), None);
+        let mut next = candidate.begin();
         loop {
-            let asked = self.ask_for_promises(term, &promised).await;
-            let mut higher = None;
-            for (name, peer, answer) in asked {
-                match answer {
-                    Ok(answer) => drop(promised.insert(name, (peer, answer))),
-                    Err(CallError::Refused(Refusal::OldTerm { current, .. })) => higher = higher.max(Some(current)),
-                    Err(error) => why = Some(format!("agent {name}: {error}")),
+            next = match next {
+                Next::Ask(at) => {
+                    self.meanwhile(tokio::time::sleep_until(at.into())).await;
+                    self.ask(&mut candidate, &mut promised, &mut why).await
                 }
-            }
-            let (is_majority, waited) = (promised.len() >= needed, began.elapsed());
-            match higher.filter(|_| claims < CLAIMS) {
-                _ if promised.len() == of || (is_majority && waited >= ALL_WITHIN) => {
-                    self.crew.commands_anew();
-                    return Ok(Claimed { term, promised });
-                }
-                Some(higher) if !is_majority && wish != Wish::Insists => {
-                    return Err(NotTakenOver::Promised { run: self.kept.run().clone(), term: higher });
-                }
-                Some(higher) if !is_majority => {
-                    (term, claims) = (above(Term(higher)), claims + 1);
+                Next::AskAnew => {
                     promised.clear();
+                    self.ask(&mut candidate, &mut promised, &mut why).await
                 }
-                _ if higher.is_some() && !is_majority => break,
-                _ if waited >= CLAIMED_WITHIN => break,
-                // Somebody may be linked by then, or again.
-                _ => self.meanwhile(tokio::time::sleep(AGAIN_AFTER)).await,
+                Next::Look(at) => {
+                    self.meanwhile(tokio::time::sleep_until(at.into())).await;
+                    let obeyed: Vec<_> = self.holders().await.iter().map(|holder| (holder.term, holder.peer)).collect();
+                    candidate.looked(&obeyed, Instant::now())
+                }
+                Next::Command => {
+                    self.crew.commands_anew();
+                    return Ok(Claimed { term: candidate.term(), promised });
+                }
+                Next::Yield(term) => {
+                    return Err(NotTakenOver::Promised { run: self.kept.run().clone(), term: term.0 });
+                }
+                Next::GiveUp => {
+                    let (run, got, needed) = (self.kept.run().clone(), promised.len(), majority(names));
+                    return Err(NotTakenOver::NoMajority { run, got, of: names, needed, why });
+                }
             }
         }
-        let run = self.kept.run().clone();
-        Err(NotTakenOver::NoMajority { run, got: promised.len(), of, needed, why })
+    }
+
+    async fn ask(&mut self, candidate: &mut Candidate, promised: &mut Promises, why: &mut Option<String>) -> Next {
+        let mut higher = None;
+        for (name, peer, answer) in self.ask_for_promises(candidate.term(), promised).await {
+            match answer {
+                Ok(answer) => drop(promised.insert(name, (peer, answer))),
+                Err(CallError::Refused(Refusal::OldTerm { current, .. })) => higher = higher.max(Some(Term(current))),
+                Err(error) => *why = Some(format!("agent {name}: {error}")),
+            }
+        }
+        candidate.asked(Asked { promised: promised.len(), higher }, Instant::now())
     }
 
     /// Those that are linked and have not promised yet.

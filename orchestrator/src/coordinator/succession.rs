@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::crew::{CallError, Caller, Crew};
 use super::{ready, superseded};
 use crate::local::{KeptMesh, LocalError};
-use crate::memory::{NotRebuilt, majority};
+use crate::memory::{NotRebuilt, is_nobodys};
 
 /// From joining the mesh until the agents are linked. They live; one that does not is started again within a second.
 const LINKED_WITHIN: Duration = Duration::from_secs(10);
@@ -26,11 +26,6 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the orchestrator's links are broken at most agents before somebody takes its place. What is slow is not gone.
 const GONE_FOR: Duration = Duration::from_secs(4);
-
-/// How long one that stands by leaves the run to another one that was promised it, before it looks itself.
-const YIELDS_FOR: Duration = Duration::from_secs(15);
-
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why nobody took the run over.
 #[derive(Debug, Error)]
@@ -136,41 +131,38 @@ impl Successor {
         }
     }
 
-    /// The highest term at which somebody was promised the run.
-    pub(super) async fn promised_at(&mut self) -> Term {
+    /// Whom each name obeys.
+    pub(super) async fn holders(&mut self) -> Vec<Holder> {
         let holders = self.linked().into_iter().map(|(_, caller)| async move { asked(holder(&caller)).await.ok()? });
         let holders = join_all(holders.collect::<Vec<_>>());
-        let terms = self.meanwhile(holders).await.into_iter().flatten().map(|holder| holder.term);
-        terms.max().unwrap_or(Term(1))
+        self.meanwhile(holders).await.into_iter().flatten().collect()
     }
 
-    /// Waits until another one writes the run's journal, or for so long: those who stand by do not all wait equally long.
+    /// The highest term at which somebody was promised the run.
+    pub(super) async fn promised_at(&mut self) -> Term {
+        self.holders().await.into_iter().map(|holder| holder.term).max().unwrap_or(Term(1))
+    }
+
+    /// Waits until another one that was promised the run writes its journal, or is gone, too.
     pub(super) async fn until_written(&mut self, before: Option<u64>) {
-        let within = YIELDS_FOR + Duration::from_millis(u64::from(self.mesh.me().0[0]) * 40);
         let Some(reports) = self.kept.reports().map(Path::to_owned) else { return };
-        let written = async move {
-            while superseded::number(&reports) == before || superseded::number(&reports).is_none() {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        // It may have died, too.
-        let _ = self.meanwhile(timeout(within, written)).await;
+        tokio::select! {
+            () = superseded::written(&reports, before) => {}
+            () = self.until_orphaned() => {}
+        }
     }
 
-    /// Whether most names say that no link works to whom they obey.
+    /// Whether most names say that no link works to whom they obey; or they obey several, and nobody is obeyed by most.
     async fn is_orphaned(&mut self) -> bool {
-        let me = self.mesh.me();
-        let alone = self.linked().into_iter().map(|(_, caller)| async move {
+        let obeyed = self.linked().into_iter().map(|(_, caller)| async move {
             // One that takes part in no run yet has nobody to miss.
             let holder = asked(holder(&caller)).await.ok()??.peer;
             let links = asked(links(&caller)).await.ok()?;
-            let is_up = links.into_iter().any(|(peer, is_up)| peer == holder && is_up);
-            // Of whom it was promised to, and who did not get enough promises, it obeys nobody.
-            Some(holder == me || !is_up)
+            Some((holder, links.into_iter().any(|(peer, is_up)| peer == holder && is_up)))
         });
-        let alone = join_all(alone.collect::<Vec<_>>());
-        let without = self.meanwhile(alone).await.into_iter().flatten().filter(|is_alone| *is_alone);
-        without.count() >= majority(self.kept.names().len())
+        let obeyed = join_all(obeyed.collect::<Vec<_>>());
+        let obeyed: Vec<_> = self.meanwhile(obeyed).await.into_iter().flatten().collect();
+        is_nobodys(&obeyed, (self.mesh.me(), self.kept.names().len()))
     }
 }
 

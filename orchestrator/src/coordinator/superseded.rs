@@ -57,15 +57,17 @@ fn left(abort: Abort) -> Exit {
 }
 
 async fn follow(out: &Path, ours: Option<u64>, mode: crate::progress::Mode) -> anyhow::Result<End> {
-    let replaced = async {
-        while number(out) == ours || number(out).is_none() {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    timeout(WRITES_WITHIN, replaced).await.map_err(|_| {
+    timeout(WRITES_WITHIN, written(out, ours)).await.map_err(|_| {
         anyhow::anyhow!("another orchestrator commands it, and has written nothing for {WRITES_WITHIN:?}")
     })?;
     Ok(attach::follow(out, mode).await?)
+}
+
+/// Waits until there is another journal than this one.
+pub(super) async fn written(out: &Path, before: Option<u64>) {
+    while number(out) == before || number(out).is_none() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// That of the journal's file, which each orchestrator makes anew.

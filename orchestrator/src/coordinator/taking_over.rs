@@ -1,7 +1,7 @@
 //! Goes on with a run that another orchestrator has begun.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,15 @@ use meshproof_proto::memory::Promised;
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::verdict::Exit;
 
-use super::claiming::{Claimed, Wish};
+use super::claiming::Claimed;
 use super::driver::Driver;
 use super::signals::Signals;
 use super::succession::{NotTakenOver, Successor};
 use super::{Options, confided, superseded};
-use crate::attach::{self, End};
+use crate::attach::{self, AttachError, End, Watched};
 use crate::journal;
 use crate::local::{Cause, KeptMesh, LocalEnvironment, What};
-use crate::memory::{Began, Conducted, Deeds, Late, Moment, Ready, Rebuilt, Recollection, Told, rebuild};
+use crate::memory::{Began, Conducted, Deeds, Late, Moment, Ready, Rebuilt, Recollection, Told, Wish, rebuild};
 use crate::plan::{self, Checked, Inputs, Look, Plan, SecretInputs, Source, Wanted};
 use crate::progress::Mode;
 use crate::record::{Entry, Happening, now_ms};
@@ -52,7 +52,12 @@ pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> 
             return Ok(exit);
         }
         let detected = Instant::now();
-        match successor.claim(Wish::Behind(before)).await {
+        let over = another_ends_it(successor.kept.reports().map(Path::to_owned), journal);
+        let claimed = tokio::select! {
+            claimed = successor.claim(Wish::Behind(before)) => claimed,
+            exit = over => return Ok(exit),
+        };
+        match claimed {
             Ok(claimed) => {
                 crate::say::note(format_args!("the orchestrator of {run} is gone; taking its place"));
                 return Box::pin(go_on(successor, claimed, (mode, detected))).await;
@@ -65,24 +70,40 @@ pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> 
     }
 }
 
+/// Waits until the run has ended; its exit code. None: whoever commands it is gone, which is seen at once on the same machine.
+async fn ended(reports: &Path) -> Result<Option<Exit>, AttachError> {
+    if attach::watch(reports).await? == Watched::Left {
+        return Ok(None);
+    }
+    Ok(match attach::follow(reports, Mode::Quiet).await? {
+        End::Ended { exit } => Some(Exit::from_code(exit).unwrap_or(Exit::MeshFailed)),
+        End::BrokeOff { .. } | End::Unread => None,
+    })
+}
+
+/// Waits until another one, that writes another journal than this, has brought the run to its end.
+async fn another_ends_it(reports: Option<PathBuf>, before: Option<u64>) -> Exit {
+    let Some(reports) = reports else { return std::future::pending().await };
+    superseded::written(&reports, before).await;
+    match ended(&reports).await {
+        Ok(Some(exit)) => exit,
+        Ok(None) | Err(_) => std::future::pending().await,
+    }
+}
+
 impl Successor {
     /// Waits until somebody has to take the place of whom the run obeys; or until it is over: then its exit code.
     async fn until_needed(&mut self) -> Result<Option<Exit>, NotTakenOver> {
         let reports = self.kept.reports().map(Path::to_owned);
         let ended = async {
             match reports {
-                Some(reports) => attach::follow(&reports, Mode::Quiet).await,
+                Some(reports) => ended(&reports).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             // What is on its way when a run ends is its end, and nobody has to take it over.
-            ended = ended => match ended {
-                Ok(End::Ended { exit }) => Ok(Some(Exit::from_code(exit).unwrap_or(Exit::MeshFailed))),
-                // Its process is gone, which is seen at once on the same machine.
-                Ok(End::BrokeOff { .. } | End::Unread) => Ok(None),
-                Err(error) => Err(NotTakenOver::Journal(error.into())),
-            },
+            ended = ended => ended.map_err(|error| NotTakenOver::Journal(error.into())),
             () = self.until_orphaned() => Ok(None),
         }
     }

@@ -37,6 +37,13 @@ fn attach(scene: &Scene, how: &str) -> Session {
     Session::start(command, Shown::Records)
 }
 
+/// Only looks.
+fn follow(scene: &Scene, progress: &str) -> Session {
+    let mut command = scene.meshproof();
+    command.args(["attach", "--progress", progress]);
+    Session::start(command, if progress == "json" { Shown::Records } else { Shown::Text })
+}
+
 fn is_taken_over(record: &Value) -> bool {
     record["what"]["taken-over"].is_object()
 }
@@ -204,12 +211,7 @@ fn whoever_follows_a_run_goes_on_with_it_when_it_changes_hands_and_sees_everythi
     let scene = Scene::new();
     let mut session = start(&scene, SLOW);
     session.record("the first step", begins("slow"));
-    let follow = |how| {
-        let mut command = scene.meshproof();
-        command.args(["attach", "--progress", how]);
-        Session::start(command, if how == "json" { Shown::Records } else { Shown::Text })
-    };
-    let (mut records, lines) = (follow("json"), follow("plain"));
+    let (mut records, lines) = (follow(&scene, "json"), follow(&scene, "plain"));
     records.record("what was before", begins("slow"));
     session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
     session.signal(Signal::KILL);
@@ -277,18 +279,11 @@ fn of_several_who_stand_by_one_goes_on_whether_the_orchestrator_is_killed_or_han
         let mut session = start(&scene, SLOW);
         session.record("the first step", begins("slow"));
         let mut several = ["--standby"; 3].map(|how| attach(&scene, how));
+        let mut follower = follow(&scene, "json");
         several.iter_mut().for_each(|one| one.said("standing by"));
         session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
         session.signal(how);
-        let taken_over = || {
-            let text = std::fs::read_to_string(scene.out().join("events.jsonl")).unwrap_or_default();
-            text.lines().any(|line| line.contains("\"taken-over\""))
-        };
-        let deadline = std::time::Instant::now() + crate::session::PATIENCE;
-        while !taken_over() {
-            assert!(std::time::Instant::now() < deadline, "nobody takes the run over");
-            std::thread::yield_now();
-        }
+        follower.record("the take-over", is_taken_over);
         if how == Signal::STOP {
             session.signal(Signal::CONT);
         }
@@ -298,9 +293,12 @@ fn of_several_who_stand_by_one_goes_on_whether_the_orchestrator_is_killed_or_han
         let commanded = ended.iter().filter(|one| one.stdout().contains("\"taken-over\"")).count();
         assert_eq!(commanded, 1, "one of them goes on");
         session.end();
+        follower.end().assert_code(0);
         scene.assert_nothing_left();
         assert_eq!(written(&scene, "effects"), once(0..3));
-        assert_eq!(assert_whole(&scene.out()).only("run-began")["term"], 2);
+        // Votes that were split are asked for again, at a higher term.
+        let term = assert_whole(&scene.out()).only("run-began")["term"].as_u64();
+        assert!(term.is_some_and(|term| (2..8).contains(&term)), "{term:?}");
     }
 }
 

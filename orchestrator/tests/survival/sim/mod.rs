@@ -5,6 +5,7 @@
 //! promised, and store pieces where they are told to. The keeper starts what it is told to by the highest term that it knows.
 
 mod agents;
+mod contest;
 mod orchestrators;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,10 +83,10 @@ impl fmt::Display for Failed {
 /// What does not hold, and how that shows.
 type Broken = (&'static str, String);
 
-/// Plays the run of that seed.
+/// Plays who goes on with a run, and then the run of that seed.
 pub fn run(seed: u64) -> Result<Passed, Failed> {
     let mut play = Play::new(seed);
-    play.play_on().map_err(|(invariant, what)| Failed { seed, invariant, what })
+    contest::run(seed).and_then(|()| play.play_on()).map_err(|(invariant, what)| Failed { seed, invariant, what })
 }
 
 /// Each plan is the same for all seeds.
