@@ -19,6 +19,7 @@ mod machine;
 mod measure;
 mod plans;
 mod respawn;
+mod screen;
 mod sequence;
 mod server;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
@@ -37,6 +38,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("check", check::run),
     ("events", events::run),
     ("sequence", sequence::run),
+    ("screen", screen::run),
     ("respawn", respawn::run),
     ("takeover", takeover::run),
 ];
