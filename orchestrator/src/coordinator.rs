@@ -14,6 +14,7 @@ mod driver;
 mod failover;
 pub(crate) mod front;
 mod gathering;
+mod health;
 mod held;
 mod intake;
 pub(crate) mod invoked;
@@ -37,7 +38,7 @@ mod witness;
 pub use succession::NotTakenOver;
 pub use taking_over::{stand_by, take_over};
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub struct Options {
     pub given: Option<Given>,
     /// The meshproof binary, whose subcommands are the other processes of a run; none: this process's own.
     pub binary: Option<PathBuf>,
+    /// Where machines ask how it is; none: nowhere.
+    pub health: Option<SocketAddr>,
     /// The mesh that it runs in; none: one of its own, made for it.
     pub mesh: Option<Standing>,
 }
@@ -102,6 +105,7 @@ impl Options {
             arguments: Vec::new(),
             given: None,
             binary: None,
+            health: None,
             mesh: None,
         }
     }
@@ -124,7 +128,7 @@ pub async fn run(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> Exit
     match driver::Driver::new(plan, source, options) {
         Ok(driver) => Box::pin(driver.drive()).await,
         Err(error) => {
-            // nothing was started: what failed is the folder for the reports
+            // nothing was started: what failed is the folder for the reports, or an address
             crate::say::failed(&format!("{error:#}"), Exit::Usage)
         }
     }

@@ -1,5 +1,6 @@
 //! `meshproof run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,9 @@ pub(super) struct Args {
     /// --dry-run: hold the plan against the agents that are there now, also those of a run that goes on; it only looks.
     #[arg(long, value_name = "FILE|RUN")]
     mesh: Option<String>,
+    /// Answer /healthz, /readyz and /metrics there while the run goes on, as in `--health 127.0.0.1:9464`. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
     #[command(flatten)]
     local: LocalAddresses,
 }
@@ -214,6 +218,7 @@ fn options(args: &Args, mesh: Option<Standing>) -> anyhow::Result<Options> {
         arguments: arguments_of(std::env::args_os()),
         // whoever takes a run over needs the keeper of its services
         given: mesh.is_none().then(|| memory::Given { params: args.given.params(), selection: selection(args) }),
+        health: args.health,
         mesh,
         ..Options::new(run, plan_dir)
     })

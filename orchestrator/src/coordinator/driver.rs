@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::crew::Crew;
 use super::failover::Failovers;
 use super::front::{Front, Person};
+use super::health::{Health, Stage};
 use super::outcome::Broken;
 use super::remembering::{Stored, stored_by};
 use super::scribe::Scribe;
@@ -98,6 +99,8 @@ pub(super) struct Driver {
     pub(super) journal: Option<u64>,
     /// Who can press keys at the terminal.
     pub(super) person: Option<Person>,
+    /// Who asks how the run is.
+    pub(super) health: Option<Health>,
 }
 
 /// Events of one instance that the journal has.
@@ -114,6 +117,7 @@ impl Driver {
     pub(super) fn new(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.out)
             .map_err(|error| anyhow::anyhow!("cannot make the folder {}: {error}", options.out.display()))?;
+        let health = options.health.map(Health::at).transpose()?;
         let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
         clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
@@ -159,6 +163,7 @@ impl Driver {
             pending: VecDeque::new(),
             journal: super::superseded::number(&out),
             person: None,
+            health,
         })
     }
 
@@ -229,6 +234,9 @@ impl Driver {
         run: &mut Conducted,
         (mut signals, mut aborted): (Signals, bool),
     ) -> anyhow::Result<Exit> {
+        if let Some(health) = &self.health {
+            health.stage.send_replace(Stage::GoesOn);
+        }
         loop {
             if let Some(exit) = self.perform(run).await? {
                 return Ok(exit);
@@ -260,6 +268,7 @@ impl Driver {
                 Wake::Stored(stored) => stored_by(stored, run),
                 // Done with whatever else there is to do.
                 Wake::Store => {}
+                Wake::Asked(asked) => self.tell_figures(asked, run),
                 Wake::Superseded => return self.follow_successor(signals).await,
                 Wake::Time => run.handle_timeout(Instant::now()),
             }

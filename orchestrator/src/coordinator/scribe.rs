@@ -7,6 +7,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
 use tokio::sync::watch;
 
+use super::health::Counts;
 use super::stall::Stall;
 use crate::journal::Journal;
 use crate::local;
@@ -23,6 +24,7 @@ pub(super) struct Scribe {
     masker: Arc<Masker>,
     /// What was told before the machine knew of anything.
     early: Vec<Happening>,
+    counts: Counts,
     /// For so long there was no space for the journal, and the run stood still; not told to the machine yet.
     stood_still: Duration,
 }
@@ -42,7 +44,8 @@ impl Scribe {
         if let Some(problem) = problem {
             say::note(&problem);
         }
-        Self { journal, progress, traces, masker, early: Vec::new(), stood_still: Duration::ZERO }
+        let (early, counts) = (Vec::new(), Counts::default());
+        Self { journal, progress, traces, masker, early, counts, stood_still: Duration::ZERO }
     }
 
     /// From now on these secrets are masked.
@@ -78,6 +81,7 @@ impl Scribe {
             Some(record) => {
                 self.progress.show(&record, &self.masker);
                 self.traces.take(&record.entry);
+                self.counts.take(&record.entry.what);
                 Ok(Seen::New)
             }
             None => Ok(Seen::Before),
@@ -120,6 +124,11 @@ impl Scribe {
     /// How many lines are on disk, as it changes.
     pub(super) fn on_disk(&self) -> watch::Receiver<u64> {
         self.journal.on_disk()
+    }
+
+    /// What was told so far, in numbers.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// How many lines were written.

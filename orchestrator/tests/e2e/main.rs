@@ -14,6 +14,7 @@ mod detached;
 mod disk;
 mod facts;
 mod failing;
+mod health;
 mod held;
 mod hostile;
 mod inherited;

@@ -217,6 +217,7 @@ impl Driver {
                 Wake::Mesh(event) => self.mesh_event(event, run).await.expect("it is taken"),
                 Wake::Acknowledge => self.acknowledge().await.expect("it is synced"),
                 Wake::Input(_) | Wake::Notice(_) | Wake::Signal(_) | Wake::Adopted(_) | Wake::Overdue | Wake::Time => {}
+                Wake::Asked(asked) => self.tell_figures(asked, run),
                 Wake::Stored(_) | Wake::Store | Wake::Superseded => {}
             }
         }

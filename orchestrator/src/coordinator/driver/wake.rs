@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Driver;
 use crate::coordinator::failover::Answered;
+use crate::coordinator::health::Asked;
 use crate::coordinator::remembering::Stored;
 use crate::local::Notice;
 use crate::run::{Abort, Input};
@@ -27,6 +28,8 @@ pub(super) enum Wake {
     Stored(Stored),
     /// Something is to be stored.
     Store,
+    /// Somebody asks how the run is.
+    Asked(Asked),
     /// Another orchestrator commands.
     Superseded,
     Time,
@@ -39,7 +42,7 @@ impl Driver {
         let is_due = self.is_due();
         let overdue = self.failovers.due();
         let superseded = self.crew.superseded();
-        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, storing, .. } = self;
+        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, storing, health, .. } = self;
         let heard = async {
             let told = async {
                 tokio::select! {
@@ -64,6 +67,7 @@ impl Driver {
             () = superseded.cancelled() => Wake::Superseded,
             Some(stored) = storing.join_next() => stored.map_or(Wake::Store, Wake::Stored),
             () = until(store_at) => Wake::Store,
+            Some(asked) = receive(health.as_mut().map(|health| &mut health.asked)) => Wake::Asked(asked),
             () = until(due) => Wake::Time,
             () = until(overdue) => Wake::Overdue,
             answered = failovers.answered() => Wake::Adopted(Box::new(answered)),

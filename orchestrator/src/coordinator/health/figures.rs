@@ -1,0 +1,158 @@
+//! A run in numbers, under the names that Prometheus' conventions give them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meshproof_proto::verdict::Verdict;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::record::{Ending, Happening};
+
+/// What has been told so far.
+#[derive(Clone, Debug, Default)]
+pub(in crate::coordinator) struct Counts {
+    steps: BTreeMap<&'static str, u64>,
+    tests: BTreeMap<&'static str, u64>,
+    failures: u64,
+    faults: u64,
+    failovers: u64,
+}
+
+impl Counts {
+    pub(in crate::coordinator) fn take(&mut self, what: &Happening) {
+        match what {
+            Happening::StepEnded { ending, .. } => *self.steps.entry(ending_word(*ending)).or_default() += 1,
+            Happening::TestEnded { verdict, .. } => *self.tests.entry(verdict_word(*verdict)).or_default() += 1,
+            Happening::Failure(_) => self.failures += 1,
+            Happening::FaultBegan { .. } => self.faults += 1,
+            Happening::FailoverComplete { .. } => self.failovers += 1,
+            _ => {}
+        }
+    }
+}
+
+fn ending_word(ending: Ending) -> &'static str {
+    ending.verdict().map_or("skipped", verdict_word)
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Fail => "fail",
+        Verdict::Unknown => "unknown",
+        Verdict::Error => "error",
+    }
+}
+
+/// How a run is.
+#[derive(Debug)]
+pub(in crate::coordinator) struct Figures {
+    pub(in crate::coordinator) run: String,
+    pub(in crate::coordinator) plan: String,
+    pub(in crate::coordinator) up: Duration,
+    pub(in crate::coordinator) term: u64,
+    pub(in crate::coordinator) counts: Counts,
+    /// Agents whose link is up, and the others.
+    pub(in crate::coordinator) linked: usize,
+    pub(in crate::coordinator) away: usize,
+    pub(in crate::coordinator) signaling_away: usize,
+    /// Lines of the journal that were written, and those of them that are on disk.
+    pub(in crate::coordinator) lines: u64,
+    pub(in crate::coordinator) on_disk: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    run: String,
+    plan: String,
+    version: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CameTo {
+    verdict: &'static str,
+}
+
+impl Figures {
+    pub(super) fn text(self) -> String {
+        let mut registry = Registry::default();
+        let info = Family::<Build, Gauge>::default();
+        info.get_or_create(&Build { run: self.run, plan: self.plan, version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("meshproof_run_info", "The run, its plan, and the orchestrator's version", info);
+        registry.register_with_unit("meshproof_run_duration", "Since the run began", Unit::Seconds, seconds(self.up));
+        registry.register("meshproof_run_term", "Grows with each orchestrator of the run", gauge(self.term));
+        let agents = Family::<State, Gauge>::default();
+        for (state, count) in [("linked", self.linked), ("away", self.away)] {
+            agents.get_or_create(&State { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        registry.register("meshproof_run_agents", "Agents by the state of the link to them", agents);
+        registry.register("meshproof_run_steps", "Steps that have ended", came_to(&self.counts.steps));
+        registry.register("meshproof_run_tests", "Tests that have ended", came_to(&self.counts.tests));
+        for (name, help, count) in [
+            ("meshproof_run_failures", "Failures so far", self.counts.failures),
+            ("meshproof_run_faults", "Faults that were begun", self.counts.faults),
+            ("meshproof_run_failovers", "Agents that were replaced", self.counts.failovers),
+            ("meshproof_journal_lines", "Lines written to the journal", self.lines),
+        ] {
+            registry.register(name, help, counter(count));
+        }
+        let waiting = self.lines.saturating_sub(self.on_disk);
+        registry.register("meshproof_journal_lines_unsynced", "Lines that are not on disk yet", gauge(waiting));
+        let away = u64::try_from(self.signaling_away).unwrap_or(u64::MAX);
+        registry.register(
+            "meshproof_signaling_servers_away",
+            "Signaling servers that were there and are not",
+            gauge(away),
+        );
+        let memory = gauge(memory_bytes());
+        registry.register_with_unit("process_resident_memory", "Memory of this process", Unit::Bytes, memory);
+        let mut text = String::new();
+        // writing to a String cannot fail, and whatever else does leaves out figures and not the run
+        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        text
+    }
+}
+
+fn gauge(value: u64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge
+}
+
+fn seconds(time: Duration) -> Gauge<f64, std::sync::atomic::AtomicU64> {
+    let gauge = Gauge::default();
+    gauge.set(time.as_secs_f64());
+    gauge
+}
+
+fn counter(value: u64) -> Counter {
+    let counter = Counter::default();
+    counter.inc_by(value);
+    counter
+}
+
+/// None is missing where it is nought.
+fn came_to(counts: &BTreeMap<&'static str, u64>) -> Family<CameTo, Counter> {
+    let family = Family::<CameTo, Counter>::default();
+    for verdict in ["pass", "fail", "unknown", "error"].into_iter().chain(counts.keys().copied()) {
+        let count = family.get_or_create(&CameTo { verdict });
+        count.inc_by(counts.get(verdict).copied().unwrap_or_default().saturating_sub(count.get()));
+    }
+    family
+}
+
+/// Resident.
+fn memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or_default() * 1_024
+}
