@@ -108,11 +108,7 @@ impl Figures {
         let waiting = self.lines.saturating_sub(self.on_disk);
         registry.register("meshproof_journal_lines_unsynced", "Lines that are not on disk yet", gauge(waiting));
         let away = u64::try_from(self.signaling_away).unwrap_or(u64::MAX);
-        registry.register(
-            "meshproof_signaling_servers_away",
-            "Signaling servers that were there and are not",
-            gauge(away),
-        );
+        registry.register("meshproof_run_signaling_away", "Signaling servers that were there and are not", gauge(away));
         let memory = gauge(memory_bytes());
         registry.register_with_unit("process_resident_memory", "Memory of this process", Unit::Bytes, memory);
         let mut text = String::new();
