@@ -26,6 +26,7 @@ mod select;
 mod source;
 mod standing;
 mod suggest;
+mod thresholds;
 mod tree;
 mod yaml;
 
@@ -40,6 +41,7 @@ pub use secrets::{ENVIRONMENT, SecretInputs, Wanted};
 pub use select::Selection;
 pub use source::{Position, Source, Span, Spanned};
 pub use suggest::nearest;
+pub use thresholds::{Threshold, thresholds};
 pub use tree::{Key, Kind, Node, Style, Text};
 pub use units::{Bandwidth, Per, Percent, Rate, duration, size};
 pub use yaml::parse as parse_yaml;

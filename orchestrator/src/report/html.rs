@@ -16,6 +16,7 @@ mod scale;
 mod steps;
 mod tables;
 mod text;
+mod thresholds;
 mod timeline;
 mod verdict;
 
@@ -35,6 +36,7 @@ pub const HTML_FILE_NAME: &str = "report.html";
 pub fn html(story: &Story) -> String {
     let sections = [
         ("failures", "Failures", failures::section(story)),
+        ("thresholds", "Thresholds", thresholds::section(story)),
         ("timeline", "Timeline", timeline::section(story)),
         ("faults", "Faults", tables::faults(story)),
         ("failovers", "Failovers", tables::failovers(story)),

@@ -62,3 +62,35 @@ fn a_run_does_not_differ_from_itself_and_a_failing_test_makes_it_worse() {
     assert!(worse.is_worse() && worse.text().contains(": pass -> fail\n"), "{}", worse.text());
     assert!(!report::Diff::of(&after, &before).is_worse());
 }
+
+/// The story of the fixed journal, had its plan set bounds: one in a step that failed, one in a step that passed 40 times.
+#[test]
+fn a_page_tells_which_thresholds_held_and_what_came_instead() {
+    let mut story = story();
+    let how = story.invocation.as_mut().expect("the command started it");
+    let (passed, failed) = ("{ status: 202 }", "status: 201, json: { $.state");
+    assert!(how.plan.contains(passed) && how.plan.contains(failed));
+    // as long as before, for the failure names its place
+    how.plan = how.plan.replace(passed, "{ status: \"<9\"}").replace(failed, "status: \"> 300\", json: { $.state");
+    let page = report::html(&story);
+    assert!(page.contains("1 of 2 thresholds held"), "the verdict rests on them");
+    let (_, section) = page.split_once("id=\"thresholds\"").expect("there is such a section");
+    let (section, _) = section.split_once("</section>").expect("it ends");
+    let rows: Vec<String> = section.split("<tr>").skip(2).map(words).collect();
+    let [held, broken] = &rows[..] else { panic!("two rows: {rows:#?}") };
+    assert!(
+        held.starts_with("many-orders-while-an-agent-dies · POST /orders to shop status &lt;9 line 61 within "),
+        "{held}"
+    );
+    assert!(held.contains(" 40 of 40 ✓"), "{held}");
+    assert!(broken.starts_with("an-order-is-created · POST /orders to shop status &gt; 300 line 78 202 "), "{broken}");
+    assert!(broken.contains(" 0 of 1 ✗"), "{broken}");
+    // without a bound in the plan there is no such section
+    assert!(!report::html(&crate::story()).contains("id=\"thresholds\""));
+}
+
+/// What stands between the tags.
+fn words(row: &str) -> String {
+    let texts = row.split('<').filter_map(|piece| piece.split_once('>').map(|(_, text)| text.trim()));
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}

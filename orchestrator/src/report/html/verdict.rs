@@ -88,6 +88,11 @@ fn grounds(story: &Story) -> Vec<Ground> {
         counted(bad, "step") + &format!(" did not pass ({required})")
     };
     grounds.push(Ground { holds: bad == 0, words });
+    let bounds = super::thresholds::kept(story);
+    if !bounds.is_empty() {
+        let (held, all) = (bounds.iter().filter(|bound| bound.holds()).count(), bounds.len());
+        grounds.push(Ground { holds: held == all, words: format!("{held} of {} held", counted(all, "threshold")) });
+    }
     if !story.faults.is_empty() {
         let is = |test: fn(&meshproof_proto::order::FaultReport) -> bool| {
             story.faults.iter().filter(|fault| fault.ended.as_ref().is_some_and(|(_, report)| test(report))).count()
