@@ -32,6 +32,7 @@ mod succession;
 mod superseded;
 mod taking_over;
 mod teardown;
+mod turn;
 mod windows;
 mod witness;
 
@@ -77,6 +78,8 @@ pub struct Options {
     pub health: Option<SocketAddr>,
     /// The mesh that it runs in; none: one of its own, made for it.
     pub mesh: Option<Standing>,
+    /// How long agents are waited for that take part in another run; none: that one is named, and the run ends.
+    pub wait: Option<Duration>,
 }
 
 /// A mesh that is there already, with its agents and the services beside them.
@@ -107,6 +110,7 @@ impl Options {
             binary: None,
             health: None,
             mesh: None,
+            wait: None,
         }
     }
 }

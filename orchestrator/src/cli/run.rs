@@ -76,6 +76,10 @@ pub(super) struct Args {
     /// Answer /healthz, /readyz and /metrics there while the run goes on, as in `--health 127.0.0.1:9464`. Default: nowhere.
     #[arg(long, value_name = "ADDRESS")]
     health: Option<SocketAddr>,
+    /// Should agents of that mesh take part in another run, wait so long for its end, as in `--wait 10m`. Default: the run that has them is
+    /// named, and this one ends with 5.
+    #[arg(long, value_name = "DURATION", requires = "mesh", value_parser = duration)]
+    wait: Option<Duration>,
     #[command(flatten)]
     local: LocalAddresses,
 }
@@ -220,6 +224,7 @@ fn options(args: &Args, mesh: Option<Standing>) -> anyhow::Result<Options> {
         given: mesh.is_none().then(|| memory::Given { params: args.given.params(), selection: selection(args) }),
         health: args.health,
         mesh,
+        wait: args.wait,
         ..Options::new(run, plan_dir)
     })
 }

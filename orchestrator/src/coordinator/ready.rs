@@ -18,7 +18,7 @@ use super::confided;
 use super::driver::Driver;
 use super::held;
 use super::outcome::Broken;
-use super::standing;
+use super::{standing, turn};
 use crate::local::{self, LocalEnvironment, PortWish, Programs, Spec, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
@@ -149,32 +149,10 @@ impl Driver {
         places: &BTreeMap<Name, local::Place>,
         held: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<Name, Initialized>, Broken> {
-        let calls = self.crew.callers().into_iter().map(|(name, caller)| {
-            let order = self.initialize_order(&name, places, held);
-            async move {
-                let answer = caller
-                    .call(|client, context| {
-                        let order = Box::new(order.clone());
-                        async move { client.initialize(context, order).await }
-                    })
-                    .await;
-                match answer {
-                    Ok(initialized) => Ok((name, initialized)),
-                    Err(error) => Err(Broken::because(format!("agent {name} did not initialize: {error}"))),
-                }
-            }
-        });
-        let calls: Vec<_> = calls.collect();
-        let (mut initialized, mut refused) = (BTreeMap::new(), None);
-        for answer in join_all(calls).await {
-            match answer {
-                Ok((agent, ports)) => drop(initialized.insert(agent, ports)),
-                Err(broken) => drop(refused.get_or_insert(broken)),
-            }
-        }
-        if let Some(broken) = refused {
-            return Err(broken);
-        }
+        let initialized = match self.options.wait {
+            Some(within) => self.initialize_in_turn((places, held), within).await?,
+            None => self.initialize_all(places, held).await?,
+        };
         for (agent, ports) in &initialized {
             let order = self.initialize_order(agent, places, held);
             self.settings.insert(agent.clone(), (order, ports.clone()));
@@ -183,6 +161,22 @@ impl Driver {
             self.scribe.say_early(Happening::Initialized { agent: agent.clone() })?;
         }
         Ok(initialized)
+    }
+
+    async fn initialize_all(
+        &self,
+        places: &BTreeMap<Name, local::Place>,
+        held: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<Name, Initialized>, Broken> {
+        let calls = self.crew.callers().into_iter().map(|(name, caller)| {
+            let order = self.initialize_order(&name, places, held);
+            async move {
+                let answer = turn::initialize(&caller, order).await;
+                answer.map_err(|error| turn::refused(&name, &error)).map(|initialized| (name, initialized))
+            }
+        });
+        // All have answered before it is over.
+        join_all(calls.collect::<Vec<_>>()).await.into_iter().collect()
     }
 
     pub(super) fn initialize_order(

@@ -131,6 +131,33 @@ fn who_takes_part_in_a_run_is_not_taken_by_another_which_is_told_by_whom() {
     first.says("\"pass\"");
 }
 
+#[test]
+fn a_run_that_may_wait_says_for_whom_begins_when_the_other_is_over_and_gives_up_in_time() {
+    let town = Town::new();
+    let signs = town.path().join("signs.log");
+    let log = format!("signs={}", signs.display());
+    let _agent = agent(&town, "client", &["--logs", &log]);
+    let (mesh, plan) = (orchestrator(&town), plan(&town, "plan.yaml", WAITING));
+    let run = |out: &str, wait: &[&str]| {
+        let arguments = ["run", &plan, "--mesh", &mesh, "--out", out, "--progress", "json"];
+        town.command(&[&arguments, wait].concat())
+    };
+    let mut first = Process::start(run("first", &[]));
+    let begun = first.says("\"run-began\"");
+    let holder = begun.split('"').find(|word| word.starts_with("r-")).expect(&begun).to_owned();
+    first.says("\"said\"");
+    let mut second = Process::start(run("second", &["--wait", "5m"]));
+    second.says(&format!("waiting for run {holder}, which has agent client"));
+    let third = run("third", &["--wait", "10ms"]).output().expect("the binary was built with this test");
+    let told = String::from_utf8_lossy(&third.stdout) + String::from_utf8_lossy(&third.stderr);
+    assert_eq!(third.status.code(), Some(5), "{told}");
+    assert!(told.contains(&format!("already serves run `{holder}`")), "{told}");
+    std::fs::write(signs, "go\n").expect("its folder is there");
+    first.says("\"pass\"");
+    second.says("\"initialized\"");
+    second.says("\"pass\"");
+}
+
 /// A mesh file with a token of that role.
 fn person(town: &Town, name: &str, role: &[&str]) -> String {
     let (token, file) = (format!("{name}.token"), format!("{name}.toml"));
