@@ -7,6 +7,7 @@
 mod following;
 mod reading;
 mod seen;
+mod sums;
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -23,6 +24,7 @@ use crate::record::{Entry, Record};
 pub use following::{Followed, Following};
 pub use reading::Reader;
 use seen::Seen;
+pub use sums::line;
 
 /// Lines written within this time reach the disk together; the first after a pause does so at once.
 pub const SYNC_EVERY: Duration = Duration::from_millis(20);
@@ -37,6 +39,8 @@ pub enum JournalError {
     Io { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("line {line} of the journal {} is not a record: {source}", .path.display())]
     Line { line: usize, path: PathBuf, source: serde_json::Error },
+    #[error("line {line} of the journal {} is not what was written there, and is not believed, nor is what follows", .path.display())]
+    Damaged { line: usize, path: PathBuf },
     #[error("another run writes {}; give each run a folder of its own with --out DIR", .0.display())]
     InUse(PathBuf),
     #[error("another run has begun in the place of the one that wrote {}", .0.display())]
@@ -147,7 +151,7 @@ impl Journal {
             return Ok(None);
         }
         let record = Record { n: self.lines + 1, entry };
-        let mut line = serde_json::to_vec(&record).map_err(JournalError::Record)?;
+        let mut line = line(&record).map_err(JournalError::Record)?;
         line.push(b'\n');
         while let Err(source) = self.file.write_all_at(&line, self.end) {
             // Half a line is none; should it not be cut off, the next attempt writes over it.
@@ -260,7 +264,7 @@ fn sync_behind(shared: &Shared, file: &File) {
     }
 }
 
-/// Reads a journal. A last line without its end is left out: a crash cut it off before anybody heard of it.
+/// Reads a journal. A last line without its end, or that does not fit its check sum, is left out: what a crash leaves.
 pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
     Reader::open(path)?.records().collect()
 }

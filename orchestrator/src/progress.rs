@@ -123,10 +123,10 @@ pub fn is_live(mode: Mode) -> bool {
 }
 
 fn show_json(record: &Record) {
-    if let Ok(mut line) = serde_json::to_string(record) {
-        line.push('\n');
+    if let Ok(mut line) = crate::journal::line(record) {
+        line.push(b'\n');
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        let _ = out.write_all(&line).and_then(|()| out.flush());
     }
 }
 

@@ -2,8 +2,8 @@
 //! of them and know nothing else, so whatever a person sees can be seen again from the file.
 //!
 //! A record is one JSON object: `{"n":7,"at_ms":…,"from":"shop","instance":"…","seq":3,"what":{"step-ended":{…}}}`. Names of
-//! happenings are kebab-case and stable; readers ignore keys they do not know. A check sum, when one is needed, becomes the
-//! object's last key (`,"crc":"…"}`, over every byte before that comma), so that lines with and without it stay readable.
+//! happenings are kebab-case and stable; readers ignore keys they do not know. The last key is a check sum, which the journal
+//! adds (`,"crc":"…"}`: CRC-32C of every byte before that comma).
 
 mod masked;
 

@@ -161,11 +161,12 @@ fn is_of_the_beginning(what: &Happening) -> bool {
     matches!(what, Happening::RunBegan { .. } | Happening::Invoked(_))
 }
 
-/// What a line says, without its number and its time: those of a thing that was told before the run began are others when it is told again.
+/// What a line says, without its number, its time and its check sum: those of a thing that was told before the run began are others when it is told again.
 /// Fractions are not always written again as they were read.
 fn thing(line: &str) -> u64 {
     static FRACTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+\.\d+").expect("it is one"));
     let said = line.splitn(3, ',').last().unwrap_or(line);
+    let said = said.rsplit_once(",\"crc\":").map_or(said, |(said, _)| said);
     let mut hasher = DefaultHasher::new();
     FRACTION.replace_all(said, "#").hash(&mut hasher);
     hasher.finish()

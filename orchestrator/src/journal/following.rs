@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::JournalError;
+use super::sums::Sums;
 use crate::history::goes_on;
 use crate::record::Record;
 
@@ -22,6 +23,7 @@ pub struct Following {
     line: Vec<u8>,
     lines: usize,
     bytes: u64,
+    sums: Sums,
 }
 
 /// What comes next.
@@ -42,7 +44,14 @@ impl Following {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let file = File::open(path);
         let file = file.map_err(|source| JournalError::Io { what: "read", path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), line: Vec::new(), lines: 0, bytes: 0 })
+        Ok(Self {
+            path: path.to_owned(),
+            reader: BufReader::new(file),
+            line: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            sums: Sums::default(),
+        })
     }
 
     /// The next record, once there is one. Dropping the future loses none.
@@ -99,6 +108,9 @@ impl Following {
             return if length < self.bytes { Err(JournalError::Replaced(self.path.clone())) } else { Ok(None) };
         }
         self.lines += 1;
+        if !self.sums.fits(self.line.strip_suffix(b"\n").unwrap_or(&self.line)) {
+            return Err(JournalError::Damaged { line: self.lines, path: self.path.clone() });
+        }
         let wrong = |source| JournalError::Line { line: self.lines, path: self.path.clone(), source };
         let record: Record = serde_json::from_slice(&self.line).map_err(wrong)?;
         if record.n != self.lines as u64 {

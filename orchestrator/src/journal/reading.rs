@@ -5,15 +5,17 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::JournalError;
+use super::sums::Sums;
 use crate::record::Record;
 
-/// Reads a journal in order. The last one is left out if a crash cut it off before anybody heard of it.
+/// Reads a journal in order. The last line is left out if it has no end or does not fit its check sum: so a crash leaves it.
 #[derive(Debug)]
 pub struct Reader<R> {
     path: PathBuf,
     reader: R,
     line: Vec<u8>,
     number: usize,
+    sums: Sums,
 }
 
 impl Reader<BufReader<File>> {
@@ -31,7 +33,7 @@ impl Reader<BufReader<File>> {
 impl<R: BufRead> Reader<R> {
     /// Of what is a journal already; `path` is for messages.
     pub fn of(reader: R, path: &Path) -> Self {
-        Self { path: path.to_owned(), reader, line: Vec::new(), number: 0 }
+        Self { path: path.to_owned(), reader, line: Vec::new(), number: 0, sums: Sums::default() }
     }
 
     /// All of them.
@@ -58,11 +60,24 @@ impl<R: BufRead> Reader<R> {
         self.number += 1;
         let read = self.reader.read_until(b'\n', &mut self.line);
         read.map_err(|source| JournalError::Io { what: "read", path: self.path.clone(), source })?;
-        Ok(self.line.ends_with(b"\n"))
+        let Some(line) = self.line.strip_suffix(b"\n") else { return Ok(false) };
+        if self.sums.fits(line) {
+            return Ok(true);
+        }
+        let rest = self.reader.fill_buf();
+        let is_last = rest.is_ok_and(<[u8]>::is_empty);
+        if is_last { Ok(false) } else { Err(self.damaged()) }
+    }
+
+    fn damaged(&self) -> JournalError {
+        JournalError::Damaged { line: self.number, path: self.path.clone() }
     }
 
     fn record(&self) -> Result<Record, JournalError> {
         let wrong = |source| JournalError::Line { line: self.number, path: self.path.clone(), source };
-        serde_json::from_slice(&self.line).map_err(wrong)
+        let record: Record = serde_json::from_slice(&self.line).map_err(wrong)?;
+        // A line that fits its check sum stands elsewhere only if others are missing.
+        let is_in_its_place = matches!(self.sums, Sums::None) || record.n == self.number as u64;
+        if is_in_its_place { Ok(record) } else { Err(self.damaged()) }
     }
 }

@@ -42,7 +42,11 @@ fn a_line_that_a_crash_cut_off_is_left_out_and_any_other_bad_line_is_named() {
     std::fs::write(&path, format!("{whole}{}", &whole[..20])).expect("written");
     assert_eq!(read(&path).expect("read").len(), 1);
     std::fs::write(&path, format!("{whole}nonsense\n")).expect("written");
+    assert_eq!(read(&path).expect("read").len(), 1, "nobody acknowledged it");
+    std::fs::write(&path, format!("{whole}nonsense\n{whole}")).expect("written");
     assert!(read(&path).expect_err("nonsense").to_string().starts_with("line 2 of the journal"));
+    std::fs::write(&path, format!("{whole}{whole}")).expect("written");
+    assert!(read(&path).expect_err("not in its place").to_string().starts_with("line 2 of the journal"));
 }
 
 #[test]
@@ -70,6 +74,48 @@ proptest! {
             prop_assert_eq!(journal.complete_through(PeerId([instance; 32])), through);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whichever_byte_of_a_journal_is_changed_nothing_is_read_that_was_not_written(
+        texts in proptest::collection::vec("[a-z\"\n]{0,9}", 2..6), at in any::<proptest::sample::Index>(), change in 1_u8..=255
+    ) {
+        let (_dir, path, mut journal) = journal();
+        let written: Vec<Record> =
+            texts.iter().map(|text| journal.append(said(text)).expect("written").expect("new")).collect();
+        let mut bytes = std::fs::read(&path).expect("read");
+        let at = at.index(bytes.len());
+        bytes[at] ^= change;
+        let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        std::fs::write(&path, &bytes).expect("written");
+        match read(&path) {
+            // the last one is cut off, and the one before it when nothing divides them any more
+            Ok(records) => {
+                prop_assert!(records.len() < written.len() && records.len() + 2 >= written.len(), "{records:?}");
+                prop_assert_eq!(&records, &written[..records.len()]);
+            }
+            Err(error) => {
+                let named = match &error {
+                    JournalError::Damaged { line, .. } | JournalError::Line { line, .. } => *line,
+                    other => return Err(TestCaseError::fail(other.to_string())),
+                };
+                let named = (line + 1..=line + 2).contains(&named);
+                prop_assert!(named, "{}: {}", line, error);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_journal_of_before_there_were_check_sums_is_read() {
+    let (_dir, path, mut journal) = journal();
+    let written = ["a", "b"].map(|text| journal.append(said(text)).expect("written").expect("new"));
+    let plain = written.iter().map(|record| serde_json::to_string(record).expect("it is JSON") + "\n");
+    std::fs::write(&path, plain.collect::<String>()).expect("written");
+    assert_eq!(read(&path).expect("read"), written);
 }
 
 #[test]
