@@ -141,6 +141,12 @@ pub const TAKEN_TOLD: usize = 16;
 /// That steps have ended is told so late at most while another one begins at once: then many are one message.
 pub const ENDS_TOLD: Duration = Duration::from_millis(2);
 
+/// The same while turns go round several agents, which takes longer.
+pub const TURNS_TOLD: Duration = Duration::from_millis(8);
+
+/// So many ends of steps wait for the link to an agent that is to hear of them; it is just being made.
+pub const OVERS_WAITING: usize = 16;
+
 /// Longest lease of a fault: nothing that is tested lasts a day, and adding to a clock must not overflow.
 pub const LEASE_LONGEST: Duration = Duration::from_secs(24 * 3600);
 

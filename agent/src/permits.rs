@@ -105,7 +105,10 @@ impl Permits {
     /// Judges an order as it comes. What only its expressions will tell is judged later.
     pub(crate) fn call(&self, call: &Call) -> Result<(), String> {
         match call {
-            Call::Start(order, _) | Call::StartAgain(order, _) | Call::Act(order, ..) => self.action(&order.action),
+            Call::Start(order, _)
+            | Call::StartAgain(order, _)
+            | Call::StartInTurn(order, ..)
+            | Call::Act(order, ..) => self.action(&order.action),
             Call::Receive(order, _) => self.action(&order.apply),
             Call::Initialize(order, _) => self.service(&order.service),
             Call::Adopt(order, _) => self.service(&order.setting.service),
@@ -133,7 +136,8 @@ impl Permits {
             | Call::Recall(..)
             | Call::Place(_)
             | Call::Holder(_)
-            | Call::Steer(..) => Ok(()),
+            | Call::Steer(..)
+            | Call::StepOver(..) => Ok(()),
         }
     }
 

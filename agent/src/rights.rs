@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Look,
     /// Changes what a run sees, from outside of it; the run is told who did it.
     Tend,
-    /// Agents ask it of each other, on a stream.
+    /// Agents ask it of each other.
     Between,
 }
 

@@ -16,7 +16,7 @@ use meshproof_proto::links::LinkReport;
 use meshproof_proto::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
-    StepKey, StepOrder,
+    StepKey, StepOrder, StepOver, Turn,
 };
 use meshproof_proto::rpc::{
     About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status, SteerOrder,
@@ -76,6 +76,8 @@ pub(crate) enum Call {
     Holder(Answer<Option<Holder>>),
     /// What is wanted, and who wants it.
     Steer(SteerOrder, Name, Answer<()>),
+    StartInTurn(Box<StepOrder>, Turn, Answer<()>),
+    StepOver(StepOver, Answer<()>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -249,6 +251,14 @@ impl Agent for AgentServer {
     async fn steer(self, _: Context, order: SteerOrder) -> Result<(), Refusal> {
         let by = self.caller.name.clone();
         self.ask(|answer| Call::Steer(order, by, answer)).await
+    }
+
+    async fn start_in_turn(self, _: Context, order: Box<StepOrder>, turn: Turn) -> Result<(), Refusal> {
+        self.ask(|answer| Call::StartInTurn(order, turn, answer)).await
+    }
+
+    async fn step_over(self, _: Context, over: StepOver) -> Result<(), Refusal> {
+        self.ask(|answer| Call::StepOver(over, answer)).await
     }
 }
 

@@ -10,12 +10,14 @@ mod confided;
 pub mod network;
 mod times;
 mod tls;
+mod turn;
 
 pub use adopt::{Adopt, Adopted, NameTerm, Reseat};
 pub use bounds::Bounds;
 pub use network::{DataNetwork, Egress, Other};
 pub use times::millis;
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
+pub use turn::{StepOver, Turn};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -158,7 +160,7 @@ pub struct StepOrder {
     pub within_ms: u64,
     /// Repeat until the checks hold or this has passed.
     pub eventually_ms: Option<u64>,
-    /// It came before its turn, and begins once this step of the same agent has ended well. If that ends otherwise, it is forgotten.
+    /// It came before its turn, and begins once this step has ended well. If that ends otherwise, it is forgotten.
     pub after: Option<StepKey>,
 }
 

@@ -11,7 +11,7 @@ use crate::links::LinkReport;
 use crate::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
-    ServicePlace, StepKey, StepOrder,
+    ServicePlace, StepKey, StepOrder, StepOver, Turn,
 };
 use crate::stub::StubReport;
 use crate::version::Version;
@@ -84,6 +84,10 @@ pub trait Agent {
     async fn holder() -> Result<Option<Holder>, Refusal>;
     /// A person holds the run or lets it go on; the run is told. Steps that were ordered before their turn are given back.
     async fn steer(order: SteerOrder) -> Result<(), Refusal>;
+    /// As `start`, of a step beside which there is one of another agent. Refused while that agent is not linked.
+    async fn start_in_turn(order: Box<StepOrder>, turn: Turn) -> Result<(), Refusal>;
+    /// From agent to agent: the step is over behind which the callee has one.
+    async fn step_over(over: StepOver) -> Result<(), Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.

@@ -388,6 +388,8 @@ fn remembered(golden: &mut Golden) {
     let event = Event { run: run(), seq: 4, at_ms: 5, fact: Fact::Gap { lost: 6 } };
     golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event], more: true });
     golden.value("holder", &Holder { run: run(), term: Term(2), peer: PeerId([1; 32]) });
+    golden.value("turn", &Turn { before: Some(name("shop")), next: Some(name("ledger")) });
+    golden.value("step over", &StepOver { authority: authority(), key: key(), well: true });
 }
 
 fn texts() -> BTreeMap<String, String> {

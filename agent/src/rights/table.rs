@@ -47,6 +47,8 @@ impl Call {
             Self::Place(_) => look("place"),
             Self::Holder(_) => look("holder"),
             Self::Steer(..) => tend("steer", []),
+            Self::StartInTurn(order, ..) => command("start_in_turn", [order.action.capability()]),
+            Self::StepOver(..) => between("step_over", []),
         }
     }
 }
@@ -54,24 +56,23 @@ impl Call {
 impl StreamHeader {
     /// What it takes of the agent that opens such a stream.
     pub(crate) fn needs(&self) -> Needed {
-        let between = |call, capability| Needed { call, kind: Kind::Between, capabilities: [capability].into() };
         match self {
-            Self::Tunnel { .. } => between("a tunnel", Capability::Tunnel),
-            Self::Probe => between("a probe of a tunnel", Capability::Tunnel),
-            Self::Records { .. } => between("a stream of records", Capability::Stream),
-            Self::Bench => between("a bench", Capability::Stream),
+            Self::Tunnel { .. } => between("a tunnel", [Capability::Tunnel]),
+            Self::Probe => between("a probe of a tunnel", [Capability::Tunnel]),
+            Self::Records { .. } => between("a stream of records", [Capability::Stream]),
+            Self::Bench => between("a bench", [Capability::Stream]),
         }
     }
 }
 
 /// What datagrams between services take of the agent that sends them.
 pub(crate) fn for_datagrams() -> Needed {
-    Needed { call: "datagrams of a tunnel", kind: Kind::Between, capabilities: [Capability::Tunnel].into() }
+    between("datagrams of a tunnel", [Capability::Tunnel])
 }
 
 /// What packets of the data network take of it.
 pub(crate) fn for_packets() -> Needed {
-    Needed { call: "packets of the data network", kind: Kind::Between, capabilities: [Capability::Tun].into() }
+    between("packets of the data network", [Capability::Tun])
 }
 
 fn setting(order: &Initialize) -> BTreeSet<Capability> {
@@ -97,6 +98,10 @@ fn look(call: &'static str) -> Needed {
 
 fn tend(call: &'static str, capabilities: impl IntoIterator<Item = Capability>) -> Needed {
     Needed { call, kind: Kind::Tend, capabilities: capabilities.into_iter().collect() }
+}
+
+fn between(call: &'static str, capabilities: impl IntoIterator<Item = Capability>) -> Needed {
+    Needed { call, kind: Kind::Between, capabilities: capabilities.into_iter().collect() }
 }
 
 /// What is measured is streams.

@@ -13,7 +13,8 @@ use meshproof_proto::memory::{Promise, Recall, Recollection, Remember};
 use meshproof_proto::order::{
     Action, Adopt, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
-    StepOrder, StreamAction, StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, WsAction,
+    StepOrder, StepOver, StreamAction, StubChange, StubOrder, Target, TcpAction, Transport, TunnelOrder, Turn,
+    WsAction,
 };
 use meshproof_proto::rpc::{AgentClient, AgentRequest, LogQuery, MendOrder, Refusal, SteerOrder};
 use meshproof_proto::secrets::Secrets;
@@ -33,6 +34,7 @@ const ROLES: [Role; 5] = [Role::Agent, Role::Orchestrator, Role::OperatorConsole
 const COMMAND: &[Role] = &[Role::Orchestrator];
 const MEASURE: &[Role] = &[Role::Orchestrator, Role::OperatorConsole];
 const TEND: &[Role] = &[Role::Orchestrator, Role::OperatorConsole];
+const BETWEEN: &[Role] = &[Role::Agent];
 const LOOK: &[Role] = &[Role::Orchestrator, Role::OperatorConsole, Role::Observer];
 
 /// What the session says to every call that reaches it.
@@ -46,6 +48,9 @@ type Row = (AgentRequest, &'static [Role], &'static [Capability]);
 fn rows() -> Vec<Row> {
     let (authority, test) = (authority(), "t".to_owned());
     let start = |action| AgentRequest::Start { order: Box::new(step(action)) };
+    let in_turn = |action| AgentRequest::StartInTurn { order: Box::new(step(action)), turn: Turn::default() };
+    let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+    let over = || StepOver { authority: authority.clone(), key: key(), well: true };
     let initialize = |change: fn(&mut Initialize)| {
         let mut order = setting();
         change(&mut order);
@@ -62,7 +67,6 @@ fn rows() -> Vec<Row> {
     let scrape = |order: &mut Initialize| {
         order.service.scrape = Some(Scrape { port: "http".into(), path: "/metrics".into(), every_ms: 1_000 });
     };
-    let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
     let mut rows: Vec<Row> = vec![
         (initialize(|_| {}), COMMAND, &[]),
         (initialize(stubs), COMMAND, &[Stub]),
@@ -98,6 +102,8 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Adopt { order: Box::new(adopt(|_| {})) }, COMMAND, &[]),
         (AgentRequest::Adopt { order: Box::new(adopt(stubs)) }, COMMAND, &[Stub]),
         (AgentRequest::StartAgain { order: Box::new(step(exec())) }, COMMAND, &[Exec]),
+        (in_turn(exec()), COMMAND, &[Exec]),
+        (AgentRequest::StepOver { over: over() }, BETWEEN, &[]),
         (AgentRequest::Promise { order: promise() }, COMMAND, &[]),
         (AgentRequest::Remember { order: Box::new(remember()) }, COMMAND, &[]),
         (AgentRequest::Recall { order: recall() }, COMMAND, &[]),
@@ -213,6 +219,8 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Place {} => client.place(now).await?.map(drop),
         AgentRequest::Holder {} => client.holder(now).await?.map(drop),
         AgentRequest::Steer { order } => client.steer(now, order).await?,
+        AgentRequest::StartInTurn { order, turn } => client.start_in_turn(now, order, turn).await?,
+        AgentRequest::StepOver { over } => client.step_over(now, over).await?,
     })
 }
 
@@ -359,7 +367,10 @@ fn refuse(call: Call) {
     match call {
         Call::Initialize(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginTest(_, _, answer) | Call::Cancel(_, _, answer) => drop(answer.send(Err(reached()))),
-        Call::Start(_, answer) | Call::StartAgain(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Start(_, answer) | Call::StartAgain(_, answer) | Call::StartInTurn(_, _, answer) => {
+            drop(answer.send(Err(reached())));
+        }
+        Call::StepOver(_, answer) => drop(answer.send(Err(reached()))),
         Call::Adopt(_, answer) => drop(answer.send(Err(reached()))),
         Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
         Call::Promise(_, answer) => drop(answer.send(Err(reached()))),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use meshproof_mesh::{LinkUp, Loss, Mesh};
 use meshproof_proto::id::PeerId;
-use meshproof_proto::identity::Identity;
-use meshproof_proto::rpc::{AgentRequest, AgentResponse};
+use meshproof_proto::identity::{Identity, Role};
+use meshproof_proto::order::StepOver;
+use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -28,6 +29,10 @@ pub(super) struct Links {
     rights: Arc<Rights>,
     /// Serves each peer over its current connection.
     serving: BTreeMap<PeerId, AbortOnDropHandle<()>>,
+    /// The agents that are linked.
+    clients: BTreeMap<PeerId, AgentClient>,
+    /// What agents are to hear as soon as they are linked.
+    waiting: Vec<(PeerId, StepOver)>,
     /// Peers to be linked to, also when the roster does not know them yet.
     wanted: BTreeSet<PeerId>,
     /// Links that are there, in the order they came: a run that begins later hears of them.
@@ -36,14 +41,20 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn new(mesh: Mesh, orders: mpsc::Sender<Order>, rights: Arc<Rights>) -> Self {
-        Self { mesh, orders, rights, serving: BTreeMap::new(), wanted: BTreeSet::new(), known: Vec::new() }
+        let (serving, clients, waiting) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { mesh, orders, rights, serving, clients, waiting, wanted: BTreeSet::new(), known: Vec::new() }
     }
 
     pub(super) fn up(&mut self, LinkUp { peer, generation, rpc, .. }: LinkUp) {
         tracing::info!(peer = %peer.name, %generation, "linked");
-        // We call nobody: the client's half is not needed.
-        let (_, server) = rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
+        let (client, server) = rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let id = peer.peer;
+        // nobody else is called
+        if peer.role == Role::Agent {
+            self.clients.insert(id, AgentClient::new(tarpc::client::Config::default(), client).spawn());
+            let theirs = self.waiting.extract_if(.., |(to, _)| *to == id).collect::<Vec<_>>();
+            theirs.into_iter().for_each(|(to, over)| self.step_over(to, over));
+        }
         let serving = AgentServer { caller: peer, orders: self.orders.clone(), rights: Arc::clone(&self.rights) };
         self.serving.insert(id, AbortOnDropHandle::new(tokio::spawn(serving.serve(server))));
     }
@@ -56,6 +67,7 @@ impl Links {
             tracing::warn!(peer = %peer.name, %loss, "the link is lost");
         }
         self.serving.remove(&peer.peer);
+        self.clients.remove(&peer.peer);
         self.known.retain(|(_, known)| *known != peer.peer);
     }
 
@@ -82,9 +94,32 @@ impl Links {
         }
     }
 
+    /// Whether that agent can be called.
+    pub(super) fn reach(&self, peer: PeerId) -> bool {
+        self.clients.contains_key(&peer)
+    }
+
+    /// Tells an agent that a step of here is over. That it does not hear of it does no harm: the orchestrator orders the next one
+    /// again then.
+    pub(super) fn step_over(&mut self, peer: PeerId, over: StepOver) {
+        let Some(client) = self.clients.get(&peer).cloned() else {
+            // the oldest are of no use any more
+            self.waiting.drain(..(self.waiting.len() + 1).saturating_sub(limits::OVERS_WAITING));
+            return self.waiting.push((peer, over));
+        };
+        tokio::spawn(async move {
+            match client.step_over(tarpc::context::current(), over).await {
+                Ok(Ok(())) => {}
+                Ok(Err(refusal)) => tracing::debug!(%refusal, "the agent of the next step does not listen"),
+                Err(error) => tracing::debug!(%error, "the agent of the next step was not told"),
+            }
+        });
+    }
+
     /// Another instance has taken a peer's place.
     pub(super) fn replaced(&mut self, former: PeerId, peer: PeerId) {
         self.known.retain(|(_, known)| *known != former);
+        self.waiting.retain(|(to, _)| *to != former);
         let mesh = self.mesh.clone();
         tokio::spawn(async move { mesh.forget(former).await });
         if self.wanted.remove(&former) {

@@ -1,7 +1,7 @@
 //! What an orchestrator or a console asks: whether it may, and who does it.
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::order::{Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StreamAction};
+use meshproof_proto::order::{Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StreamAction, Turn};
 use meshproof_proto::rpc::{Refusal, Status};
 
 use super::run::Run;
@@ -31,7 +31,12 @@ impl Session {
             Call::BeginTest(authority, test, answer) => {
                 reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
             }
-            Call::Start(order, answer) => self.start_and_tell(caller, *order, answer),
+            Call::Start(order, answer) => self.start_and_tell(caller, (*order, Turn::default()), answer),
+            Call::StartInTurn(order, turn, answer) => self.start_and_tell(caller, (*order, turn), answer),
+            Call::StepOver(over, answer) => {
+                let heard = self.beside(&over.authority).and_then(|run| run.heard_over(caller, &over));
+                self.tell_taken(heard, answer);
+            }
             Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
@@ -130,24 +135,38 @@ impl Session {
     /// An instance before this one may have begun the step; its caller says that it may be done again.
     fn start_again(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
         self.admitted(caller, &order.authority)?.forget_begun(&order.key)?;
-        self.start(caller, order)
+        self.start(caller, (order, Turn::default()))
     }
 
     /// That a step is taken is told together with what is told of it, so that both are one message.
-    fn start_and_tell(&mut self, caller: PeerId, order: StepOrder, answer: Answer<()>) {
-        match (self.start(caller, order), &mut self.run) {
+    fn start_and_tell(&mut self, caller: PeerId, (order, turn): (StepOrder, Turn), answer: Answer<()>) {
+        let started = self.start(caller, (order, turn));
+        self.tell_taken(started, answer);
+    }
+
+    fn tell_taken(&mut self, taken: Result<(), Refusal>, answer: Answer<()>) {
+        match (taken, &mut self.run) {
             (Ok(()), Some(run)) if run.taken.len() < limits::TAKEN_TOLD => run.taken.push(answer),
-            (started, _) => reply(answer, started),
+            (taken, _) => reply(answer, taken),
         }
     }
 
-    fn start(&mut self, caller: PeerId, order: StepOrder) -> Result<(), Refusal> {
-        self.admitted(caller, &order.authority)?;
+    fn start(&mut self, caller: PeerId, (order, turn): (StepOrder, Turn)) -> Result<(), Refusal> {
+        let run = self.admitted(caller, &order.authority)?;
+        let peer = |name: &Name| {
+            let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: name.to_string() };
+            run.peer(name).ok_or_else(unknown)
+        };
+        let (before, next) = (turn.before.as_ref().map(peer).transpose()?, turn.next.as_ref().map(peer).transpose()?);
+        before.iter().chain(&next).for_each(|peer| self.links.connect(*peer));
+        if let Some(name) = turn.before.as_ref().filter(|_| before.is_some_and(|peer| !self.links.reach(peer))) {
+            return Err(Refusal::Failed(format!("agent `{name}` has the step before it and is not linked yet")));
+        }
         match &order.action {
             Action::Stream(StreamAction { to, .. }) | Action::ExpectLink { to } => self.connect(&to.clone()),
             _ => {}
         }
-        self.admitted(caller, &order.authority)?.start(order)
+        self.admitted(caller, &order.authority)?.start(order, turn)
     }
 
     fn receive(&mut self, caller: PeerId, order: ReceiveOrder) -> Result<(), Refusal> {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use meshproof_proto::event::{Fact, Outcome, StepResult};
-use meshproof_proto::order::{StepKey, StepOrder};
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::order::{StepKey, StepOrder, StepOver, Turn};
 use meshproof_proto::rpc::Refusal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::Held;
+use super::ahead::{Ended, Follows, Held};
 use super::run::{self, Run, Stage};
 use super::steps::Life;
-use super::streams;
+use super::{guard, streams};
 use crate::limits;
 use crate::logs::Mark;
 use crate::outbox::Entry;
@@ -22,26 +23,39 @@ use crate::steps::{Beside, Watched, is_watch, watch_step};
 
 impl Run {
     /// Starts a step, or keeps it for its turn; at most once for each key.
-    pub(super) fn start(&mut self, mut order: StepOrder) -> Result<(), Refusal> {
+    pub(super) fn start(&mut self, mut order: StepOrder, turn: Turn) -> Result<(), Refusal> {
         let work = self.working()?;
         work.ahead.take(&order.key);
-        if let Some(before) = order.after.take()
-            && work.steps.life(&order.key).is_none()
-        {
-            match work.steps.life(&before) {
-                Some(Life::EndedWell) => {}
-                Some(Life::EndedBadly | Life::Begun) => return Ok(()),
-                Some(Life::Running(_)) | None => match work.ahead.held() {
-                    None => return work.ahead.hold(before, order),
-                    Some(Held { by, number, how, .. }) => {
-                        // told before the end of the step before it, so that nobody takes this one for begun
-                        self.push(Fact::Steered { by, number, how, given_back: vec![order.key] });
-                        return Ok(());
-                    }
-                },
-            }
+        let before = order.after.take();
+        if work.steps.life(&order.key).is_some() {
+            return self.begin(order);
         }
-        self.begin(order)
+        if let Some(next) = turn.next {
+            work.ahead.tell(order.key.clone(), next);
+        }
+        let Some(before) = before else { return self.begin(order) };
+        let ended = match (&turn.before, work.steps.life(&before)) {
+            (Some(elsewhere), _) => work.ahead.said(elsewhere, &before),
+            (None, Some(Life::EndedWell)) => Some(Ended::Well),
+            (None, Some(Life::EndedBadly | Life::Begun)) => Some(Ended::Badly),
+            (None, Some(Life::Running(_)) | None) => None,
+        };
+        match ended {
+            Some(Ended::Well) => self.begin(order),
+            Some(Ended::Badly) => {
+                let follows = work.ahead.forget_behind(&order.key);
+                self.follow(follows);
+                Ok(())
+            }
+            None => match work.ahead.held() {
+                None => work.ahead.hold(before, (order, turn.before)),
+                Some(Held { by, number, how, .. }) => {
+                    // told before the end of the step before it, so that nobody takes this one for begun
+                    self.push(Fact::Steered { by, number, how, given_back: vec![order.key] });
+                    Ok(())
+                }
+            },
+        }
     }
 
     /// Its turn has come. While the disk takes nothing, it waits: what is done must be known to whoever comes after this instance.
@@ -66,11 +80,7 @@ impl Run {
         let Some(since) = self.stalled_at.take() else { return };
         self.push(Fact::GoesOn { after_ms: since.elapsed().as_secs_f64() * 1_000.0 });
         for order in std::mem::take(&mut self.stalled) {
-            let key = order.key.clone();
-            if let Err(refusal) = self.begin(order) {
-                let outcome = Outcome::Error { message: refusal.to_string() };
-                self.push(Fact::StepEnded { key, result: never_begun(outcome) });
-            }
+            self.follow(Follows { begins: Some(order), ..Follows::default() });
         }
     }
 
@@ -107,22 +117,45 @@ impl Run {
     /// The step behind it begins at once. Ends are told a few at a time then: nobody waits for them.
     pub(super) fn step_ended(&mut self, key: StepKey, result: StepResult) {
         let (ended, well) = (key.clone(), result.outcome == Outcome::Ok);
-        let told_at = self.held_until.unwrap_or_else(|| Instant::now() + limits::ENDS_TOLD);
+        let held = self.held_until;
         self.push(Fact::StepEnded { key, result });
-        let next = match &mut self.stage {
-            Stage::Working(work) if well => work.ahead.after(&ended),
-            Stage::Working(work) => {
-                work.ahead.forget_behind(&ended);
-                None
-            }
-            Stage::Closing { .. } | Stage::Closed(_) => None,
+        let Stage::Working(work) = &mut self.stage else { return };
+        let follows = work.ahead.over(&ended, if well { Ended::Well } else { Ended::Badly });
+        let goes_round = follows.goes_round;
+        let within = match self.follow(follows) {
+            Course::GoesOn => limits::ENDS_TOLD,
+            Course::Waits if goes_round => limits::TURNS_TOLD,
+            Course::Waits => return,
         };
-        let Some(next) = next else { return };
+        self.held_until = Some(held.unwrap_or_else(|| Instant::now() + within));
+    }
+
+    /// An agent says that the step before one of here is over.
+    pub(super) fn heard_over(&mut self, from: PeerId, over: &StepOver) -> Result<(), Refusal> {
+        guard::admit_beside(&self.authority, &over.authority)?;
+        let who = || Refusal::Unknown { what: "service in this run".to_owned(), name: from.to_string() };
+        let from = self.name(from).ok_or_else(who)?;
+        let ended = if over.well { Ended::Well } else { Ended::Badly };
+        let follows = self.working()?.ahead.heard(&from, &over.key, ended);
+        self.follow(follows);
+        Ok(())
+    }
+
+    /// Begins what has its turn now, and has those told who wait elsewhere.
+    fn follow(&mut self, Follows { begins, told, .. }: Follows) -> Course {
+        let authority = &self.authority;
+        let over = |(to, key, ended): (Name, StepKey, Ended)| {
+            (to, StepOver { authority: authority.clone(), key, well: ended == Ended::Well })
+        };
+        self.over.extend(told.into_iter().map(over));
+        let Some(next) = begins else { return Course::Waits };
         let key = next.key.clone();
         match self.begin(next) {
-            Ok(()) => self.held_until = Some(told_at),
+            Ok(()) => Course::GoesOn,
             Err(refusal) => {
-                self.push(Fact::StepEnded { key, result: never_begun(Outcome::Error { message: refusal.to_string() }) })
+                let result = never_begun(Outcome::Error { message: refusal.to_string() });
+                self.push(Fact::StepEnded { key, result });
+                Course::Waits
             }
         }
     }
@@ -138,13 +171,21 @@ impl Run {
         let stalled = stalled.and_then(|at| self.stalled.remove(at));
         let work = self.stage.working(&self.authority.run)?;
         let Some(order) = stalled.or_else(|| work.ahead.take(key)) else { return work.steps.cancel(key) };
-        work.ahead.forget_behind(&order.key);
+        let follows = work.ahead.forget_behind(&order.key);
         // That it never began is known now, also should its order come once more.
         let _ = work.steps.cancel(key);
         let message = "the step was given up before its turn came".to_owned();
         self.push(Fact::StepEnded { key: order.key, result: never_begun(Outcome::Unknown { message }) });
+        self.follow(follows);
         Ok(())
     }
+}
+
+/// Whether a step of here has begun behind another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    GoesOn,
+    Waits,
 }
 
 fn never_begun(outcome: Outcome) -> StepResult {

@@ -20,19 +20,19 @@ async fn scene() -> (World, Orchestrator, String) {
 }
 
 /// Says its own number to the service.
-fn order(address: &str, number: u32, after: Option<u32>) -> Box<StepOrder> {
+pub(crate) fn order(address: &str, number: u32, after: Option<u32>) -> Box<StepOrder> {
     let order = step(key(&number.to_string()), tcp(address, &format!("{number}\n")), Vec::new());
     Box::new(StepOrder { after: after.map(|before| key(&before.to_string())), ..*order })
 }
 
 /// The service's answer is not what it expects.
-fn failing(order: StepOrder) -> Box<StepOrder> {
+pub(crate) fn failing(order: StepOrder) -> Box<StepOrder> {
     let checks = vec![Check { field: "line".to_owned(), matcher: Matcher::Regex("^never".to_owned()) }];
     Box::new(StepOrder { checks, ..order })
 }
 
 /// It holds its breath until it is given up.
-fn waiting(order: StepOrder) -> Box<StepOrder> {
+pub(crate) fn waiting(order: StepOrder) -> Box<StepOrder> {
     Box::new(StepOrder { eventually_ms: Some(60_000), ..*failing(order) })
 }
 

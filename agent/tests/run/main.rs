@@ -6,6 +6,7 @@ mod datagrams;
 mod process;
 mod remembering;
 mod tunnels;
+mod turns;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -155,6 +155,12 @@ impl Orchestrator {
         self.journal.get(&name(agent)).into_iter().flatten().map(|event| event.fact.clone()).collect()
     }
 
+    /// When an agent began a step, by its clock.
+    pub fn when(&self, agent: &str, key: &StepKey) -> u64 {
+        let is_it = |event: &&Event| event.fact == Fact::StepStarted { key: key.clone() };
+        self.journal[&name(agent)].iter().find(is_it).expect("it has begun").at_ms
+    }
+
     /// Sets up the run at an agent whose service has this port, with tunnels to the `tcp` port of others.
     pub async fn initialize(&self, agent: &str, port: Option<&str>, tunnels: &[&str]) -> Initialized {
         let ports = port.map(|address| ("tcp".to_owned(), address.to_owned())).into_iter().collect();

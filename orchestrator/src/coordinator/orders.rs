@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder, millis};
+use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder, Turn, millis};
 
 use super::crew::Caller;
 use super::driver::Driver;
@@ -20,9 +20,9 @@ impl Driver {
         match output {
             Output::Launch(launch) => self.launch(*launch).await,
             Output::BeginTest { agent, test } => self.begin_test(agent, test),
-            Output::Order { agent, order } => {
+            Output::Order { agent, order, turn } => {
                 let key = order.key.clone();
-                self.answer(&agent, refused(key), |caller| async move { start(&caller, &order).await });
+                self.answer(&agent, refused(key), |caller| async move { start_in_turn(&caller, &order, &turn).await });
             }
             Output::OrderAgain { agent, order } => {
                 let key = order.key.clone();
@@ -189,6 +189,17 @@ async fn start(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, Stri
     let started = caller.call(|client, context| {
         let order = Box::new(order.clone());
         async move { client.start(context, order).await }
+    });
+    started.await.map(|()| None).map_err(|error| error.to_string())
+}
+
+async fn start_in_turn(caller: &Caller, order: &StepOrder, turn: &Turn) -> Result<Option<Input>, String> {
+    if turn.is_alone() {
+        return start(caller, order).await;
+    }
+    let started = caller.call(|client, context| {
+        let (order, turn) = (Box::new(order.clone()), turn.clone());
+        async move { client.start_in_turn(context, order, turn).await }
     });
     started.await.map(|()| None).map_err(|error| error.to_string())
 }

@@ -16,7 +16,9 @@ impl Outstanding {
         match output {
             // Nobody answers these, or they are done at once.
             Output::Record(_) | Output::Finished { .. } | Output::RenewFault { .. } => return,
-            Output::Order { agent, order } | Output::OrderAgain { agent, order } => self.forget_step(agent, &order.key),
+            Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
+                self.forget_step(agent, &order.key)
+            }
             Output::Stream(orders) => self.forget_step(&orders.sender, &orders.order.key),
             Output::Cancel { agent, key } => self.forget_step(agent, key),
             Output::Launch(_)
@@ -119,7 +121,7 @@ impl Outstanding {
 /// The step that an output is about, and its agent.
 pub(super) fn step(output: &Output) -> Option<(&Name, &StepKey)> {
     match output {
-        Output::Order { agent, order } | Output::OrderAgain { agent, order } => Some((agent, &order.key)),
+        Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => Some((agent, &order.key)),
         Output::Stream(orders) => Some((&orders.sender, &orders.order.key)),
         Output::Cancel { agent, key } => Some((agent, key)),
         Output::Record(_)

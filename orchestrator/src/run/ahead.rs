@@ -1,20 +1,24 @@
-//! Steps that are ordered before their turn, so that their agent begins each as soon as the one before it has ended well.
+//! Steps that are ordered before their turn, so that their agents begin each as soon as the one before it has ended well.
 //!
-//! They are steps in a row of one agent, between which nothing else happens: nothing is saved that the next one may need, nobody
-//! watches whose word could fail the test in between, no stub's calls have to be counted against a step. For the journal such a step
-//! begins when the one before it is known to have ended; what was ordered and is not known to have ended then is never called well.
+//! They are steps in a row between which nothing else happens: nothing is saved that the next one may need, nobody watches whose word
+//! could fail the test in between, no stub's calls have to be counted against a step. Where the next one is another agent's, the agent
+//! of the first tells it; so what comes of the next may be heard of before the end of the first, and waits here for its turn. For the
+//! journal such a step begins when the one before it is known to have ended; what was ordered and is not known to have ended then is
+//! never called well.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
+use meshproof_proto::event::{Outcome, StepResult};
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::STEPS_AHEAD;
-use meshproof_proto::order::StepKey;
+use meshproof_proto::order::{StepKey, Turn};
 
 use super::api::Output;
-use super::limits::CANCEL_GRACE;
+use super::limits::{CANCEL_GRACE, TURN_HEARD};
 use super::machine::{Phase, Run};
-use super::stepping::{Spot, Wait};
+use super::stepping::{Course, Running, Spot, Wait};
 use super::tally;
 use crate::plan::Plan;
 use crate::plan::compiled::{Ask, Does, Step, Test};
@@ -24,6 +28,8 @@ use crate::record::Ending;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     ordered: VecDeque<Ordered>,
+    /// Whose turn has just come.
+    turn: Option<Ordered>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +40,19 @@ struct Ordered {
     agent: Name,
     /// The agent did not take it; it is ordered again in its turn.
     refused: bool,
+    /// Another agent has the step before it.
+    behind_another: bool,
+    told: Told,
+}
+
+/// What its agent told of a step before its turn.
+#[derive(Clone, Debug)]
+enum Told {
+    Nothing,
+    Begun,
+    Ended(Box<StepResult>),
+    /// The instance that had begun it is gone; how.
+    Interrupted(String),
 }
 
 impl Ahead {
@@ -47,9 +66,19 @@ impl Ahead {
         self.ordered.front().is_some_and(|next| next.at == at && !next.refused)
     }
 
+    /// Whether the step with this index has begun before anybody could hold it.
+    pub(super) fn has_begun(&self, at: usize) -> bool {
+        self.ordered.front().is_some_and(|next| next.at == at && !matches!(next.told, Told::Nothing))
+    }
+
     /// The turn of this step has come: whether its agent has the order.
     fn take(&mut self, key: &StepKey) -> bool {
-        self.ordered.pop_front_if(|next| next.key == *key).is_some_and(|next| !next.refused)
+        self.turn = self.ordered.pop_front_if(|next| next.key == *key).filter(|next| !next.refused);
+        self.turn.is_some()
+    }
+
+    fn of(&mut self, agent: &Name, key: &StepKey) -> Option<&mut Ordered> {
+        self.ordered.iter_mut().find(|ordered| ordered.key == *key && ordered.agent == *agent)
     }
 
     /// This one was given up before its turn came: its agent has forgotten it, and what is behind it.
@@ -67,8 +96,24 @@ fn alone(step: &Step) -> Option<&Ask> {
     }
 }
 
+/// Whether the second may begin as soon as the first has ended well: then both, as they are asked for.
+fn in_a_row<'p>(first: Option<&'p Step>, second: Option<&'p Step>) -> Option<(&'p Ask, &'p Ask)> {
+    let (first, second) = (alone(first?)?, alone(second?)?);
+    first.saves.is_empty().then_some((first, second))
+}
+
 fn is_watched(plan: &Plan, test: &Test) -> bool {
     !plan.stubs.is_empty() || !test.always.is_empty() || test.settle.is_some()
+}
+
+impl Running {
+    /// Until when another agent's word should have begun it.
+    pub(super) fn turn_awaited(&self) -> Option<Instant> {
+        match self.course {
+            Course::Awaited { until } if matches!(self.wait, Wait::Result { .. }) => Some(until),
+            Course::Awaited { .. } | Course::Ordered | Course::Begun => None,
+        }
+    }
 }
 
 impl Run {
@@ -106,21 +151,38 @@ impl Run {
     fn order_behind(&mut self, (index, at): (usize, usize), plan: &Plan) -> bool {
         let test = &plan.tests[index];
         let (Some(before), Some(step)) = (test.steps.get(at), test.steps.get(at + 1)) else { return false };
-        let (Some(first), Some(ask)) = (alone(before), alone(step)) else { return false };
-        if first.at != ask.at || !first.saves.is_empty() {
+        let Some((first, ask)) = in_a_row(Some(before), Some(step)) else { return false };
+        let behind_another = first.at != ask.at;
+        if behind_another && (self.lost.contains_key(&ask.at) || self.down.contains_key(&ask.at)) {
             return false;
         }
         if step.when.is_some() && !step.is_wanted(&self.scope.seen_from_step(step, Some(&ask.at))) {
             return false;
         }
         let key = tally::key(&test.id, &step.key);
-        let Ok(Output::Order { agent, mut order }) = self.orders(step, ask, &key) else { return false };
+        let Ok(Output::Order { agent, mut order, .. }) = self.orders(step, ask, &key) else { return false };
         order.after = Some(tally::key(&test.id, &before.key));
+        let turn = Turn {
+            before: behind_another.then(|| first.at.clone()),
+            next: self.agent_behind(Spot::Steps(index, at + 1)),
+        };
         if let Some(ahead) = self.ahead() {
-            ahead.ordered.push_back(Ordered { at: at + 1, key, agent: agent.clone(), refused: false });
+            let (agent, told) = (agent.clone(), Told::Nothing);
+            ahead.ordered.push_back(Ordered { at: at + 1, key, agent, refused: false, behind_another, told });
         }
-        self.push(Output::Order { agent, order });
+        self.push(Output::Order { agent, order, turn });
         true
+    }
+
+    /// Another agent, whose step may begin as soon as this one has ended well.
+    pub(super) fn agent_behind(&self, spot: Spot) -> Option<Name> {
+        let Spot::Steps(index, at) = spot else { return None };
+        let test = &self.plan.tests[index];
+        if is_watched(&self.plan, test) {
+            return None;
+        }
+        let (first, second) = in_a_row(test.steps.get(at), test.steps.get(at + 1))?;
+        (first.at != second.at).then(|| second.at.clone())
     }
 
     /// An agent says of a step whose turn has not come that it does not take it.
@@ -131,10 +193,71 @@ impl Run {
         }
     }
 
+    /// An agent has begun a step whose turn has not come.
+    pub(super) fn ahead_begun(&mut self, agent: &Name, key: &StepKey) {
+        if let Some(ordered) = self.ahead().and_then(|ahead| ahead.of(agent, key)) {
+            ordered.told = Told::Begun;
+        }
+    }
+
     /// An agent tells the end of a step whose turn has not come.
-    pub(super) fn ahead_given_up(&mut self, key: &StepKey) {
-        if let Some(ahead) = self.ahead() {
+    pub(super) fn ahead_ended(&mut self, agent: &Name, key: &StepKey, result: StepResult) {
+        let Some(ahead) = self.ahead() else { return };
+        let never_begun = result.tries == 0 && matches!(result.outcome, Outcome::Unknown { .. });
+        if never_begun {
             ahead.forget_from(key);
+        } else if let Some(ordered) = ahead.of(agent, key) {
+            ordered.told = Told::Ended(Box::new(result));
+        }
+    }
+
+    /// The step whose turn has come is under way: what was told of it before counts now.
+    pub(super) fn catch_up(&mut self) {
+        let Some(Ordered { at, key, agent, behind_another, told, .. }) =
+            self.ahead().and_then(|ahead| ahead.turn.take())
+        else {
+            return;
+        };
+        match told {
+            Told::Nothing if behind_another => {
+                let until = self.now + TURN_HEARD;
+                self.each_running(|running| {
+                    if running.info.key == key {
+                        running.course = Course::Awaited { until };
+                    }
+                });
+            }
+            Told::Nothing => {}
+            Told::Begun => self.step_started(&agent, &key),
+            Told::Ended(result) => {
+                self.step_started(&agent, &key);
+                self.step_reported(&agent, &key, *result);
+            }
+            Told::Interrupted(how) => {
+                self.has_begun(&key);
+                if let Phase::Testing(testing) = &self.phase {
+                    self.go_on_with_step(&key, Spot::Steps(testing.index, at), &how);
+                }
+            }
+        }
+    }
+
+    /// Its agent was not told that its turn has come, or did not take the order: it is ordered in its turn.
+    pub(super) fn order_awaited(&mut self, running: Box<Running>) {
+        let (spot, key) = (running.spot, running.info.key.clone());
+        if let Phase::Testing(testing) = &mut self.phase {
+            testing.running.push(Running { course: Course::Ordered, ..*running });
+        }
+        // the names that it needs were set when it was ordered first
+        let _ = self.order_now(spot, &key);
+    }
+
+    pub(super) fn turn_not_heard(&mut self) {
+        let now = self.now;
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        let late = testing.take_running(|running| running.turn_awaited().is_some_and(|until| until <= now));
+        if let Some(running) = late {
+            self.order_awaited(Box::new(running));
         }
     }
 
@@ -145,11 +268,18 @@ impl Run {
         }
     }
 
-    /// The instance that had these orders is gone, and none of them has had its turn.
-    pub(super) fn forget_ahead_of(&mut self, agent: &Name) {
-        if let Some(ahead) = self.ahead() {
-            ahead.ordered.retain(|ordered| ordered.agent != *agent);
-        }
+    /// The instance that had these orders is gone, and everything that it told was heard.
+    pub(super) fn ahead_interrupted(&mut self, agent: &Name, how: &str) {
+        let Some(ahead) = self.ahead() else { return };
+        ahead.ordered.retain_mut(|ordered| {
+            if ordered.agent != *agent {
+                return true;
+            }
+            if matches!(ordered.told, Told::Begun) {
+                ordered.told = Told::Interrupted(how.to_owned());
+            }
+            !matches!(ordered.told, Told::Nothing)
+        });
     }
 
     /// No step begins any more. The last ones first, so that none begins in between.
@@ -176,18 +306,18 @@ impl Run {
             return self.drop_ahead();
         }
         let Some(agent) = info.agent.clone() else { return };
-        self.push(Output::Cancel { agent, key: info.key.clone() });
-        let until = self.now + CANCEL_GRACE;
+        let told = self.ahead().and_then(|ahead| ahead.turn.take()).map_or(Told::Nothing, |turn| turn.told);
+        let is_gone = self.lost.contains_key(&agent) || matches!(told, Told::Interrupted(_));
+        let until = if is_gone { self.now } else { self.now + CANCEL_GRACE };
+        let key = info.key.clone();
         let running = self.begun(spot, info, (until, Wait::Cancelled));
         if let Phase::Testing(testing) = &mut self.phase {
             testing.running.push(running);
         }
-    }
-
-    /// The agent is gone, and what was ordered there too.
-    pub(super) fn ahead_lost(&mut self, agent: &Name) {
-        if self.ahead().is_some_and(|ahead| ahead.ordered.front().is_some_and(|next| next.agent == *agent)) {
-            self.ahead_unknown("its agent was lost, it may have happened or not");
+        match told {
+            Told::Ended(result) => self.step_reported(&agent, &key, *result),
+            Told::Nothing | Told::Begun if !is_gone => self.push(Output::Cancel { agent, key }),
+            Told::Nothing | Told::Begun | Told::Interrupted(_) => {}
         }
     }
 
@@ -197,11 +327,26 @@ impl Run {
         let Phase::Testing(testing) = &mut self.phase else { return };
         let index = testing.index;
         let plan = Arc::clone(&self.plan);
-        for ordered in std::mem::take(&mut testing.ahead.ordered) {
-            let spot = Spot::Steps(index, ordered.at);
+        for Ordered { at, key, agent, refused, told, .. } in std::mem::take(&mut testing.ahead.ordered) {
+            // neither it nor what is behind it was begun
+            if refused {
+                return;
+            }
+            let spot = Spot::Steps(index, at);
             let info = self.info(&plan, spot);
             let running = self.begun(spot, info, (self.now, Wait::Cancelled));
-            self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
+            let Told::Ended(result) = told else {
+                self.end_step(&running, Ending::Unknown, Some(why.to_owned()));
+                continue;
+            };
+            let well = result.outcome == Outcome::Ok;
+            if let Phase::Testing(testing) = &mut self.phase {
+                testing.running.push(running);
+            }
+            self.step_reported(&agent, &key, *result);
+            if !well {
+                return;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Authority, Bounds, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder};
+use meshproof_proto::order::{Authority, Bounds, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder, Turn};
 use meshproof_proto::verdict::{Exit, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -212,8 +212,8 @@ pub enum Output {
     Launch(Box<Launch>),
     /// `Agent::begin_test`; answered by `TestBegun` or `TestRefused`.
     BeginTest { agent: Name, test: String },
-    /// `Agent::start`; a refusal is answered, the result comes as a fact.
-    Order { agent: Name, order: Box<StepOrder> },
+    /// `Agent::start`, or `Agent::start_in_turn` beside a step of another agent; a refusal is answered, the result comes as a fact.
+    Order { agent: Name, order: Box<StepOrder>, turn: Turn },
     /// `Agent::start_again`; as `Order`.
     OrderAgain { agent: Name, order: Box<StepOrder> },
     /// `Agent::receive` at one agent and, once that is answered, `Agent::start` at the other.
@@ -252,6 +252,13 @@ pub struct Launch {
     pub stop_signal: StopSignal,
     pub stop_grace: Duration,
     pub limits: Bounds,
+}
+
+impl Output {
+    /// Of a step that has to do with no other agent.
+    pub(super) fn order(agent: Name, order: StepOrder) -> Self {
+        Self::Order { agent, order: Box::new(order), turn: Turn::default() }
+    }
 }
 
 /// What is done to a service's processes.

@@ -114,7 +114,7 @@ impl Run {
         for agent in everywhere.agents.iter().filter(|agent| !counting.waiting.contains(agent)) {
             *counting.asked.entry(agent.clone()).or_default() += 1;
             let order = self.part_order(agent, (everywhere, running), counting)?;
-            self.push(Output::Order { agent: agent.clone(), order: Box::new(order) });
+            self.push(Output::order(agent.clone(), order));
         }
         counting.waiting.extend(everywhere.agents.iter().cloned());
         Ok(())

@@ -14,6 +14,10 @@ pub const STALLED_AT_MOST: Duration = Duration::from_secs(600);
 /// From telling an agent that a test begins to its answer, over a link that may be away first.
 pub const BEGIN_DEADLINE: Duration = LINK_LOST.saturating_add(Duration::from_secs(5));
 
+/// From the end of one agent's step to the beginning of another's that was ordered before its turn: the first tells the second, and
+/// then both are heard of. Later than this the second was not told, and is ordered again.
+pub const TURN_HEARD: Duration = Duration::from_millis(250);
+
 /// From the cancelling of a step to its end. What takes longer is left behind; its test has failed already.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 

@@ -44,7 +44,7 @@ impl Run {
             // The time without it is not the test's.
             testing.excuse(self.now.saturating_duration_since(since));
         }
-        self.forget_ahead_of(agent);
+        self.ahead_interrupted(agent, &how);
         for (key, spot) in self.steps_at(agent) {
             self.go_on_with_step(&key, spot, &how);
         }
@@ -81,7 +81,7 @@ impl Run {
         }
     }
 
-    fn go_on_with_step(&mut self, key: &StepKey, spot: Spot, how: &str) {
+    pub(super) fn go_on_with_step(&mut self, key: &StepKey, spot: Spot, how: &str) {
         let plan = Arc::clone(&self.plan);
         let step = spot.step(&plan);
         let is_back = !matches!(step.does, Does::Ask(_));
@@ -98,7 +98,7 @@ impl Run {
             return self.unknown_after(key, how);
         }
         match self.orders(step, ask, key) {
-            Ok(Output::Order { agent, order }) => self.push(Output::OrderAgain { agent, order }),
+            Ok(Output::Order { agent, order, .. }) => self.push(Output::OrderAgain { agent, order }),
             Ok(Output::Stream(orders)) => {
                 self.push(Output::Stream(Box::new(StreamOrders { again: true, ..*orders })));
             }
@@ -143,7 +143,7 @@ impl Run {
             }
             let step = spot.step(&plan);
             let Does::Ask(ask) = &step.does else { continue };
-            if let Ok(Output::Order { agent, order }) = self.orders(step, ask, &key) {
+            if let Ok(Output::Order { agent, order, .. }) = self.orders(step, ask, &key) {
                 self.push(Output::OrderAgain { agent, order });
             }
         }

@@ -58,7 +58,7 @@ impl Run {
         let (round, waiting) = (settling.round, settling.waiting.clone());
         for agent in &waiting {
             let order = self.part((agent, &running.info.key.test, round), (quiet, left));
-            self.push(Output::Order { agent: agent.clone(), order: Box::new(order) });
+            self.push(Output::order(agent.clone(), order));
         }
         !waiting.is_empty()
     }

@@ -54,6 +54,10 @@ pub(super) struct Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
     Ordered,
+    /// Before its turn, of which another agent tells its own. If by then nobody has told that it began, it is ordered again.
+    Awaited {
+        until: Instant,
+    },
     Begun,
 }
 
@@ -163,7 +167,7 @@ impl Run {
         }
         let running = self.begun(spot, info, (self.now + bound(step) + RESULT_MARGIN, Wait::Cancelled));
         match &step.does {
-            Does::Ask(ask) => self.ask(step, ask, running),
+            Does::Ask(ask) => self.ask(ask, running),
             Does::Value { value, checks } => {
                 let judged = judge(value, checks, &scope).map(|failures| match failures.is_empty() {
                     true => Outcome::Ok,
@@ -195,17 +199,29 @@ impl Run {
         Running { spot, info, began: self.now, until, wait, course: Course::Ordered, shaken: None }
     }
 
-    fn ask(&mut self, step: &Step, ask: &Ask, running: Running) -> Begun {
-        if !self.is_ordered(&running.info.key) {
-            match self.orders(step, ask, &running.info.key) {
-                Ok(output) => self.push(output),
-                Err(unset) => return self.known_at_once(running, Err(unset)),
-            }
+    fn ask(&mut self, ask: &Ask, running: Running) -> Begun {
+        if !self.is_ordered(&running.info.key)
+            && let Err(unset) = self.order_now(running.spot, &running.info.key)
+        {
+            return self.known_at_once(running, Err(unset));
         }
         self.step_ordered(ask, &running.info);
         self.order_ahead(running.spot);
         let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
         Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
+    }
+
+    /// Orders a step whose turn it is.
+    pub(super) fn order_now(&mut self, spot: Spot, key: &StepKey) -> Result<(), Missing> {
+        let plan = Arc::clone(&self.plan);
+        let step = spot.step(&plan);
+        let Does::Ask(ask) = &step.does else { return Ok(()) };
+        let mut output = self.orders(step, ask, key)?;
+        if let Output::Order { turn, .. } = &mut output {
+            turn.next = self.agent_behind(spot);
+        }
+        self.push(output);
+        Ok(())
     }
 
     pub(super) fn orders(&mut self, step: &Step, ask: &Ask, key: &StepKey) -> Result<Output, Missing> {
@@ -221,7 +237,7 @@ impl Run {
         };
         let order = ask.order(step, &occasion)?;
         let Some(apply) = &ask.apply else {
-            return Ok(Output::Order { agent: ask.at.clone(), order: Box::new(order) });
+            return Ok(Output::order(ask.at.clone(), order));
         };
         let receiver = self.scope.seen_from_step(step, Some(&apply.at));
         let receive = ask.receive(step, &Occasion { scope: &receiver, ..occasion })?;
@@ -303,7 +319,7 @@ impl Run {
             running.wait == Wait::Cancelled
                 || matches!(&running.wait, Wait::Result { agent: actor, .. } if actor == agent)
         }) else {
-            return self.ahead_given_up(key);
+            return self.ahead_ended(agent, key, result);
         };
         let result = Self::shaken(&running, result);
         if result.outcome != Outcome::Ok {
@@ -357,6 +373,9 @@ impl Run {
         else {
             return self.ahead_refused(key);
         };
+        if running.turn_awaited().is_some() {
+            return self.order_awaited(running);
+        }
         self.drop_ahead();
         let ending = match (&running.wait, &running.info.agent) {
             (Wait::Cancelled, _) => self.end_step(&running, Ending::Unknown, Some("given up".to_owned())),

@@ -121,7 +121,8 @@ impl Testing {
             _ => None,
         };
         let watches = self.watches.iter().filter(|watch| watch.wait != Wait::Watch(Watch::Looking));
-        self.running.iter().chain(watches).map(|running| running.until).chain(test).chain(opening).min()
+        let running = self.running.iter().chain(watches).map(|running| running.until);
+        running.chain(self.running.iter().filter_map(Running::turn_awaited)).chain(test).chain(opening).min()
     }
 
     /// Whether the test's own timeout counts now.
@@ -289,6 +290,7 @@ impl Run {
             && let Phase::Testing(testing) = &mut self.phase
         {
             testing.running.push(*running);
+            self.catch_up();
         }
     }
 
@@ -369,6 +371,7 @@ impl Run {
     pub(super) fn testing_timeout(&mut self) {
         self.opening_timeout();
         self.watches_timeout();
+        self.turn_not_heard();
         let Phase::Testing(testing) = &mut self.phase else { return };
         if let Some(running) = testing.take_running(|running| running.until <= self.now) {
             let ending = self.step_overdue(&running);
@@ -436,6 +439,7 @@ impl Run {
                 let ending = self.end_step(&running, Ending::Unknown, Some(why));
                 self.fail(Verdict::Error, blame);
                 self.after_step(&running, ending);
+                self.ahead_unknown("the agent of the step before it was lost, it may have happened or not");
             }
             None => {
                 let service = self.plan.services.iter().find(|service| service.name == agent);
@@ -443,7 +447,6 @@ impl Run {
                 self.fail(Verdict::Error, Blame::new(at, &title));
             }
         }
-        self.ahead_lost(&agent);
         self.stop(&title);
     }
 

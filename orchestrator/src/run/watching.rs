@@ -72,6 +72,7 @@ impl Run {
     pub(super) fn step_started(&mut self, agent: &Name, key: &StepKey) {
         let plan = Arc::clone(&self.plan);
         self.has_begun(key);
+        self.ahead_begun(agent, key);
         let Phase::Testing(testing) = &mut self.phase else { return };
         if let Some(watch) = testing.watches.iter_mut().find(|watch| watch.info.key == *key) {
             if watch.wait == Wait::Watch(Watch::Beginning) {

@@ -10,7 +10,7 @@ use super::world::{World, name};
 use crate::record::{Ending, Happening};
 use crate::run::{Abort, Input, Output};
 
-/// Steps in a row of one agent, cut by one that saves, by one of another agent, and by one that the orchestrator answers itself.
+/// Steps in a row of two agents, cut by one that saves, and by one that the orchestrator answers itself.
 pub(super) const ROW: &str = r#"meshproof: 1
 plan: row
 services:
@@ -67,9 +67,18 @@ fn key(step: &str) -> StepKey {
 }
 
 fn ended(step: &str, outcome: Outcome) -> Input {
+    ended_at(("shop", step), outcome, 1)
+}
+
+fn ended_at((agent, step): (&str, &str), outcome: Outcome, tries: u32) -> Input {
     let saved = [("order".to_owned(), "\"o-1\"".to_owned())].into();
-    let result = StepResult { outcome, duration_ms: 1.0, tries: 1, saved, evidence: Vec::new() };
-    Input::Fact { agent: name("shop"), fact: Fact::StepEnded { key: key(step), result } }
+    let result = StepResult { outcome, duration_ms: 1.0, tries, saved, evidence: Vec::new() };
+    Input::Fact { agent: name(agent), fact: Fact::StepEnded { key: key(step), result } }
+}
+
+/// An agent's word on a step that it has not begun.
+fn never_begun(agent: &str, step: &str) -> Input {
+    ended_at((agent, step), Outcome::Unknown { message: "its turn never came".to_owned() }, 0)
 }
 
 /// Where the second step is under way and the third waits behind it.
@@ -95,7 +104,7 @@ fn cancelled(world: &World) -> Vec<&str> {
 }
 
 #[test]
-fn steps_in_a_row_of_one_agent_are_ordered_before_their_turn_up_to_one_that_saves() {
+fn steps_in_a_row_are_ordered_before_their_turn_up_to_one_that_saves() {
     let world = World::new(ROW).play();
     assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures());
     let wanted = [
@@ -104,7 +113,7 @@ fn steps_in_a_row_of_one_agent_are_ordered_before_their_turn_up_to_one_that_save
         ("2", Some("1")),
         ("3", None),
         ("4", Some("3")),
-        ("5", None),
+        ("5", Some("4")),
         ("6", Some("5")),
         ("8", None),
         ("9", Some("8")),
@@ -181,7 +190,7 @@ fn a_run_that_is_interrupted_gives_up_what_is_ordered_and_tells_of_what_had_begu
 fn what_was_given_up_before_its_turn_came_is_not_told_of() {
     let mut world = at_the_second();
     world.inbox.push_back(Input::Abort(Abort::Interrupted));
-    world.inbox.push_back(ended("2", Outcome::Unknown { message: "its turn never came".to_owned() }));
+    world.inbox.push_back(never_begun("shop", "2"));
     world.inbox.push_back(ended("1", Outcome::Unknown { message: "given up".to_owned() }));
     let world = world.play();
     assert_eq!(world.ending("one", "2"), None);
@@ -208,4 +217,153 @@ fn what_the_agent_does_not_take_before_its_turn_is_ordered_again_in_its_turn() {
     assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures());
     let of_2: Vec<_> = orders(&world).into_iter().filter(|(step, _)| step == "2").collect();
     assert_eq!(of_2, [("2".to_owned(), Some("1".to_owned())), ("2".to_owned(), None)]);
+}
+
+/// Steps in a row, in turns of two agents.
+pub(super) const TURNS: &str = r#"meshproof: 1
+plan: turns
+services:
+  shop: { exec: { argv: [shop] }, ports: { http: dynamic } }
+  ledger: { exec: { argv: [ledger] }, ports: { http: dynamic } }
+tests:
+  - id: one
+    steps:
+      - { to: shop, http: { get: /0 } }
+      - { to: ledger, http: { get: /1 } }
+      - { to: shop, http: { get: /2 } }
+      - { to: ledger, http: { get: /3 }, save: { order: $.id } }
+      - { to: shop, http: { get: "/4/${{ order }}" } }
+"#;
+
+fn begun(agent: &str, step: &str) -> Input {
+    Input::Fact { agent: name(agent), fact: Fact::StepStarted { key: key(step) } }
+}
+
+/// Where the first step is under way, and the next three wait behind it. Nobody answers these orders; those in their turn are answered.
+fn in_turns() -> World {
+    let mut world = World::new(TURNS);
+    world.silent =
+        |output| matches!(output, Output::Order { order, .. } if order.after.is_some() || order.key.step == "0");
+    world.play_until(|output| matches!(output, Output::Order { order, .. } if order.key.step == "3"))
+}
+
+fn hears(mut world: World, told: impl IntoIterator<Item = Input>) -> World {
+    let told: Vec<_> = told.into_iter().collect();
+    let heard = told.len();
+    world.inbox.extend(told);
+    (0..heard).for_each(|_| world.step());
+    world
+}
+
+fn steps_of(world: &World) -> Vec<(String, Ending)> {
+    endings(world).into_iter().filter(|(step, _)| !step.starts_with("after")).collect()
+}
+
+fn steps(wanted: &[(&str, Ending)]) -> Vec<(String, Ending)> {
+    wanted.iter().map(|(step, ending)| ((*step).to_owned(), *ending)).collect()
+}
+
+#[test]
+fn each_agent_is_told_who_has_the_step_before_and_who_the_next() {
+    let world = in_turns();
+    let turns = world.outputs.iter().filter_map(|output| match output {
+        Output::Order { agent, order, turn } => {
+            let name =
+                |of: &Option<meshproof_proto::id::Name>| of.as_ref().map(ToString::to_string).unwrap_or_default();
+            Some(format!("{} at {agent} after `{}` before `{}`", order.key.step, name(&turn.before), name(&turn.next)))
+        }
+        _ => None,
+    });
+    let wanted = [
+        "0 at shop after `` before `ledger`",
+        "1 at ledger after `shop` before `shop`",
+        "2 at shop after `ledger` before `ledger`",
+        "3 at ledger after `shop` before ``",
+    ];
+    assert_eq!(turns.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn what_is_told_of_a_step_before_its_turn_counts_when_its_turn_comes() {
+    let ok = |agent, step| [begun(agent, step), ended_at((agent, step), Outcome::Ok, 1)];
+    let world = hears(in_turns(), [ok("ledger", "1"), ok("ledger", "3"), ok("shop", "0")].concat());
+    assert_eq!(steps_of(&world), steps(&[("0", Ending::Pass), ("1", Ending::Pass)]));
+    let world = hears(world, ok("shop", "2")).play();
+    assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures());
+    let all = ["0", "1", "2", "3", "4"].map(|step| (step, Ending::Pass));
+    assert_eq!(endings(&world), steps(&all));
+    assert_eq!(orders(&world).len(), 5, "nothing is ordered twice");
+}
+
+#[test]
+fn whose_agent_was_not_told_of_its_turn_is_ordered_in_its_turn() {
+    let mut world = hears(in_turns(), [ended("0", Outcome::Ok)]);
+    let ordered = orders(&world).len();
+    // nothing but time passes
+    world.step();
+    assert_eq!(orders(&world)[ordered..], [("1".to_owned(), None)]);
+    let world = world.play();
+    assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures());
+}
+
+#[test]
+fn a_refusal_that_comes_when_its_turn_has_come_is_no_harm() {
+    let refused = Input::StepRefused { key: key("1"), reason: "not linked yet".to_owned() };
+    for told in [[refused.clone(), ended("0", Outcome::Ok)], [ended("0", Outcome::Ok), refused]] {
+        let world = hears(in_turns(), told);
+        assert_eq!(orders(&world).last(), Some(&("1".to_owned(), None)));
+        let world = world.play();
+        assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures());
+    }
+}
+
+#[test]
+fn behind_a_step_that_fails_before_its_turn_is_known_nothing_is_told_of() {
+    let told = [ended_at(("ledger", "1"), failed(), 1), ended("0", Outcome::Ok)];
+    let world = hears(in_turns(), told).play();
+    assert_eq!(world.finished, Some((Verdict::Fail, Exit::Failed)));
+    assert_eq!(steps_of(&world), steps(&[("0", Ending::Pass), ("1", Ending::Fail)]));
+}
+
+#[test]
+fn of_an_agent_that_is_lost_what_it_told_counts_and_the_rest_is_unknown() {
+    let lost = |agent: &str| Input::AgentLost { agent: name(agent), reason: "its process ended".to_owned() };
+    // the one whose step is under way
+    let told = [begun("ledger", "1"), ended_at(("ledger", "1"), Outcome::Ok, 1), lost("shop")];
+    let world = hears(in_turns(), told).play();
+    let wanted = [("0", Ending::Unknown), ("1", Ending::Pass), ("2", Ending::Unknown), ("3", Ending::Unknown)];
+    assert_eq!(steps_of(&world), steps(&wanted));
+    // the one whose turn has not come: it never comes, as the one before is given up
+    let given_up = ended_at(("shop", "0"), Outcome::Unknown { message: "given up".to_owned() }, 1);
+    let world = hears(in_turns(), [lost("ledger"), given_up]).play();
+    assert_eq!(steps_of(&world), steps(&[("0", Ending::Unknown)]));
+    // or has come, as the one before had ended
+    let world = hears(in_turns(), [lost("ledger"), ended("0", Outcome::Ok)]).play();
+    assert_eq!(
+        steps_of(&world),
+        steps(&[("0", Ending::Pass), ("1", Ending::Unknown), ("2", Ending::Unknown), ("3", Ending::Unknown)])
+    );
+    assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
+}
+
+#[test]
+fn an_agent_that_comes_back_goes_on_with_what_had_begun_before_its_turn_only_if_that_may_be_repeated() {
+    let gone = || {
+        [
+            Input::AgentDown { agent: name("ledger"), how: "killed".to_owned() },
+            Input::AgentBack { agent: name("ledger") },
+        ]
+    };
+    for begins in [true, false] {
+        let told = if begins { vec![begun("ledger", "1")] } else { Vec::new() };
+        let world = hears(in_turns(), told.into_iter().chain(gone()).chain([ended("0", Outcome::Ok)]));
+        let world = world.play();
+        match begins {
+            true => {
+                assert_eq!(steps_of(&world)[..2], steps(&[("0", Ending::Pass), ("1", Ending::Unknown)]));
+                assert_ne!(world.finished.map(|(verdict, _)| verdict), Some(Verdict::Pass));
+            }
+            false => assert_eq!(world.finished, Some((Verdict::Pass, Exit::Passed)), "{:?}", world.failures()),
+        }
+    }
 }

@@ -21,7 +21,7 @@ fn counting(step: &str, lines: &[(&str, u32, u64)]) -> World {
 /// `a#1`: whom what was asked.
 fn asked(world: &World) -> Vec<(String, Option<u64>)> {
     let asked = world.outputs.iter().filter_map(|output| match output {
-        Output::Order { agent, order } => match &order.action {
+        Output::Order { agent, order, .. } => match &order.action {
             Action::CountLog { past, .. } => Some((format!("{agent}#{}", order.key.attempt), *past)),
             _ => None,
         },

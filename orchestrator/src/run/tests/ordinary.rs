@@ -33,7 +33,7 @@ fn services_are_launched_with_their_addresses_before_they_are_waited_for() {
     assert_eq!(shop.processes, [["shop", "127.0.0.1:8000", "7000", "http://127.0.0.1:9000"]]);
     let Output::Launch(ledger) = &world.outputs[1] else { panic!("{:?}", world.outputs[1]) };
     assert_eq!(ledger.service, name("ledger"));
-    let Output::Order { agent, order } = &world.outputs[2] else { panic!("{:?}", world.outputs[2]) };
+    let Output::Order { agent, order, .. } = &world.outputs[2] else { panic!("{:?}", world.outputs[2]) };
     assert_eq!((agent, order.key.step.as_str(), order.eventually_ms), (&name("shop"), "ready.shop", Some(30_000)));
 }
 

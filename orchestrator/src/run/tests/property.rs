@@ -7,7 +7,7 @@ use meshproof_proto::seed::Seed;
 use meshproof_proto::verdict::{Exit, Verdict};
 use proptest::prelude::*;
 
-use super::ahead::ROW;
+use super::ahead::{ROW, TURNS};
 use super::world::{PLAN, World, name};
 use crate::record::Happening;
 use crate::run::{Abort, Input};
@@ -18,12 +18,23 @@ fn mangle(seed: &mut Seed, input: Input, harm: u64) -> Vec<Input> {
     if seed.below(100) >= harm || matches!(input, Input::Begin(_)) {
         return vec![input];
     }
-    match seed.below(6) {
+    match seed.below(8) {
         0 => Vec::new(),
         1 => vec![input.clone(), input],
         2 => vec![Input::AgentLost { agent: name("shop"), reason: "harm".to_owned() }, input],
         3 => vec![Input::Abort(Abort::Interrupted), input],
         4 => vec![input, Input::Fact { agent: name("ledger"), fact: Fact::Gap { lost: 1 } }],
+        5 => {
+            let agent = name(if seed.below(2) == 0 { "shop" } else { "ledger" });
+            let down = Input::AgentDown { agent: agent.clone(), how: "harm".to_owned() };
+            vec![input, down, Input::AgentBack { agent }]
+        }
+        6 => match &input {
+            Input::Fact { fact: Fact::StepStarted { key } | Fact::StepEnded { key, .. }, .. } => {
+                vec![Input::StepRefused { key: key.clone(), reason: "harm".to_owned() }, input]
+            }
+            _ => vec![input],
+        },
         _ => match input {
             Input::Fact { agent, fact: Fact::StepEnded { key, mut result } } => {
                 result.outcome = Outcome::Unknown { message: "harm".to_owned() };
@@ -115,7 +126,9 @@ proptest! {
 
     #[test]
     fn so_does_one_whose_steps_are_ordered_before_their_turn(seed: u64, harm in 0_u64..40) {
-        is_honest(&harmed_run((ROW, Shuffled::ByAgent), seed, harm))?;
+        for plan in [ROW, TURNS] {
+            is_honest(&harmed_run((plan, Shuffled::ByAgent), seed, harm))?;
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn watches_begin_first_the_steady_state_frames_the_steps_and_quiet_comes_last() 
 #[test]
 fn no_step_begins_before_every_agent_watches() {
     let mut world = World::new(WATCHED);
-    world.silent = |output| matches!(output, Output::Order { agent, order } if agent.as_str() == "ledger" && order.key.step.starts_with("always"));
+    world.silent = |output| matches!(output, Output::Order { agent, order, .. } if agent.as_str() == "ledger" && order.key.step.starts_with("always"));
     let world = world.play();
     assert_eq!(world.finished, Some((Verdict::Error, Exit::MeshFailed)));
     assert!(world.blamed()[0].1.contains("did not begin to watch"), "{:?}", world.blamed());
@@ -68,7 +68,9 @@ fn broken_at(agent: &str, step: &str) -> World {
     let mut world = World::new(WATCHED).play_until(is_it);
     world.outcomes.insert(format!("t/always.0.{agent}"), broken());
     let watch = world.outputs.iter().find_map(|output| match output {
-        Output::Order { agent: at, order } if *at == name(agent) && matches!(order.action, Action::WatchLog { .. }) => {
+        Output::Order { agent: at, order, .. }
+            if *at == name(agent) && matches!(order.action, Action::WatchLog { .. }) =>
+        {
             Some(order.key.clone())
         }
         _ => None,

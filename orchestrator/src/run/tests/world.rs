@@ -200,7 +200,7 @@ impl World {
         match output {
             Output::Launch(launch) => vec![Input::ServiceStarted { service: launch.service.clone() }],
             Output::BeginTest { agent, test } => vec![Input::TestBegun { agent: agent.clone(), test: test.clone() }],
-            Output::Order { agent, order } | Output::OrderAgain { agent, order } => self.ordered(agent, order),
+            Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => self.ordered(agent, order),
             Output::Cancel { agent, key } if key.step.starts_with("always.") => vec![self.ended(agent, key, None)],
             Output::Stream(orders) => vec![self.ended(&orders.sender, &orders.order.key, None)],
             Output::BeginFault { agent, serial, order } => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use meshproof_proto::event::{Event, Fact, Outcome};
 use meshproof_proto::id::{Name, RunId, Term};
 use meshproof_proto::memory::{Extent, Piece};
-use meshproof_proto::order::{StepKey, StepOrder};
+use meshproof_proto::order::{StepKey, StepOrder, Turn};
 
 use super::Broken;
 use crate::memory::Events;
@@ -24,6 +24,8 @@ pub struct Agents {
     ended: BTreeMap<StepKey, Outcome>,
     /// Steps that were ordered before their turn.
     ahead: Vec<(Name, StepOrder)>,
+    /// How often one agent has told another that its turn has come. Every third time that is lost.
+    turns: u64,
     pub faults: BTreeSet<(Name, String)>,
     /// How often the keeper has started each service, and the highest term that it knows.
     pub starts: BTreeMap<Name, u64>,
@@ -51,6 +53,7 @@ impl Agents {
             executed: BTreeSet::new(),
             ended: BTreeMap::new(),
             ahead: Vec::new(),
+            turns: 0,
             faults: BTreeSet::new(),
             starts: BTreeMap::new(),
             keeper: Term(1),
@@ -127,10 +130,12 @@ impl Agents {
             return Ok(Taken::Refused);
         }
         match output {
-            Output::Order { agent, order } | Output::OrderAgain { agent, order } => self.order(output, agent, order)?,
+            Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
+                self.order(output, agent, order)?
+            }
             Output::Stream(orders) if !self.executed.contains(&orders.order.key) => {
                 let answers = self.world.answers(output);
-                self.execute(&orders.order.key, answers)?;
+                self.execute((&orders.sender, &orders.order.key), answers)?;
             }
             Output::BeginFault { agent, order, .. } => {
                 if self.faults.insert((agent.clone(), order.fault.clone())) {
@@ -193,11 +198,11 @@ impl Agents {
                 Ok(())
             }
             Some(Some(outcome)) if *outcome != Outcome::Ok => Ok(()),
-            Some(Some(_)) | None => self.execute(&order.key, self.world.answers(output)),
+            Some(Some(_)) | None => self.execute((agent, &order.key), self.world.answers(output)),
         }
     }
 
-    fn execute(&mut self, key: &StepKey, answers: Vec<Input>) -> Result<(), Broken> {
+    fn execute(&mut self, (at, key): (&Name, &StepKey), answers: Vec<Input>) -> Result<(), Broken> {
         if !self.executed.insert(key.clone()) {
             return Err(("each step is executed once", format!("{key} was begun again")));
         }
@@ -210,7 +215,13 @@ impl Agents {
         }
         let waiting = std::mem::take(&mut self.ahead);
         waiting.into_iter().try_for_each(|(agent, order)| {
-            let output = Output::Order { agent: agent.clone(), order: Box::new(order.clone()) };
+            if order.after.as_ref() == Some(key) && agent != *at {
+                self.turns += 1;
+                if self.turns.is_multiple_of(3) {
+                    return Ok(());
+                }
+            }
+            let output = Output::Order { agent: agent.clone(), order: Box::new(order.clone()), turn: Turn::default() };
             self.order(&output, &agent, &order)
         })
     }

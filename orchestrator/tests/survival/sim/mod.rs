@@ -29,7 +29,7 @@ use orchestrators::Orchestrator;
 /// With a stub, faults, values that are passed on, and a stream.
 const SAMPLE: &str = crate::world::PLAN;
 
-/// With steps that are ordered before their turn, a barrier, something that the orchestrator does itself, and steps side by side.
+/// With steps of one agent and of several that are ordered before their turn, a barrier, something that the orchestrator does itself, and steps side by side.
 const ROWS: &str = r#"meshproof: 1
 plan: p
 services:
@@ -41,6 +41,9 @@ tests:
     steps:
       - { to: shop, http: { get: /1 } }
       - { to: shop, http: { get: /2 } }
+      - { to: ledger, tcp: { send: "2a" } }
+      - { to: shop, http: { get: /2b } }
+      - { to: store, tcp: { send: "2c" } }
       - { to: shop, http: { get: /3 } }
       - restart: ledger
       - parallel:
