@@ -61,14 +61,10 @@ impl Ahead {
         self.ordered.front().is_some_and(|next| next.at == at)
     }
 
-    /// Whether its agent begins the step with this index by itself.
+    /// Whether its agent has begun the step with this index by itself, or does: another agent's word may have come too late for that.
     pub(super) fn is_at_its_agent(&self, at: usize) -> bool {
-        self.ordered.front().is_some_and(|next| next.at == at && !next.refused)
-    }
-
-    /// Whether the step with this index has begun before anybody could hold it.
-    pub(super) fn has_begun(&self, at: usize) -> bool {
-        self.ordered.front().is_some_and(|next| next.at == at && !matches!(next.told, Told::Nothing))
+        let waits = |next: &Ordered| next.behind_another && matches!(next.told, Told::Nothing);
+        self.ordered.front().is_some_and(|next| next.at == at && !next.refused && !waits(next))
     }
 
     /// The turn of this step has come: whether its agent has the order.

@@ -68,7 +68,12 @@ fn held(plan: &str) -> World {
     world.silent = |output| matches!(output, Output::Order { order, .. } if order.key.step == "0");
     let is_first = |output: &Output| matches!(output, Output::Order { order, .. } if order.key.step == "0");
     let mut world = world.play_until(is_first);
-    steer(&mut world, (1, Steering::Pause), &[]);
+    let ahead = world.outputs.iter().filter_map(|output| match output {
+        Output::Order { order, .. } if order.after.is_some() => Some(order.key.step.clone()),
+        _ => None,
+    });
+    let ahead: Vec<String> = ahead.collect();
+    steer(&mut world, (1, Steering::Pause), &ahead.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(began(&world), ["0"]);
     let first = world.outputs.iter().find(|output| is_first(output)).cloned().expect("it was ordered");
     let answers = world.answers(&first);
