@@ -164,11 +164,7 @@ impl Session {
                 }
             }
             if let Some(run) = &mut self.run {
-                for (name, over) in std::mem::take(&mut run.over) {
-                    if let Some(peer) = run.peer(&name) {
-                        self.links.step_over(peer, over);
-                    }
-                }
+                run.untold().into_iter().for_each(|(peer, over)| self.links.step_over(peer, over));
                 run.send_events();
             }
         }

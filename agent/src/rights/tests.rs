@@ -48,9 +48,7 @@ type Row = (AgentRequest, &'static [Role], &'static [Capability]);
 fn rows() -> Vec<Row> {
     let (authority, test) = (authority(), "t".to_owned());
     let start = |action| AgentRequest::Start { order: Box::new(step(action)) };
-    let in_turn = |action| AgentRequest::StartInTurn { order: Box::new(step(action)), turn: Turn::default() };
     let key = || StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
-    let over = || StepOver { authority: authority.clone(), key: key(), well: true };
     let initialize = |change: fn(&mut Initialize)| {
         let mut order = setting();
         change(&mut order);
@@ -102,8 +100,6 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Adopt { order: Box::new(adopt(|_| {})) }, COMMAND, &[]),
         (AgentRequest::Adopt { order: Box::new(adopt(stubs)) }, COMMAND, &[Stub]),
         (AgentRequest::StartAgain { order: Box::new(step(exec())) }, COMMAND, &[Exec]),
-        (in_turn(exec()), COMMAND, &[Exec]),
-        (AgentRequest::StepOver { over: over() }, BETWEEN, &[]),
         (AgentRequest::Promise { order: promise() }, COMMAND, &[]),
         (AgentRequest::Remember { order: Box::new(remember()) }, COMMAND, &[]),
         (AgentRequest::Recall { order: recall() }, COMMAND, &[]),
@@ -118,7 +114,16 @@ fn rows() -> Vec<Row> {
         (AgentRequest::Bench {}, MEASURE, &[Stream]),
     ];
     rows.extend(rows_of_persons());
+    rows.extend(rows_in_turn());
     rows
+}
+
+/// Steps beside those of other agents.
+fn rows_in_turn() -> Vec<Row> {
+    let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+    let in_turn = AgentRequest::StartInTurn { order: Box::new(step(exec())), turn: Turn::default() };
+    let over = StepOver { authority: authority(), key, well: true };
+    vec![(in_turn, COMMAND, &[Exec]), (AgentRequest::StepOver { over }, BETWEEN, &[])]
 }
 
 fn traffic() -> FaultTarget {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use meshproof_proto::event::Steering;
 use meshproof_proto::id::Name;
 use meshproof_proto::limits::{HELD_AT_MOST, STEPS_AHEAD};
-use meshproof_proto::order::{StepKey, StepOrder};
+use meshproof_proto::order::{StepKey, StepOrder, StepOver};
 use meshproof_proto::rpc::Refusal;
 use tokio::time::Instant;
 
@@ -24,6 +24,8 @@ pub(super) struct Ahead {
     /// What other agents said before the order came that it concerns.
     said: VecDeque<(Name, StepKey, Ended)>,
     held: Option<Held>,
+    /// Who is to be told that which steps are over.
+    pub(super) untold: Vec<(Name, StepOver)>,
 }
 
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! What an orchestrator or a console asks: whether it may, and who does it.
 
 use meshproof_proto::id::{Name, PeerId};
-use meshproof_proto::order::{Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StreamAction, Turn};
+use meshproof_proto::order::{
+    Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StepOver, StreamAction, Turn,
+};
 use meshproof_proto::rpc::{Refusal, Status};
 
 use super::run::Run;
@@ -33,10 +35,7 @@ impl Session {
             }
             Call::Start(order, answer) => self.start_and_tell(caller, (*order, Turn::default()), answer),
             Call::StartInTurn(order, turn, answer) => self.start_and_tell(caller, (*order, turn), answer),
-            Call::StepOver(over, answer) => {
-                let heard = self.beside(&over.authority).and_then(|run| run.heard_over(caller, &over));
-                self.tell_taken(heard, answer);
-            }
+            Call::StepOver(over, answer) => self.step_over(caller, &over, answer),
             Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
@@ -142,6 +141,12 @@ impl Session {
     fn start_and_tell(&mut self, caller: PeerId, (order, turn): (StepOrder, Turn), answer: Answer<()>) {
         let started = self.start(caller, (order, turn));
         self.tell_taken(started, answer);
+    }
+
+    /// The agent that has the step before hears of this late: it does not wait for it.
+    fn step_over(&mut self, caller: PeerId, over: &StepOver, answer: Answer<()>) {
+        let heard = self.beside(&over.authority).and_then(|run| run.heard_over(caller, over));
+        self.tell_taken(heard, answer);
     }
 
     fn tell_taken(&mut self, taken: Result<(), Refusal>, answer: Answer<()>) {

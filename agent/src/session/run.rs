@@ -10,7 +10,7 @@ use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::memory::Extent;
 use meshproof_proto::order::{
     Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, RecordStreamId, ServicePlace,
-    StepKey, StepOrder, StepOver, StubChange,
+    StepKey, StepOrder, StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::secrets::Secrets;
@@ -72,8 +72,6 @@ pub(super) struct Run {
     pub(super) held_until: Option<Instant>,
     /// Those who ordered steps that were taken, and hear of it together with what is told next.
     pub(super) taken: Vec<Answer<()>>,
-    /// Who is to be told that which steps are over.
-    pub(super) over: Vec<(Name, StepOver)>,
     pub(super) stage: Stage,
     /// When it ends unless whoever commands is within reach again.
     pub(super) orphaned_at: Option<Instant>,

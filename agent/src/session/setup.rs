@@ -130,7 +130,6 @@ pub(super) async fn run(
         links_before: LinkBytes::of(mesh),
         held_until: None,
         taken: Vec::new(),
-        over: Vec::new(),
         stage: Stage::Working(Box::new(work)),
         orphaned_at: None,
         network: None,

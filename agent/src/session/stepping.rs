@@ -141,13 +141,21 @@ impl Run {
         Ok(())
     }
 
+    /// The agents that are to hear of steps of here that are over.
+    pub(super) fn untold(&mut self) -> Vec<(PeerId, StepOver)> {
+        let Stage::Working(work) = &mut self.stage else { return Vec::new() };
+        let untold = std::mem::take(&mut work.ahead.untold).into_iter();
+        untold.filter_map(|(name, over)| Some((*self.roster.get(&name)?, over))).collect()
+    }
+
     /// Begins what has its turn now, and has those told who wait elsewhere.
     fn follow(&mut self, Follows { begins, told, .. }: Follows) -> Course {
-        let authority = &self.authority;
-        let over = |(to, key, ended): (Name, StepKey, Ended)| {
-            (to, StepOver { authority: authority.clone(), key, well: ended == Ended::Well })
-        };
-        self.over.extend(told.into_iter().map(over));
+        if let Stage::Working(work) = &mut self.stage {
+            let over = |(to, key, ended): (Name, StepKey, Ended)| {
+                (to, StepOver { authority: self.authority.clone(), key, well: ended == Ended::Well })
+            };
+            work.ahead.untold.extend(told.into_iter().map(over));
+        }
         let Some(next) = begins else { return Course::Waits };
         let key = next.key.clone();
         match self.begin(next) {
