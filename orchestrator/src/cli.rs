@@ -59,8 +59,10 @@ enum Command {
     /// Make a plan of commits from the config.json of backend.im.
     Import(import::Args),
     /// Print the JSON Schema of plans, for editors.
+    #[command(before_help = "Examples:\n  meshproof schema > plan.schema.json")]
     Schema,
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
+    #[command(before_help = "Examples:\n  meshproof explain MP0107")]
     Explain { code: String },
     /// Make a mesh of your own, let others in, and take it back.
     #[command(subcommand)]
@@ -98,8 +100,12 @@ enum Command {
     /// Write the manual pages.
     Man(completions::ManArgs),
     /// Act for one service; what runs beside it.
+    #[command(before_help = "Examples:\n  meshproof agent --token-file shop.token --service http=127.0.0.1:8080")]
     Agent(Box<meshproof_agent::cli::Args>),
     /// Introduce the peers of a mesh to each other.
+    #[command(
+        before_help = "Examples:\n  meshproof signaling --listen 127.0.0.1:7447 --mesh dev=KEY    as `meshproof mesh new` says it"
+    )]
     Signaling(meshproof_signaling::cli::Args),
     /// Keep a local environment alive; started by `run`.
     #[command(hide = true)]

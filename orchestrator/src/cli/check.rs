@@ -13,6 +13,9 @@ use crate::say;
 
 /// The arguments of `meshproof check`.
 #[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  meshproof check plan.yaml\n  meshproof check plan.yaml --param peers=50    with what the plan is to be given"
+)]
 pub(super) struct Args {
     /// The plan file.
     plan: PathBuf,

@@ -9,6 +9,7 @@ use crate::say;
 /// The arguments of `meshproof clean`.
 #[derive(Debug, clap::Args)]
 #[command(
+    before_help = "Examples:\n  meshproof clean",
     after_help = "Every `meshproof run` does the same before it starts anything. Runs that go on are left alone.\n\n\
     Exit codes: 0 nothing is left, 2 usage, 5 something is still there."
 )]

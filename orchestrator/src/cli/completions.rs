@@ -61,6 +61,19 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_every_command_begins_with_examples() {
+        let tree = Cli::command();
+        let mut left: Vec<&clap::Command> = tree.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+        while let Some(command) = left.pop() {
+            let below: Vec<&clap::Command> =
+                command.get_subcommands().filter(|below| below.get_name() != "help").collect();
+            let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!below.is_empty() || examples.starts_with("Examples:\n  meshproof "), "{}", command.get_name());
+            left.extend(below);
+        }
+    }
+
+    #[test]
     fn every_shell_completes_every_command() {
         for shell in Shell::value_variants() {
             let mut text = Vec::new();

@@ -26,6 +26,7 @@ const ROOT: &str = "mesh-root";
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make the root key of a new mesh, and say how to start its signaling server.
+    #[command(before_help = "Examples:\n  meshproof mesh new dev --signaling ws://127.0.0.1:7447/mesh")]
     New(New),
     /// Make a token; it is printed once.
     #[command(before_help = "Examples:\n  meshproof mesh invite shop --out shop.token\n  \
@@ -33,16 +34,21 @@ pub(super) enum Command {
     Invite(Invite),
     /// See whether a console's or an orchestrator's token is good, and write the mesh file for `--mesh FILE` of `who`, `links`, `bench` and
     /// `run`.
+    #[command(before_help = "Examples:\n  meshproof mesh join me.token && meshproof who --mesh mesh.toml")]
     Join(Join),
     /// Replace the root key by a new one; running peers follow, tokens stay good.
+    #[command(before_help = "Examples:\n  meshproof mesh rotate")]
     Rotate(AtRoot),
     /// Say that tokens are no longer good; their sessions end.
     Revoke(revoke::Revoke),
     /// Tell the mesh again what was rotated and revoked.
+    #[command(before_help = "Examples:\n  meshproof mesh publish")]
     Publish(AtRoot),
     /// Print the command that starts its signaling server.
+    #[command(before_help = "Examples:\n  meshproof mesh signaling")]
     Signaling(Place),
     /// List the tokens that were made.
+    #[command(before_help = "Examples:\n  meshproof mesh tokens")]
     Tokens(Place),
 }
 

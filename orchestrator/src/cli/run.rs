@@ -24,6 +24,12 @@ use crate::say;
 
 /// The arguments of `meshproof run`.
 #[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Examples:\n  meshproof run plan.yaml                          build, start, test, and exit with the verdict\n  \
+    meshproof run plan.yaml --test 'order-*' --param slow=2s\n  \
+    meshproof run plan.yaml --progress json --out ci-out > records.ndjson\n  \
+    meshproof run plan.yaml --mesh run.toml          in a mesh that is there, beside services that run"
+)]
 #[command(after_help = "On a terminal, the key d detaches: the run goes on, and `meshproof attach` follows it.\n\n\
     Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
     7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM.")]
