@@ -45,6 +45,13 @@ struct Ordered {
     told: Told,
 }
 
+impl Ordered {
+    /// Its agent has no order of it, as far as is known: one whose word was lost may have begun it all the same.
+    fn is_to_be_ordered(&self) -> bool {
+        self.refused && matches!(self.told, Told::Nothing)
+    }
+}
+
 /// What its agent told of a step before its turn.
 #[derive(Clone, Debug)]
 enum Told {
@@ -64,12 +71,12 @@ impl Ahead {
     /// Whether its agent has begun the step with this index by itself, or does: another agent's word may have come too late for that.
     pub(super) fn is_at_its_agent(&self, at: usize) -> bool {
         let waits = |next: &Ordered| next.behind_another && matches!(next.told, Told::Nothing);
-        self.ordered.front().is_some_and(|next| next.at == at && !next.refused && !waits(next))
+        self.ordered.front().is_some_and(|next| next.at == at && !next.is_to_be_ordered() && !waits(next))
     }
 
     /// The turn of this step has come: whether its agent has the order.
     fn take(&mut self, key: &StepKey) -> bool {
-        self.turn = self.ordered.pop_front_if(|next| next.key == *key).filter(|next| !next.refused);
+        self.turn = self.ordered.pop_front_if(|next| next.key == *key).filter(|next| !next.is_to_be_ordered());
         self.turn.is_some()
     }
 
@@ -267,15 +274,16 @@ impl Run {
     /// The instance that had these orders is gone, and everything that it told was heard.
     pub(super) fn ahead_interrupted(&mut self, agent: &Name, how: &str) {
         let Some(ahead) = self.ahead() else { return };
-        ahead.ordered.retain_mut(|ordered| {
-            if ordered.agent != *agent {
-                return true;
+        let was_told_nothing = |ordered: &mut Ordered| ordered.agent == *agent && matches!(ordered.told, Told::Nothing);
+        while ahead.ordered.pop_back_if(was_told_nothing).is_some() {}
+        for ordered in ahead.ordered.iter_mut().filter(|ordered| ordered.agent == *agent) {
+            match ordered.told {
+                // others wait behind it: it keeps its place, and is ordered in its turn
+                Told::Nothing => ordered.refused = true,
+                Told::Begun => ordered.told = Told::Interrupted(how.to_owned()),
+                Told::Ended(_) | Told::Interrupted(_) => {}
             }
-            if matches!(ordered.told, Told::Begun) {
-                ordered.told = Told::Interrupted(how.to_owned());
-            }
-            !matches!(ordered.told, Told::Nothing)
-        });
+        }
     }
 
     /// No step begins any more. The last ones first, so that none begins in between.
@@ -323,11 +331,12 @@ impl Run {
         let Phase::Testing(testing) = &mut self.phase else { return };
         let index = testing.index;
         let plan = Arc::clone(&self.plan);
-        for Ordered { at, key, agent, refused, told, .. } in std::mem::take(&mut testing.ahead.ordered) {
+        for ordered in std::mem::take(&mut testing.ahead.ordered) {
             // neither it nor what is behind it was begun
-            if refused {
+            if ordered.is_to_be_ordered() {
                 return;
             }
+            let Ordered { at, key, agent, told, .. } = ordered;
             let spot = Spot::Steps(index, at);
             let info = self.info(&plan, spot);
             let running = self.begun(spot, info, (self.now, Wait::Cancelled));

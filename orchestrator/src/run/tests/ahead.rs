@@ -367,3 +367,19 @@ fn an_agent_that_comes_back_goes_on_with_what_had_begun_before_its_turn_only_if_
         }
     }
 }
+
+#[test]
+fn what_an_agent_that_came_back_tells_of_steps_before_their_turn_counts_too() {
+    let gone = [
+        Input::AgentDown { agent: name("ledger"), how: "killed".to_owned() },
+        Input::AgentBack { agent: name("ledger") },
+    ];
+    // the order was on its way, and the next instance took it
+    let ok = |agent, step| [begun(agent, step), ended_at((agent, step), Outcome::Ok, 1)];
+    let world = hears(in_turns(), gone.into_iter().chain(ok("ledger", "1")).chain([ended("0", Outcome::Ok)]));
+    assert_eq!(steps_of(&world), steps(&[("0", Ending::Pass), ("1", Ending::Pass)]));
+    let refused = [Input::StepRefused { key: key("1"), reason: "nobody answered".to_owned() }];
+    let told = refused.into_iter().chain(ok("ledger", "1")).chain([ended("0", Outcome::Ok)]);
+    let world = hears(in_turns(), told);
+    assert_eq!(steps_of(&world), steps(&[("0", Ending::Pass), ("1", Ending::Pass)]));
+}
