@@ -135,7 +135,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let allowed =
         Allowed { capabilities, audit, news, outboxes, settings: args.permits, signaling, standing: args.standing };
     let session = Session::new((mesh.clone(), events), name, allowed);
-    let _health = args.health.map(|address| health::serve(address, session.asks())).transpose()?;
+    let _health =
+        args.health.map(|address| meshproof_health::serve(address, health::Watched(session.asks()))).transpose()?;
     let mut session = serve(session, namespace, stop.clone());
     tokio::select! {
         () = &mut session => {}

@@ -336,15 +336,3 @@ pub const ASKED_LEASE: Duration = Duration::from_secs(3600);
 
 /// Bytes of log lines in one answer: a few screens, and one frame.
 pub const LOG_ANSWER_BYTES: usize = 64 * 1024;
-
-/// Machines that ask at once how an agent is: a scraper or two, and whoever decides whether it lives.
-pub const HEALTH_ASKED: usize = 8;
-
-/// Their connections; who comes beyond them waits.
-pub const HEALTH_CONNECTIONS: usize = 16;
-
-/// An agent that has not answered by then is not well: no one thing that it does takes so long.
-pub const HEALTH_WITHIN: Duration = Duration::from_secs(2);
-
-/// Who connects and asks nothing, or takes no answer, is not waited for longer.
-pub const HEALTH_PATIENCE: Duration = Duration::from_secs(30);

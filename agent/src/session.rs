@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use meshproof_health::limits::ASKED;
 use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::Name;
@@ -106,7 +107,7 @@ impl Session {
         let links = Links::new(mesh.clone(), orders_in, Arc::clone(&rights));
         let (run, echoes, benching, began) = (None, JoinSet::new(), None, Instant::now());
         let (kept_stubs, away, reached) = (KeptStubs::default(), BTreeSet::new(), BTreeSet::new());
-        let (asks, asked) = mpsc::channel(limits::HEALTH_ASKED);
+        let (asks, asked) = mpsc::channel(ASKED);
         Self {
             name,
             rights,

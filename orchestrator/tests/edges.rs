@@ -87,7 +87,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 #[test]
 fn every_queue_has_a_size_that_stands_in_a_file_of_limits() {
     let mut files = Vec::new();
-    for package in ["proto/src", "proto/mesh/src", "agent/src", "signaling/src", "orchestrator/src"] {
+    for package in ["proto/src", "proto/mesh/src", "proto/health/src", "agent/src", "signaling/src", "orchestrator/src"]
+    {
         collect(&root().join(package), &mut files);
     }
     let is_limits = |file: &&PathBuf| file.file_name().is_some_and(|name| name == "limits.rs");

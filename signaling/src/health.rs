@@ -21,7 +21,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -38,31 +37,10 @@ pub(crate) struct Watched {
 
 /// Answers until `stop`.
 pub(crate) async fn serve(listener: Arc<TcpListener>, watched: Watched, stop: CancellationToken) {
-    let (places, mut open) = (Arc::new(Semaphore::new(limits::HEALTH_CONNECTIONS)), JoinSet::new());
-    loop {
-        let accepting = async {
-            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = open.join_next() => continue,
-            accepted = accepting => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let answering = answer(stream, watched.clone());
-                open.spawn(async move {
-                    let _ = timeout(limits::HEALTH_PATIENCE, answering).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection of whoever asks for health could not be taken");
-                // most likely descriptors are used up, which passes
-                tokio::time::sleep(limits::HEALTH_WITHIN).await;
-            }
-        }
+    let answering = meshproof_health::accept(&listener, |stream| answer(stream, watched.clone()));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = answering => {}
     }
 }
 
@@ -77,15 +55,15 @@ async fn answer(stream: TcpStream, watched: Watched) {
 
 /// A server takes peers from its first moment to its last, so whether it lives and whether it is ready is one question.
 async fn well(State(watched): State<Watched>) -> Response {
-    match watched.figures(limits::HEALTH_WITHIN).await {
+    match watched.figures(meshproof_health::limits::WITHIN).await {
         Some(_) => "ok\n".into_response(),
         None => silent(),
     }
 }
 
 async fn metrics(State(watched): State<Watched>) -> Response {
-    let Some(figures) = watched.figures(limits::HEALTH_WITHIN).await else { return silent() };
-    let kind = (header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let Some(figures) = watched.figures(meshproof_health::limits::WITHIN).await else { return silent() };
+    let kind = (header::CONTENT_TYPE, meshproof_health::FIGURES);
     match watched.text(figures) {
         Ok(text) => ([kind], text).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -93,7 +71,7 @@ async fn metrics(State(watched): State<Watched>) -> Response {
 }
 
 fn silent() -> Response {
-    let why = format!("the server has not answered within {:?}\n", limits::HEALTH_WITHIN);
+    let why = format!("the server has not answered within {:?}\n", meshproof_health::limits::WITHIN);
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 

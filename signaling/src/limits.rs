@@ -109,12 +109,3 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Failed accepts in a row, ten seconds' worth, after which the listener is broken.
 pub const ACCEPT_FAILURES: u32 = 100;
-
-/// Who watches over a server and is not answered by then has reason to worry: what the hub does takes microseconds.
-pub const HEALTH_WITHIN: Duration = Duration::from_secs(2);
-
-/// Connections of those who watch; who comes beyond them waits.
-pub const HEALTH_CONNECTIONS: usize = 16;
-
-/// One that asks nothing is not waited for longer.
-pub const HEALTH_PATIENCE: Duration = Duration::from_secs(30);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
 use meshproof_mesh::LinkInfo;
 use meshproof_proto::id::Name;
 use prometheus_client::collector::Collector;
@@ -15,10 +14,6 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::metrics::own;
-
-/// Of [`Figures::text`].
-pub(super) const CONTENT_TYPE: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// Every state that a link may be in, so that none is missing where it is nought.
 const STATES: [&str; 5] = ["connecting", "up", "suspect", "lost", "idle"];

@@ -7,27 +7,14 @@
 
 mod figures;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use meshproof_health::{Question, limits};
 use meshproof_mesh::Mesh;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::driver::Driver;
-use super::limits;
 use crate::memory::Conducted;
 pub(super) use figures::{Counts, Figures};
 
@@ -61,16 +48,10 @@ struct Asks {
 impl Health {
     /// Listens there.
     pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
-        let listener = std::net::TcpListener::bind(address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        });
-        let listener = listener.with_context(|| format!("cannot listen on {address}, where --health says"))?;
-        tracing::info!(address = %listener.local_addr()?, "health and metrics are told");
         let (stage, watched) = watch::channel(Stage::default());
-        let (to_loop, asked) = mpsc::channel(limits::HEALTH_ASKED);
-        let serving = tokio::spawn(accept(listener, Asks { stage: watched, to_loop }));
-        Ok(Self { stage, asked, _serving: AbortOnDropHandle::new(serving) })
+        let (to_loop, asked) = mpsc::channel(limits::ASKED);
+        let serving = meshproof_health::serve(address, Asks { stage: watched, to_loop })?;
+        Ok(Self { stage, asked, _serving: serving })
     }
 }
 
@@ -97,80 +78,18 @@ impl Driver {
     }
 }
 
-async fn accept(listener: TcpListener, asks: Asks) {
-    let (places, mut open) = (Arc::new(Semaphore::new(limits::HEALTH_CONNECTIONS)), JoinSet::new());
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        while open.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let answering = answer_all(stream, asks.clone());
-                open.spawn(async move {
-                    let _ = timeout(limits::HEALTH_PATIENCE, answering).await;
-                    drop(place);
-                });
+impl meshproof_health::Watched for Asks {
+    async fn tell(&self, question: Question) -> Result<String, String> {
+        let stage = *self.stage.borrow();
+        match (stage, question) {
+            (Stage::Preparing, Question::Lives) => return Ok("ok".to_owned()),
+            (Stage::Preparing, Question::Ready | Question::Figures) => {
+                return Err("the run has not begun: what it needs is made ready".to_owned());
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection of whoever asks for health could not be taken");
-                // most likely descriptors are used up, which passes
-                tokio::time::sleep(limits::HEALTH_WITHIN).await;
-            }
+            (Stage::GoesOn, _) => {}
         }
+        let figures = meshproof_health::asked(&self.to_loop, limits::WITHIN).await;
+        let silent = || format!("the orchestrator has not answered within {:?}", limits::WITHIN);
+        figures.map(|figures| figures.text()).ok_or_else(silent)
     }
-}
-
-async fn answer_all(stream: TcpStream, asks: Asks) {
-    let asks = &asks;
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request, asks).await) });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEALTH_PATIENCE)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "whoever asked for health went early");
-    }
-}
-
-async fn answer(request: &Request<Incoming>, asks: &Asks) -> Response<Full<Bytes>> {
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
-    }
-    let stage = *asks.stage.borrow();
-    let figures = match stage {
-        Stage::Preparing => None,
-        Stage::GoesOn => asks.figures().await,
-    };
-    match (request.uri().path(), stage, figures) {
-        ("/healthz", Stage::Preparing, _) | ("/healthz" | "/readyz", _, Some(_)) => text(StatusCode::OK, "ok\n"),
-        ("/readyz" | "/metrics", Stage::Preparing, _) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the run has not begun: what it needs is made ready\n")
-        }
-        ("/metrics", _, Some(figures)) => {
-            let mut response = text(StatusCode::OK, &figures.text());
-            let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-            response.headers_mut().insert(CONTENT_TYPE, kind);
-            response
-        }
-        ("/healthz" | "/readyz" | "/metrics", Stage::GoesOn, None) => {
-            let why = format!("the orchestrator has not answered within {:?}\n", limits::HEALTH_WITHIN);
-            text(StatusCode::SERVICE_UNAVAILABLE, &why)
-        }
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
-    }
-}
-
-impl Asks {
-    async fn figures(&self) -> Option<Figures> {
-        let asking = async {
-            let (asker, answered) = oneshot::channel();
-            self.to_loop.send(asker).await.ok()?;
-            answered.await.ok()
-        };
-        timeout(limits::HEALTH_WITHIN, asking).await.ok().flatten()
-    }
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text.to_owned())));
-    *response.status_mut() = status;
-    response
 }
