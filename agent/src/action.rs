@@ -3,6 +3,7 @@
 //! Nothing here fails as a `Result`: whatever happens is an [`Answer`] that checks can look at, also a refused connection.
 //! Every call ends at its deadline, and dropping the future gives it up: sockets close, programs are killed with their group.
 
+mod again;
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod connection;
@@ -17,6 +18,7 @@ mod tcp;
 pub(crate) mod tls;
 mod ws;
 
+pub(crate) use again::{Again, reason};
 pub use answer::{Answer, CallError, Came, ErrorKind, ExecAnswer, GrpcAnswer, HttpAnswer, Output, TcpAnswer};
 pub use kept::Connections;
 pub use live::Live;
@@ -51,7 +53,8 @@ pub async fn perform_for(action: &Action, checks: &[Check], scope: &Value, terms
         | Action::ExpectMetric { .. }
         | Action::WatchMetric { .. }
         | Action::ExpectLink { .. }
-        | Action::CountLog { .. } => Answer::impossible("this is not a call to a service"),
+        | Action::CountLog { .. }
+        | Action::Load(_) => Answer::impossible("this is not a call to a service"),
     }
 }
 

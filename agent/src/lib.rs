@@ -15,6 +15,7 @@ mod health;
 mod inherited;
 pub mod lease;
 mod limits;
+mod load;
 pub mod logs;
 pub mod metrics;
 pub mod namespace;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use meshproof_proto::limits::{BATCH_BYTES_ON_THE_WAY, BATCHES_ON_THE_WAY};
+pub use meshproof_proto::limits::{BATCH_BYTES_ON_THE_WAY, BATCHES_ON_THE_WAY, LOAD_READY};
 
 /// A body that is held: of an HTTP answer, of a call to a stub, of a TCP answer read to its end. Honest JSON is far below.
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -336,3 +336,15 @@ pub const ASKED_LEASE: Duration = Duration::from_secs(3600);
 
 /// Bytes of log lines in one answer: a few screens, and one frame.
 pub const LOG_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Exchanges of a load that are shown when they fail: the first is enough, a few more help.
+pub const LOAD_FAILURES_SHOWN: usize = 3;
+
+/// Reasons for which calls of a load fail, counted each for itself: statuses and ways to break are fewer.
+pub const LOAD_REASONS: usize = 32;
+
+/// A call that is due in less than this is made now: waking up takes as long.
+pub const LOAD_EARLY: Duration = Duration::from_micros(50);
+
+/// Calls that are due before the end of a load may begin so late; whoever is behind by more cannot make as many as were asked for.
+pub const LOAD_LATE: Duration = Duration::from_millis(100);

@@ -155,6 +155,7 @@ impl Permits {
             Action::Grpc(grpc) => target(&grpc.target),
             Action::Ws(ws) => target(&ws.target),
             Action::Exec(exec) => self.written(exec),
+            Action::Load(load) => self.action(&load.call),
             Action::Stream(_)
             | Action::ExpectLog { .. }
             | Action::ExpectMetric { .. }

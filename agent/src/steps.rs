@@ -130,7 +130,7 @@ async fn run_telling(order: &StepOrder, beside: &Beside, telling: Telling) -> St
         Action::WatchLog { .. } | Action::WatchStub { .. } | Action::WatchMetric { .. } => {
             (Attempt::impossible("a watch is not a step that ends by itself"), 1)
         }
-        Action::Stream(_) | Action::ExpectLink { .. } => {
+        Action::Stream(_) | Action::Load(_) | Action::ExpectLink { .. } => {
             (Attempt::impossible("what is between two agents is not an action beside one service"), 1)
         }
     };

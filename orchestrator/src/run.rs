@@ -39,8 +39,8 @@ mod testing;
 mod watching;
 
 pub use api::{
-    Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, Output, Place, Problem, ProcessOrder, Setting, Setup,
-    StreamOrders,
+    Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, OrdersTogether, Output, Place, Problem, ProcessOrder,
+    Setting, Setup,
 };
 pub use limits::STALLED_AT_MOST;
 pub use machine::{Run, heeds};

@@ -267,6 +267,11 @@ pub struct Evidence {
     pub text: String,
 }
 
+impl Evidence {
+    /// The title of what a load came to, in one line.
+    pub const LOAD: &'static str = "load";
+}
+
 /// A call that a stub answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StubCall {

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod glob;
 pub mod grpc;
 pub mod hello;
+pub mod histogram;
 pub mod id;
 pub mod identity;
 pub mod limits;

@@ -244,3 +244,6 @@ pub const MAX_RATE: u64 = 10_000_000;
 
 /// What a person writes in one line, as consoles and journals keep it: a screen of text.
 pub const PERSON_LINE_BYTES: usize = 4 * 1024;
+
+/// Agents that make a load together are ready within this, their links included.
+pub const LOAD_READY: Duration = Duration::from_secs(20);

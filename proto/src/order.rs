@@ -7,6 +7,7 @@ mod adopt;
 mod bounds;
 mod capability;
 mod confided;
+mod load;
 pub mod network;
 mod times;
 mod tls;
@@ -14,6 +15,7 @@ mod turn;
 
 pub use adopt::{Adopt, Adopted, NameTerm, Reseat};
 pub use bounds::Bounds;
+pub use load::{LoadAction, LoadModel, Share, Stage};
 pub use network::{DataNetwork, Egress, Other};
 pub use times::millis;
 pub use tls::{Held, Identity, ServerTls, Tls, Trust};
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::expr::{Template, ValueTemplate};
+use crate::expr::{Expr, Template, ValueTemplate};
 use crate::id::{Digest, Name, PeerId, RunId, Term};
 use crate::matcher::Matcher;
 use crate::secrets::Secrets;
@@ -258,6 +260,8 @@ pub enum Action {
         log: String,
         past: Option<u64>,
     },
+    /// Many calls to a service.
+    Load(Box<LoadAction>),
 }
 
 /// What a [`Action::Settle`] saves: how many lines and calls there were so far. The same number twice: nothing between.
@@ -275,6 +279,31 @@ pub struct HttpAction {
     pub path: Template,
     pub headers: Vec<(String, Template)>,
     pub body: Body,
+}
+
+impl Body {
+    /// The expressions inside.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Text(text) => text.exprs().collect(),
+            Self::Json(json) => json.exprs(),
+        }
+    }
+}
+
+impl HttpAction {
+    /// The expressions inside.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        let headers = self.headers.iter().flat_map(|(_, value)| value.exprs());
+        self.path.exprs().chain(headers).chain(self.body.exprs())
+    }
+
+    /// Whether every request that it makes is the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.exprs().next().is_none()
+    }
 }
 
 /// Send, then read a line or to the end. Fields: `line body duration error`.

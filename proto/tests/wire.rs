@@ -278,7 +278,16 @@ fn actions() -> Vec<(&'static str, Action)> {
         ),
         ("expect-link", Action::ExpectLink { to: name("ledger") }),
         ("count-log", Action::CountLog { log: "*".to_owned(), past: Some(3) }),
+        ("load", Action::Load(Box::new(load(LoadModel::Open { in_flight: 1_000 })))),
+        ("load-of-users", Action::Load(Box::new(load(LoadModel::Closed)))),
     ]
+}
+
+fn load(model: LoadModel) -> LoadAction {
+    let stages = vec![Stage { from: 0.0, to: 200.0, duration_ms: 10_000 }];
+    let share = Share { number: 0, of: 2 };
+    let helpers = vec![(name("ledger"), RecordStreamId(2))];
+    LoadAction { call: Box::new(tcp()), each: checks(), within_ms: 30_000, model, stages, share, helpers }
 }
 
 fn checks() -> Vec<Check> {

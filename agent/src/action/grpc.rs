@@ -7,10 +7,14 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod wire;
 
-use std::sync::atomic::Ordering;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http2::{Connection, SendRequest};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use meshproof_proto::order::{GrpcAction, Target};
@@ -21,8 +25,9 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, GrpcAnswer};
 use super::connect::{connect, named};
+use super::connection;
 use super::http::broken;
-use super::phases::Lap;
+use super::phases::{Lap, Phases};
 use crate::limits;
 use crate::permits::{Permits, Terms};
 use schema::Named;
@@ -33,19 +38,53 @@ pub(super) async fn perform(action: &GrpcAction, scope: &Value, terms: Terms<'_>
         Ok(wanted) => wanted.traced(terms.parent),
         Err(message) => return Answer::impossible(message),
     };
-    let sent = format!("{}\nto {}\n\n{}", action.call, named(&action.target), wanted.json);
-    let started = Instant::now();
-    let mut seen = GrpcAnswer::default();
-    let error = match timeout(terms.within, Box::pin(exchange(action, wanted, terms.permits, &mut seen))).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error),
-        Err(_) => {
-            let named = named(&action.target);
-            let message = format!("the call of {named} did not end within {:?}; so far: {}", terms.within, seen.phases);
-            Some(CallError::new(ErrorKind::Timeout, message))
+    GrpcCaller::of(action).make(wanted, terms).await
+}
+
+/// Makes calls one after the other, over one connection for as long as it holds. What the server says of itself is asked once.
+pub(super) struct GrpcCaller<'o> {
+    action: &'o GrpcAction,
+    open: Option<Open>,
+    method: Option<MethodDescriptor>,
+}
+
+type Driven = Connection<TokioIo<connection::Connection>, Full<Bytes>, TokioExecutor>;
+
+/// A connection that stands. Who drops it closes it.
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Pin<Box<Driven>>,
+    of_tls: Arc<AtomicBool>,
+}
+
+impl<'o> GrpcCaller<'o> {
+    pub(super) fn of(action: &'o GrpcAction) -> Self {
+        Self { action, open: None, method: None }
+    }
+
+    pub(super) async fn call(&mut self, scope: &Value, terms: Terms<'_>) -> Answer {
+        match Wanted::of(self.action, scope) {
+            Ok(wanted) => self.make(wanted.traced(terms.parent), terms).await,
+            Err(message) => Answer::impossible(message),
         }
-    };
-    Answer { sent, came: Came::Grpc(seen), error, took: started.elapsed() }
+    }
+
+    async fn make(&mut self, wanted: Wanted, terms: Terms<'_>) -> Answer {
+        let target = &self.action.target;
+        let sent = format!("{}\nto {}\n\n{}", self.action.call, named(target), wanted.json);
+        let started = Instant::now();
+        let mut seen = GrpcAnswer::default();
+        let error = match timeout(terms.within, Box::pin(self.exchange(wanted, terms.permits, &mut seen))).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => {
+                let (named, within) = (named(target), terms.within);
+                let message = format!("the call of {named} did not end within {within:?}; so far: {}", seen.phases);
+                Some(CallError::new(ErrorKind::Timeout, message))
+            }
+        };
+        Answer { sent, came: Came::Grpc(seen), error, took: started.elapsed() }
+    }
 }
 
 /// An order with everything put in.
@@ -83,34 +122,47 @@ impl Wanted {
     }
 }
 
-/// Fills `seen` as far as it gets.
-async fn exchange(
-    action: &GrpcAction,
-    wanted: Wanted,
-    permits: &Permits,
-    seen: &mut GrpcAnswer,
-) -> Result<(), CallError> {
-    let target = &action.target;
-    let stream = connect(target, &[b"h2"], permits, &mut seen.phases).await?;
-    let of_tls = stream.broken_by_tls();
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|error| broken(target, &error))?;
-    let talk = talk(Server { target, sender }, action, wanted, seen);
-    tokio::pin!(talk, connection);
-    // The connection is driven here and not in a task of its own: who drops this drops the socket.
-    let done = tokio::select! {
-        biased;
-        done = &mut talk => done,
-        ended = &mut connection => match ended {
-            // What came before the end is there at once; an answer that is not will never be.
-            Ok(()) => timeout(limits::CALL_GRACE, talk).await.unwrap_or_else(|_| Err(closed(target))),
-            Err(error) => Err(broken(target, &error)),
-        },
-    };
-    done.map_err(|error| match of_tls.load(Ordering::Relaxed) {
-        true => CallError { kind: ErrorKind::Tls, ..error },
-        false => error,
-    })
+impl GrpcCaller<'_> {
+    /// Fills `seen` as far as it gets.
+    async fn exchange(&mut self, wanted: Wanted, permits: &Permits, seen: &mut GrpcAnswer) -> Result<(), CallError> {
+        let target = &self.action.target;
+        let mut open = match self.open.take().filter(|open| !open.sender.is_closed()) {
+            Some(open) => {
+                seen.phases = Phases::of_kept(target);
+                open
+            }
+            None => Open::begin(target, permits, seen).await?,
+        };
+        let server = Server { target, sender: open.sender.clone() };
+        let talk = talk(server, (self.action, &mut self.method), wanted, seen);
+        tokio::pin!(talk);
+        // The connection is driven here and not in a task of its own: who drops this drops the socket.
+        let done = tokio::select! {
+            biased;
+            done = &mut talk => done,
+            ended = open.connection.as_mut() => match ended {
+                // What came before the end is there at once; an answer that is not will never be.
+                Ok(()) => timeout(limits::CALL_GRACE, talk).await.unwrap_or_else(|_| Err(closed(target))),
+                Err(error) => Err(broken(target, &error)),
+            },
+        };
+        done.map_err(|error| match open.of_tls.load(Ordering::Relaxed) {
+            true => CallError { kind: ErrorKind::Tls, ..error },
+            false => error,
+        })?;
+        self.open = Some(open);
+        Ok(())
+    }
+}
+
+impl Open {
+    async fn begin(target: &Target, permits: &Permits, seen: &mut GrpcAnswer) -> Result<Self, CallError> {
+        let stream = connect(target, &[b"h2"], permits, &mut seen.phases).await?;
+        let of_tls = stream.broken_by_tls();
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| broken(target, &error))?;
+        Ok(Self { sender, connection: Box::pin(connection), of_tls })
+    }
 }
 
 fn closed(target: &Target) -> CallError {
@@ -119,7 +171,7 @@ fn closed(target: &Target) -> CallError {
 
 async fn talk(
     mut server: Server<'_>,
-    action: &GrpcAction,
+    (action, known): (&GrpcAction, &mut Option<MethodDescriptor>),
     wanted: Wanted,
     seen: &mut GrpcAnswer,
 ) -> Result<(), CallError> {
@@ -127,8 +179,12 @@ async fn talk(
     let target = server.target;
     let path = format!("/{service}/{name}");
     let order = |message: String| CallError::new(ErrorKind::Order, message);
-    let method = match schema::method(&mut server, &action.protos, (&service, &name)).await? {
-        Named::Known(method) => method,
+    let named = match known.clone() {
+        Some(method) => Named::Known(method),
+        None => schema::method(&mut server, &action.protos, (&service, &name)).await?,
+    };
+    let method = match named {
+        Named::Known(method) => known.insert(method).clone(),
         Named::Absent(why) => {
             let replied = absent(&mut server, (&path, metadata), seen).await?;
             if replied != UNIMPLEMENTED {

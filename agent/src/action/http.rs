@@ -9,14 +9,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
-use meshproof_proto::order::{Body, HttpAction, Target};
+use meshproof_proto::order::{Body, Check, HttpAction, Target};
 use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::{Answer, CallError, Came, ErrorKind, HttpAnswer};
 use super::connect::{connect, kind_of, named};
-use super::kept::{Age, Connections, Open};
+use super::kept::Open;
 use super::phases::{Lap, Phases};
 use crate::limits;
 use crate::permits::{Permits, Terms};
@@ -46,40 +46,94 @@ async fn exchange(
     seen: &mut HttpAnswer,
 ) -> Result<(), CallError> {
     let Some(connections) = terms.connections else {
-        let mut open = fresh(target, terms.permits, seen).await?;
-        return talk(&mut open, (target, request), seen).await.map(drop).map_err(|failed| failed.error(target));
+        return over(None, (target, request), terms.permits, (seen, Keeps::All)).await.map(drop);
     };
-    let mut request = request;
     let (age, kept) = connections.take(target);
+    if let Some(open) = over(kept, (target, request), terms.permits, (seen, Keeps::All)).await? {
+        connections.give_back(target, age, open);
+    }
+    Ok(())
+}
+
+/// Over a connection that was kept, else over a new one; gives back the one that is open still.
+async fn over(
+    kept: Option<Open>,
+    (target, request): (&Target, Request<Full<Bytes>>),
+    permits: &Permits,
+    (seen, keeps): (&mut HttpAnswer, Keeps),
+) -> Result<Option<Open>, CallError> {
+    let mut request = request;
     if let Some(mut open) = kept {
         seen.phases = Phases::of_kept(target);
-        match talk(&mut open, (target, request), seen).await {
-            Ok(after) => return give_back(after, connections, (target, age, open)),
+        match talk(&mut open, (target, request), (seen, keeps)).await {
+            Ok(after) => return Ok((after == After::Open).then_some(open)),
             // It was closed in this very moment, and nothing was said over it.
             Err(Failed::Unsent(unsent, _)) => request = *unsent,
             Err(failed) => return Err(failed.error(target)),
         }
     }
     seen.phases = Phases::default();
-    let mut open = fresh(target, terms.permits, seen).await?;
-    let after = talk(&mut open, (target, request), seen).await.map_err(|failed| failed.error(target))?;
-    give_back(after, connections, (target, age, open))
-}
-
-async fn fresh(target: &Target, permits: &Permits, seen: &mut HttpAnswer) -> Result<Open, CallError> {
     let stream = connect(target, &[b"http/1.1"], permits, &mut seen.phases).await?;
-    Open::begin(stream).await.map_err(|error| broken(target, &error))
+    let mut open = Open::begin(stream).await.map_err(|error| broken(target, &error))?;
+    let after = talk(&mut open, (target, request), (seen, keeps)).await.map_err(|failed| failed.error(target))?;
+    Ok((after == After::Open).then_some(open))
 }
 
-fn give_back(
-    after: After,
-    connections: &Connections,
-    (target, age, open): (&Target, Age, Open),
-) -> Result<(), CallError> {
-    if after == After::Open {
-        connections.give_back(target, age, open);
+/// What is kept of an answer. Of one that tells a failure everything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    All,
+    Body,
+    Status,
+}
+
+impl Keeps {
+    /// As much as these checks look at.
+    pub(super) fn for_checks(checks: &[Check]) -> Self {
+        let asks = |field: &str| checks.iter().any(|check| check.field.starts_with(field));
+        if asks("headers") {
+            Self::All
+        } else if asks("body") || asks("json") || asks("size") {
+            Self::Body
+        } else {
+            Self::Status
+        }
     }
-    Ok(())
+}
+
+/// Makes requests one after the other, over one connection for as long as the service leaves it open.
+pub(super) struct HttpCaller {
+    open: Option<Open>,
+    keeps: Keeps,
+}
+
+impl HttpCaller {
+    pub(super) fn keeping(keeps: Keeps) -> Self {
+        Self { open: None, keeps }
+    }
+
+    /// Ends within the time of the terms.
+    pub(super) async fn call(
+        &mut self,
+        target: &Target,
+        (mut request, sent): (Request<Full<Bytes>>, String),
+        terms: Terms<'_>,
+    ) -> Answer {
+        traced(request.headers_mut(), terms.parent);
+        let started = Instant::now();
+        let mut seen = HttpAnswer::default();
+        let kept = self.open.take().filter(Open::is_there);
+        let done = over(kept, (target, request), terms.permits, (&mut seen, self.keeps));
+        let error = match timeout(terms.within, done).await {
+            Ok(Ok(open)) => {
+                self.open = open;
+                None
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(too_late(target, &seen, terms.within)),
+        };
+        Answer { sent, came: Came::Http(seen), error, took: started.elapsed() }
+    }
 }
 
 /// What an exchange leaves of its connection.
@@ -108,7 +162,7 @@ impl Failed {
 async fn talk(
     open: &mut Open,
     (target, request): (&Target, Request<Full<Bytes>>),
-    seen: &mut HttpAnswer,
+    (seen, keeps): (&mut HttpAnswer, Keeps),
 ) -> Result<After, Failed> {
     let Open { sender, connection, of_tls, .. } = open;
     let mut connection = connection.as_mut();
@@ -119,7 +173,7 @@ async fn talk(
             None => Failed::Broken(broken(target, &error.into_error())),
         })?;
         seen.phases.wait = lap.end();
-        take(target, response, seen).await.map_err(Failed::Broken)
+        take(target, response, (seen, keeps)).await.map_err(Failed::Broken)
     };
     let mut after = After::Open;
     let done = {
@@ -146,18 +200,24 @@ async fn talk(
     Ok(After::Open)
 }
 
-async fn take(target: &Target, response: Response<Incoming>, seen: &mut HttpAnswer) -> Result<(), CallError> {
+async fn take(
+    target: &Target,
+    response: Response<Incoming>,
+    (seen, keeps): (&mut HttpAnswer, Keeps),
+) -> Result<(), CallError> {
     let mut lap = Lap::begin();
-    seen.status = Some(response.status().as_u16());
-    seen.headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
+    let status = response.status();
+    seen.status = Some(status.as_u16());
+    let keeps = if status.as_u16() < 400 { keeps } else { Keeps::All };
+    if keeps == Keeps::All {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter();
+        seen.headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    }
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(target, &error))?;
-        let Some(data) = frame.data_ref() else { continue };
+        let Some(data) = frame.data_ref().filter(|_| keeps != Keeps::Status) else { continue };
         if seen.body.len() + data.len() > limits::BODY_BYTES {
             let message =
                 format!("the answer of {} is longer than {} MiB", target.label, limits::BODY_BYTES / (1024 * 1024));
@@ -202,7 +262,7 @@ fn too_late(target: &Target, seen: &HttpAnswer, within: Duration) -> CallError {
 }
 
 /// The request, and how it reads.
-fn request(action: &HttpAction, scope: &Value) -> Result<(Request<Full<Bytes>>, String), String> {
+pub(super) fn request(action: &HttpAction, scope: &Value) -> Result<(Request<Full<Bytes>>, String), String> {
     let path = action.path.render(scope).map_err(|unset| unset.to_string())?;
     let uri: Uri = path.parse().map_err(|error| format!("`{path}` is not a path: {error}"))?;
     if uri.path_and_query().is_none() || uri.authority().is_some() || !path.starts_with('/') {

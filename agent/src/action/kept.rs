@@ -131,6 +131,11 @@ impl Open {
         Ok(Self { sender, connection: Box::pin(connection), of_tls, socket })
     }
 
+    /// Whether it was not closed meanwhile, as far as this side was told.
+    pub(super) fn is_there(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Whether the other side has said nothing since, not even that it is closed.
     fn is_quiet(&self) -> bool {
         let came = self.socket.as_ref().map(|socket| {

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
 /// Appends a message.
-pub(super) fn put<T: Serialize>(buffer: &mut Vec<u8>, message: &T) -> Result<(), CodecError> {
+pub(crate) fn put<T: Serialize>(buffer: &mut Vec<u8>, message: &T) -> Result<(), CodecError> {
     let bytes = Codec::Bincode.encode(message)?;
     let length = u32::try_from(bytes.len()).expect("the codec bounds what it writes");
     buffer.extend_from_slice(&length.to_le_bytes());
@@ -17,7 +17,7 @@ pub(super) fn put<T: Serialize>(buffer: &mut Vec<u8>, message: &T) -> Result<(),
 }
 
 /// Takes the next message; `None` at the stream's end.
-pub(super) async fn take<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
+pub(crate) async fn take<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
     if reader.fill_buf().await?.is_empty() {
         return Ok(None);
     }
@@ -30,6 +30,6 @@ pub(super) async fn take<T: DeserializeOwned>(reader: &mut (impl AsyncBufRead + 
     Codec::Bincode.decode(&bytes).map(Some).map_err(|error| invalid(error.to_string()))
 }
 
-pub(super) fn invalid(message: String) -> io::Error {
+pub(crate) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }

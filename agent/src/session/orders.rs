@@ -168,7 +168,8 @@ impl Session {
             return Err(Refusal::Failed(format!("agent `{name}` has the step before it and is not linked yet")));
         }
         match &order.action {
-            Action::Stream(StreamAction { to, .. }) | Action::ExpectLink { to } => self.connect(&to.clone()),
+            Action::Stream(StreamAction { to, .. }) | Action::ExpectLink { to } => self.connect(to),
+            Action::Load(load) => load.helpers.iter().for_each(|(name, _)| self.connect(name)),
             _ => {}
         }
         self.admitted(caller, &order.authority)?.start(order, turn)

@@ -101,7 +101,7 @@ impl Run {
         let begun = work.steps.start(&key, || {
             room?;
             let beside = Arc::clone(beside);
-            let doing = match streams::between(&order, tunnels, &beside.masker)? {
+            let doing = match streams::between(&order, tunnels, &beside)? {
                 Some(between) => between,
                 None => async move { crate::steps::run_step(&order, &beside).await }.boxed(),
             };

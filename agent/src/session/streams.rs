@@ -12,12 +12,14 @@ use meshproof_proto::identity::Identity;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, RecordStreamId, StepOrder, StreamAction};
 use meshproof_proto::rpc::Refusal;
+use meshproof_proto::trace::Traceparent;
 
 use super::Session;
 use super::run::{Run, Stage, Work};
 use crate::limits;
+use crate::load::{self, Helper, Under};
 use crate::records;
-use crate::steps::{Near, look_at_link};
+use crate::steps::{Beside, Near, look_at_link};
 use crate::traffic::echo;
 use crate::tunnel::{Far, Tunnels};
 use crate::wire::StreamHeader;
@@ -99,6 +101,14 @@ impl Work {
             return refuse(stream, &format!("nobody ordered record stream {} from `{from}` here", id.0));
         };
         let beside = Arc::clone(&self.beside);
+        if let Action::Load(load) = order.apply {
+            let under = under(&self.beside, None);
+            return self.tunnels.spawn(async move {
+                if let Err(error) = load::help(*load, under, stream).await {
+                    tracing::warn!(stream = id.0, %error, "a part of a load ended without its leader");
+                }
+            });
+        }
         self.tunnels.spawn(async move {
             match records::receive(&order.apply, &beside.permits, &mut stream, &beside.masker).await {
                 Ok(records) => tracing::debug!(stream = id.0, records, "a record stream ended"),
@@ -111,18 +121,18 @@ impl Work {
     }
 }
 
-/// The work of a step that is between this agent and another: one that sends records, or looks at their link. `None` for any other
+/// The work of a step that is not this agent's alone: one that sends records, makes a load, or looks at a link. `None` for any other
 /// step.
 pub(super) fn between(
     order: &StepOrder,
     tunnels: &Tunnels,
-    masker: &Arc<Masker>,
+    beside: &Beside,
 ) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
     let far = |to: &Name| {
         let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
         tunnels.far(to).cloned().ok_or_else(unknown)
     };
-    let own = || (order.clone(), Arc::clone(masker));
+    let own = || (order.clone(), Arc::clone(&beside.masker));
     Ok(match &order.action {
         Action::Stream(action) => Some(send(far(&action.to)?, action.clone(), own()).boxed()),
         Action::ExpectLink { to } => {
@@ -131,8 +141,22 @@ pub(super) fn between(
             let (order, masker) = own();
             Some(async move { look_at_link(&order, &near, &masker).await }.boxed())
         }
+        Action::Load(load) => {
+            let helper = |(name, stream): &(Name, RecordStreamId)| {
+                Ok(Helper { name: name.clone(), far: far(name)?, stream: *stream })
+            };
+            let helpers = load.helpers.iter().map(helper).collect::<Result<Vec<_>, Refusal>>()?;
+            let under = under(beside, Some(Traceparent::of(&order.authority.run, &order.key)));
+            let (order, load) = (order.clone(), (**load).clone());
+            Some(async move { load::lead(&order, load, helpers, under).await }.boxed())
+        }
         _ => None,
     })
+}
+
+/// What the calls of a load are made under here.
+fn under(beside: &Beside, parent: Option<Traceparent>) -> Under {
+    Under { permits: Arc::clone(&beside.permits), masker: Arc::clone(&beside.masker), parent }
 }
 
 async fn send(far: Far, action: StreamAction, (order, masker): (StepOrder, Arc<Masker>)) -> StepResult {

@@ -279,6 +279,7 @@ fn suits(action: &Action) -> bool {
         | Action::ExpectStub { .. }
         | Action::ExpectMetric { .. } => true,
         Action::Stream(_)
+        | Action::Load(_)
         | Action::ChangeStub { .. }
         | Action::WatchLog { .. }
         | Action::WatchStub { .. }

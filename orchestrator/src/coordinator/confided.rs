@@ -52,9 +52,7 @@ fn named(agent: &Name, step: &Step) -> Vec<String> {
     if ask.at == *agent {
         actions.push(ask.action.clone());
     }
-    if let Some(apply) = ask.apply.as_ref().filter(|apply| apply.at == *agent) {
-        actions.push(apply.action.clone());
-    }
+    actions.extend(ask.parts.iter().filter(|part| part.at == *agent).map(|part| part.action.clone()));
     actions.iter_mut().flat_map(|action| action.held_mut()).map(|held| held.name.clone()).collect()
 }
 

@@ -12,7 +12,7 @@ use super::standing;
 use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
 use crate::local::Collect;
 use crate::plan::model;
-use crate::run::{Input, Launch, LaunchFile, Output, StreamOrders};
+use crate::run::{Input, Launch, LaunchFile, OrdersTogether, Output};
 
 impl Driver {
     /// Carries out one output of the run.
@@ -28,7 +28,7 @@ impl Driver {
                 let key = order.key.clone();
                 self.answer(&agent, refused(key), |caller| async move { start_again(&caller, &order).await });
             }
-            Output::Stream(orders) => self.stream(*orders),
+            Output::Together(orders) => self.together(*orders),
             Output::Cancel { agent, key } => self.cancel(&agent, key),
             Output::BeginFault { agent, serial, order } => self.begin_fault(agent, serial, *order),
             Output::RenewFault { agent, order } => {
@@ -61,13 +61,16 @@ impl Driver {
         });
     }
 
-    fn stream(&self, orders: StreamOrders) {
-        let StreamOrders { receiver, receive, sender, order, again } = orders;
-        let receiving = self.crew.caller(&receiver);
+    fn together(&self, orders: OrdersTogether) {
+        let OrdersTogether { parts, leader, order, again } = orders;
+        let callers = |(agent, part): (Name, ReceiveOrder)| (self.crew.caller(&agent), agent, part);
+        let parts: Vec<_> = parts.into_iter().map(callers).collect();
         let key = order.key.clone();
-        self.answer(&sender, refused(key), |caller| async move {
-            let receiving = receiving.ok_or_else(|| format!("agent {receiver} is gone"))?;
-            receive_at(&receiving, receive).await.map_err(|reason| format!("agent {receiver}: {reason}"))?;
+        self.answer(&leader, refused(key), |caller| async move {
+            for (agents_own, agent, part) in parts {
+                let agents_own = agents_own.ok_or_else(|| format!("agent {agent} is gone"))?;
+                receive_at(&agents_own, part).await.map_err(|reason| format!("agent {agent}: {reason}"))?;
+            }
             if again { start_again(&caller, &order).await } else { start(&caller, &order).await }
         });
     }

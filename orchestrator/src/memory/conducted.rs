@@ -270,7 +270,7 @@ fn is_done_once_anyway(output: &Output) -> bool {
         | Output::BeginTest { .. }
         | Output::Order { .. }
         | Output::OrderAgain { .. }
-        | Output::Stream(_)
+        | Output::Together(_)
         | Output::RenewFault { .. }
         | Output::Finished { .. } => true,
         Output::Launch(_)

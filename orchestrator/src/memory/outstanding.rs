@@ -19,7 +19,7 @@ impl Outstanding {
             Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
                 self.forget_step(agent, &order.key)
             }
-            Output::Stream(orders) => self.forget_step(&orders.sender, &orders.order.key),
+            Output::Together(orders) => self.forget_step(&orders.leader, &orders.order.key),
             Output::Cancel { agent, key } => self.forget_step(agent, key),
             Output::Launch(_)
             | Output::BeginTest { .. }
@@ -122,7 +122,7 @@ impl Outstanding {
 pub(super) fn step(output: &Output) -> Option<(&Name, &StepKey)> {
     match output {
         Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => Some((agent, &order.key)),
-        Output::Stream(orders) => Some((&orders.sender, &orders.order.key)),
+        Output::Together(orders) => Some((&orders.leader, &orders.order.key)),
         Output::Cancel { agent, key } => Some((agent, key)),
         Output::Record(_)
         | Output::Launch(_)

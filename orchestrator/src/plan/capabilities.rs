@@ -47,8 +47,8 @@ impl Plan {
 fn of_step(step: &Step) -> Vec<(Name, Capability)> {
     match &step.does {
         Does::Ask(ask) => {
-            let apply = ask.apply.as_ref().map(|apply| (apply.at.clone(), apply.action.capability()));
-            apply.into_iter().chain([(ask.at.clone(), ask.action.capability())]).collect()
+            let parts = ask.parts.iter().map(|part| (part.at.clone(), part.action.capability()));
+            parts.chain([(ask.at.clone(), ask.action.capability())]).collect()
         }
         Does::Fault(fault) => {
             fault.fault.parts.iter().map(|(agent, target)| (agent.clone(), target.capability())).collect()

@@ -350,8 +350,8 @@ pub struct Ask {
     /// What the action is aimed at; its address goes into the action when it is known.
     pub target: Option<Endpoint>,
     pub action: Action,
-    /// The receiver's part, of a stream.
-    pub apply: Option<Apply>,
+    /// What other agents do for it: the receiver of a stream, or those that make a load with it.
+    pub parts: Vec<Helper>,
     pub checks: Vec<Check>,
     pub saves: Vec<Spanned<Save>>,
 }
@@ -369,9 +369,9 @@ impl Ask {
     }
 }
 
-/// What the receiver of a stream does with each record.
+/// What another agent does for a step: with each record of a stream, or its share of a load.
 #[derive(Debug, Clone)]
-pub struct Apply {
+pub struct Helper {
     pub at: Name,
     pub target: Option<Endpoint>,
     pub action: Action,

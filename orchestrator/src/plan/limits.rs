@@ -51,3 +51,9 @@ pub const DEFAULT_SETTLE: Duration = DEFAULT_WITHIN;
 pub const DEFAULT_READY: Duration = Duration::from_secs(30);
 /// How long a service has between being asked to end and being ended: what container runtimes grant.
 pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
+/// Users of one load at one agent: each is a connection, and a process may have so many with a few to spare.
+pub const MAX_USERS: u64 = 10_000;
+/// Calls of one load that are under way at one agent, for the same reason.
+pub const MAX_IN_FLIGHT: u64 = 10_000;
+/// The same where the plan does not say: a service that has so many waiting is overloaded.
+pub const DEFAULT_IN_FLIGHT: u64 = 1_000;

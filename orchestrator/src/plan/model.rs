@@ -18,9 +18,12 @@ use super::units::{Bandwidth, Percent};
 
 pub use network::{Between, Conditions, Network};
 pub use verbs::{
-    Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Own, ProcessVerb, Quorum, Repeat,
-    Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
+    Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
+    ProcessVerb, Quorum, Repeat, Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
 };
+
+/// Before the fields that each answer of a stream or a load has: `each.status`.
+pub const OF_EACH: &str = "each.";
 
 /// A name or word of the plan with its place.
 pub type Word = Spanned<String>;

@@ -9,14 +9,14 @@ use meshproof_proto::event::CheckFailure;
 use meshproof_proto::expr::{Expr, Template, ValueTemplate};
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{
-    self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, ReceiveOrder, RecordStreamId,
-    StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction, millis,
+    self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, LoadAction, ReceiveOrder,
+    RecordStreamId, Share, StepKey, StepOrder, StreamAction, StubOrder, Target, TcpAction, WsAction, millis,
 };
 use meshproof_proto::trace::Traceparent;
 use serde_json::Value;
 
 use super::compiled::{Ask, Endpoint, Step, Stub, Tunnel};
-use super::model::Check;
+use super::model::{Check, OF_EACH};
 
 /// `host:port` of every port, as each agent reaches it: its own service's port, or its tunnel's listener.
 pub type Addresses = BTreeMap<Tunnel, String>;
@@ -29,7 +29,7 @@ pub struct Occasion<'r> {
     pub test: &'r str,
     /// 1 for the first execution.
     pub attempt: u32,
-    /// For a stream: its number in the run.
+    /// For a stream, and for the parts of a load: its number in the run.
     pub stream: RecordStreamId,
     /// What expressions see, from the acting agent's side.
     pub scope: &'r Value,
@@ -71,6 +71,11 @@ impl Ask {
         if let Action::Stream(stream) = &mut action {
             stream.stream = occasion.stream;
         }
+        if let Action::Load(load) = &mut action {
+            self.put_in_share(load, 0, occasion)?;
+            let names = self.parts.iter().map(|part| part.at.clone());
+            load.helpers = names.zip((occasion.stream.0..).map(RecordStreamId)).collect();
+        }
         put_in(&mut action, occasion.held)?;
         complete(&action)?;
         Ok(StepOrder {
@@ -85,22 +90,40 @@ impl Ask {
         })
     }
 
-    /// The order for the receiver of a stream, to be given before the sender's; none for other verbs.
-    pub fn receive(&self, step: &Step, occasion: &Occasion<'_>) -> Result<Option<ReceiveOrder>, Missing> {
-        let Some(apply) = &self.apply else { return Ok(None) };
-        let address = address(&apply.at, apply.target.as_ref(), occasion)?;
-        let mut action = resolved(&apply.action, &address, occasion.scope);
+    /// The order for another agent's part of it, to be given before that of the agent that acts.
+    pub fn part(&self, nth: usize, step: &Step, occasion: &Occasion<'_>) -> Result<ReceiveOrder, Missing> {
+        let part = &self.parts[nth];
+        let address = address(&part.at, part.target.as_ref(), occasion)?;
+        let mut action = resolved(&part.action, &address, occasion.scope);
+        if let Action::Load(load) = &mut action {
+            self.put_in_share(load, nth + 1, occasion)?;
+        }
         put_in(&mut action, occasion.held)?;
         complete(&action)?;
         let authority = occasion.authority.clone();
-        // the receiver knows the stream, and not whose it is
+        // who has the part knows the stream, and not whose it is
         traced(&mut action, Traceparent::of(&authority.run, &step.key(occasion)));
-        Ok(Some(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action }))
+        Ok(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action })
+    }
+
+    /// Which share of a load this is, and what each answer must be.
+    fn put_in_share(&self, load: &mut LoadAction, number: usize, occasion: &Occasion<'_>) -> Result<(), Missing> {
+        let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        load.share = Share { number: small(number), of: small(self.parts.len() + 1) };
+        let of_each = |check: &&Check| check.field.starts_with(OF_EACH);
+        load.each = ordered_checks(self.checks.iter().filter(of_each), occasion.scope)?;
+        for check in &mut load.each {
+            check.field = check.field[OF_EACH.len()..].to_owned();
+        }
+        Ok(())
     }
 }
 
 /// Whoever is called hears which span it is called for, unless the plan says another.
 fn traced(action: &mut Action, parent: Traceparent) {
+    if let Action::Load(load) = action {
+        return traced(&mut load.call, parent);
+    }
     let (entries, name) = match action {
         Action::Http(http) => (&mut http.headers, "traceparent"),
         Action::Grpc(grpc) => (&mut grpc.metadata, "traceparent"),
@@ -229,6 +252,10 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
             };
             Action::Stream(StreamAction { data, ..stream.clone() })
         }
+        Action::Load(load) => Action::Load(Box::new(LoadAction {
+            call: Box::new(resolved(&load.call, address, scope)),
+            ..(**load).clone()
+        })),
         Action::ExpectLog { .. }
         | Action::ExpectStub { .. }
         | Action::WatchLog { .. }
@@ -268,16 +295,8 @@ fn resolved_body(body: &Body, scope: &Value) -> Body {
 
 /// Whether nothing is missing but what the agent knows.
 fn complete(action: &Action) -> Result<(), Missing> {
-    let body = |body: &Body| match body {
-        Body::Empty => Vec::new(),
-        Body::Text(text) => text.exprs().cloned().collect(),
-        Body::Json(json) => json.exprs().into_iter().cloned().collect::<Vec<_>>(),
-    };
     let looks: Vec<Expr> = match action {
-        Action::Http(http) => {
-            let headers = http.headers.iter().flat_map(|(_, value)| value.exprs());
-            http.path.exprs().chain(headers).cloned().chain(body(&http.body)).collect()
-        }
+        Action::Http(http) => http.exprs().cloned().collect(),
         Action::Tcp(tcp) => tcp.send.exprs().cloned().collect(),
         Action::Grpc(grpc) => {
             let metadata = grpc.metadata.iter().flat_map(|(_, value)| value.exprs());
@@ -292,6 +311,10 @@ fn complete(action: &Action) -> Result<(), Missing> {
             texts.flat_map(Template::exprs).cloned().collect()
         }
         Action::Stream(stream) => stream.data.template().into_iter().flat_map(ValueTemplate::exprs).cloned().collect(),
+        Action::Load(load) => {
+            complete(&load.call)?;
+            load.each.iter().flat_map(|check| check.matcher.exprs()).cloned().collect()
+        }
         Action::ExpectLog { .. }
         | Action::ExpectStub { .. }
         | Action::WatchLog { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meshproof_proto::event::{Fact, Usage};
+use meshproof_proto::event::{Evidence, Fact, Outcome, Usage};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::verdict::Verdict;
@@ -241,6 +241,11 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         Fact::Printed { pipe, text, .. } => {
             let lines: Vec<String> = text.lines().map(|line| format!("{} | {}", clean(from), clean(line))).collect();
             (!lines.is_empty()).then(|| Said::new(Tone::Faint, pipe.word(), lines.join("\n")))
+        }
+        // of a load that failed it stands below the failure
+        Fact::StepEnded { result, .. } if result.outcome == Outcome::Ok => {
+            let load = result.evidence.iter().find(|item| item.title == Evidence::LOAD)?;
+            Some(Said::new(Tone::Faint, "load", format!("by {}: {}", clean(from), clean(&load.text))))
         }
         Fact::LinkOffered { .. }
         | Fact::Sampled(_)

@@ -94,7 +94,7 @@ impl Ahead {
 /// Whether a step's own agent, and nobody else, has to do with it.
 fn alone(step: &Step) -> Option<&Ask> {
     match &step.does {
-        Does::Ask(ask) if ask.apply.is_none() && step.group.is_none() => Some(ask),
+        Does::Ask(ask) if ask.parts.is_empty() && step.group.is_none() => Some(ask),
         _ => None,
     }
 }

@@ -216,8 +216,8 @@ pub enum Output {
     Order { agent: Name, order: Box<StepOrder>, turn: Turn },
     /// `Agent::start_again`; as `Order`.
     OrderAgain { agent: Name, order: Box<StepOrder> },
-    /// `Agent::receive` at one agent and, once that is answered, `Agent::start` at the other.
-    Stream(Box<StreamOrders>),
+    /// `Agent::receive` at those that have a part and, once all have answered, `Agent::start` at the one that acts.
+    Together(Box<OrdersTogether>),
     /// `Agent::cancel`; the step may still end in any way, or never.
     Cancel { agent: Name, key: StepKey },
     /// `Agent::begin_fault`; answered by `FaultActive` or `FaultRefused`.
@@ -284,13 +284,12 @@ pub enum LaunchFile {
     CopyOf(String),
 }
 
-/// Both parts of a stream of records.
+/// A step of several agents: a stream of records, or a load.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StreamOrders {
-    pub receiver: Name,
-    pub receive: ReceiveOrder,
-    pub sender: Name,
+pub struct OrdersTogether {
+    pub parts: Vec<(Name, ReceiveOrder)>,
+    pub leader: Name,
     pub order: StepOrder,
-    /// An instance of the sender that is gone may have begun it.
+    /// An instance of the leader that is gone may have begun it.
     pub again: bool,
 }

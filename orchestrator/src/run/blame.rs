@@ -2,6 +2,7 @@
 
 use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
 use meshproof_proto::id::Name;
+use meshproof_proto::order::Action;
 use meshproof_proto::verdict::Verdict;
 
 use super::machine::{Phase, Run};
@@ -19,6 +20,8 @@ pub(super) struct Blame {
     pub(super) expected: Option<String>,
     pub(super) actual: Option<String>,
     pub(super) evidence: Vec<Evidence>,
+    /// It is what a load came to.
+    pub(super) of_load: bool,
 }
 
 impl Blame {
@@ -39,7 +42,10 @@ impl Run {
     /// Holds this against the test that is going on, else against the run.
     pub(super) fn fail(&mut self, verdict: Verdict, blame: Blame) {
         let test = self.current_test();
-        self.tally.blame(test.as_deref(), verdict);
+        match test.as_deref().filter(|_| blame.of_load && verdict == Verdict::Fail) {
+            Some(test) => self.tally.breach(test),
+            None => self.tally.blame(test.as_deref(), verdict),
+        }
         let place = blame.at.map(|span| {
             let position = self.source.position(span.start);
             PlanPlace {
@@ -90,6 +96,8 @@ impl Judged {
         if let Some(first) = blames.first_mut() {
             first.evidence.clone_from(&result.evidence);
         }
+        let of_load = matches!(&step.does, Does::Ask(ask) if matches!(ask.action, Action::Load(_)));
+        blames.iter_mut().for_each(|blame| blame.of_load = of_load);
         Self { ending: Ending::from(verdict), why, verdict, blames }
     }
 }

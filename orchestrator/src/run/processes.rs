@@ -195,7 +195,7 @@ impl Run {
             Ok(output) => {
                 self.push(output);
                 let bound = ready.within + ready.eventually.as_ref().map(|time| time.value).unwrap_or_default();
-                let wait = Wait::Result { agent: ask.at.clone(), helper: None };
+                let wait = Wait::Result { agent: ask.at.clone(), helpers: Vec::new() };
                 let running = Running { wait, until: self.now + bound + RESULT_MARGIN, ..running };
                 if let Phase::Testing(testing) = &mut self.phase {
                     testing.running.push(running);

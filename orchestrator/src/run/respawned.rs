@@ -12,7 +12,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::{StepKey, millis};
 use meshproof_proto::verdict::Verdict;
 
-use super::api::{Output, StreamOrders};
+use super::api::{OrdersTogether, Output};
 use super::blame::Judged;
 use super::disturbing::fault_step;
 use super::limits::{BEGIN_DEADLINE, RESULT_MARGIN};
@@ -99,8 +99,8 @@ impl Run {
         }
         match self.orders(step, ask, key) {
             Ok(Output::Order { agent, order, .. }) => self.push(Output::OrderAgain { agent, order }),
-            Ok(Output::Stream(orders)) => {
-                self.push(Output::Stream(Box::new(StreamOrders { again: true, ..*orders })));
+            Ok(Output::Together(orders)) => {
+                self.push(Output::Together(Box::new(OrdersTogether { again: true, ..*orders })));
             }
             // The names that it needs were set when it was ordered first.
             Ok(_) | Err(_) => return self.unknown_after(key, how),
@@ -201,8 +201,8 @@ fn asked(step: &Step) -> Option<(&Step, &Ask)> {
 /// Whether a step acts on that agent's service, and from elsewhere.
 fn touches(step: &Step, agent: &Name) -> bool {
     let Does::Ask(ask) = &step.does else { return false };
-    let helper = ask.apply.as_ref().map(|apply| &apply.at);
-    let services: BTreeSet<&Name> = ask.target.iter().map(|target| &target.service).chain(helper).collect();
+    let helpers = ask.parts.iter().map(|part| &part.at);
+    let services: BTreeSet<&Name> = ask.target.iter().map(|target| &target.service).chain(helpers).collect();
     ask.at != *agent && services.contains(agent)
 }
 

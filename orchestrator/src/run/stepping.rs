@@ -10,7 +10,7 @@ use meshproof_proto::order::{RecordStreamId, StepKey};
 use meshproof_proto::sync::WaiterId;
 use meshproof_proto::verdict::Verdict;
 
-use super::api::{Output, StreamOrders};
+use super::api::{OrdersTogether, Output};
 use super::blame::{Blame, Judged};
 use super::everywhere::{self, Counting};
 use super::limits::{CANCEL_GRACE, RESULT_MARGIN};
@@ -64,10 +64,10 @@ pub(super) enum Course {
 /// What a step waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// The result of the first; the second takes part.
+    /// The result of the first; the others take part.
     Result {
         agent: Name,
-        helper: Option<Name>,
+        helpers: Vec<Name>,
     },
     /// All parts of this fault are active.
     Active(u64),
@@ -145,7 +145,7 @@ impl Spot {
 impl Running {
     pub(super) fn waits_for(&self, agent: &Name) -> bool {
         match &self.wait {
-            Wait::Result { agent: waited, helper } => waited == agent || helper.as_ref() == Some(agent),
+            Wait::Result { agent: waited, helpers } => waited == agent || helpers.contains(agent),
             Wait::Counted(counting) => counting.waits_for(agent),
             _ => false,
         }
@@ -207,8 +207,8 @@ impl Run {
         }
         self.step_ordered(ask, &running.info);
         self.order_ahead(running.spot);
-        let helper = ask.apply.as_ref().map(|apply| apply.at.clone());
-        Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helper }, ..running }))
+        let helpers = ask.parts.iter().map(|part| part.at.clone()).collect();
+        Begun::Waiting(Box::new(Running { wait: Wait::Result { agent: ask.at.clone(), helpers }, ..running }))
     }
 
     /// Orders a step whose turn it is.
@@ -236,15 +236,17 @@ impl Run {
             held: self.scope.held(),
         };
         let order = ask.order(step, &occasion)?;
-        let Some(apply) = &ask.apply else {
+        if ask.parts.is_empty() {
             return Ok(Output::order(ask.at.clone(), order));
-        };
-        let receiver = self.scope.seen_from_step(step, Some(&apply.at));
-        let receive = ask.receive(step, &Occasion { scope: &receiver, ..occasion })?;
-        let receive = receive.expect("a step with `apply` has a receiver's part");
-        self.streams += 1;
-        let (receiver, sender) = (apply.at.clone(), ask.at.clone());
-        Ok(Output::Stream(Box::new(StreamOrders { receiver, receive, sender, order, again: false })))
+        }
+        let mut parts = Vec::new();
+        for (nth, part) in ask.parts.iter().enumerate() {
+            let scope = self.scope.seen_from_step(step, Some(&part.at));
+            let stream = RecordStreamId(self.streams + nth as u64);
+            parts.push((part.at.clone(), ask.part(nth, step, &Occasion { scope: &scope, stream, ..occasion })?));
+        }
+        self.streams += parts.len() as u64;
+        Ok(Output::Together(Box::new(OrdersTogether { parts, leader: ask.at.clone(), order, again: false })))
     }
 
     /// Ends a step whose outcome nobody has to be asked for. A name that is not set skips an optional step and those of
@@ -464,7 +466,7 @@ impl Run {
 
     fn lost_among(&self, step: &Step) -> Option<Name> {
         let needed: Vec<&Name> = match &step.does {
-            Does::Ask(ask) => std::iter::once(&ask.at).chain(ask.apply.as_ref().map(|apply| &apply.at)).collect(),
+            Does::Ask(ask) => std::iter::once(&ask.at).chain(ask.parts.iter().map(|part| &part.at)).collect(),
             Does::Everywhere(everywhere) => everywhere.agents.iter().collect(),
             _ => return None,
         };

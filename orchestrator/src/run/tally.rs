@@ -39,6 +39,8 @@ pub(super) enum Counts {
 #[derive(Clone, Debug, Default)]
 struct TestTally {
     blamed: Worst,
+    /// A load did not do what was expected of it; that has an exit code of its own where nothing else is held against the run.
+    load_breached: bool,
     verdict: Option<Verdict>,
     /// What it is a repetition of.
     of: String,
@@ -96,12 +98,19 @@ impl Tally {
         }
     }
 
+    /// A load did not do what was expected of it, which is held against its test.
+    pub(super) fn breach(&mut self, test: &str) {
+        if let Some(test) = self.tests.get_mut(test) {
+            test.load_breached = true;
+        }
+    }
+
     pub(super) fn exit(&mut self, reason: Exit) {
         self.exits.insert(reason);
     }
 
     pub(super) fn is_blamed(&self, test: &str) -> bool {
-        self.tests.get(test).is_some_and(|test| test.blamed.0 != Verdict::Pass)
+        self.tests.get(test).is_some_and(|test| test.blamed.0 != Verdict::Pass || test.load_breached)
     }
 
     /// The test is over: what it came to.
@@ -109,6 +118,7 @@ impl Tally {
         let steps = self.steps_of(test);
         let Some(entry) = self.tests.get_mut(test) else { return Verdict::Error };
         let verdict = match entry.blamed.0 {
+            Verdict::Pass if entry.load_breached => steps.max(Verdict::Fail),
             Verdict::Pass => steps,
             blamed => blamed,
         };
@@ -150,21 +160,18 @@ impl Tally {
             Flaky::Fail if !flaky.is_empty() => Verdict::Fail,
             Flaky::Fail | Flaky::Warn | Flaky::Pass => Verdict::Pass,
         };
-        let mut worst = firm()
-            .filter_map(|test| test.verdict)
-            .chain([self.run.0])
-            .max_by_key(|said| rank(*said))
-            .unwrap_or(Verdict::Error);
-        if worst == Verdict::Pass {
-            worst = self.steps_of("");
+        let said = || firm().filter_map(TestTally::said).chain([Said::of(self.run.0)]);
+        let mut worst = said().max().unwrap_or(Said::of(Verdict::Error));
+        if worst.verdict == Verdict::Pass {
+            worst = Said::of(self.steps_of(""));
         }
-        if worst == Verdict::Pass && self.tests.values().any(|test| test.verdict.is_none()) {
-            worst = Verdict::Unknown;
+        if worst.verdict == Verdict::Pass && self.tests.values().any(|test| test.verdict.is_none()) {
+            worst = Said::of(Verdict::Unknown);
         }
-        let said = firm().filter_map(|test| test.verdict).chain([self.run.0, worst]);
         let forbidden = (wavering == Verdict::Fail).then_some(Exit::Flaky);
-        let exit = Exit::of(said.map(Exit::from).chain(self.exits.iter().copied()).chain(forbidden));
-        (std::cmp::max_by_key(worst, wavering, |said| rank(*said)), exit)
+        let said = said().chain([worst]).map(|said| said.exit.0);
+        let exit = Exit::of(said.chain(self.exits.iter().copied()).chain(forbidden));
+        (worst.max(Said::of(wavering)).verdict, exit)
     }
 
     pub(super) fn summary(&self, duration_ms: f64) -> Summary {
@@ -184,9 +191,26 @@ impl Tally {
     }
 }
 
-/// Of several verdicts a run has the one that its exit code tells: that a check failed is known, whatever else broke.
-fn rank(verdict: Verdict) -> (Reverse<Exit>, Verdict) {
-    (Reverse(Exit::from(verdict)), verdict)
+/// What one test says of the run. Of several the greatest counts: a run is called what its exit code tells, so that a check failed is
+/// known, whatever else broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    exit: Reverse<Exit>,
+    verdict: Verdict,
+}
+
+impl Said {
+    fn of(verdict: Verdict) -> Self {
+        Self { exit: Reverse(Exit::from(verdict)), verdict }
+    }
+}
+
+impl TestTally {
+    fn said(&self) -> Option<Said> {
+        let verdict = self.verdict?;
+        let only_a_load = verdict == Verdict::Fail && self.load_breached && self.blamed.0 == Verdict::Pass;
+        Some(if only_a_load { Said { exit: Reverse(Exit::LoadBreached), verdict } } else { Said::of(verdict) })
+    }
 }
 
 /// A key of a first execution.
@@ -224,5 +248,27 @@ mod tests {
         ] {
             assert_eq!(came_to(&verdicts), expected, "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn a_load_that_was_breached_has_its_own_exit_unless_something_else_is_held_against_the_run() {
+        let came_to = |blamed: &[Verdict], others: &[Verdict]| {
+            let mut tally = Tally::default();
+            tally.tests.insert("load".to_owned(), TestTally { of: "load".to_owned(), ..TestTally::default() });
+            tally.breach("load");
+            blamed.iter().for_each(|verdict| tally.blame(Some("load"), *verdict));
+            for (at, verdict) in (0..).zip(others) {
+                let test = TestTally { verdict: Some(*verdict), of: at.to_string(), ..TestTally::default() };
+                tally.tests.insert(at.to_string(), test);
+            }
+            assert!(tally.is_blamed("load"));
+            tally.close("load");
+            tally.verdict(Flaky::Fail)
+        };
+        assert_eq!(came_to(&[], &[Verdict::Pass]), (Verdict::Fail, Exit::LoadBreached));
+        assert_eq!(came_to(&[Verdict::Fail], &[]), (Verdict::Fail, Exit::Failed));
+        assert_eq!(came_to(&[], &[Verdict::Fail]), (Verdict::Fail, Exit::Failed));
+        assert_eq!(came_to(&[], &[Verdict::Error]), (Verdict::Error, Exit::MeshFailed));
+        assert_eq!(came_to(&[Verdict::Error], &[]), (Verdict::Error, Exit::MeshFailed));
     }
 }

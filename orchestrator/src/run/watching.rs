@@ -46,11 +46,9 @@ impl Causes {
 
 /// The services that have to do something for a step.
 fn asked(ask: &Ask) -> impl Iterator<Item = &Name> {
-    let program = ask.target.is_none() && ask.apply.is_none() && !ask.only_looks();
+    let program = ask.target.is_none() && ask.parts.is_empty() && !ask.only_looks();
     let at = program.then_some(&ask.at);
-    at.into_iter()
-        .chain(ask.target.as_ref().map(|target| &target.service))
-        .chain(ask.apply.as_ref().map(|apply| &apply.at))
+    at.into_iter().chain(ask.target.as_ref().map(|target| &target.service)).chain(ask.parts.iter().map(|part| &part.at))
 }
 
 impl Run {

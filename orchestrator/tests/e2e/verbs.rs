@@ -1,7 +1,7 @@
 //! Every verb and noun has a sample plan below `testdata/verbs` that passes, and a twin that fails at the line it names.
 //!
 //! In a `fail.yaml` the line that goes red ends with `# red: WORDS`: the failure points at it, and WORDS stand in what is shown. With
-//! `# error: WORDS` it could not be carried out, which is an error and no failed check. A plan that needs a program which is not here is skipped, aloud, and fails where it could have been installed (CI).
+//! `# error: WORDS` it could not be carried out, which is an error and no failed check, and with `# breached: WORDS` it is a load. A plan that needs a program which is not here is skipped, aloud, and fails where it could have been installed (CI).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -106,7 +106,8 @@ fn each_failing_twin_goes_red_at_the_line_it_names() {
         let marked = |mark: &'static str, code: i32| {
             (1..).zip(text.lines()).filter_map(move |(at, line)| Some((at, line.split_once(mark)?.1, code)))
         };
-        let marked: Vec<(u64, &str, i32)> = marked("# red: ", 1).chain(marked("# error: ", 5)).collect();
+        let marked: Vec<(u64, &str, i32)> =
+            marked("# red: ", 1).chain(marked("# error: ", 5)).chain(marked("# breached: ", 6)).collect();
         let [(line, words, code)] = marked[..] else { panic!("{}: one line is marked with `# red:`", plan.display()) };
         let scene = Scene::new();
         let ended = run(&scene, plan);
@@ -125,13 +126,14 @@ fn each_failing_twin_goes_red_at_the_line_it_names() {
 }
 
 /// Each verb with the sample that passes and the twin that fails on purpose, below `testdata`; tests of this folder run both.
-const SAMPLES: [(&str, &str, &str); 23] = [
+const SAMPLES: [(&str, &str, &str); 24] = [
     ("http", "verbs/http/pass", "verbs/http/fail"),
     ("tcp", "verbs/tcp/pass", "verbs/tcp/fail"),
     ("grpc", "verbs/grpc/pass", "verbs/grpc/fail"),
     ("ws", "verbs/ws/pass", "verbs/ws/fail"),
     ("exec", "verbs/exec/pass", "verbs/exec/fail"),
     ("stream", "verbs/stream/pass", "verbs/stream/fail"),
+    ("load", "verbs/load/pass", "verbs/load/fail"),
     ("expect", "verbs/metrics/pass", "verbs/metrics/fail"),
     ("fault", "verbs/traffic/pass", "verbs/traffic/fail"),
     ("heal", "verbs/heal/pass", "verbs/heal/fail"),

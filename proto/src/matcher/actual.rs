@@ -62,9 +62,10 @@ impl Actual {
         match (self, like) {
             (Self::Duration(duration), Quantity::DurationNs(_)) => Some(duration.as_nanos() as f64),
             (Self::Bytes(bytes), Quantity::Bytes(_) | Quantity::Number(_)) => Some(*bytes as f64),
-            (Self::Json(Value::Number(number)), Quantity::Number(_) | Quantity::Percent(_) | Quantity::Bytes(_)) => {
-                number.as_f64()
-            }
+            (
+                Self::Json(Value::Number(number)),
+                Quantity::Number(_) | Quantity::Percent(_) | Quantity::Bytes(_) | Quantity::PerSecond(_),
+            ) => number.as_f64(),
             _ => None,
         }
     }

@@ -58,10 +58,11 @@ pub enum Quantity {
     DurationNs(u64),
     Bytes(u64),
     Percent(f64),
+    PerSecond(f64),
 }
 
 impl Quantity {
-    /// `3`, `5s`, `64KiB`, `98%`.
+    /// `3`, `5s`, `64KiB`, `98%`, `200/s`.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(number) = text.parse::<f64>() {
             return number.is_finite().then_some(Self::Number(number));
@@ -72,13 +73,16 @@ impl Quantity {
         if let Ok(bytes) = units::size(text) {
             return Some(Self::Bytes(bytes));
         }
+        if let Ok(rate) = units::rate(text) {
+            return Some(Self::PerSecond(rate.per_second()));
+        }
         units::percent(text).ok().map(|share| Self::Percent(share.value()))
     }
 
-    /// The bare number, in the unit's base: a number, nanoseconds, bytes, per cent.
+    /// The bare number, in the unit's base: a number, nanoseconds, bytes, per cent, so many a second.
     pub fn number(&self) -> f64 {
         match *self {
-            Self::Number(number) | Self::Percent(number) => number,
+            Self::Number(number) | Self::Percent(number) | Self::PerSecond(number) => number,
             Self::DurationNs(number) | Self::Bytes(number) => number as f64,
         }
     }
@@ -91,6 +95,7 @@ impl fmt::Display for Quantity {
             Self::DurationNs(ns) => write!(f, "{:?}", Duration::from_nanos(ns)),
             Self::Bytes(bytes) => write!(f, "{bytes} B"),
             Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::PerSecond(rate) => write!(f, "{rate}/s"),
         }
     }
 }

@@ -13,6 +13,8 @@ impl Action {
             Self::Grpc(_) => Capability::Grpc,
             Self::Ws(_) => Capability::Ws,
             Self::Stream(_) => Capability::Stream,
+            // that of the verb inside
+            Self::Load(load) => load.call.capability(),
             Self::ExpectLog { .. }
             | Self::WatchLog { .. }
             | Self::Settle { .. }

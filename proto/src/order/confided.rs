@@ -40,6 +40,10 @@ impl Action {
                     json.put_in_secrets(scope);
                 }
             }
+            Self::Load(load) => {
+                load.call.put_in_secrets(scope);
+                load.each.iter_mut().for_each(|check| check.matcher.put_in_secrets(scope));
+            }
             Self::ExpectMetric { labels, .. } | Self::WatchMetric { labels, .. } => {
                 labels.iter_mut().for_each(|(_, label)| label.put_in_secrets(scope));
             }

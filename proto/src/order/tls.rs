@@ -108,6 +108,7 @@ impl Action {
             Self::Tcp(tcp) => Some(&mut tcp.target),
             Self::Grpc(grpc) => Some(&mut grpc.target),
             Self::Ws(ws) => Some(&mut ws.target),
+            Self::Load(load) => load.call.target_mut(),
             Self::Exec(_)
             | Self::Stream(_)
             | Self::ExpectLog { .. }
@@ -125,6 +126,9 @@ impl Action {
 
     /// Every text that the plan only names, to put it in.
     pub fn held_mut(&mut self) -> Vec<&mut Held> {
+        if let Self::Load(load) = self {
+            return load.call.held_mut();
+        }
         // Both lists borrow the action, and no call has parts of both but one.
         if let Self::Grpc(grpc) = self {
             let tls = grpc.target.tls.iter_mut().flat_map(Tls::held_mut);

@@ -8,6 +8,7 @@ use super::*;
 use crate::plan::compiled::Does;
 
 mod hints;
+mod load;
 mod network;
 mod refused;
 
@@ -280,11 +281,7 @@ fn each_mistake_is_found_where_it_stands() {
         ("stub: bank, calls: 1", "stub: bank", "MP0206 [stub] this looks at something and expects nothing of it"),
         ("say: \"bought ${{ bought }}\"", "sya: hello", "MP0106 [sya] `sya` is neither a verb nor a modifier"),
         ("say: \"bought ${{ bought }}\"", "id: nothing", "MP0401 [id: nothing] this step does nothing"),
-        (
-            "say: \"bought ${{ bought }}\"",
-            "load: shop",
-            "MP0110 [load] the verb `load` is not supported by this version yet",
-        ),
+        ("say: \"bought ${{ bought }}\"", "load: shop", "MP0108 [shop] the text `shop` does not fit here"),
         ("heal: [slow]", "heal: [solw]", "MP0305 [solw] there is no fault `solw`"),
         ("collect: logs", "collect: log", "MP0204 [log] `log` is not one of the choices"),
         ("    after: [", "    tags: [slow]\n    after: [", "MP0110 [tags] `tags` is not supported by this version yet"),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::code::Code;
 use super::super::compiled::{Conduct, Does, ProcessChange, ProcessStep, StateOf, Step, SyncChange, SyncStep};
 use super::super::diagnostic::Diagnostic;
-use super::super::model::{self, ProcessVerb, SyncVerb, Word};
+use super::super::model::{self, OF_EACH, ProcessVerb, SyncVerb, Verb, Word};
 use super::super::source::Spanned;
 use super::Compiler;
 use super::lookups::Scope;
@@ -85,7 +85,17 @@ impl Compiler<'_> {
 
     /// What the expectations of a step look up.
     pub(super) fn look_checks(&mut self, step: &model::Step, scope: &Scope<'_>) {
-        step.checks.iter().for_each(|check| self.look_matcher(&check.matcher, check.span, scope));
+        // what the agent knows of each answer
+        let agent: &[&str] = match &step.verb.value {
+            Verb::Stream(_) => &["record", "index"],
+            Verb::Load(_) => &["index"],
+            _ => scope.agent,
+        };
+        let of_each = Scope { agent, ..scope.clone() };
+        for check in &step.checks {
+            let scope = if check.field.starts_with(OF_EACH) { &of_each } else { scope };
+            self.look_matcher(&check.matcher, check.span, scope);
+        }
     }
 
     fn sync(

@@ -59,6 +59,6 @@ impl Compiler<'_> {
             return None;
         }
         let action = Action::ExpectMetric { metric: name.to_owned(), labels: labels.to_vec() };
-        Some(Work { at: super::name(service_name)?, target: None, action, apply: None })
+        Some(Work { at: super::name(service_name)?, target: None, action, parts: Vec::new() })
     }
 }

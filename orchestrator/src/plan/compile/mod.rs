@@ -8,6 +8,7 @@ mod conduct;
 mod fault_paths;
 mod faults;
 mod flow;
+mod load;
 mod lookups;
 pub(super) mod metrics;
 mod names;

@@ -244,6 +244,7 @@ fn inline_fault(step: &Step) -> Option<&str> {
         | Verb::Grpc(_)
         | Verb::Ws(_)
         | Verb::Stream(_)
+        | Verb::Load(_)
         | Verb::Expect(_)
         | Verb::Heal(_)
         | Verb::Collect(_)

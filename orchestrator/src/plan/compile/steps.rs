@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::order::Save;
 use serde_json::{Map, Value};
@@ -43,6 +44,8 @@ impl Compiler<'_> {
             .eventually
             .as_ref()
             .and_then(|given| self.settled.duration(given).map(|time| Spanned::new(time, given.span)));
+        // of a load it bounds one call, and the calls begin one after the other
+        let within = within + does.as_ref().map_or(Duration::ZERO, super::load::lasts);
         // Readiness is waited for: a service that starts is not ready at once.
         let ready = place.beside.map(|_| Spanned::new(DEFAULT_READY, step.verb.span));
         Some(Step {
@@ -65,7 +68,13 @@ impl Compiler<'_> {
 
     fn does(&mut self, step: &model::Step, place: &Place<'_>, scope: &Scope<'_>) -> Option<Does> {
         match &step.verb.value {
-            Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Stream(_) => {
+            Verb::Http(_)
+            | Verb::Tcp(_)
+            | Verb::Grpc(_)
+            | Verb::Ws(_)
+            | Verb::Exec(_)
+            | Verb::Stream(_)
+            | Verb::Load(_) => {
                 let work = self.work(step, place, scope)?;
                 Some(Does::Ask(Box::new(self.ask(step, work, scope))))
             }
@@ -122,7 +131,7 @@ impl Compiler<'_> {
             at: work.at,
             target: work.target,
             action: work.action,
-            apply: work.apply,
+            parts: work.parts,
             checks: step.checks.clone(),
             saves: step.saves.iter().map(save).collect(),
         }

@@ -7,7 +7,7 @@ use meshproof_proto::order::{
 };
 
 use super::super::code::Code;
-use super::super::compiled::{Apply, Does, Endpoint, Everywhere, Tunnel};
+use super::super::compiled::{Does, Endpoint, Everywhere, Helper, Tunnel};
 use super::super::diagnostic::{Diagnostic, one_of, quote};
 use super::super::model::{self, Data, FaultUse, Step, Stream, Verb, Word, World};
 use super::super::source::{Span, Spanned};
@@ -22,7 +22,7 @@ pub(super) struct Work {
     pub(super) at: Name,
     pub(super) target: Option<Endpoint>,
     pub(super) action: Action,
-    pub(super) apply: Option<Apply>,
+    pub(super) parts: Vec<Helper>,
 }
 
 impl Compiler<'_> {
@@ -34,6 +34,7 @@ impl Compiler<'_> {
             Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) => self.call(step, to, scope),
             Verb::Exec(_) => self.program(step, to, scope),
             Verb::Stream(stream) => self.stream(step, stream, scope),
+            Verb::Load(load) => self.load(step, load, scope),
             Verb::Expect(_)
             | Verb::Fault(_)
             | Verb::Heal(_)
@@ -61,7 +62,7 @@ impl Compiler<'_> {
         if at != target.service {
             self.tunnels.insert(Tunnel { at: at.clone(), to: target.clone() });
         }
-        Some(Work { at, target: Some(target), action: action?, apply: None })
+        Some(Work { at, target: Some(target), action: action?, parts: Vec::new() })
     }
 
     /// A program runs beside `at`, else beside `to`.
@@ -77,7 +78,7 @@ impl Compiler<'_> {
         let at = self.names.service_name(beside);
         let scope = Scope { at: at.clone(), ..scope.clone() };
         let action = self.action(&step.verb, None, &scope);
-        Some(Work { at: at?, target: None, action: action?, apply: None })
+        Some(Work { at: at?, target: None, action: action?, parts: Vec::new() })
     }
 
     fn stream(&mut self, step: &Step, stream: &Stream, scope: &Scope<'_>) -> Option<Work> {
@@ -109,8 +110,8 @@ impl Compiler<'_> {
         }
         // The run numbers its streams when it orders them.
         let action = Action::Stream(StreamAction { stream: RecordStreamId(0), to: to_name.clone(), data: data?, pace });
-        let apply = Apply { at: to_name, target, action: apply? };
-        Some(Work { at: at_name, target: None, action, apply: Some(apply) })
+        let parts = vec![Helper { at: to_name, target, action: apply? }];
+        Some(Work { at: at_name, target: None, action, parts })
     }
 
     fn data(&mut self, data: &Data, span: Span, sender: &Scope<'_>) -> Option<DataSource> {
@@ -124,7 +125,12 @@ impl Compiler<'_> {
     }
 
     /// What goes over the wire; its address is filled in by the run.
-    fn action(&mut self, verb: &Spanned<Verb>, target: Option<&Endpoint>, scope: &Scope<'_>) -> Option<Action> {
+    pub(super) fn action(
+        &mut self,
+        verb: &Spanned<Verb>,
+        target: Option<&Endpoint>,
+        scope: &Scope<'_>,
+    ) -> Option<Action> {
         let tls = verb.value.tls().map(|tls| self.tls(tls, target));
         let target = Target { tls, ..Target::plain(target.map(Endpoint::to_string).unwrap_or_default(), "") };
         let span = verb.span;
@@ -158,6 +164,7 @@ impl Compiler<'_> {
                 }))
             }
             Verb::Stream(_)
+            | Verb::Load(_)
             | Verb::Expect(_)
             | Verb::Fault(_)
             | Verb::Heal(_)
@@ -210,7 +217,7 @@ impl Compiler<'_> {
             return None;
         }
         let action = Action::ExpectLog { log: name.to_owned() };
-        Some(Work { at: super::name(service_name)?, target: None, action, apply: None })
+        Some(Work { at: super::name(service_name)?, target: None, action, parts: Vec::new() })
     }
 
     pub(super) fn stub_calls(&self, word: &Word, order: &[Word]) -> Option<Work> {
@@ -234,23 +241,23 @@ impl Compiler<'_> {
         }
         let at = self.names.service_name(&stub.at)?;
         let action = Action::ExpectStub { stub: name.to_owned(), route: route.map(str::to_owned) };
-        Some(Work { at, target: None, action, apply: None })
+        Some(Work { at, target: None, action, parts: Vec::new() })
     }
 
     /// The agent of the first service looks at its link to the other's.
     fn link(&self, from: &Word, to: &Word) -> Option<Work> {
         let (at, to) = (self.names.service_name(from), self.names.service_name(to));
-        Some(Work { at: at?, target: None, action: Action::ExpectLink { to: to? }, apply: None })
+        Some(Work { at: at?, target: None, action: Action::ExpectLink { to: to? }, parts: Vec::new() })
     }
 
     pub(super) fn stub_work(&mut self, used: &model::StubUse, scope: &Scope<'_>) -> Option<Work> {
         let (stub, change) = self.stub_change(used, scope)?;
         let at = self.names.service_name(&stub.at)?;
         let action = Action::ChangeStub { stub: stub.name.value.clone(), change };
-        Some(Work { at, target: None, action, apply: None })
+        Some(Work { at, target: None, action, parts: Vec::new() })
     }
 
-    fn nobody(&self, step: &Step, message: &str, expected: &str) {
+    pub(super) fn nobody(&self, step: &Step, message: &str, expected: &str) {
         let span: Span = step.verb.span;
         self.cx
             .report(Diagnostic::new(Code::NobodyActs, span, message).expected(format!("{expected} beside the verb")));
@@ -258,7 +265,7 @@ impl Compiler<'_> {
 }
 
 /// The name of the port that a verb means when several are there; none for a verb that needs no port.
-fn port_of(verb: &Verb) -> Option<&'static str> {
+pub(super) fn port_of(verb: &Verb) -> Option<&'static str> {
     match verb {
         Verb::Http(_) => Some("http"),
         Verb::Tcp(_) => Some("tcp"),
@@ -266,6 +273,7 @@ fn port_of(verb: &Verb) -> Option<&'static str> {
         Verb::Ws(_) => Some("ws"),
         Verb::Exec(_)
         | Verb::Stream(_)
+        | Verb::Load(_)
         | Verb::Expect(_)
         | Verb::Fault(_)
         | Verb::Heal(_)
@@ -289,6 +297,7 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Ws(ws) => to(format!("ws {}", ws.send.iter().map(plain).collect::<Vec<_>>().join(" "))),
         Verb::Exec(exec) => format!("exec {}", exec.argv.iter().map(plain).collect::<Vec<_>>().join(" ")),
         Verb::Stream(_) => to("stream".to_owned()),
+        Verb::Load(load) => to(super::load::title(load)),
         Verb::Expect(World::Log(log)) => format!("expect log {}", log.value),
         Verb::Expect(World::Stub(stub, _)) => format!("expect stub {}", stub.value),
         Verb::Expect(World::Value(_)) => "expect value".to_owned(),

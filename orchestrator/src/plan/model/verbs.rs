@@ -18,6 +18,7 @@ pub enum Verb {
     Grpc(Grpc),
     Ws(Ws),
     Stream(Box<Stream>),
+    Load(Box<Load>),
     Expect(World),
     Fault(FaultUse),
     Heal(Heal),
@@ -35,6 +36,7 @@ impl Verb {
             Self::Tcp(tcp) => tcp.tls.as_deref(),
             Self::Grpc(grpc) => grpc.tls.as_deref(),
             Self::Ws(ws) => ws.tls.as_deref(),
+            Self::Load(load) => load.call.value.tls(),
             _ => None,
         }
     }
@@ -191,6 +193,36 @@ pub struct Stream {
     pub rate: Option<Spanned<Given<Rate>>>,
     /// What the receiver does with each record: http, tcp or exec.
     pub apply: Spanned<Verb>,
+}
+
+/// Many calls.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// http, grpc, tcp, ws or exec.
+    pub call: Spanned<Verb>,
+    pub level: Level,
+    /// Of the open model: the most calls that are under way at once.
+    pub in_flight: Option<Spanned<Given<u64>>>,
+    /// Agents that make a part of it, beside the one of the step.
+    pub helpers: Vec<Word>,
+}
+
+/// How many calls a load makes, and when.
+#[derive(Debug, Clone)]
+pub enum Level {
+    /// Calls a second, whatever the service answers.
+    Rate(Vec<LoadStage<Rate>>),
+    /// Users, each with one call at a time.
+    Users(Vec<LoadStage<u64>>),
+}
+
+/// So long at this level, or on a straight line to it.
+#[derive(Debug, Clone)]
+pub struct LoadStage<T> {
+    /// Whether it has this level from its beginning.
+    pub is_constant: bool,
+    pub to: Spanned<Given<T>>,
+    pub duration: Time,
 }
 
 /// Where the records of a stream come from.

@@ -62,7 +62,7 @@ fn an_order_is_complete_but_for_what_the_agent_knows() {
         panic!("a stream")
     };
     assert_eq!((sent.stream, sent.to.as_str()), (RecordStreamId(7), "ledger"));
-    let receive = stream.receive(step, &occasion).expect("`record` is the agent's").expect("a stream has a receiver");
+    let receive = stream.part(0, step, &occasion).expect("`record` is the agent's");
     assert_eq!((receive.stream, receive.from.as_str()), (RecordStreamId(7), "shop"));
 }
 

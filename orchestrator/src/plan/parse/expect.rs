@@ -2,7 +2,7 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Check, Conduct, SyncVerb, Verb};
+use super::super::model::{Check, Conduct, OF_EACH, SyncVerb, Verb};
 use super::super::read::{self, Reading};
 use super::super::tree::{Key, Kind, Node};
 use super::matchers::{self, Subject};
@@ -15,7 +15,7 @@ enum How {
     Headers,
     /// A map of these names to matchers.
     Shares(&'static [&'static str]),
-    /// The fields of what a stream applies.
+    /// The fields of what a stream applies, or a load calls.
     Answers,
 }
 
@@ -61,6 +61,19 @@ const STREAM: &[(&str, How)] = &[
     ("error", How::Match(Subject::Failure)),
 ];
 
+const LOAD: &[(&str, How)] = &[
+    ("calls", How::Match(Subject::Number)),
+    ("failed", How::Match(Subject::Share)),
+    ("unsent", How::Match(Subject::Number)),
+    ("rate", How::Match(Subject::Rate)),
+    ("p50", How::Match(Subject::Duration)),
+    ("p95", How::Match(Subject::Duration)),
+    ("p99", How::Match(Subject::Duration)),
+    ("max", How::Match(Subject::Duration)),
+    ("duration", How::Match(Subject::Duration)),
+    ("each", How::Answers),
+];
+
 const SUBSCRIBE: &[(&str, How)] = &[("json", How::Match(Subject::Json))];
 
 /// What comes back from a verb.
@@ -78,6 +91,7 @@ fn outcome(verb: &Verb) -> Option<Outcome> {
         Verb::Grpc(_) => Some(Outcome { what: "the answer to grpc", fields: GRPC }),
         Verb::Ws(_) => Some(Outcome { what: "the answer to ws", fields: TCP }),
         Verb::Stream(_) => Some(Outcome { what: "the result of stream", fields: STREAM }),
+        Verb::Load(_) => Some(Outcome { what: "the result of load", fields: LOAD }),
         Verb::Expect(_) | Verb::Fault(_) | Verb::Heal(_) | Verb::Collect(_) | Verb::Say(_) | Verb::Stub(_) => None,
         Verb::Conduct(Conduct::Sync(SyncVerb::Subscribe { .. })) => {
             Some(Outcome { what: "what subscribe gives", fields: SUBSCRIBE })
@@ -169,17 +183,21 @@ fn shares(field: &str, known: &[&str], node: &Node, cx: &Reading<'_>) -> Vec<Che
     checks
 }
 
-/// Checks of every answer in a stream: fields of what `apply` does.
+/// Checks of every answer: fields of what a stream applies, or of the call that a load makes.
 fn answers(verb: &Verb, node: &Node, cx: &Reading<'_>) -> Vec<Check> {
-    let Verb::Stream(stream) = verb else { return Vec::new() };
-    let Some(outcome) = outcome(&stream.apply.value) else { return Vec::new() };
+    let inner = match verb {
+        Verb::Stream(stream) => &stream.apply.value,
+        Verb::Load(load) => &load.call.value,
+        _ => return Vec::new(),
+    };
+    let Some(outcome) = outcome(inner) else { return Vec::new() };
     let entries = read::map(node, "fields of each answer, each with what it must be", cx).unwrap_or_default();
     let mut checks = Vec::new();
     for entry in entries {
-        checks.extend(field(&stream.apply.value, &outcome, entry, cx));
+        checks.extend(field(inner, &outcome, entry, cx));
     }
     for check in &mut checks {
-        check.field = format!("each.{}", check.field);
+        check.field = format!("{OF_EACH}{}", check.field);
     }
     checks
 }

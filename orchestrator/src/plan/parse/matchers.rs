@@ -24,6 +24,10 @@ pub(super) enum Subject {
     Failure,
     /// A number in whatever unit it is asked for.
     Metric,
+    /// Per cent.
+    Share,
+    /// So many a second.
+    Rate,
 }
 
 /// Words for how a call can break.
@@ -64,6 +68,8 @@ fn equals(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<Matcher> {
             read::wrong_type(node, "a number, or a comparison such as \">= 3\"", cx);
             return None;
         }
+        (Subject::Share, _) => return bare(node, "\"< 1%\"", cx),
+        (Subject::Rate, _) => return bare(node, "\">= 190/s\"", cx),
         _ => read::json(node, cx)?,
     };
     Some(Matcher::Equals(value))
@@ -91,6 +97,10 @@ fn written(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Optio
     {
         return regex(inner, node.span, cx);
     }
+    if let (Subject::Share, Some(share @ Quantity::Percent(_))) = (subject, Quantity::parse(text)) {
+        let exactly = [Comparison::GreaterOrEqual, Comparison::LessOrEqual];
+        return Some(Matcher::All(exactly.map(|comparison| Matcher::Compare(comparison, share)).to_vec()));
+    }
     if !read::is_template(text) {
         check_word(node, subject, cx)?;
     }
@@ -105,6 +115,8 @@ fn check_word(node: &Node, subject: Subject, cx: &Reading<'_>) -> Option<()> {
         Subject::Number | Subject::Metric => "a number, or a comparison such as \">= 3\"",
         Subject::Duration => "a comparison such as \"< 5s\"",
         Subject::Bytes => "a comparison such as \"< 64KiB\"",
+        Subject::Share => "a comparison such as \"< 1%\"",
+        Subject::Rate => "a comparison such as \">= 190/s\"",
     };
     let message = format!("the text {} does not fit here", quote(node.as_text().unwrap_or_default()));
     let mut problem = Diagnostic::new(Code::WrongType, node.span, message).expected(expected);
@@ -153,6 +165,11 @@ fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Opti
     let fits = match (subject, &quantity) {
         (Subject::Duration, Quantity::Number(_)) => return bare(node, "\"< 5s\"", cx).and(None),
         (Subject::Bytes, Quantity::Number(_)) => return bare(node, "\"< 64KiB\"", cx).and(None),
+        (Subject::Share, Quantity::Number(_)) => return bare(node, "\"< 1%\"", cx).and(None),
+        (Subject::Rate, Quantity::Number(_)) => return bare(node, "\">= 190/s\"", cx).and(None),
+        (Subject::Share, quantity) => matches!(quantity, Quantity::Percent(_)),
+        (Subject::Rate, quantity) => matches!(quantity, Quantity::PerSecond(_)),
+        (_, Quantity::PerSecond(_)) => false,
         (Subject::Duration, quantity) => matches!(quantity, Quantity::DurationNs(_)),
         (Subject::Bytes, quantity) => matches!(quantity, Quantity::Bytes(_)),
         (Subject::Number, quantity) => matches!(quantity, Quantity::Number(_)),
@@ -166,6 +183,8 @@ fn compared(text: &str, node: &Node, subject: Subject, cx: &Reading<'_>) -> Opti
             Subject::Number | Subject::Json | Subject::Metric => "a plain number is compared here, without a unit",
             Subject::Duration => "a duration is compared here",
             Subject::Bytes => "a size is compared here",
+            Subject::Share => "a share is compared here",
+            Subject::Rate => "a rate is compared here",
         };
         cx.report(Diagnostic::new(Code::Check, node.span, what).help("for exactly this text write { in: [\"…\"] }"));
         return None;

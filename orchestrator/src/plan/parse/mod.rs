@@ -9,6 +9,7 @@ mod document;
 mod ends;
 mod expect;
 mod faults;
+mod load;
 mod matchers;
 mod metrics;
 mod network;

@@ -33,6 +33,7 @@ pub const VERBS: &[&str] = &[
     "ws",
     "exec",
     "stream",
+    "load",
     "expect",
     "fault",
     "heal",
@@ -51,8 +52,6 @@ pub const VERBS: &[&str] = &[
     "repeat",
     "pause",
 ];
-
-const VERBS_LATER: &[&str] = &["load"];
 
 /// First names of expressions, which a saved value must not hide.
 const RESERVED: &[&str] = &[
@@ -75,6 +74,7 @@ pub(super) fn readiness<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step>
     match &step.verb.value {
         Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Expect(_) => Some(step),
         Verb::Stream(_)
+        | Verb::Load(_)
         | Verb::Fault(_)
         | Verb::Heal(_)
         | Verb::Collect(_)
@@ -93,7 +93,7 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let span = fields.whole();
     let id = fields.optional("id", read::name);
     let name = fields.optional("name", read::some_text);
-    let at = fields.optional("at", read::name);
+    let agents = fields.optional("at", agents);
     let to = fields.optional("to", read::some_text);
     let saves = fields.optional("save", saves).unwrap_or_default();
     let within = fields.optional("within", some_time);
@@ -106,7 +106,8 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     let expect = fields.entry("expect");
     let verb = the_verb(&mut fields, cx);
     let unknown = unknown_keys(fields, &verb);
-    let (verb, checks) = match (verb, expect) {
+    let (at, helpers) = agents.map_or((None, Vec::new()), |(first, rest)| (Some(first), rest));
+    let (mut verb, checks) = match (verb, expect) {
         (Found::Verb(verb), expect) => {
             let verb = *verb?;
             let checks = expect.map(|(key, node)| expect::beside(&verb.value, key, node, cx));
@@ -120,6 +121,7 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
             return None;
         }
     };
+    together(&mut verb.value, helpers, cx);
     let step = Step {
         span,
         id,
@@ -139,6 +141,40 @@ pub(super) fn step<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Step> {
     };
     modifiers_fit(&step, cx);
     Some(step)
+}
+
+/// The agent that acts, or several.
+fn agents<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<(Word, Vec<Word>)> {
+    let Some(items) = node.items() else { return Some((read::name(node, cx)?, Vec::new())) };
+    let mut names = items.iter().filter_map(|item| read::name(item, cx));
+    let Some(first) = names.next() else {
+        if items.is_empty() {
+            cx.report(Diagnostic::new(Code::Empty, node.span, "nobody acts here").expected("a service"));
+        }
+        return None;
+    };
+    let rest: Vec<Word> = names.collect();
+    for (at, name) in rest.iter().enumerate() {
+        let before = [&first].into_iter().chain(&rest[..at]).find(|before| before.value == name.value);
+        if let Some(before) = before {
+            let problem =
+                Diagnostic::new(Code::DuplicateName, name.span, format!("{} stands here twice", quote(&name.value)));
+            cx.report(problem.label(before.span, "first here"));
+        }
+    }
+    Some((first, rest))
+}
+
+/// Only a load is made by several agents.
+fn together(verb: &mut Verb, helpers: Vec<Word>, cx: &Reading<'_>) {
+    match (verb, helpers.as_slice()) {
+        (_, []) => {}
+        (Verb::Load(load), _) => load.helpers = helpers,
+        (_, [second, ..]) => {
+            let problem = Diagnostic::new(Code::Modifier, second.span, "one agent acts in such a step");
+            cx.report(problem.help("only a `load` is made by several; write a step for each, or `parallel`"));
+        }
+    }
 }
 
 fn expectation<'n>(key: &'n Key, node: &'n Node, cx: &'n Reading<'n>) -> Option<(Spanned<Verb>, Vec<Check>)> {
@@ -169,17 +205,10 @@ enum Found {
 fn the_verb<'n>(fields: &mut Fields<'n>, cx: &'n Reading<'n>) -> Found {
     let mut keys: Vec<&Key> = Vec::new();
     let mut first = Found::None;
-    for name in VERBS.iter().chain(VERBS_LATER).copied().filter(|name| *name != "expect") {
-        // A verb that is not carried out yet is offered to nobody.
-        let found = if VERBS_LATER.contains(&name) { fields.entry_quietly(name) } else { fields.entry(name) };
-        let Some((key, node)) = found else { continue };
+    for name in VERBS.iter().copied().filter(|name| *name != "expect") {
+        let Some((key, node)) = fields.entry(name) else { continue };
         keys.push(key);
-        let read = if VERBS_LATER.contains(&name) {
-            cx.report(read::not_yet(key.span, &format!("the verb `{name}`")));
-            None
-        } else {
-            verbs::verb(name, node, cx).map(|verb| Spanned::new(verb, key.span.to(node.span)))
-        };
+        let read = verbs::verb(name, node, cx).map(|verb| Spanned::new(verb, key.span.to(node.span)));
         if let Found::None = first {
             first = Found::Verb(read.map(Box::new));
         }
@@ -246,7 +275,8 @@ pub(super) fn is_reserved(name: &Word, cx: &Reading<'_>) -> bool {
 /// Whether a verb asks a service something and brings back an answer.
 pub(super) fn asks(verb: &Verb) -> bool {
     match verb {
-        Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) | Verb::Stream(_) => true,
+        Verb::Http(_) | Verb::Tcp(_) | Verb::Grpc(_) | Verb::Ws(_) | Verb::Exec(_) => true,
+        Verb::Stream(_) | Verb::Load(_) => true,
         Verb::Expect(_)
         | Verb::Fault(_)
         | Verb::Heal(_)
@@ -275,6 +305,7 @@ fn takes(verb: &Verb) -> &'static [&'static str] {
         Verb::Conduct(conduct) => super::conduct::takes(conduct),
         Verb::Fault(_) => &["for", "prove", "within", "when"],
         Verb::Expect(_) => EXPECTING,
+        Verb::Load(_) => &["at", "to", "save", "within", "when"],
         _ if asks(verb) => &["at", "to", "save", "eventually", "within", "when"],
         _ => &["within", "when"],
     }
@@ -315,6 +346,7 @@ fn name_of(verb: &Verb) -> &'static str {
         Verb::Grpc(_) => "grpc",
         Verb::Ws(_) => "ws",
         Verb::Stream(_) => "stream",
+        Verb::Load(_) => "load",
         Verb::Expect(_) => "expect",
         Verb::Fault(_) => "fault",
         Verb::Heal(_) => "heal",

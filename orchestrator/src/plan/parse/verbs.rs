@@ -11,7 +11,7 @@ use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
 use super::super::units::Rate;
 use super::steps::MODIFIERS;
-use super::{argv, bounds, calls, conduct, environment, faults, inner_file, inner_folder, stubs};
+use super::{argv, bounds, calls, conduct, environment, faults, inner_file, inner_folder, load, stubs};
 
 const METHODS: &[(&str, &str)] = &[
     ("get", "GET"),
@@ -32,6 +32,7 @@ pub(super) fn verb<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Optio
         "grpc" => calls::grpc(node, cx).map(Verb::Grpc),
         "ws" => calls::ws(node, cx).map(Verb::Ws),
         "stream" => stream(node, cx).map(|stream| Verb::Stream(Box::new(stream))),
+        "load" => load::load(node, cx).map(|load| Verb::Load(Box::new(load))),
         "fault" => faults::fault_use(node, cx).map(Verb::Fault),
         "heal" => faults::heal(node, cx).map(Verb::Heal),
         "collect" => collect(node, cx).map(Verb::Collect),
@@ -248,7 +249,7 @@ fn data<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
     file.or(generate)
 }
 
-fn some_rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {
+pub(super) fn some_rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {
     let found = read::rate(node, cx)?;
     if matches!(found.value, Given::Value(Rate { events: 0, .. })) {
         let problem = Diagnostic::new(Code::OutOfRange, node.span, "at this rate nothing is ever sent");
@@ -270,6 +271,13 @@ fn generate<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
 /// What the receiver does with each record: one verb that asks a service.
 fn apply<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Verb>> {
     let mut fields = Fields::open(node, "apply", cx)?;
+    let found = call(&mut fields, "a record is applied with one verb", cx);
+    finish(fields, "stream");
+    found
+}
+
+/// The one verb here that asks a service.
+pub(super) fn call<'n>(fields: &mut Fields<'n>, one: &'static str, cx: &'n Reading<'n>) -> Option<Spanned<Verb>> {
     let mut found = Vec::new();
     for name in ["http", "tcp", "exec", "grpc", "ws"] {
         if let Some((key, node)) = fields.entry(name) {
@@ -280,11 +288,9 @@ fn apply<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Verb>> {
         [] if fields.rest_is_empty() => fields.missing("a verb: `http`, `tcp`, `grpc`, `ws` or `exec`"),
         [] | [_] => {}
         [(first, _), (second, _), ..] => {
-            let problem = Diagnostic::new(Code::SeveralVerbs, second.span, "a record is applied with one verb");
-            cx.report(problem.label(first.span, "first here"));
+            cx.report(Diagnostic::new(Code::SeveralVerbs, second.span, one).label(first.span, "first here"));
         }
     }
-    finish(fields, "stream");
     found.into_iter().next().and_then(|(_, verb)| verb)
 }
 

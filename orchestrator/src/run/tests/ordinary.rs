@@ -59,13 +59,13 @@ fn what_a_step_saves_stands_in_the_orders_after_it_and_a_stream_has_both_parts()
     let Some(Action::Tcp(tcp)) = sent.map(|order| order.action) else { panic!("step 3 is tcp") };
     assert_eq!((tcp.send.to_string().as_str(), tcp.target.address.as_str()), ("STATUS o-1\n", "127.0.0.1:7001"));
     let stream = world.outputs.iter().find_map(|output| match output {
-        Output::Stream(orders) => Some(orders),
+        Output::Together(orders) => Some(orders),
         _ => None,
     });
     let stream = stream.expect("test two streams");
-    assert_eq!((&stream.sender, &stream.receiver), (&name("shop"), &name("ledger")));
+    assert_eq!((&stream.leader, &stream.parts[0].0), (&name("shop"), &name("ledger")));
     let Action::Stream(action) = &stream.order.action else { panic!("{stream:?}") };
-    assert_eq!(action.stream, stream.receive.stream);
+    assert_eq!(action.stream, stream.parts[0].1.stream);
 }
 
 fn begins(output: &Output, id: &str) -> bool {
@@ -76,7 +76,7 @@ fn begins(output: &Output, id: &str) -> bool {
 fn stubs_start_anew_with_each_test_before_its_first_step() {
     let world = World::new(PLAN).play();
     let at = |wanted: &dyn Fn(&Output) -> bool| world.outputs.iter().position(wanted).expect("was ordered");
-    let stream = at(&|output| matches!(output, Output::Stream(_)));
+    let stream = at(&|output| matches!(output, Output::Together(_)));
     let fault = at(&|output| matches!(output, Output::BeginFault { .. }));
     let (one, two) = (at(&|output| begins(output, "one")), at(&|output| begins(output, "two")));
     assert!(one < fault && fault < two && two < stream, "{:?}", world.outputs);

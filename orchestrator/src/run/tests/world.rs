@@ -202,7 +202,7 @@ impl World {
             Output::BeginTest { agent, test } => vec![Input::TestBegun { agent: agent.clone(), test: test.clone() }],
             Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => self.ordered(agent, order),
             Output::Cancel { agent, key } if key.step.starts_with("always.") => vec![self.ended(agent, key, None)],
-            Output::Stream(orders) => vec![self.ended(&orders.sender, &orders.order.key, None)],
+            Output::Together(orders) => vec![self.ended(&orders.leader, &orders.order.key, None)],
             Output::BeginFault { agent, serial, order } => {
                 vec![Input::FaultActive { agent: agent.clone(), fault: order.fault.clone(), serial: *serial }]
             }

@@ -133,9 +133,9 @@ impl Agents {
             Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
                 self.order(output, agent, order)?
             }
-            Output::Stream(orders) if !self.executed.contains(&orders.order.key) => {
+            Output::Together(orders) if !self.executed.contains(&orders.order.key) => {
                 let answers = self.world.answers(output);
-                self.execute((&orders.sender, &orders.order.key), answers)?;
+                self.execute((&orders.leader, &orders.order.key), answers)?;
             }
             Output::BeginFault { agent, order, .. } => {
                 if self.faults.insert((agent.clone(), order.fault.clone())) {
@@ -163,7 +163,7 @@ impl Agents {
             Output::BeginTest { .. } | Output::Pause { .. } | Output::Collect { .. } => {
                 return Ok(Taken::Yes(self.world.answers(output)));
             }
-            Output::Stream(_)
+            Output::Together(_)
             | Output::Cancel { .. }
             | Output::RenewFault { .. }
             | Output::Record(_)
@@ -243,7 +243,7 @@ fn asked(output: &Output) -> Asked<'_> {
         | Output::BeginFault { agent, .. }
         | Output::RenewFault { agent, .. }
         | Output::HealFault { agent, .. } => Asked::Agent(agent),
-        Output::Stream(orders) => Asked::Agent(&orders.sender),
+        Output::Together(orders) => Asked::Agent(&orders.leader),
         Output::Launch(_) | Output::Change { .. } | Output::TearDown => Asked::Keeper,
         Output::Record(_) | Output::Pause { .. } | Output::Collect { .. } | Output::Finished { .. } => Asked::Nobody,
     }
