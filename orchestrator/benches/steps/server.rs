@@ -31,6 +31,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Of its process.
+    #[allow(dead_code, reason = "who gives it a core of its own")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();

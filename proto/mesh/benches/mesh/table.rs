@@ -66,6 +66,13 @@ impl Goal {
         Self::new((format!("{must}"), figure <= must), (format!("{aim}"), figure <= aim))
     }
 
+    /// A figure that should be the one that was asked for, give or take so much.
+    #[allow(dead_code, reason = "of the bench of traffic")]
+    pub fn near(figure: f64, asked: f64, within: f64) -> Self {
+        let met = (figure - asked).abs() <= within;
+        Self::new((format!("±{within}"), met), (format!("±{within}"), met))
+    }
+
     /// A slow-down that should be low, or the figure itself should be.
     pub fn slowdown(ratio: f64, (figure, enough): (f64, f64), must: f64, aim: f64) -> Self {
         let met = ratio <= must || figure <= enough;
