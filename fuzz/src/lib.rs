@@ -96,8 +96,10 @@ pub fn frames(bytes: &[u8]) {
 
 /// Calls and replies, in tarpc's envelopes.
 pub fn rpc(bytes: &[u8]) {
-    let _ = read_call::<ClientMessage<AgentRequest>>(bytes);
-    let _ = Codec::Bincode.decode::<Response<AgentResponse>>(bytes);
+    for codec in CODECS {
+        let _ = read_call::<ClientMessage<AgentRequest>>(codec, bytes);
+        let _ = codec.decode::<Response<AgentResponse>>(bytes);
+    }
 }
 
 /// A journal, as far as it was written.

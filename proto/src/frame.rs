@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::base64_block;
 use crate::event::EventBatch;
 use crate::hello::Hello;
 use crate::id::{PeerId, StreamId};
@@ -58,7 +59,7 @@ pub enum ControlFrame {
 pub struct Piece {
     /// Ends a message that needed several frames.
     pub last: bool,
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "base64_block")]
     pub bytes: Vec<u8>,
 }
 

@@ -126,6 +126,16 @@ impl Trust {
         *self.line.last().expect("a line has a key")
     }
 
+    /// The root keys, the newest last.
+    pub fn line(&self) -> &[PeerId] {
+        &self.line
+    }
+
+    /// The keys that are no longer good, if there is a list.
+    pub fn revoked(&self) -> Option<&BTreeSet<PeerId>> {
+        self.revoked.as_ref().map(|(list, _)| &list.keys)
+    }
+
     /// The number of the list that is known.
     pub fn list(&self) -> Option<u64> {
         self.revoked.as_ref().map(|(list, _)| list.number)

@@ -106,6 +106,8 @@ pub(crate) struct Purpose {
     pub peer: Identity,
     pub kind: ConnectionKind,
     pub generation: Generation,
+    /// How its frames are written.
+    pub codec: Codec,
     pub mux: Arc<Mux>,
     pub datagrams: Arc<Datagrams>,
     pub counters: Arc<Counters>,
@@ -134,8 +136,26 @@ pub(crate) struct Carrier {
     events: mpsc::Sender<Outgoing>,
     stop: CancellationToken,
     linger: Arc<AtomicBool>,
+    codec: Codec,
     /// The addresses that its sockets are bound to.
     local: Vec<IpAddr>,
+}
+
+/// Where events go, and how they are written there.
+#[derive(Clone, Debug)]
+pub(crate) struct EventsWay {
+    codec: Codec,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+impl EventsWay {
+    /// False when there is no such way any more.
+    pub(crate) async fn send(&self, frame: &EventFrame) -> bool {
+        match Outgoing::new(self.codec, EVENTS_CHANNEL, frame) {
+            Some(out) => self.queue.send(out).await.is_ok(),
+            None => false,
+        }
+    }
 }
 
 /// A message for a channel.
@@ -146,14 +166,14 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new<T: Serialize>(channel: u16, frame: &T) -> Option<Self> {
-        encoded(frame).map(|bytes| Self { channel, bytes: bytes.into() })
+    pub(crate) fn new<T: Serialize>(codec: Codec, channel: u16, frame: &T) -> Option<Self> {
+        encoded(codec, frame).map(|bytes| Self { channel, bytes: bytes.into() })
     }
 }
 
 /// A frame as bytes that fit a message.
-fn encoded<T: Serialize>(frame: &T) -> Option<Vec<u8>> {
-    match Codec::Bincode.encode(frame) {
+fn encoded<T: Serialize>(codec: Codec, frame: &T) -> Option<Vec<u8>> {
+    match codec.encode(frame) {
         Ok(bytes) if bytes.len() <= limits::MESSAGE_BYTES => Some(bytes),
         Ok(bytes) => {
             tracing::error!(bytes = bytes.len(), "a frame is larger than a message may be and was not sent");
@@ -173,7 +193,7 @@ impl Carrier {
         let (events, events_out) = mpsc::channel(EVENT_BATCHES);
         let stop = CancellationToken::new();
         let local = connection.local_sockets().iter().map(SocketAddr::ip).collect();
-        let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default(), local };
+        let carrier = Self { urgent, events, stop: stop.clone(), linger: Arc::default(), codec: purpose.codec, local };
         let queues = Queues { urgent: urgent_out, events: events_out };
         let (linger, urgent, heard) = (Arc::clone(&carrier.linger), carrier.urgent.clone(), CancellationToken::new());
         let lead = Lead { stop, linger, urgent, heard };
@@ -185,36 +205,36 @@ impl Carrier {
     /// Asks for a heartbeat.
     pub(crate) fn beat(&self, kind: ConnectionKind, number: u64) {
         let frame = match kind {
-            ConnectionKind::Control => Outgoing::new(MAIN_CHANNEL, &ControlFrame::Beat(number)),
-            ConnectionKind::Bulk(_) => Outgoing::new(MAIN_CHANNEL, &BulkFrame::Beat(number)),
+            ConnectionKind::Control => Outgoing::new(self.codec, MAIN_CHANNEL, &ControlFrame::Beat(number)),
+            ConnectionKind::Bulk(_) => Outgoing::new(self.codec, MAIN_CHANNEL, &BulkFrame::Beat(number)),
         };
         self.urge(frame);
     }
 
     /// Sends a signal, of ours or of others, on a control connection; false when that is not possible now.
     pub(crate) fn signal(&self, frame: &ControlFrame) -> bool {
-        let frame = Outgoing::new(MAIN_CHANNEL, frame);
+        let frame = Outgoing::new(self.codec, MAIN_CHANNEL, frame);
         frame.is_some_and(|frame| self.urgent.try_send(frame).is_ok())
     }
 
     /// Says goodbye to the peer, and from now on waits a moment for the peer to close first: what is unsent at a close is lost.
     pub(crate) fn bye(&self) {
         self.linger.store(true, Ordering::Release);
-        self.urge(Outgoing::new(MAIN_CHANNEL, &ControlFrame::Bye));
+        self.urge(Outgoing::new(self.codec, MAIN_CHANNEL, &ControlFrame::Bye));
     }
 
     /// Says why the peer is no longer welcome, and from now on waits a moment for it to close first.
     pub(crate) fn refuse(&self, kind: ConnectionKind, why: &str) {
         self.linger.store(true, Ordering::Release);
         self.urge(match kind {
-            ConnectionKind::Control => Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(why.to_owned())),
-            ConnectionKind::Bulk(_) => Outgoing::new(MAIN_CHANNEL, &BulkFrame::Refuse(why.to_owned())),
+            ConnectionKind::Control => Outgoing::new(self.codec, MAIN_CHANNEL, &ControlFrame::Refuse(why.to_owned())),
+            ConnectionKind::Bulk(_) => Outgoing::new(self.codec, MAIN_CHANNEL, &BulkFrame::Refuse(why.to_owned())),
         });
     }
 
     /// Where events go, one batch after the other.
-    pub(crate) fn events(&self) -> mpsc::Sender<Outgoing> {
-        self.events.clone()
+    pub(crate) fn events(&self) -> EventsWay {
+        EventsWay { codec: self.codec, queue: self.events.clone() }
     }
 
     /// Whether every address that it could use is gone.
@@ -276,7 +296,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         Ok(speaks) => speaks,
         Err(error) => {
             if error.is_ours() {
-                refuse(connection, error.to_string()).await;
+                refuse(connection, purpose.codec, error.to_string()).await;
             }
             return error.to_string();
         }
@@ -284,7 +304,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
     let (frames, frames_out) = mpsc::channel(limits::FRAME_QUEUE);
     let (port, inbox) = match purpose.kind {
         ConnectionKind::Control => {
-            let (port, inbox) = RpcPort::new(frames);
+            let (port, inbox) = RpcPort::new(purpose.codec, frames);
             (Some(port), Some(inbox))
         }
         ConnectionKind::Bulk(_) => (None, None),
@@ -296,12 +316,12 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
     let sender = connection.sender();
     let writing = match purpose.kind {
         ConnectionKind::Control => {
-            let frames = Packing::new(frames_out, speaks);
+            let frames = Packing::new(frames_out, (speaks, purpose.codec));
             futures::future::Either::Left(write_control(&sender, queues, frames, purpose))
         }
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
-            let streams = write_bulk(&sender, queues, (&purpose.mux, way));
+            let streams = write_bulk(&sender, queues, (&purpose.mux, way, purpose.codec));
             let datagrams = write_datagrams(&sender, (stripe, speaks), (purpose, &lead.heard));
             futures::future::Either::Right(async {
                 tokio::select! {
@@ -318,8 +338,8 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
 }
 
 /// Says why, and waits a moment for the peer to close first: what is unsent at a close is lost. A bulk frame reads the same.
-async fn refuse(connection: &mut Connection, why: String) {
-    let Some(refusal) = Outgoing::new(MAIN_CHANNEL, &ControlFrame::Refuse(why)) else { return };
+async fn refuse(connection: &mut Connection, codec: Codec, why: String) {
+    let Some(refusal) = Outgoing::new(codec, MAIN_CHANNEL, &ControlFrame::Refuse(why)) else { return };
     let heard = async {
         if connection.sender().send(refusal.channel, refusal.bytes).await.is_ok() {
             while let Some(RtcEvent::Message(_) | RtcEvent::Open) = connection.next_event().await {}
@@ -344,7 +364,7 @@ async fn write_control(sender: &Sender, mut queues: Queues, mut frames: Packing,
     }
 }
 
-async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)) -> String {
+async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way, codec): (&Mux, Way, Codec)) -> String {
     let mut ahead = Ahead::new();
     loop {
         let next = async {
@@ -354,7 +374,7 @@ async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way): (&Mux, Way)
         let out = tokio::select! {
             biased;
             Some(out) = queues.urgent.recv() => Some(out),
-            frame = next => Outgoing::new(MAIN_CHANNEL, &frame),
+            frame = next => Outgoing::new(codec, MAIN_CHANNEL, &frame),
         };
         let Some(out) = out else { continue };
         ahead.give(out.bytes.len());

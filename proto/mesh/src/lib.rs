@@ -30,4 +30,5 @@ pub use config::MeshConfig;
 pub use datagrams::Datagram;
 pub use mesh::{JoinError, Mesh};
 pub use rpc::RpcPort;
+pub use signaling::Passage;
 pub use streams::ByteStream;

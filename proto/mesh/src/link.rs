@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{LinkInfo, Loss, MeshEvent};
-use crate::carrier::{Counters, Outgoing};
+use crate::carrier::{Counters, EventsWay};
 use crate::context::Context;
 use crate::datagrams::Datagrams;
 use crate::node::Tables;
@@ -90,7 +90,7 @@ pub(crate) struct Link {
     pub counters: Arc<Counters>,
     pub info: Arc<Mutex<LinkInfo>>,
     /// The way for event batches, while the control connection is up.
-    pub events: watch::Receiver<Option<mpsc::Sender<Outgoing>>>,
+    pub events: watch::Receiver<Option<EventsWay>>,
 }
 
 /// What a link needs from the peer it belongs to.
@@ -120,7 +120,6 @@ impl Link {
     /// Sends a batch or an acknowledgement over the current control connection.
     pub(crate) async fn send_events(&self, frame: &EventFrame) -> Result<(), crate::api::NoLink> {
         let way = self.events.borrow().clone().ok_or(crate::api::NoLink)?;
-        let out = Outgoing::new(meshproof_proto::frame::EVENTS_CHANNEL, frame).ok_or(crate::api::NoLink)?;
-        way.send(out).await.map_err(|_| crate::api::NoLink)
+        if way.send(frame).await { Ok(()) } else { Err(crate::api::NoLink) }
     }
 }

@@ -7,6 +7,7 @@ mod failure;
 mod pieces;
 mod transport;
 
+use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::ControlFrame;
 use tarpc::{ClientMessage, Response};
 use tokio::sync::mpsc;
@@ -28,6 +29,7 @@ pub struct RpcPort {
     replies_in: mpsc::Receiver<Vec<u8>>,
     frames_out: mpsc::Sender<ControlFrame>,
     faults: mpsc::Sender<RpcTransportError>,
+    codec: Codec,
 }
 
 /// What a connection needs of its RPC.
@@ -46,12 +48,12 @@ pub(crate) struct RpcDoors {
 }
 
 impl RpcPort {
-    pub(crate) fn new(frames_out: mpsc::Sender<ControlFrame>) -> (Self, RpcInbox) {
+    pub(crate) fn new(codec: Codec, frames_out: mpsc::Sender<ControlFrame>) -> (Self, RpcInbox) {
         let (calls, calls_in) = mpsc::channel(CALLS_WAITING);
         let (replies, replies_in) = mpsc::channel(CALLS_WAITING);
         let (faults, faults_out) = mpsc::channel(1);
         let inbox = RpcInbox { doors: RpcDoors { calls, replies }, faults: faults_out };
-        (Self { calls_in, replies_in, frames_out, faults }, inbox)
+        (Self { calls_in, replies_in, frames_out, faults, codec }, inbox)
     }
 
     /// The transport for a client of the peer's service, and the one for our own service.
@@ -62,8 +64,8 @@ impl RpcPort {
         RpcTransport<ClientMessage<TheirReq>, Response<TheirResp>>,
         RpcTransport<Response<OurResp>, ClientMessage<OurReq>>,
     ) {
-        let client = RpcTransport::client((self.frames_out.clone(), self.faults.clone()), self.replies_in);
-        let server = RpcTransport::server((self.frames_out, self.faults), self.calls_in);
+        let client = RpcTransport::client(self.codec, (self.frames_out.clone(), self.faults.clone()), self.replies_in);
+        let server = RpcTransport::server(self.codec, (self.frames_out, self.faults), self.calls_in);
         (client, server)
     }
 }

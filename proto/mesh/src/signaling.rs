@@ -1,4 +1,7 @@
 //! The client of one signaling server: registers, and tells what the server says. It comes back by itself.
+//!
+//! Below it is the [`Line`], a socket that knows when the server is silent. A [`Passage`] is one for a peer that cannot make a socket
+//! itself.
 
 use std::time::Duration;
 
@@ -15,7 +18,8 @@ use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::proxy::{self, ConnectError};
+use crate::proxy::{self, ConnectError, Proxies};
+use crate::tls::Authorities;
 
 /// Connecting and registering, all in all.
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
@@ -57,6 +61,7 @@ pub(crate) struct Client {
 
 /// A socket, and when it last showed a sign of life. What we say meanwhile is none: a kernel takes it for long after the path
 /// is cut.
+#[derive(Debug)]
 struct Line {
     socket: proxy::Socket,
     heard_at: Instant,
@@ -152,14 +157,7 @@ impl Client {
     }
 
     async fn introduce(&self) -> Result<Registered, Ended> {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(8 * 1024)
-            .write_buffer_size(0)
-            .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
-            .max_message_size(Some(limits::ROSTER_BYTES))
-            .max_frame_size(Some(limits::ROSTER_BYTES));
-        let socket = proxy::connect(&self.url, (&self.context.proxies, &self.context.authorities), config).await?;
-        let mut line = Line { socket, heard_at: Instant::now() };
+        let mut line = Line::to(&self.url, (&self.context.proxies, &self.context.authorities)).await?;
         let ToPeer::Challenge { protocol, nonce } = line.receive().await? else { return Err(Ended::OutOfOrder) };
         self.context.protocol.check(protocol)?;
         let news = self.context.trust.borrow().news();
@@ -230,24 +228,75 @@ async fn within<T>(heard_at: Instant, doing: impl Future<Output = T>) -> Result<
 }
 
 impl Line {
-    async fn send(&mut self, message: &ToServer) -> Result<(), Ended> {
-        let sending = self.socket.send(Message::text(serde_json::to_string(message)?));
-        Ok(within(self.heard_at, sending).await??)
+    async fn to(url: &str, way: (&Proxies, &Authorities)) -> Result<Self, Ended> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(8 * 1024)
+            .write_buffer_size(0)
+            .max_write_buffer_size(limits::SIGNAL_BYTES * 8)
+            .max_message_size(Some(limits::ROSTER_BYTES))
+            .max_frame_size(Some(limits::ROSTER_BYTES));
+        let socket = proxy::connect(url, way, config).await?;
+        Ok(Self { socket, heard_at: Instant::now() })
     }
 
-    /// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes.
+    async fn send(&mut self, message: &ToServer) -> Result<(), Ended> {
+        self.say(serde_json::to_string(message)?).await
+    }
+
+    async fn say(&mut self, text: String) -> Result<(), Ended> {
+        Ok(within(self.heard_at, self.socket.send(Message::text(text))).await??)
+    }
+
     async fn receive(&mut self) -> Result<ToPeer, Ended> {
+        Ok(serde_json::from_str(&self.text().await?)?)
+    }
+
+    /// The next message. Flushes after every frame, because tungstenite only queues the pongs it owes. Dropping the future loses nothing.
+    async fn text(&mut self) -> Result<String, Ended> {
         loop {
             // each frame is a sign of life, the server's pings above all
             let frame = within(self.heard_at, self.socket.next()).await?.ok_or(Ended::Closed)??;
             self.heard_at = Instant::now();
             match frame {
-                Message::Text(text) => return Ok(serde_json::from_str(text.as_str())?),
+                Message::Text(text) => return Ok(text.as_str().to_owned()),
                 Message::Close(_) => return Err(Ended::Closed),
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {
                     within(self.heard_at, self.socket.flush()).await??;
                 }
             }
         }
+    }
+}
+
+/// A socket to a signaling server on behalf of a peer that says itself what is said on it: a browser, whose page may ask nobody but
+/// who served it. What passes is not looked at.
+#[derive(Debug)]
+pub struct Passage(Line);
+
+impl Passage {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The server cannot be reached; in words.
+    pub async fn to(url: &str, proxies: &Proxies, authorities: &Authorities) -> Result<Self, String> {
+        let opening = timeout(REGISTER_WITHIN, Line::to(url, (proxies, authorities))).await;
+        let line = opening.unwrap_or(Err(Ended::Timeout(REGISTER_WITHIN)));
+        line.map(Self).map_err(|ended| ended.to_string())
+    }
+
+    /// What the server says next. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The socket ended, or the server is silent; in words.
+    pub async fn heard(&mut self) -> Result<String, String> {
+        self.0.text().await.map_err(|ended| ended.to_string())
+    }
+
+    /// Says this to the server.
+    ///
+    /// # Errors
+    /// As [`heard`](Self::heard).
+    pub async fn say(&mut self, text: String) -> Result<(), String> {
+        self.0.say(text).await.map_err(|ended| ended.to_string())
     }
 }

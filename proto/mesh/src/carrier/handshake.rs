@@ -1,6 +1,5 @@
 //! The signed hello: nothing else is accepted before both sides proved their keys over this very DTLS session.
 
-use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::{BulkFrame, ControlFrame, MAIN_CHANNEL};
 use meshproof_proto::hello::{Hello, Party, Transcript};
 use meshproof_proto::identity::TrustError;
@@ -84,13 +83,17 @@ async fn opened(connection: &mut Connection) -> Result<(), HelloError> {
 async fn send(connection: &Connection, purpose: &Purpose, word: Word) -> Result<(), HelloError> {
     let out = match (purpose.kind, word) {
         (ConnectionKind::Control, Word::Hello(hello)) => {
-            Outgoing::new(MAIN_CHANNEL, &ControlFrame::Hello(Box::new(hello)))
+            Outgoing::new(purpose.codec, MAIN_CHANNEL, &ControlFrame::Hello(Box::new(hello)))
         }
-        (ConnectionKind::Control, Word::Proof(proof)) => Outgoing::new(MAIN_CHANNEL, &ControlFrame::Proof(proof)),
+        (ConnectionKind::Control, Word::Proof(proof)) => {
+            Outgoing::new(purpose.codec, MAIN_CHANNEL, &ControlFrame::Proof(proof))
+        }
         (ConnectionKind::Bulk(_), Word::Hello(hello)) => {
-            Outgoing::new(MAIN_CHANNEL, &BulkFrame::Hello(Box::new(hello)))
+            Outgoing::new(purpose.codec, MAIN_CHANNEL, &BulkFrame::Hello(Box::new(hello)))
         }
-        (ConnectionKind::Bulk(_), Word::Proof(proof)) => Outgoing::new(MAIN_CHANNEL, &BulkFrame::Proof(proof)),
+        (ConnectionKind::Bulk(_), Word::Proof(proof)) => {
+            Outgoing::new(purpose.codec, MAIN_CHANNEL, &BulkFrame::Proof(proof))
+        }
     };
     let out = out.ok_or(HelloError::Unexpected)?;
     connection.sender().send(out.channel, out.bytes).await.map_err(|error| HelloError::Ended(error.to_string()))
@@ -104,13 +107,13 @@ async fn receive(connection: &mut Connection, purpose: &Purpose) -> Result<Word,
         Some(RtcEvent::Closed) | None => return Err(HelloError::Ended("closed".to_owned())),
     };
     match purpose.kind {
-        ConnectionKind::Control => match Codec::Bincode.decode(&message.bytes) {
+        ConnectionKind::Control => match purpose.codec.decode(&message.bytes) {
             Ok(ControlFrame::Hello(hello)) => Ok(Word::Hello(*hello)),
             Ok(ControlFrame::Proof(proof)) => Ok(Word::Proof(proof)),
             Ok(ControlFrame::Refuse(reason)) => Err(HelloError::Refused(reason)),
             Ok(_) | Err(_) => Err(HelloError::Unexpected),
         },
-        ConnectionKind::Bulk(_) => match Codec::Bincode.decode(&message.bytes) {
+        ConnectionKind::Bulk(_) => match purpose.codec.decode(&message.bytes) {
             Ok(BulkFrame::Hello(hello)) => Ok(Word::Hello(*hello)),
             Ok(BulkFrame::Proof(proof)) => Ok(Word::Proof(proof)),
             Ok(BulkFrame::Refuse(reason)) => Err(HelloError::Refused(reason)),

@@ -13,16 +13,18 @@ use crate::limits::PACKED_BYTES;
 /// The frames of a connection's RPC, packed into messages.
 pub(super) struct Packing {
     frames: mpsc::Receiver<ControlFrame>,
-    /// How many bytes frames may share: none with a peer that reads one frame a message.
+    codec: Codec,
+    /// How many bytes frames may share: none with a peer that reads one frame a message, and none in JSON, where a frame has no end of
+    /// its own.
     room: usize,
     /// A frame that found no room in the message before it.
     left_over: Option<Vec<u8>>,
 }
 
 impl Packing {
-    pub(super) fn new(frames: mpsc::Receiver<ControlFrame>, speaks: Version) -> Self {
-        let room = if speaks.packs_frames() { PACKED_BYTES } else { 0 };
-        Self { frames, room, left_over: None }
+    pub(super) fn new(frames: mpsc::Receiver<ControlFrame>, (speaks, codec): (Version, Codec)) -> Self {
+        let room = if speaks.packs_frames() && codec == Codec::Bincode { PACKED_BYTES } else { 0 };
+        Self { frames, codec, room, left_over: None }
     }
 
     /// The next message; `None` when nobody calls and nobody serves any more. Dropping the future loses nothing.
@@ -33,7 +35,7 @@ impl Packing {
         };
         while message.len() < self.room {
             let Ok(frame) = self.frames.try_recv() else { break };
-            let Some(frame) = encoded(&frame) else { continue };
+            let Some(frame) = encoded(self.codec, &frame) else { continue };
             if message.len() + frame.len() > self.room {
                 self.left_over = Some(frame);
                 break;
@@ -45,7 +47,7 @@ impl Packing {
 
     async fn first(&mut self) -> Option<Vec<u8>> {
         loop {
-            if let Some(frame) = encoded(&self.frames.recv().await?) {
+            if let Some(frame) = encoded(self.codec, &self.frames.recv().await?) {
                 return Some(frame);
             }
         }
@@ -62,8 +64,11 @@ pub(super) enum UnpackError {
 }
 
 /// The frames of a message. All of them are read before any has an effect.
-pub(super) fn unpacked(message: &[u8]) -> Result<impl Iterator<Item = ControlFrame>, UnpackError> {
-    let (first, mut rest) = Codec::Bincode.decode_front(message)?;
+pub(super) fn unpacked(codec: Codec, message: &[u8]) -> Result<impl Iterator<Item = ControlFrame>, UnpackError> {
+    let (first, mut rest) = match codec {
+        Codec::Bincode => codec.decode_front(message)?,
+        Codec::Json => (codec.decode(message)?, &[][..]),
+    };
     let mut others = Vec::new();
     while !rest.is_empty() {
         let (frame, following) = Codec::Bincode.decode_front(rest)?;
@@ -94,10 +99,10 @@ mod tests {
             send.send(call(*size)).await.expect("room");
         }
         drop(send);
-        let mut packing = Packing::new(frames, speaks);
+        let mut packing = Packing::new(frames, (speaks, Codec::Bincode));
         let mut messages = Vec::new();
         while let Some(message) = packing.next().await {
-            let calls = unpacked(&message.bytes).expect("whole frames").map(|frame| match frame {
+            let calls = unpacked(Codec::Bincode, &message.bytes).expect("whole frames").map(|frame| match frame {
                 ControlFrame::Call(piece) => piece.bytes.len(),
                 other => panic!("a call went in: {other:?}"),
             });
@@ -117,12 +122,20 @@ mod tests {
 
     #[test]
     fn nothing_but_calls_and_replies_shares_a_message() {
-        let frames = |frames: &[ControlFrame]| frames.iter().filter_map(encoded).collect::<Vec<_>>().concat();
-        assert!(unpacked(&frames(&[ControlFrame::Beat(7)])).is_ok());
-        assert!(matches!(unpacked(&frames(&[call(1), ControlFrame::Bye])), Err(UnpackError::Shared)));
-        assert!(matches!(unpacked(&frames(&[ControlFrame::Beat(7), call(1)])), Err(UnpackError::Shared)));
+        let frames = |frames: &[ControlFrame]| {
+            frames.iter().filter_map(|frame| encoded(Codec::Bincode, frame)).collect::<Vec<_>>().concat()
+        };
+        assert!(unpacked(Codec::Bincode, &frames(&[ControlFrame::Beat(7)])).is_ok());
+        assert!(matches!(unpacked(Codec::Bincode, &frames(&[call(1), ControlFrame::Bye])), Err(UnpackError::Shared)));
+        assert!(matches!(
+            unpacked(Codec::Bincode, &frames(&[ControlFrame::Beat(7), call(1)])),
+            Err(UnpackError::Shared)
+        ));
         let cut = frames(&[call(1), call(2)]);
-        assert!(matches!(unpacked(&cut[..cut.len() - 1]), Err(UnpackError::Codec(_))), "nothing of it is taken");
+        assert!(
+            matches!(unpacked(Codec::Bincode, &cut[..cut.len() - 1]), Err(UnpackError::Codec(_))),
+            "nothing of it is taken"
+        );
     }
 
     #[tokio::test]

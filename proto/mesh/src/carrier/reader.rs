@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use meshproof_proto::allowance::Allowance;
-use meshproof_proto::codec::{Codec, CodecError};
+use meshproof_proto::codec::CodecError;
 use meshproof_proto::frame::{BulkFrame, ControlFrame, DATAGRAM_CHANNEL, EVENTS_CHANNEL, EventFrame, MAIN_CHANNEL};
 use meshproof_proto::signal::ConnectionKind;
 use serde::Serialize;
@@ -94,17 +94,17 @@ impl Reader<'_> {
         match (self.purpose.kind, message.channel) {
             (ConnectionKind::Control, MAIN_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
-                for frame in packing::unpacked(&message.bytes)? {
+                for frame in packing::unpacked(self.purpose.codec, &message.bytes)? {
                     self.control(frame).await?;
                 }
                 Ok(())
             }
             (ConnectionKind::Control, EVENTS_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
-                let frame: EventFrame = Codec::Bincode.decode(&message.bytes)?;
+                let frame: EventFrame = self.purpose.codec.decode(&message.bytes)?;
                 self.tell(Told::Events { frame, bytes: message.bytes.len() }).await
             }
-            (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(Codec::Bincode.decode(&message.bytes)?).await,
+            (ConnectionKind::Bulk(_), MAIN_CHANNEL) => self.bulk(self.purpose.codec.decode(&message.bytes)?).await,
             (ConnectionKind::Bulk(_), DATAGRAM_CHANNEL) => {
                 self.purpose.counters.received.fetch_add(message.bytes.len() as u64, Ordering::Relaxed);
                 self.purpose.datagrams.received(message.bytes, &self.purpose.context.inboxes);
@@ -170,7 +170,7 @@ impl Reader<'_> {
 
     fn answer<T: Serialize>(&mut self, answer: &T) {
         if self.beats.take_now(Instant::now())
-            && let Some(frame) = Outgoing::new(MAIN_CHANNEL, answer)
+            && let Some(frame) = Outgoing::new(self.purpose.codec, MAIN_CHANNEL, answer)
         {
             let _ = self.lead.urgent.try_send(frame);
         }

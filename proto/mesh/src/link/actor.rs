@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use meshproof_proto::codec::Codec;
 use meshproof_proto::id::Generation;
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits;
@@ -18,7 +19,7 @@ use super::pace::Pace;
 use super::track::{Tracks, Wanted};
 use super::{Command, Link, Surroundings, ToNode};
 use crate::api::{LinkInfo, Loss, MeshEvent, Turn};
-use crate::carrier::{Counters, FromCarrier, Outgoing, Told};
+use crate::carrier::{Counters, EventsWay, FromCarrier, Told};
 use crate::context::until;
 use crate::datagrams::Datagrams;
 use crate::streams::{Mux, Way};
@@ -33,7 +34,7 @@ pub(crate) struct LinkTask {
     pub(super) counters: Arc<Counters>,
     pub(super) info: Arc<Mutex<LinkInfo>>,
     pub(super) pace: Pace,
-    pub(super) events_way: watch::Sender<Option<mpsc::Sender<Outgoing>>>,
+    pub(super) events_way: watch::Sender<Option<EventsWay>>,
     pub(super) tell: mpsc::Sender<FromCarrier>,
     told: mpsc::Receiver<FromCarrier>,
     pub(super) made_in: mpsc::Sender<Made>,
@@ -47,6 +48,8 @@ pub(crate) struct LinkTask {
     pub(super) errands: Errands,
     /// What the peer speaks, once a hello said so.
     pub(super) speaks: Option<Version>,
+    /// How the frames of its control connections are written: as the peer's signals say.
+    pub(super) codec: Codec,
     life: Life,
 }
 
@@ -98,6 +101,7 @@ impl LinkTask {
             former: None,
             errands: Errands::new(Instant::now()),
             speaks: None,
+            codec: Codec::Bincode,
             life: Life::GoingOn,
         };
         let tasks = task.around.context.tasks.clone();

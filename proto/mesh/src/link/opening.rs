@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use meshproof_proto::codec::Codec;
 use meshproof_proto::id::{Digest, Generation};
 use meshproof_proto::link::{Input, State};
 use meshproof_proto::signal::{ConnectionKind, Route, SignalBody};
@@ -125,12 +126,21 @@ impl LinkTask {
         }
     }
 
+    /// How frames are written on such a connection. A browser, which speaks JSON, has no bulk connections.
+    pub(super) fn codec_of(&self, kind: ConnectionKind) -> Codec {
+        match kind {
+            ConnectionKind::Control => self.codec,
+            ConnectionKind::Bulk(_) => Codec::Bincode,
+        }
+    }
+
     fn carry(&mut self, kind: ConnectionKind, generation: Generation, connection: Connection) {
         let purpose = Purpose {
             context: Arc::clone(&self.around.context),
             peer: self.peer.clone(),
             kind,
             generation,
+            codec: self.codec_of(kind),
             mux: Arc::clone(&self.mux),
             datagrams: Arc::clone(&self.datagrams),
             counters: Arc::clone(&self.counters),

@@ -4,7 +4,6 @@
 //! sides share, and when there is none, through a third peer that both are linked to. One about the control connection goes
 //! both ways. Whoever carries it can only lose it, and a second copy changes nothing.
 
-use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::ControlFrame;
 use meshproof_proto::id::{Generation, PeerId};
 use meshproof_proto::identity::{Signed, UnixSeconds};
@@ -20,6 +19,9 @@ impl LinkTask {
     /// A signal of the peer, its signature checked, and the signaling server that carried it.
     pub(super) fn signal(&mut self, signal: Signal, server: Option<usize>) {
         let (kind, generation) = (signal.kind, signal.generation);
+        if kind == ConnectionKind::Control {
+            self.codec = signal.codec;
+        }
         let input = match signal.body {
             SignalBody::Offer { sdp } => Input::Offer { generation, route: Route::Direct, sdp },
             SignalBody::Answer { offer, sdp } => Input::Answer { generation, offer, sdp },
@@ -78,7 +80,7 @@ impl LinkTask {
             from: context.me,
             to: self.peer.peer,
             kind,
-            codec: Codec::Bincode,
+            codec: self.codec_of(kind),
             generation,
             expires: UnixSeconds(now_unix().0 + limits::SIGNAL_LIFETIME.as_secs()),
             body,

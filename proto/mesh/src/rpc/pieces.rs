@@ -1,17 +1,23 @@
 //! RPC messages in pieces that fit a data channel message.
 
+use meshproof_proto::codec::Codec;
 use meshproof_proto::frame::Piece;
 use meshproof_proto::limits;
 
 /// A piece of payload, less the frame's own header.
 const PIECE_BYTES: usize = limits::MESSAGE_BYTES - 64;
 
-/// Cuts a message.
-pub(super) fn cut(message: &[u8]) -> impl Iterator<Item = Piece> + '_ {
-    let count = message.len().div_ceil(PIECE_BYTES).max(1);
+/// Cuts a message for frames that are written like that.
+pub(super) fn cut(codec: Codec, message: &[u8]) -> impl Iterator<Item = Piece> + '_ {
+    let most = match codec {
+        Codec::Bincode => PIECE_BYTES,
+        // base64 makes four characters of three bytes
+        Codec::Json => PIECE_BYTES / 4 * 3,
+    };
+    let count = message.len().div_ceil(most).max(1);
     (0..count).map(move |i| {
-        let end = ((i + 1) * PIECE_BYTES).min(message.len());
-        Piece { last: i + 1 == count, bytes: message[i * PIECE_BYTES..end].to_vec() }
+        let end = ((i + 1) * most).min(message.len());
+        Piece { last: i + 1 == count, bytes: message[i * most..end].to_vec() }
     })
 }
 
@@ -40,16 +46,21 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
+    use meshproof_proto::frame::ControlFrame;
+
     use super::*;
 
     #[test]
     fn a_message_of_any_size_up_to_the_limit_survives_its_pieces() {
-        for size in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, limits::RPC_FRAME_BYTES] {
+        let sizes = [0, 1, PIECE_BYTES, PIECE_BYTES + 1, limits::RPC_FRAME_BYTES];
+        for (size, codec) in sizes.into_iter().flat_map(|size| [(size, Codec::Bincode), (size, Codec::Json)]) {
             let message: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             let mut assembler = Assembler::default();
             let mut whole = None;
-            for piece in cut(&message) {
+            for piece in cut(codec, &message) {
                 assert!(whole.is_none());
+                let frame = codec.encode(&ControlFrame::Call(piece.clone())).expect("it fits");
+                assert!(frame.len() <= limits::MESSAGE_BYTES, "{} bytes", frame.len());
                 whole = assembler.piece(piece).expect("within the limit");
             }
             assert!(whole.as_ref() == Some(&message), "size {size}");

@@ -68,7 +68,7 @@ fn in_time(scenario: impl Future<Output = ()> + Send + 'static) {
 
 async fn client_over_a_connection_that_takes_nothing() {
     let (frames, frames_out) = mpsc::channel(1);
-    let (port, inbox) = RpcPort::new(frames);
+    let (port, inbox) = RpcPort::new(Codec::Bincode, frames);
     let (client, server): (Client, Server) = port.split();
     let client = DoubleClient::new(Config::default(), client).spawn();
     let calls = (0..CALLS).map(|n| {
@@ -88,7 +88,7 @@ async fn client_over_a_connection_that_takes_nothing() {
 
 async fn server_whose_replies_are_not_taken() {
     let (frames, frames_out) = mpsc::channel(1);
-    let (port, inbox) = RpcPort::new(frames);
+    let (port, inbox) = RpcPort::new(Codec::Bincode, frames);
     let (client, server): (Client, Server) = port.split();
     let serving = BaseChannel::with_defaults(server).execute(Doubler.serve());
     let serving = tokio::spawn(serving.for_each_concurrent(None, |call| call));

@@ -23,6 +23,7 @@ pub struct RpcTransport<Out, In> {
     inbox: mpsc::Receiver<Vec<u8>>,
     faults: mpsc::Sender<RpcTransportError>,
     side: Side,
+    codec: Codec,
     items: PhantomData<fn(Out) -> In>,
 }
 
@@ -54,13 +55,13 @@ impl<Out, In> fmt::Debug for RpcTransport<Out, In> {
 }
 
 impl<Out, In> RpcTransport<Out, In> {
-    pub(super) fn client((out, faults): Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
+    pub(super) fn client(codec: Codec, (out, faults): Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
         let out = PollSender::new(out);
-        Self { out, waiting: VecDeque::new(), inbox, faults, side: Side::Client, items: PhantomData }
+        Self { out, waiting: VecDeque::new(), inbox, faults, side: Side::Client, codec, items: PhantomData }
     }
 
-    pub(super) fn server(outlets: Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
-        Self { side: Side::Server, ..Self::client(outlets, inbox) }
+    pub(super) fn server(codec: Codec, outlets: Outlets, inbox: mpsc::Receiver<Vec<u8>>) -> Self {
+        Self { side: Side::Server, ..Self::client(codec, outlets, inbox) }
     }
 
     /// tarpc ends without a word over a message that it cannot take, and the link would go on without it.
@@ -69,8 +70,8 @@ impl<Out, In> RpcTransport<Out, In> {
         In: DeserializeOwned,
     {
         let read = match self.side {
-            Side::Server => read_call(bytes),
-            Side::Client => Ok(Codec::Bincode.decode(bytes)?),
+            Side::Server => read_call(self.codec, bytes),
+            Side::Client => Ok(self.codec.decode(bytes)?),
         };
         read.inspect_err(|error: &RpcTransportError| drop(self.faults.try_send(error.clone())))
     }
@@ -104,9 +105,9 @@ impl<Out: Serialize, In> Sink<Out> for RpcTransport<Out, In> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Out) -> Result<(), Self::Error> {
-        let message = Codec::Bincode.encode(&item)?;
-        let side = self.side;
-        self.waiting.extend(pieces::cut(&message).map(|piece| match side {
+        let message = self.codec.encode(&item)?;
+        let (side, codec) = (self.side, self.codec);
+        self.waiting.extend(pieces::cut(codec, &message).map(|piece| match side {
             Side::Client => ControlFrame::Call(piece),
             Side::Server => ControlFrame::Reply(piece),
         }));
@@ -129,9 +130,12 @@ impl<Out: Serialize, In> Sink<Out> for RpcTransport<Out, In> {
 ///
 /// # Errors
 /// It cannot be read, or asks for a deadline that is beyond the limit.
-pub fn read_call<Call: DeserializeOwned>(bytes: &[u8]) -> Result<Call, RpcTransportError> {
-    check_deadline(bytes)?;
-    Ok(Codec::Bincode.decode(bytes)?)
+pub fn read_call<Call: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<Call, RpcTransportError> {
+    match codec {
+        Codec::Bincode => check_deadline(bytes)?,
+        Codec::Json => check_deadline_in_text(bytes)?,
+    }
+    Ok(codec.decode(bytes)?)
 }
 
 /// tarpc turns a request's deadline into `Instant::now() + deadline`, which panics when it is huge; so it is looked at first.
@@ -142,6 +146,25 @@ fn check_deadline(bytes: &[u8]) -> Result<(), RpcTransportError> {
         Ok(((REQUEST, deadline), _)) if deadline > limits::RPC_DEADLINE => Err(RpcTransportError::Deadline(deadline)),
         // a cancel has no deadline, and what cannot be read is refused by the decoder
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The same of a request in JSON, where the deadline has a name and no place.
+fn check_deadline_in_text(bytes: &[u8]) -> Result<(), RpcTransportError> {
+    #[derive(serde::Deserialize)]
+    enum Message {
+        Request { context: Until },
+    }
+    #[derive(serde::Deserialize)]
+    struct Until {
+        deadline: std::time::Duration,
+    }
+    match Codec::Json.decode(bytes) {
+        Ok(Message::Request { context: Until { deadline } }) if deadline > limits::RPC_DEADLINE => {
+            Err(RpcTransportError::Deadline(deadline))
+        }
+        // a cancel has no deadline, and what cannot be read is refused by the decoder
+        Ok(Message::Request { .. }) | Err(_) => Ok(()),
     }
 }
 
@@ -162,6 +185,21 @@ mod tests {
         assert!(check_deadline(&request(Duration::from_secs(10))).is_ok());
         for huge in [Duration::MAX, Duration::from_secs(3_600 * 24 * 800)] {
             assert!(matches!(check_deadline(&request(huge)), Err(RpcTransportError::Deadline(_))));
+        }
+    }
+
+    #[test]
+    fn a_deadline_in_json_is_refused_as_any_other() {
+        let request = |deadline: u64| {
+            format!(
+                r#"{{"Request":{{"context":{{"deadline":{{"secs":{deadline},"nanos":0}},"trace_context":{{"trace_id":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"span_id":0,"sampling_decision":"Unsampled"}}}},"id":7,"message":"hi"}}}}"#
+            )
+        };
+        let read = |text: &str| read_call::<ClientMessageOfText>(Codec::Json, text.as_bytes());
+        let taken = read(&request(10)).expect("what a browser writes");
+        assert!(matches!(taken, tarpc::ClientMessage::Request(request) if request.message == "hi"));
+        for huge in [u64::MAX, 3_600 * 24 * 800] {
+            assert!(matches!(read(&request(huge)), Err(RpcTransportError::Deadline(_))));
         }
     }
 
