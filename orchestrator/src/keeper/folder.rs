@@ -51,6 +51,16 @@ impl RunFolder {
         self.0.join("console-token")
     }
 
+    /// The same for who may only look.
+    pub fn observers_mesh(&self) -> PathBuf {
+        self.0.join("observer.toml")
+    }
+
+    /// The token of observers, on its way into that file.
+    pub fn observer_token(&self) -> PathBuf {
+        self.0.join("observer-token")
+    }
+
     /// The token of orchestrators: of another one, should the first die.
     pub fn orchestrator_token(&self) -> PathBuf {
         self.0.join("orchestrator-token")

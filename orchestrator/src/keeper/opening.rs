@@ -68,9 +68,12 @@ pub fn finish(
     (groups, respawns): (&mut Groups, &mut Respawns),
     signaling: String,
 ) -> Result<Opened, OpenError> {
-    let mesh = setup.mesh_file(&signaling, console_token(folder)?).text();
-    let cannot = |cause| OpenError::Folder { path: folder.mesh(), cause };
-    write_private_whole(&folder.mesh(), mesh.as_bytes()).map_err(cannot)?;
+    // whoever finds the first of these finds the second
+    for (path, token) in [(folder.observers_mesh(), folder.observer_token()), (folder.mesh(), folder.console_token())] {
+        let mesh = setup.mesh_file(&signaling, read_token(token)?).text();
+        let written = write_private_whole(&path, mesh.as_bytes());
+        written.map_err(|cause| OpenError::Folder { path, cause })?;
+    }
     let namespace = |name: &Name| match Namespace::make() {
         Ok(namespace) => Ok((name.clone(), namespace)),
         Err(cause) => Err(OpenError::Namespace { service: name.clone(), cause }),
@@ -125,8 +128,7 @@ fn authority(url: &str) -> &str {
     rest.split_once('/').map_or(rest, |(authority, _)| authority)
 }
 
-fn console_token(folder: &RunFolder) -> Result<Token, OpenError> {
-    let path = folder.console_token();
+fn read_token(path: PathBuf) -> Result<Token, OpenError> {
     let text = std::fs::read_to_string(&path).map_err(|cause| OpenError::Folder { path: path.clone(), cause })?;
     Token::from_text(&text).map_err(|cause| OpenError::Token { path, cause })
 }

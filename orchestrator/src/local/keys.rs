@@ -52,6 +52,12 @@ impl Root {
         self.issue(CONSOLES.to_owned(), Role::OperatorConsole, capabilities)
     }
 
+    /// The token of whoever looks at the mesh and does nothing there.
+    pub fn observer(&self) -> Result<Token, LocalError> {
+        let reads = self.capabilities.contains(&Capability::Logs).then_some(Capability::Logs);
+        self.issue(CONSOLES.to_owned(), Role::Observer, reads.into_iter().collect())
+    }
+
     fn issue(&self, names: String, role: Role, capabilities: BTreeSet<Capability>) -> Result<Token, LocalError> {
         let (mesh, not_after) = (self.mesh.clone(), self.not_after);
         let seed = random()?;

@@ -140,6 +140,8 @@ fn fill(run_folder: &RunFolder, spec: &Spec, (root, token): (&Root, &Token)) -> 
     }
     let path = run_folder.console_token();
     write_private(&path, root.console()?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
+    let path = run_folder.observer_token();
+    write_private(&path, root.observer()?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     let path = run_folder.orchestrator_token();
     write_private(&path, token.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     let setup = Setup {
