@@ -24,6 +24,7 @@ mod run;
 mod schema;
 mod show;
 mod stubs;
+mod web;
 mod who;
 
 use std::io::IsTerminal as _;
@@ -73,6 +74,8 @@ enum Command {
     Show(show::Args),
     /// Talk with the agents of a run that goes on, and with the other people there.
     Chat(chat::Args),
+    /// Serve a page that joins the mesh of a run from a browser: topology, lanes, feed, chat.
+    Web(web::Args),
     /// Show who is in the mesh of a run that goes on.
     Who(who::Args),
     /// Show its links: state, path, round trip, throughput, and why it last changed.
@@ -112,6 +115,40 @@ enum Command {
     Keep(crate::keeper::Args),
 }
 
+impl Command {
+    /// Whether it shows a mesh and its run, and does nothing else.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::Schema | Self::Explain { .. } | Self::Show(_) | Self::Who(_) | Self::Links(_) => true,
+            Self::Attach(args) => args.only_looks(),
+            Self::Stubs(args) => args.only_looks(),
+            // files and runs of this machine are not the mesh's
+            Self::Check(_)
+            | Self::Runs(_)
+            | Self::Logs(_)
+            | Self::Report(_)
+            | Self::Diff(_)
+            | Self::Doctor(_)
+            | Self::Run(_)
+            | Self::Commits(_)
+            | Self::Bisect(_)
+            | Self::Init(_)
+            | Self::Import(_)
+            | Self::Mesh(_)
+            | Self::Chat(_)
+            | Self::Web(_)
+            | Self::Bench(_)
+            | Self::Rerun(_)
+            | Self::Clean(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Agent(_)
+            | Self::Signaling(_)
+            | Self::Keep(_) => false,
+        }
+    }
+}
+
 /// Parses the command line, runs the command, and gives the exit code. A bug of ours (a panic) exits with 70.
 pub fn main() -> ExitCode {
     meshproof_agent::own_log::mask_panics();
@@ -136,6 +173,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Attach(args) => attach::run(&args),
         Command::Show(args) => show::run(args),
         Command::Chat(args) => chat::run(args),
+        Command::Web(args) => web::run(args),
         Command::Who(args) => who::run(&args),
         Command::Links(args) => links::run(&args),
         Command::Stubs(args) => stubs::run(&args),

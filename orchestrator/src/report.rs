@@ -18,7 +18,7 @@ mod story;
 pub mod style;
 pub mod summary;
 pub(crate) mod table;
-mod telling;
+pub mod telling;
 mod trace;
 
 pub use diff::{Change, Diff};

@@ -37,6 +37,13 @@ pub(super) struct Args {
     place: Place,
 }
 
+impl Args {
+    /// Whether it follows a run and does no more.
+    pub(super) fn only_looks(&self) -> bool {
+        !self.take_over && !self.standby
+    }
+}
+
 /// Follows a run to its end.
 pub(super) fn run(args: &Args) -> Exit {
     super::log_to_stderr();

@@ -2,6 +2,7 @@
 
 mod ask;
 mod child;
+mod page;
 mod room;
 mod terminal;
 mod tree;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use super::mesh::{self, MeshArgs};
 use crate::console::limits;
 use crate::say;
+pub(super) use page::reads_lines;
 use room::{Next, Room};
 use voice::Voice;
 

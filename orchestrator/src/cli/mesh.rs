@@ -18,7 +18,7 @@ pub(super) struct MeshArgs {
 }
 
 /// Where this process can be reached.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct LocalAddresses {
     /// Local addresses that other peers can reach; several are separated by commas. `auto`: those that lead to other machines, also
     /// when they change.

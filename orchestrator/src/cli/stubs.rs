@@ -29,6 +29,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// Whether no stub forgets anything.
+    pub(super) fn only_looks(&self) -> bool {
+        !self.purge
+    }
+}
+
 /// Shows what stubs hold, or makes one forget it.
 pub(super) fn run(args: &Args) -> Exit {
     mesh::with_console(&args.mesh, async |console: &mut Console| {

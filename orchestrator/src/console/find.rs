@@ -42,7 +42,15 @@ fn those(runs: &[String]) -> String {
 /// # Errors
 /// There is none, or more than one.
 pub fn find(wanted: Option<&str>) -> Result<MeshFile, FindError> {
-    Ok(MeshFile::read(&choose(wanted, &local::running()?)?)?)
+    Ok(MeshFile::read(&place(wanted)?)?)
+}
+
+/// Where the mesh file of this run is, or this file.
+///
+/// # Errors
+/// As for [`find`].
+pub fn place(wanted: Option<&str>) -> Result<PathBuf, FindError> {
+    choose(wanted, &local::running()?)
 }
 
 fn choose(wanted: Option<&str>, running: &[Running]) -> Result<PathBuf, FindError> {

@@ -3,7 +3,8 @@
 use meshproof_proto::event::{Fact, Outcome, StubCall};
 
 use super::failure;
-use super::lines::{self, Said};
+use super::lines;
+pub use super::lines::Said;
 use super::sanitise::line as clean;
 use super::style::Tone;
 use crate::record::{Entry, Happening};

@@ -5,6 +5,9 @@
 
 mod already;
 mod attached;
+#[path = "../common/browser.rs"]
+#[allow(dead_code, reason = "pages on disk need more of it")]
+mod browser;
 mod chat;
 mod commands;
 mod commits;
@@ -44,6 +47,7 @@ mod together;
 mod traced;
 mod verbs;
 mod waiting;
+mod web;
 mod wire;
 mod workflow;
 mod workspace;

@@ -90,6 +90,12 @@ impl Session {
         }
     }
 
+    /// Waits for a line that has this text, and gives it.
+    pub fn line_with(&mut self, text: &str) -> String {
+        self.said(text);
+        self.seen.last().map(|(_, line)| line.clone()).unwrap_or_default()
+    }
+
     /// Waits for the record of the orchestrator's own that says this of that: `("fault-began", "fault", "ledger-cut")`.
     pub fn happening(&mut self, (what, key, value): (&str, &str, &str)) -> Value {
         self.record(&format!("{what} with {key} {value}"), |record| record["what"][what][key] == value)

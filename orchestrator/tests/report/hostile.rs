@@ -12,10 +12,15 @@ pub const WORST: &str = "</title></style><script>document.title='owned'</script>
 
 /// The fixed journal with that in it wherever it still is a journal. Names cannot be so: they have an alphabet of their own.
 pub fn story() -> Story {
+    Story::of(worst_records())
+}
+
+/// The records of it.
+pub fn worst_records() -> Vec<Record> {
     let mut replaced = 0;
     let records: Vec<Record> = records().iter().map(|record| worst(record, &mut replaced)).collect();
     assert!(replaced > 300, "only {replaced} texts could be replaced");
-    Story::of(records)
+    records
 }
 
 fn worst(record: &Record, replaced: &mut usize) -> Record {

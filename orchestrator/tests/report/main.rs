@@ -1,8 +1,11 @@
 //! Reports of a fixed journal: what they say, to the letter; what no text can make of them; and how a page behaves in a browser.
 
 mod broken;
+#[path = "../common/browser.rs"]
+#[allow(dead_code, reason = "pages that are served need more of it")]
 mod browser;
 mod busy;
+mod console;
 mod golden;
 mod hostile;
 mod page;

@@ -2,6 +2,7 @@
 
 mod doing;
 mod joined;
+mod seat;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::chat::notes::Notes;
 use crate::chat::threads::{ThreadId, Threads};
 use crate::console::{Heard, limits};
 use crate::report::sanitise;
+use crate::web::through::Through;
 use joined::{Joined, Waits};
 
 /// Where a chat takes place.
@@ -41,6 +43,15 @@ pub(super) struct Room {
     live: bool,
     /// What is known by name, for whoever completes it.
     names: Names,
+    allowed: Allowed,
+}
+
+/// What of this machine's commands may be done here. What agents do is for them to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    Everything,
+    /// Only those that look.
+    Looks,
 }
 
 /// A thread has ended.
@@ -85,8 +96,19 @@ pub(super) enum Happened {
 impl Room {
     pub(super) fn new(mesh: MeshArgs, person: String) -> Self {
         let (ear, heard) = mpsc::channel(limits::HEARD);
+        Self::of(Joined::new(mesh, person, ear), heard, Allowed::Everything)
+    }
+
+    /// Of a person at a page, who hears what the page hears.
+    pub(super) fn through(mesh: MeshArgs, page: Through, (heard, allowed): (mpsc::Receiver<Heard>, Allowed)) -> Self {
+        // nobody says anything here: this process is not in the mesh
+        let (ear, _) = mpsc::channel(1);
+        Self::of(Joined::through(mesh, page, ear), heard, allowed)
+    }
+
+    fn of(joined: Joined, heard: mpsc::Receiver<Heard>, allowed: Allowed) -> Self {
         Self {
-            joined: Joined::new(mesh, person, ear),
+            joined,
             heard,
             threads: Threads::default(),
             notes: Notes::default(),
@@ -96,6 +118,7 @@ impl Room {
             filter: watch::Sender::default(),
             live: false,
             names: Names::default(),
+            allowed,
         }
     }
 
@@ -104,10 +127,20 @@ impl Room {
         Arc::clone(&self.names)
     }
 
-    /// A person sits here and is spoken to like this: says who is there, and goes on while lines come.
-    pub(super) async fn greet(&mut self, voice: Voice) {
+    /// A person sits here and is spoken to like this; goes on while lines come.
+    pub(super) fn speak(&mut self, voice: Voice) {
         self.live = true;
         self.voice = voice;
+    }
+
+    /// A page is left by closing it.
+    pub(super) fn say_goodbye(&self) {
+        self.voice.note("close the tab to leave; the run goes on without it");
+    }
+
+    /// As [`speak`](Self::speak), and says who is there.
+    pub(super) async fn greet(&mut self, voice: Voice) {
+        self.speak(voice);
         let text = self.joined.greeting().await;
         self.learn();
         self.voice.note(&text);
@@ -149,7 +182,7 @@ impl Room {
     }
 
     /// Names that may be written next.
-    fn learn(&mut self) {
+    pub(super) fn learn(&mut self) {
         let known = self.joined.known();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }

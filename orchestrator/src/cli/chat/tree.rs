@@ -96,11 +96,22 @@ pub(super) fn command(words: Vec<String>) -> Asked {
 /// Commands that are processes of a mesh, or that a chat cannot hold.
 fn elsewhere(command: &Command) -> Option<&'static str> {
     match command {
-        Command::Agent(_) | Command::Signaling(_) | Command::Keep(_) => {
+        Command::Agent(_) | Command::Signaling(_) | Command::Keep(_) | Command::Web(_) => {
             Some("this is a process of its own; start it from a shell\n")
         }
         Command::Chat(_) => Some("this is a chat already\n"),
         _ => None,
+    }
+}
+
+/// Whether a command shows the mesh that the chat is in, and does nothing else.
+pub(super) fn only_looks(words: &[String]) -> bool {
+    if words.iter().any(|word| word.starts_with("--mesh") || word.starts_with("--runs")) {
+        return false;
+    }
+    match Slash::try_parse_from(words) {
+        Ok(Slash { does: Does::There(command) }) => command.only_looks(),
+        Ok(Slash { does: Does::Here(_) }) | Err(_) => false,
     }
 }
 
@@ -164,6 +175,30 @@ mod tests {
         assert!(matches!(of("heal all"), Asked::Here(Here::Heal { fault }) if fault == "all"));
         let fault = of("fault traffic shop -> ledger latency 800ms for 30s");
         assert!(matches!(fault, Asked::Here(Here::Fault { words }) if words.len() == 8));
+    }
+
+    #[test]
+    fn what_only_looks_is_told_from_what_does_more() {
+        let looks = |line: &str| only_looks(&words(line).expect("words"));
+        for line in ["who", "links --json", "stubs", "attach", "show", "schema"] {
+            assert!(looks(line), "{line}");
+        }
+        for line in [
+            "run plan.yaml",
+            "stubs --purge payments",
+            "attach --take-over",
+            "mesh new dev --signaling ws://127.0.0.1:1/mesh",
+            "bench --between a b",
+            "report last --format md --out file",
+            "check /etc/passwd",
+            "who --mesh other.toml",
+            "clean",
+            "init",
+            "web",
+            "nonsense",
+        ] {
+            assert!(!looks(line), "{line}");
+        }
     }
 
     #[test]

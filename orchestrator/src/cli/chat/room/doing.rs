@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::joined::Alone;
-use super::{Begun, Did, Ended, Next, Room};
+use super::{Allowed, Begun, Did, Ended, Next, Room};
 use crate::chat::answers::{self, Answer};
 use crate::chat::disturbance;
 use crate::chat::filter::Filter;
@@ -43,6 +43,9 @@ impl Room {
             return shown;
         }
         match tree::command(words) {
+            Asked::There(words) if self.allowed == Allowed::Looks && !tree::only_looks(&words) => {
+                self.refuse(&"this console only looks; a command that does more takes an operator's", Exit::Usage)
+            }
             Asked::There(words) => self.process(line, words),
             Asked::Here(here) => self.here(line, here).await,
             told @ Asked::Told { .. } => self.told(told),
@@ -71,6 +74,9 @@ impl Room {
                 return Begun::Next(Next::Came(Exit::Passed));
             }
             Here::Stop { thread } => return self.stop(&thread),
+            Here::Save { .. } if self.allowed == Allowed::Looks => {
+                return self.refuse(&"this console only looks; it writes no files", Exit::Usage);
+            }
             Here::Save { file } => return self.save(&file),
             Here::Quit => return Begun::Next(Next::Over),
         };
@@ -245,7 +251,7 @@ impl Room {
         let mut kept = Err("no agent is there that would tell the run's journal".to_owned());
         for (name, client) in agents {
             let telling = Agent { name, client }.say(text.clone());
-            match console.during(telling).await {
+            match Box::pin(console.during(telling)).await {
                 Ok(()) => {
                     kept = Ok(());
                     break;

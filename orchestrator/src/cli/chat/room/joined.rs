@@ -1,4 +1,4 @@
-//! The mesh that a chat is in: of the run that goes on, and of the next one when that is over.
+//! The mesh that a chat is in: of the run that goes on, and of the next one when that is over; or that of a page, which is in it itself.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,6 +9,7 @@ use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 
 use super::Happened;
+use super::seat::Seat;
 use crate::chat::complete::Known;
 use crate::chat::ground::{Ground, Ids};
 use crate::cli::mesh::MeshArgs;
@@ -17,6 +18,7 @@ use crate::history::{Brief, Kept};
 use crate::local;
 use crate::mesh_file::MeshFile;
 use crate::plan::Inputs;
+use crate::web::through::Through;
 
 /// How often a chat that is in no mesh looks whether there is one now.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -39,13 +41,19 @@ pub(super) struct Joined {
     args: MeshArgs,
     person: String,
     ear: mpsc::Sender<Heard>,
-    console: Option<Console>,
+    seat: Option<Seat>,
     ground: Option<Ground>,
 }
 
 impl Joined {
     pub(super) fn new(args: MeshArgs, person: String, ear: mpsc::Sender<Heard>) -> Self {
-        Self { args, person, ear, console: None, ground: None }
+        Self { args, person, ear, seat: None, ground: None }
+    }
+
+    /// Through a page, which is in the mesh for as long as it is open.
+    pub(super) fn through(args: MeshArgs, page: Through, ear: mpsc::Sender<Heard>) -> Self {
+        let person = page.name().to_string();
+        Self { args, person, ear, seat: Some(Seat::Page(Box::new(page))), ground: None }
     }
 
     /// Which mesh was asked for, to pass it on.
@@ -53,19 +61,19 @@ impl Joined {
         self.args.mesh.as_deref()
     }
 
-    /// The console, if it is in a mesh.
-    pub(super) fn here_mut(&mut self) -> Option<&mut Console> {
-        self.console.as_mut()
+    /// The place in the mesh, if there is one.
+    pub(super) fn here_mut(&mut self) -> Option<&mut Seat> {
+        self.seat.as_mut()
     }
 
-    /// The console in the mesh; joins it first, or the next one when its run is over.
-    pub(super) async fn console(&mut self) -> Result<&mut Console, Alone> {
-        if self.console.as_ref().is_some_and(is_over)
-            && let Some(over) = self.console.take()
+    /// The place in the mesh; joins it first, or the next one when its run is over.
+    pub(super) async fn console(&mut self) -> Result<&mut Seat, Alone> {
+        if self.seat.as_ref().is_some_and(is_over)
+            && let Some(over) = self.seat.take()
         {
             over.leave().await;
         }
-        if self.console.is_none() {
+        if self.seat.is_none() {
             self.ground = None;
             let failed = |error: &dyn std::fmt::Display| Alone { why: error.to_string(), exit: Exit::MeshFailed };
             let file = find::find(self.args.mesh.as_deref())
@@ -77,19 +85,19 @@ impl Joined {
                 console.leave().await;
                 return Err(failed(&error));
             }
-            self.console = Some(console);
+            self.seat = Some(Seat::Own(Box::new(console)));
         }
-        Ok(self.console.as_mut().expect("it was put there just now"))
+        Ok(self.seat.as_mut().expect("it was put there just now"))
     }
 
     /// What steps are checked against: the plan of the run, where this machine knows it.
     pub(super) fn ground(&mut self) -> Ground {
         let known = || {
-            let file = self.console.as_ref()?.file();
+            let file = self.seat.as_ref()?.file();
             plan_of(file)
         };
         let bare = || {
-            let names = self.console.as_ref().map(Console::names).unwrap_or_default();
+            let names = self.seat.as_ref().map(Seat::names).unwrap_or_default();
             Ground::bare(&names.iter().filter_map(|name| name.parse().ok()).collect::<Vec<_>>())
         };
         let ground = self.ground.clone().or_else(known).unwrap_or_else(bare);
@@ -98,7 +106,7 @@ impl Joined {
 
     /// Names that a line may hold.
     pub(super) fn known(&mut self) -> Known {
-        let agents = self.console.as_ref().map(Console::names).unwrap_or_default();
+        let agents = self.seat.as_ref().map(Seat::names).unwrap_or_default();
         let ground = self.ground();
         let Ids { logs, tests, steps } = ground.ids();
         let (stubs, faults) = (ground.names("stubs"), ground.names("faults"));
@@ -127,8 +135,9 @@ impl Joined {
 
     /// The next event; without a mesh, and with somebody waiting for one, the time to look.
     pub(super) async fn next(&mut self, waits: Waits) -> Happened {
-        match &mut self.console {
-            Some(console) => Happened::Mesh(console.event().await.map(Box::new)),
+        match &mut self.seat {
+            Some(Seat::Own(console)) => Happened::Mesh(console.event().await.map(Box::new)),
+            Some(Seat::Page(_)) => std::future::pending().await,
             None if waits == Waits::ForAMesh => {
                 tokio::time::sleep(LOOK_EVERY).await;
                 Happened::Looked
@@ -138,24 +147,24 @@ impl Joined {
     }
 
     pub(super) async fn took(&mut self, event: Option<Box<MeshEvent>>) {
-        match (event, &mut self.console) {
-            (Some(event), Some(console)) => Box::pin(console.take(*event)).await,
+        match (event, &mut self.seat) {
+            (Some(event), Some(Seat::Own(console))) => Box::pin(console.take(*event)).await,
             // the mesh has ended
-            (None, _) => self.console = None,
-            (Some(_), None) => {}
+            (None, _) => self.seat = None,
+            (Some(_), Some(Seat::Page(_)) | None) => {}
         }
     }
 
     pub(super) async fn leave(self) {
-        if let Some(console) = self.console {
-            console.leave().await;
+        if let Some(seat) = self.seat {
+            seat.leave().await;
         }
     }
 }
 
-/// Whether the run of that mesh is over. A mesh that is no run's stays.
-fn is_over(console: &Console) -> bool {
-    let Some(run) = &console.file().run else { return false };
+/// Whether the run of that mesh is over. A mesh that is no run's stays, and so does a page in its mesh.
+fn is_over(seat: &Seat) -> bool {
+    let (Seat::Own(_), Some(run)) = (seat, &seat.file().run) else { return false };
     local::running().is_ok_and(|running| running.iter().all(|running| running.run != run.0))
 }
 

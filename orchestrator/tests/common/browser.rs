@@ -8,6 +8,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+/// Far above what anything in a page takes here.
+const PATIENCE_MS: u32 = 60_000;
+
 /// A browser and its one page.
 pub struct Browser {
     child: Child,
@@ -30,12 +33,17 @@ pub struct View {
 impl Browser {
     /// None where it is not installed; where it must be, that is an error.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with these arguments of its own.
+    pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let profile = tempfile::tempdir().expect("a temporary folder");
         // The pipe is expected at the descriptors 3 and 4.
-        let script = "exec chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run \
-            --disable-background-networking --disable-component-update --remote-debugging-pipe --user-data-dir=\"$1\" 3<&0 4>&1 0</dev/null 1>/dev/null";
+        let script = "profile=$1; shift; exec chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run \
+            --disable-background-networking --disable-component-update --remote-debugging-pipe --user-data-dir=\"$profile\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null";
         let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).arg(profile.path());
+        command.args(["-c", script, "sh"]).arg(profile.path()).args(arguments);
         // it has no bus and no desktop here, and says so
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let is_here = Command::new("chromium").arg("--version").output().is_ok_and(|output| output.status.success());
@@ -69,6 +77,17 @@ impl Browser {
 
     /// Opens a file in this view, and gives the milliseconds until everything of it was loaded and laid out.
     pub fn open(&mut self, file: &Path, view: View) -> f64 {
+        self.go(&format!("file://{}", file.display()), view)
+    }
+
+    /// The same of an address.
+    pub fn go(&mut self, url: &str, view: View) -> f64 {
+        self.events.clear();
+        if url.contains('#') {
+            // to another fragment of the page that is open would be no way to a new page
+            self.ask("Page.navigate", json!({ "url": "about:blank" }));
+            self.until("Page.loadEventFired");
+        }
         self.events.clear();
         self.ask(
             "Emulation.setEmulatedMedia",
@@ -79,7 +98,7 @@ impl Browser {
             json!({ "width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
         );
         let began = std::time::Instant::now();
-        self.ask("Page.navigate", json!({ "url": format!("file://{}", file.display()) }));
+        self.ask("Page.navigate", json!({ "url": url }));
         self.until("Page.loadEventFired");
         self.evaluate("document.body.offsetHeight");
         began.elapsed().as_secs_f64() * 1e3
@@ -89,6 +108,85 @@ impl Browser {
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let came = self.ask("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
         came["result"]["value"].clone()
+    }
+
+    /// Waits until this holds in the page, which looks again and again by itself.
+    pub fn until_it_holds(&mut self, condition: &str) {
+        let wait = format!(
+            "new Promise((done) => {{ const began = Date.now(); const look = () => {{ let holds = false; let why = '';              try {{ holds = Boolean({condition}); }} catch (error) {{ why = String(error); }}              if (holds) done('holds'); else if (Date.now() - began > {PATIENCE_MS}) done('in vain ' + why + '; the page says: ' + document.body.innerText);              else setTimeout(look, 20); }}; look(); }})"
+        );
+        let params = json!({ "expression": wait, "returnByValue": true, "awaitPromise": true });
+        let came = self.ask("Runtime.evaluate", params);
+        assert_eq!(came["result"]["value"], "holds", "{condition}");
+    }
+
+    /// What a promise comes to in the page.
+    pub fn awaited(&mut self, promise: &str) -> Value {
+        let came =
+            self.ask("Runtime.evaluate", json!({ "expression": promise, "returnByValue": true, "awaitPromise": true }));
+        assert!(came["exceptionDetails"].is_null(), "{promise}: {came}");
+        came["result"]["value"].clone()
+    }
+
+    /// Keys of a person: words, as they are typed.
+    pub fn types(&mut self, text: &str) {
+        self.ask("Input.insertText", json!({ "text": text }));
+    }
+
+    /// One key by its name: `Tab`, `Enter`, `ArrowDown`.
+    pub fn presses(&mut self, key: &str) {
+        self.presses_with(key, 0);
+    }
+
+    /// With others held: 8 is Shift.
+    pub fn presses_with(&mut self, key: &str, modifiers: u32) {
+        let code = match key {
+            "Tab" => 9,
+            "Enter" => 13,
+            "Escape" => 27,
+            "ArrowUp" => 38,
+            "ArrowDown" => 40,
+            " " => 32,
+            other => panic!("{other} is not known"),
+        };
+        let text = if key == "Enter" {
+            "\r"
+        } else if key == " " {
+            " "
+        } else {
+            ""
+        };
+        for what in ["keyDown", "keyUp"] {
+            let mut params = json!({ "type": what, "key": key, "code": if key == " " { "Space" } else { key }, "windowsVirtualKeyCode": code, "modifiers": modifiers });
+            if what == "keyDown" && !text.is_empty() {
+                params["text"] = text.into();
+            }
+            self.ask("Input.dispatchKeyEvent", params);
+        }
+    }
+
+    /// Every address that anything was asked of, sockets too.
+    pub fn asked(&self) -> Vec<String> {
+        let asked = |event: &Value| {
+            let url = match event["method"].as_str()? {
+                "Network.requestWillBeSent" => &event["params"]["request"]["url"],
+                "Network.webSocketCreated" => &event["params"]["url"],
+                _ => return None,
+            };
+            url.as_str().map(str::to_owned)
+        };
+        self.events.iter().filter_map(asked).collect()
+    }
+
+    /// What the browser complained about: errors, dialogs, and whatever a page says on its console.
+    pub fn errors(&self) -> Vec<String> {
+        self.complaints().into_iter().filter(|complaint| !complaint.starts_with("asked for ")).collect()
+    }
+
+    /// A picture of what is in sight, as PNG.
+    pub fn sight(&mut self) -> Vec<u8> {
+        let shot = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
+        data_encoding::BASE64.decode(shot["data"].as_str().expect("a picture").as_bytes()).expect("base64")
     }
 
     /// A part of the page as a picture, as PNG: from the top of one element to the bottom of another, `margin` pixels more.

@@ -1,0 +1,162 @@
+//! The run's journal, read to a page: from its first record, or from where the page has stopped, and as it grows.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+
+use futures::FutureExt as _;
+use meshproof_proto::id::RunId;
+use tokio::sync::mpsc;
+
+use super::limits::{LOOK_EVERY, RECORDS};
+use super::wire::{Place, SaidLine, Shown, ToPage};
+use crate::attach::{self, AttachError};
+use crate::history::Kept;
+use crate::journal::{self, Followed, Following};
+use crate::record::Record;
+use crate::report::telling;
+
+/// Reads the journal of this run to the page until nobody takes it.
+pub(super) async fn tell(run: Option<RunId>, after: Option<Place>, to_page: mpsc::Sender<ToPage>) {
+    let folder = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new))
+        .map_err(AttachError::from)
+        .and_then(|kept| attach::find(run.as_ref().map(|run| run.0.as_str()), &kept));
+    let why = match folder {
+        Ok(folder) => match read(&folder.join(journal::FILE_NAME), after, &to_page).await {
+            Ok(()) => return,
+            Err(error) => error.to_string(),
+        },
+        Err(AttachError::NoRun) => "no run of this machine uses this mesh".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let _ = to_page.send(ToPage::NoJournal(why)).await;
+}
+
+/// Ends when nobody takes what is read.
+async fn read(path: &Path, mut after: Option<Place>, to_page: &mpsc::Sender<ToPage>) -> Result<(), AttachError> {
+    loop {
+        let mut following = Following::open(path)?;
+        if one(&mut following, after.take(), to_page).await? == Gone::Reader {
+            return Ok(());
+        }
+        let said = "nobody writes the run's journal any more".to_owned();
+        if to_page.send(ToPage::NoJournal(said)).await.is_err() {
+            return Ok(());
+        }
+        // whoever goes on with the run sets this one aside
+        while following.is_in_its_place()? || !path.exists() {
+            tokio::select! {
+                () = to_page.closed() => return Ok(()),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Gone {
+    Reader,
+    Writer,
+}
+
+async fn one(
+    following: &mut Following,
+    after: Option<Place>,
+    to_page: &mpsc::Sender<ToPage>,
+) -> Result<Gone, AttachError> {
+    let Followed::Record(first, line) = following.next().await? else { return Ok(Gone::Writer) };
+    let journal = name(&line);
+    let after = after.filter(|place| place.journal == journal).map_or(0, |place| place.n);
+    if to_page.send(ToPage::Journal { journal, after }).await.is_err() {
+        return Ok(Gone::Reader);
+    }
+    let mut next = Followed::Record(first, line);
+    loop {
+        let mut shown = Vec::new();
+        let is_written = loop {
+            match next {
+                Followed::Record(record, _) if record.n > after => shown.push(said(*record)),
+                Followed::Record(..) => {}
+                Followed::Left => break false,
+            }
+            if shown.len() >= RECORDS {
+                break true;
+            }
+            match following.next().now_or_never() {
+                Some(ready) => next = ready?,
+                None => break true,
+            }
+        };
+        if !shown.is_empty() && to_page.send(ToPage::Records(shown)).await.is_err() {
+            return Ok(Gone::Reader);
+        }
+        if !is_written {
+            return Ok(Gone::Writer);
+        }
+        next = tokio::select! {
+            next = following.next() => next?,
+            () = to_page.closed() => return Ok(Gone::Reader),
+        };
+    }
+}
+
+/// What a journal is told apart by: its first line, which names the run, and who wrote it when.
+fn name(first: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    first.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn said(record: Record) -> Shown {
+    let said = telling::said(&record.entry).map(SaidLine::of);
+    Shown { record, said }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use crate::record::{Entry, Happening};
+
+    fn noted(text: &str) -> Entry {
+        Entry::own(1, Happening::Noted { text: text.to_owned() })
+    }
+
+    /// What comes until so many records came: the journal's name, from where on, and their numbers.
+    async fn taken(pages: &mut mpsc::Receiver<ToPage>, most: usize) -> (String, u64, Vec<u64>) {
+        let (mut of, mut numbers) = (None, Vec::new());
+        while numbers.len() < most {
+            match pages.recv().await.expect("it goes on") {
+                ToPage::Journal { journal, after } => of = Some((journal, after)),
+                ToPage::Records(records) => numbers.extend(records.iter().map(|shown| shown.record.n)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let (journal, after) = of.expect("its name comes first");
+        (journal, after, numbers)
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_away_is_read_what_it_missed_and_of_another_journal_everything() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let path = place.path().join("events.jsonl");
+        let mut journal = Journal::create(&path).expect("a new file");
+        (0..300).for_each(|at| drop(journal.append(noted(&format!("{at}"))).expect("written")));
+        let pages = |after| {
+            let (to_page, pages) = mpsc::channel(1);
+            let path = path.clone();
+            tokio::spawn(async move { read(&path, after, &to_page).await });
+            pages
+        };
+        let (name, after, numbers) = taken(&mut pages(None), 300).await;
+        assert_eq!((after, numbers), (0, (1..=300).collect()));
+        let mut again = pages(Some(Place { journal: name.clone(), n: 298 }));
+        let (same, after, mut numbers) = taken(&mut again, 2).await;
+        assert_eq!((same, after), (name, 298));
+        journal.append(noted("later")).expect("written");
+        let ToPage::Records(later) = again.recv().await.expect("it goes on") else { panic!("records") };
+        numbers.extend(later.iter().map(|shown| shown.record.n));
+        assert_eq!(numbers, [299, 300, 301]);
+        let (_, after, numbers) = taken(&mut pages(Some(Place { journal: "other".to_owned(), n: 298 })), 301).await;
+        assert_eq!((after, numbers.len()), (0, 301));
+    }
+}

@@ -1,0 +1,133 @@
+//! The page is a peer of the mesh, with a key of its own.
+
+use serde_json::Value;
+
+use super::{LINKED, Served, WIDE, says, shows, writes};
+use crate::browser::Browser;
+use crate::journal::Journal;
+use crate::looking::Waiting;
+use crate::session::{Session, Shown};
+
+#[test]
+fn a_page_links_to_the_agents_over_webrtc_and_what_is_asked_in_it_goes_that_way() {
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    shows(&mut browser, "way", "WebRTC, 2 of 2");
+    assert_eq!(browser.evaluate("location.hash"), "", "the token is out of sight");
+    // one that is the lower peer offers, one that is the higher answers; each has a pair that carries bytes
+    let paths = browser.awaited("Promise.all(meshproof.mesh.agents.map(({ live }) => live.path()))");
+    for path in paths.as_array().expect("a list") {
+        let bytes = |way: &str| path[way].as_u64().expect("a nominated pair");
+        assert!(bytes("bytesSent") > 100 && bytes("bytesReceived") > 100, "{path}");
+    }
+    writes(&mut browser, "@all ping");
+    says(&mut browser, "2 of 2 well");
+    says(&mut browser, "ledger: pong in ");
+    writes(&mut browser, "@shop http get /healthz");
+    says(&mut browser, "shop: 200 in ");
+    writes(&mut browser, "/woh");
+    says(&mut browser, "Did you mean 'who'?");
+    writes(&mut browser, "/who");
+    says(&mut browser, "operator console");
+    // the agents see the page itself
+    let name = browser.evaluate("meshproof.me.name").as_str().expect("a name").to_owned();
+    let who: Value = serde_json::from_slice(&run.ask(&["who", "--json"]).stdout).expect("one document");
+    let page = who["peers"].as_array().expect("a list").iter().find(|peer| peer["name"] == name.as_str());
+    let page = page.unwrap_or_else(|| panic!("no {name} in {who:#}"));
+    assert_eq!(page["instance"], browser.evaluate("meshproof.key.peer"));
+    assert_eq!(page["links"], 2, "{who:#}");
+    let origin = served.origin().to_owned();
+    let socket = origin.replace("http", "ws");
+    let others: Vec<String> =
+        browser.asked().into_iter().filter(|url| !url.starts_with(&origin) && !url.starts_with(&socket)).collect();
+    assert_eq!(others, Vec::<String>::new(), "nobody else is asked");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+    // a tab that is open keeps no run from ending, and sees the end
+    let Waiting { scene, session } = run;
+    std::fs::write(scene.path().join("go"), "").expect("a new file");
+    session.end().assert_code(0);
+    shows(&mut browser, "state", "PASSED");
+    served.stop();
+    scene.assert_nothing_left();
+    let journal = Journal::read(&scene.out());
+    let asked: Vec<String> = journal
+        .facts("asked")
+        .map(|found| {
+            format!(
+                "{}: {}",
+                found.fact["by"].as_str().unwrap_or_default(),
+                found.fact["line"].as_str().unwrap_or_default()
+            )
+        })
+        .collect();
+    assert_eq!(asked, [format!("{name}: @shop http get /healthz")]);
+}
+
+#[test]
+fn people_at_pages_and_at_terminals_hear_each_other() {
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    let said = run.ask(&["chat", "--as", "bob", "-c", "is anybody at a page?"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("1 person heard it"), "{said:?}");
+    says(&mut browser, "is anybody at a page?");
+    says(&mut browser, "<console-bob-");
+    let mut listens = run.scene.meshproof();
+    listens.args(["chat", "--as", "bob", "-c", "@shop exec sleep 20"]);
+    let mut bob = Session::start(listens, Shown::Text);
+    browser.until_it_holds("meshproof.mesh.people.some(({ isUp }) => isUp)");
+    writes(&mut browser, "anna is here");
+    says(&mut browser, "1 person heard it, and the run's journal has it");
+    bob.said("anna is here");
+    bob.signal(rustix::process::Signal::INT);
+    bob.end().assert_code(130);
+    served.stop();
+    run.end();
+}
+
+#[test]
+fn a_page_is_connected_soon_after_it_was_opened() {
+    /// Milliseconds from the page's navigation to a heartbeat that every agent has answered.
+    const MOST_MS: f64 = 5_000.0;
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    let mut took: Vec<f64> = (0..5)
+        .map(|_| {
+            browser.go(&served.operators, WIDE);
+            browser.until_it_holds(LINKED);
+            let began = "Math.max(...meshproof.mesh.agents.map(({ live }) => live.openedAt))";
+            browser.evaluate(began).as_f64().expect("a number")
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    println!("connected after {:.0} ms, {:.0} to {:.0} ms, of five", took[2], took[0], took[4]);
+    assert!(took[2] < MOST_MS, "{took:?}");
+    served.stop();
+    run.end();
+}
+
+#[test]
+fn without_udp_somebody_stands_in_for_the_page_and_it_says_so() {
+    let Some(mut browser) = Browser::start_with(&["--webrtc-ip-handling-policy=disable_non_proxied_udp"]) else {
+        return;
+    };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds("meshproof.mesh.agents.filter(({ way }) => way === 'stand-in').length === 2");
+    shows(&mut browser, "way", "fallback, 2 of 2");
+    writes(&mut browser, "@all ping");
+    says(&mut browser, "2 of 2 well");
+    writes(&mut browser, "@shop http get /healthz");
+    says(&mut browser, "shop: 200 in ");
+    browser.until_it_holds("meshproof.watch.seen.size === 2 && [...meshproof.watch.seen.values()].every(({ status, failed }) => status && !failed)");
+    assert_eq!(browser.evaluate("meshproof.mesh.agents.some(({ isUp }) => isUp)"), false, "no link is up that is none");
+    served.stop();
+    run.end();
+}
