@@ -103,6 +103,23 @@ fn assert_narrow(browser: &mut Browser, view: View) {
 }
 
 #[test]
+fn faults_bars_and_gaps_are_in_the_lanes_where_the_journal_has_them() {
+    let Some(mut browser) = Browser::start() else { return };
+    let served = Served::of(records());
+    served.open(&mut browser, WIDE);
+    let of = |browser: &mut Browser, lane: &str, what: &str| {
+        browser.evaluate(&format!("meshproof.run.lanes.get('{lane}').{what}"))
+    };
+    let faults = "bands.map(({ fault, ended, began }) => `${fault} ${ended > began}`).sort().join()";
+    assert_eq!(of(&mut browser, "shop", faults), "ledger-cut true,slow-payments true");
+    assert_eq!(of(&mut browser, "ledger", "gone.map(({ ended, began }) => ended > began).join()"), "true");
+    assert_eq!(of(&mut browser, "shop", "bars.filter(({ ending }) => ending === 'fail').length"), 1);
+    assert_eq!(browser.evaluate("meshproof.run.people.size"), 0, "the run's faults are nobody's");
+    assert_eq!(browser.evaluate("meshproof.run.verdict"), "fail");
+    browser.until_it_holds("document.getElementById('failures').innerText.includes('/show f1')");
+}
+
+#[test]
 fn a_page_of_a_hundred_thousand_events_has_few_elements_and_every_line_is_found() {
     let Some(mut browser) = Browser::start() else { return };
     let served = Served::of(busy::records(100_000, 30));

@@ -10,7 +10,7 @@ use super::{LINKED, Served, WIDE, says, writes};
 use crate::browser::{Browser, View};
 use crate::looking::Waiting;
 use crate::processes;
-use crate::scene::Scene;
+use crate::scene::{CHECKOUT, Scene};
 
 fn keep(browser: &mut Browser, name: &str) {
     let folder = PathBuf::from(std::env::var_os("PICTURES").expect("PICTURES names a folder"));
@@ -23,24 +23,23 @@ fn keep(browser: &mut Browser, name: &str) {
 #[ignore = "makes pictures of the docs: .ci/pictures"]
 fn of_a_run_that_goes_on() {
     let mut browser = Browser::start().expect("chromium draws them");
-    let run = Waiting::start();
-    let served = Served::beside(&run);
+    let scene = Scene::new();
+    let mut session = scene.run(CHECKOUT);
+    session.happening(("fault-began", "fault", "slow-payments"));
+    let mut command = scene.meshproof();
+    command.args(["web", "--as", "anna"]);
+    let served = Served::start(command);
     browser.go(&served.operators, WIDE);
     browser.until_it_holds(LINKED);
     writes(&mut browser, "@all ping");
     says(&mut browser, "2 of 2 well");
-    writes(&mut browser, "/fault traffic shop -> ledger latency 300ms for 60s");
-    says(&mut browser, "is active as");
     writes(&mut browser, "@shop http get /healthz --expect status=200");
     says(&mut browser, "shop: 200 in ");
-    browser.until_it_holds("meshproof.run.activeFaults.length === 1 && Date.now() - meshproof.run.beganAt > 12000");
+    let both = "meshproof.run.activeFaults.map(({ fault }) => fault).sort().join() === 'ledger-cut,slow-payments'";
+    browser.until_it_holds(&format!("meshproof.watch.seen.size === 2 && {both}"));
     keep(&mut browser, "web");
-    let narrow = View { scheme: "dark", width: 360 };
-    browser.go(&served.operators, narrow);
-    browser.until_it_holds(LINKED);
-    keep(&mut browser, "web-narrow");
+    session.end().assert_code(0);
     served.stop();
-    run.end();
 }
 
 #[test]
@@ -58,6 +57,10 @@ fn of_a_failover() {
     says(&mut browser, "ledger: run r-");
     browser.until_it_holds("Date.now() - meshproof.run.beganAt > 12000");
     keep(&mut browser, "web-failover");
+    browser.go(&served.operators, View { scheme: "dark", width: 360 });
+    browser.until_it_holds(LINKED);
+    browser.until_it_holds("document.getElementById('health').innerText.includes(' ms')");
+    keep(&mut browser, "web-narrow");
     served.stop();
     run.end();
 }

@@ -120,6 +120,7 @@ export class Run {
       if (lane.now === bar) lane.now = null;
     },
     "fault-began": ({ fault, target, asked, agents }, { at_ms: at }) => {
+      this.isTheRuns(fault);
       const band = { fault, target, asked, agents, began: at, ended: null };
       this.faults.set(fault, band);
       for (const agent of agents) this.lane(agent).bands.push(band);
@@ -150,6 +151,15 @@ export class Run {
     const band = { fault, target: from, asked: "by a person", agents: [from], began: at, ended: null };
     this.people.set(fault, band);
     this.lane(from).bands.push(band);
+  }
+
+  // An agent may have told of a fault before the run does.
+  isTheRuns(fault) {
+    const told = this.people.get(fault);
+    if (!told) return;
+    this.people.delete(fault);
+    const lane = this.lane(told.target);
+    lane.bands = lane.bands.filter((band) => band !== told);
   }
 
   gone(name, at) {

@@ -7,6 +7,9 @@ import { byId, el, mark } from "./dom.js";
 const MOST_BLOCKS = 400;
 const MOST_HISTORY = 200;
 
+// Columns, frames and carets mean nothing once their lines are broken.
+const TABLE = /\S {2,}\S|^\s+[|:,`]/m;
+
 export class Chat {
   constructor(page) {
     Object.assign(this, { page, place: byId("said"), input: byId("line"), list: byId("words"), history: [], at: 0, asked: 0, words: [], chosen: -1, from: 0 });
@@ -42,7 +45,7 @@ export class Chat {
   block(kind, text) {
     this.place.querySelector(".empty")?.remove();
     const sticks = this.place.scrollTop + this.place.clientHeight >= this.place.scrollHeight - 30;
-    this.place.append(el("pre", { class: kind }, text));
+    this.place.append(el("pre", { class: TABLE.test(text) ? `${kind} table` : kind }, text));
     while (this.place.childElementCount > MOST_BLOCKS) this.place.firstElementChild.remove();
     if (sticks || kind === "line") this.place.scrollTop = this.place.scrollHeight;
   }

@@ -3,7 +3,7 @@
 import { byId, el, mark, say } from "./dom.js";
 import { bytes, rtt } from "./words.js";
 
-const HEADS = ["agent", "link", "rtt", "there/s", "back/s", "service", "steps", "faults"];
+const HEADS = ["agent", "link", "rtt", "faults", "steps", "service", "there/s", "back/s"];
 
 export class Health {
   constructor() {
@@ -29,7 +29,7 @@ export class Health {
     }
     for (const [name, { state, reason }] of gone) {
       const why = state === "joined" ? "not in the mesh" : reason ?? state;
-      this.row(name, { state: "away", cells: [name, why, "–", "–", "–", serviceOf(run, name), "–", faultsOf(run, name)] });
+      this.row(name, { state: "away", cells: [name, why, "–", faultsOf(run, name), "–", serviceOf(run, name), "–", "–"] });
       shown.add(name);
     }
     // an agent that another instance has replaced stands where it stood
@@ -51,8 +51,8 @@ export class Health {
     const failed = run.endedAt === null && seen?.failed && way !== "none" ? `${state}; ${seen.failed}` : state;
     const steps = seen?.status ? String(seen.status.steps_running) : "–";
     const cells = [link.name, way === "none" && link.why ? `${state}: ${link.why}` : failed, way === "none" ? "–" : rtt(ms),
-      bytes(there), bytes(back), serviceOf(run, link.name), steps, faultsOf(run, link.name, seen)];
-    return { state: way === "none" ? link.state : "up", cells, disturbed: cells.at(-1) !== "–" };
+      faultsOf(run, link.name, seen), steps, serviceOf(run, link.name), bytes(there), bytes(back)];
+    return { state: way === "none" ? link.state : "up", cells, disturbed: cells[3] !== "–" };
   }
 
   // Over a second or more.

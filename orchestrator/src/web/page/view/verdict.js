@@ -41,7 +41,7 @@ export class Verdict {
       this.title = title;
       document.title = clean(title);
     }
-    const about = [run.id ?? me?.run, run.file, run.takenOver ? `term ${run.takenOver}` : null, me && `${me.name}, ${roleOf(me.role)}`];
+    const about = [run.id ?? me?.run, run.file?.split("/").at(-1), run.takenOver ? `term ${run.takenOver}` : null, me && `${me.name}, ${roleOf(me.role)}`];
     say(byId("about"), about.filter(Boolean).join(" · ") || "joining…");
     mark(byId("verdict"), "data-state", run.state);
     const state = run.held ? `held by ${run.held.by}` : STATES[run.state];
