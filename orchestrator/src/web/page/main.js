@@ -124,7 +124,7 @@ class Page {
 
 try {
   // for whoever looks with the browser's tools
-  globalThis.meshproof = new Page(await Key.make());
+  globalThis.meshproof = new Page(await Key.draw());
 } catch (error) {
   const notice = document.getElementById("notice");
   notice.hidden = false;

@@ -17,8 +17,11 @@ fn a_page_links_to_the_agents_over_webrtc_and_what_is_asked_in_it_goes_that_way(
     browser.until_it_holds(LINKED);
     shows(&mut browser, "way", "WebRTC, 2 of 2");
     assert_eq!(browser.evaluate("location.hash"), "", "the token is out of sight");
-    // one that is the lower peer offers, one that is the higher answers; each has a pair that carries bytes
-    let paths = browser.awaited("Promise.all(meshproof.mesh.agents.map(({ live }) => live.path()))");
+    // each has a pair of candidates that was chosen and carries bytes
+    let paths = browser.awaited(
+        "(async () => { const until = Date.now() + 60000; for (;;) { const paths = await Promise.all(meshproof.mesh.agents.map(({ live }) => live.path())); \
+         if (paths.every((path) => path?.bytesReceived > 100) || Date.now() > until) return paths; await new Promise((done) => setTimeout(done, 50)); } })()",
+    );
     for path in paths.as_array().expect("a list") {
         let bytes = |way: &str| path[way].as_u64().expect("a nominated pair");
         assert!(bytes("bytesSent") > 100 && bytes("bytesReceived") > 100, "{path}");
