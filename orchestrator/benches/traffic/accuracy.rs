@@ -105,7 +105,7 @@ fn tunnelled() -> Vec<Case> {
             },
             1.0,
         ),
-        within(case("B of slices, connections", (THERE, "slice: 512B"), (tcp("pieces", ""), "$.max"), 512.0), 0.0),
+        within(case("B of slices, connections", (THERE, "slice: 512B"), (tcp("pieces", ""), "$.p50"), 512.0), 0.0),
         within(
             Case {
                 seen: |without, with| (with - without) / 2e3,

@@ -16,9 +16,11 @@ pub const FAR: &str = "far";
 /// The word that makes it the client.
 pub const LOOK: &str = "look";
 
-/// Each connection says first what it is for.
+/// Each connection says first what it is for; whatever is no sink is echoed.
 const ECHO: u8 = b'e';
 const SINK: u8 = b's';
+/// An echo too: with this a request begins.
+const REQUEST: u8 = b'G';
 
 /// Longer than anything that is measured.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,7 +59,7 @@ fn serve(mut stream: TcpStream) {
         if count == 0 {
             break;
         }
-        if what[0] == ECHO && stream.write_all(&buffer[..count]).is_err() {
+        if what[0] != SINK && stream.write_all(&buffer[..count]).is_err() {
             return;
         }
     }
@@ -232,13 +234,14 @@ fn ends(address: &str) -> Value {
     json!({ "p50": all[5] })
 }
 
-/// How long a connection lives that does nothing.
+/// How long a connection lives that does nothing, as far as somebody waits for its end.
 fn lives(address: &str) -> Value {
     let lived = |_| {
         let mut stream = connect(address, ECHO);
+        stream.set_read_timeout(Some(SILENCE)).expect("a socket");
         let began = Instant::now();
-        let ended = stream.read(&mut [0]);
-        (us(began.elapsed()), ended.is_err())
+        let reset = stream.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        (us(began.elapsed()), reset)
     };
     let mut all: Vec<(f64, bool)> = (0..11).map(lived).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -263,9 +266,8 @@ fn is_silent(address: &str) -> bool {
 /// Requests, which an echo answers with themselves, and how many somebody on the way has answered.
 fn answers(address: &str, count: usize) -> Value {
     let faulty = |_: &usize| {
-        // its first letter says what the connection is for
-        let mut stream = connect(address, ECHO);
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: far\r\n\r\n").expect("it takes bytes");
+        let mut stream = connect(address, REQUEST);
+        stream.write_all(b"ET / HTTP/1.1\r\nHost: far\r\n\r\n").expect("it takes bytes");
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).expect("it is answered");
         answer == *b"HTTP/1.1 503"
