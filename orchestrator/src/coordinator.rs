@@ -37,7 +37,7 @@ mod windows;
 mod witness;
 
 pub use succession::NotTakenOver;
-pub use taking_over::{stand_by, take_over};
+pub use taking_over::{Seen, stand_by, take_over};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,11 +1,13 @@
 //! `meshproof attach`.
 
+use std::net::SocketAddr;
+
 use meshproof_proto::verdict::Exit;
 
 use super::history::Place;
 use super::mesh::stopped;
 use crate::attach::{self, End};
-use crate::coordinator;
+use crate::coordinator::{self, Seen};
 use crate::local::KeptMesh;
 use crate::progress::Mode;
 use crate::say;
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// Wait, and take the run over once its orchestrator is gone.
     #[arg(long, conflicts_with = "take_over")]
     standby: bool,
+    /// With --take-over or --standby: answer /healthz, /readyz and /metrics there, as in `--health 127.0.0.1:9464`. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
     /// How to show what happens.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     progress: Mode,
@@ -49,6 +54,9 @@ pub(super) fn run(args: &Args) -> Exit {
     super::log_to_stderr();
     if args.take_over || args.standby {
         return command(args);
+    }
+    if args.health.is_some() {
+        return say::failed(&"--health is for whoever may command the run: add --standby or --take-over", Exit::Usage);
     }
     let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));
     let folder = match found {
@@ -86,10 +94,11 @@ fn command(args: &Args) -> Exit {
         Err(error) => return say::failed(&error, Exit::MeshFailed),
     };
     super::runtime(super::Threads::Two).block_on(async {
+        let seen = Seen { progress: args.progress, health: args.health };
         let done = match args.standby {
-            true => Box::pin(coordinator::stand_by(kept, args.progress)).await,
-            false => Box::pin(coordinator::take_over(kept, args.progress)).await,
+            true => Box::pin(coordinator::stand_by(kept, seen)).await,
+            false => Box::pin(coordinator::take_over(kept, seen)).await,
         };
-        done.unwrap_or_else(|error| say::failed(&error, Exit::MeshFailed))
+        done.unwrap_or_else(|error| say::failed(&error, error.exit()))
     })
 }

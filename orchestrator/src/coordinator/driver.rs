@@ -117,7 +117,7 @@ impl Driver {
     pub(super) fn new(plan: Arc<Plan>, source: Arc<Source>, options: Options) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.out)
             .map_err(|error| anyhow::anyhow!("cannot make the folder {}: {error}", options.out.display()))?;
-        let health = options.health.map(Health::at).transpose()?;
+        let health = options.health.map(|address| Health::at(address, Stage::Preparing)).transpose()?;
         let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
         clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
@@ -234,9 +234,7 @@ impl Driver {
         run: &mut Conducted,
         (mut signals, mut aborted): (Signals, bool),
     ) -> anyhow::Result<Exit> {
-        if let Some(health) = &self.health {
-            health.stage.send_replace(Stage::GoesOn);
-        }
+        self.goes_on();
         loop {
             if let Some(exit) = self.perform(run).await? {
                 return Ok(exit);

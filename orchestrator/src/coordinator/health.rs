@@ -4,6 +4,7 @@
 //! While agents are commanded, the loop of the run answers, between two things that it does; so one that hangs is not called well.
 //! Before and after, building and tearing down have bounds of their own. Nothing is changed by asking, and nothing of what is under test is
 //! told but numbers.
+//! One that stands by lives, and is not ready until it commands the run.
 
 mod figures;
 
@@ -27,6 +28,8 @@ pub(super) enum Stage {
     /// What it needs is built and started.
     #[default]
     Preparing,
+    /// Another orchestrator commands it.
+    StandsBy,
     /// Its loop answers.
     GoesOn,
 }
@@ -47,8 +50,8 @@ struct Asks {
 
 impl Health {
     /// Listens there.
-    pub(super) fn at(address: SocketAddr) -> anyhow::Result<Self> {
-        let (stage, watched) = watch::channel(Stage::default());
+    pub(super) fn at(address: SocketAddr, stage: Stage) -> anyhow::Result<Self> {
+        let (stage, watched) = watch::channel(stage);
         let (to_loop, asked) = mpsc::channel(limits::ASKED);
         let serving = meshproof_health::serve(address, Asks { stage: watched, to_loop })?;
         Ok(Self { stage, asked, _serving: serving })
@@ -56,6 +59,13 @@ impl Health {
 }
 
 impl Driver {
+    /// From now on the loop answers, which is begun within what there is patience for.
+    pub(super) fn goes_on(&self) {
+        if let Some(health) = &self.health {
+            health.stage.send_replace(Stage::GoesOn);
+        }
+    }
+
     pub(super) fn tell_figures(&self, asked: Asked, run: &Conducted) {
         let links = self.mesh.as_ref().map(Mesh::links).unwrap_or_default();
         let roster = self.crew.roster();
@@ -82,9 +92,12 @@ impl meshproof_health::Watched for Asks {
     async fn tell(&self, question: Question) -> Result<String, String> {
         let stage = *self.stage.borrow();
         match (stage, question) {
-            (Stage::Preparing, Question::Lives) => return Ok("ok".to_owned()),
+            (Stage::Preparing | Stage::StandsBy, Question::Lives) => return Ok("ok".to_owned()),
             (Stage::Preparing, Question::Ready | Question::Figures) => {
                 return Err("the run has not begun: what it needs is made ready".to_owned());
+            }
+            (Stage::StandsBy, Question::Ready | Question::Figures) => {
+                return Err("it stands by: another orchestrator commands the run".to_owned());
             }
             (Stage::GoesOn, _) => {}
         }

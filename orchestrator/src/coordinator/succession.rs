@@ -9,6 +9,7 @@ use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::memory::Holder;
 use meshproof_proto::rpc::Status;
+use meshproof_proto::verdict::Exit;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -30,6 +31,8 @@ const GONE_FOR: Duration = Duration::from_secs(4);
 /// Why nobody took the run over.
 #[derive(Debug, Error)]
 pub enum NotTakenOver {
+    #[error("{0:#}")]
+    Address(anyhow::Error),
     #[error("{0}")]
     Mesh(String),
     #[error("{run} cannot be taken over: {got} of its {of} names have promised it, and {needed} are needed{}", .why.as_ref().map(|why| format!("; {why}")).unwrap_or_default())]
@@ -47,6 +50,17 @@ pub enum NotTakenOver {
     Local(#[from] LocalError),
     #[error("{0:#}")]
     Journal(anyhow::Error),
+}
+
+impl NotTakenOver {
+    /// What the process exits with.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Address(_) => Exit::Usage,
+            _ => Exit::MeshFailed,
+        }
+    }
 }
 
 /// A peer in the mesh of a run that commands nothing yet.

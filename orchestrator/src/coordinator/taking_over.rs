@@ -1,6 +1,7 @@
 //! Goes on with a run that another orchestrator has begun.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::claiming::Claimed;
 use super::driver::Driver;
+use super::health::{Health, Stage};
 use super::signals::Signals;
 use super::succession::{NotTakenOver, Successor};
 use super::{Options, confided, superseded};
@@ -24,23 +26,39 @@ use crate::progress::Mode;
 use crate::record::{Entry, Happening, now_ms};
 use crate::run::{Input, Output, ProcessOrder, Run, Setting};
 
+/// How whoever commands a run from now on, or may have to, is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub progress: Mode,
+    /// Where machines ask how it is; none: nowhere.
+    pub health: Option<SocketAddr>,
+}
+
+impl Seen {
+    fn health(self, stage: Stage) -> Result<Option<Health>, NotTakenOver> {
+        self.health.map(|address| Health::at(address, stage)).transpose().map_err(NotTakenOver::Address)
+    }
+}
+
 /// Commands the run from now on, to its end.
 ///
 /// # Errors
 /// Not enough of its agents promise it, or it cannot be brought to where it was.
-pub async fn take_over(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
+pub async fn take_over(kept: KeptMesh, seen: Seen) -> Result<Exit, NotTakenOver> {
+    let health = seen.health(Stage::Preparing)?;
     let mut successor = Successor::join(kept)?;
     successor.gather().await;
     let detected = Instant::now();
     let claimed = successor.claim(Wish::Insists).await?;
-    Box::pin(go_on(successor, claimed, (mode, detected))).await
+    Box::pin(go_on(successor, claimed, Takes { mode: seen.progress, health, detected })).await
 }
 
 /// Waits until the run is over, or whoever commands it is gone; then commands it to its end. Of several who wait, one does.
 ///
 /// # Errors
 /// As [`take_over`]; or the run's journal cannot be read.
-pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> {
+pub async fn stand_by(kept: KeptMesh, seen: Seen) -> Result<Exit, NotTakenOver> {
+    let health = seen.health(Stage::StandsBy)?;
     let mut successor = Successor::join(kept)?;
     successor.gather().await;
     let run = successor.kept.run().clone();
@@ -60,7 +78,8 @@ pub async fn stand_by(kept: KeptMesh, mode: Mode) -> Result<Exit, NotTakenOver> 
         match claimed {
             Ok(claimed) => {
                 crate::say::note(format_args!("the orchestrator of {run} is gone; taking its place"));
-                return Box::pin(go_on(successor, claimed, (mode, detected))).await;
+                let takes = Takes { mode: seen.progress, health, detected };
+                return Box::pin(go_on(successor, claimed, takes)).await;
             }
             Err(NotTakenOver::Promised { .. }) => successor.until_written(journal).await,
             // Another one was quicker, and has brought it to its end perhaps.
@@ -109,18 +128,23 @@ impl Successor {
     }
 }
 
-/// `detected` is when it was known that somebody has to.
-async fn go_on(
-    mut successor: Successor,
-    mut claimed: Claimed,
-    (mode, detected): (Mode, Instant),
-) -> Result<Exit, NotTakenOver> {
+/// Whoever takes the place of another.
+struct Takes {
+    mode: Mode,
+    health: Option<Health>,
+    /// When it was known that somebody has to.
+    detected: Instant,
+}
+
+async fn go_on(mut successor: Successor, mut claimed: Claimed, takes: Takes) -> Result<Exit, NotTakenOver> {
+    let Takes { mode, health, detected } = takes;
     let recollected = successor.recall(&mut claimed).await?;
     let decided_ms = detected.elapsed().as_secs_f64() * 1e3;
     let run = successor.kept.run().clone();
     let not = |why| NotTakenOver::NotRebuilt { run: run.clone(), why };
     let recollection = recollected.read().map_err(not)?;
     let mut driver = driver(successor, (&claimed, &recollection), mode).await?;
+    driver.health = health;
     let setting = driver.setting_again(&recollection.ready);
     let make = |at| Run::new(Arc::clone(&driver.plan), Arc::clone(&driver.source), driver.setup(), at);
     let moment = Moment { now: Instant::now(), at_unix_ms: now_ms() };
@@ -253,6 +277,7 @@ impl Driver {
     async fn live_on(&mut self, resumed: Resumed) -> anyhow::Result<Exit> {
         let Resumed { rebuilt, promised, decided_ms, detected } = resumed;
         let Rebuilt { mut conducted, told, outstanding, late, deeds, age } = rebuilt;
+        self.goes_on();
         let deadline = self.options.deadline.map(|deadline| deadline.saturating_sub(age));
         let signals = Signals::listen(deadline)?;
         let lines = told.len();

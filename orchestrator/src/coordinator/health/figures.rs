@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meshproof_proto::verdict::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -111,6 +111,9 @@ impl Figures {
         registry.register("meshproof_run_signaling_away", "Signaling servers that were there and are not", gauge(away));
         let memory = gauge(memory_bytes());
         registry.register_with_unit("process_resident_memory", "Memory of this process", Unit::Bytes, memory);
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let cpu = ConstCounter::new(cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
+        registry.register_with_unit("process_cpu", "Processor time of this process", Unit::Seconds, cpu);
         let mut text = String::new();
         // writing to a String cannot fail, and whatever else does leaves out figures and not the run
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
