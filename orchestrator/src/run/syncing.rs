@@ -36,7 +36,7 @@ impl Syncing {
 
     fn handle(&mut self, member: &str, what: What) -> Result<(), String> {
         let op = Op { member: member.to_owned(), number: self.number(), what };
-        self.points.handle(op).map_err(|error| error.to_string())
+        self.points.handle(op).map(|_| ()).map_err(|error| error.to_string())
     }
 
     pub(super) fn lose(&mut self, member: &str) {

@@ -25,11 +25,15 @@ fn all(of: &[&str]) -> Waiter {
     barrier(of, Quorum::Share(100.0), OnLoss::Fail)
 }
 
+fn take(sync: &mut Sync, op: Op) {
+    assert!(sync.handle(op).is_ok(), "there is room");
+}
+
 /// What comes of a wait after these ops, at once.
 fn after(ops: &[Op], gone: &[&str], waiter: Waiter) -> Option<Outcome> {
     let mut sync = Sync::default();
     sync.wait(WaiterId(1), waiter, (LONG, Instant::now()));
-    ops.iter().for_each(|op| sync.handle(op.clone()).expect("there is room"));
+    ops.iter().for_each(|op| take(&mut sync, op.clone()));
     gone.iter().for_each(|member| sync.lose(member));
     sync.poll_output().map(|(_, outcome)| outcome)
 }
@@ -79,7 +83,7 @@ fn a_member_that_came_and_went_has_come() {
     sync.wait(WaiterId(1), all(&["a", "b", "c"]), (LONG, Instant::now()));
     sync.handle(last[0].clone()).expect("there is room");
     sync.lose("a");
-    last[1..].iter().for_each(|op| sync.handle(op.clone()).expect("there is room"));
+    last[1..].iter().for_each(|op| take(&mut sync, op.clone()));
     assert!(matches!(sync.poll_output(), Some((_, Outcome::Opened { .. }))));
 }
 
@@ -113,7 +117,6 @@ fn who_came_too_late_is_named() {
 #[test]
 fn a_topic_gives_what_was_published_before_and_after_in_order_and_once() {
     let (mut sync, now) = (Sync::default(), Instant::now());
-    let take = |sync: &mut Sync, op: Op| sync.handle(op).expect("there is room");
     take(&mut sync, publish("a", 1, "1"));
     sync.wait(WaiterId(1), Waiter::Topic { topic: "t".to_owned(), count: 2 }, (LONG, now));
     take(&mut sync, publish("a", 1, "1"));
@@ -127,6 +130,59 @@ fn a_topic_gives_what_was_published_before_and_after_in_order_and_once() {
     sync.handle_timeout(now + LONG);
     let missing = Missing::Values { there: 2, needed: 5 };
     assert_eq!(sync.poll_output(), Some((WaiterId(3), Outcome::Late { missing })));
+}
+
+fn follow() -> Waiter {
+    Waiter::Follow { topic: "t".to_owned() }
+}
+
+#[test]
+fn who_follows_a_topic_sees_every_value_once_with_its_number() {
+    let mut sync = Sync::default();
+    let seen = |sync: &mut Sync| match sync.poll_output() {
+        Some((id, Outcome::More { from, values })) => Some((id.0, from, values.concat())),
+        None => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(sync.handle(publish("a", 0, "1")), Ok(Some(1)));
+    assert_eq!(sync.handle(publish("b", 0, "2")), Ok(Some(2)));
+    sync.wait_on(WaiterId(1), follow());
+    assert_eq!(seen(&mut sync), Some((1, 0, "12".to_owned())), "what was before");
+    sync.wait_on(WaiterId(2), follow());
+    assert_eq!(seen(&mut sync), Some((2, 0, "12".to_owned())));
+    assert_eq!(sync.handle(publish("a", 0, "1")), Ok(None), "the same op again");
+    assert_eq!(sync.handle(publish("a", 1, "3")), Ok(Some(3)));
+    assert_eq!((seen(&mut sync), seen(&mut sync)), (Some((1, 2, "3".to_owned())), Some((2, 2, "3".to_owned()))));
+    sync.give_up(WaiterId(1));
+    assert_eq!(sync.handle(publish("a", 2, "4")), Ok(Some(4)));
+    assert_eq!((seen(&mut sync), seen(&mut sync)), (Some((2, 3, "4".to_owned())), None));
+}
+
+fn entries(count: u64, of: &[&str]) -> Waiter {
+    Waiter::Entries(Entries { name: "b".to_owned(), count, of: Arc::new(members(of)) })
+}
+
+#[test]
+fn entries_are_counted_whoever_makes_them() {
+    let again = |member: &str, number| Op { number, ..signal(member, "b") };
+    let mut sync = Sync::default();
+    sync.wait_on(WaiterId(1), entries(3, &["a", "b"]));
+    assert_eq!(sync.handle(again("a", 0)), Ok(Some(1)));
+    assert_eq!(sync.handle(again("a", 1)), Ok(Some(2)), "it may enter twice");
+    assert_eq!(sync.poll_output(), None);
+    assert_eq!(sync.handle(again("b", 0)), Ok(Some(3)));
+    assert_eq!(sync.poll_output(), Some((WaiterId(1), Outcome::Opened { arrived: members(&["a", "b"]) })));
+    sync.wait_on(WaiterId(2), entries(0, &["a", "b"]));
+    assert!(matches!(sync.poll_output(), Some((WaiterId(2), Outcome::Opened { .. }))), "none are needed");
+}
+
+#[test]
+fn entries_that_those_who_are_left_cannot_make_are_lost_and_those_who_are_gone_are_named() {
+    let of = ["a", "b", "c"];
+    assert_eq!(after(&[signal("a", "b")], &["a"], entries(3, &of)), None, "it has entered before");
+    let lost = after(&[signal("a", "b")], &["a", "c"], entries(3, &of));
+    assert_eq!(lost, Some(Outcome::Lost { gone: members(&["c"]), needed: 3, left: 2 }));
+    assert_eq!(after(&[], &["c"], entries(2, &of)), None);
 }
 
 #[test]
@@ -187,7 +243,7 @@ proptest! {
         let waiter = || barrier(&MEMBERS, Quorum::Count(case.quorum), case.on_loss);
         let outcome = |ops: &[Op]| {
             let mut sync = Sync::default();
-            ops.iter().for_each(|op| sync.handle(op.clone()).expect("there is room"));
+            ops.iter().for_each(|op| take(&mut sync, op.clone()));
             case.gone.iter().for_each(|member| sync.lose(member));
             sync.wait(WaiterId(1), waiter(), (LONG, Instant::now()));
             sync.poll_output()
@@ -207,7 +263,7 @@ proptest! {
         let now = Instant::now();
         sync.wait(WaiterId(1), barrier(&MEMBERS, Quorum::Count(case.quorum), case.on_loss), (LONG, now));
         case.gone.iter().for_each(|member| sync.lose(member));
-        case.ops.iter().for_each(|op| sync.handle(op.clone()).expect("there is room"));
+        case.ops.iter().for_each(|op| take(&mut sync, op.clone()));
         sync.handle_timeout(now + LONG);
         let Some((_, outcome)) = sync.poll_output() else { panic!("every wait ends") };
         prop_assert_eq!(sync.poll_output(), None);
