@@ -4,6 +4,7 @@
 //! complete orders and knows nothing of plan files.
 
 pub mod action;
+mod api;
 pub mod audit;
 mod bench;
 pub mod checks;

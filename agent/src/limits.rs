@@ -56,6 +56,27 @@ pub const LOG_BYTES: usize = 16 * 1024 * 1024;
 /// Messages to a log's endpoint that wait to be written: a few milliseconds of a chatty service.
 pub const ENDPOINT_LINES: usize = 256;
 
+/// Connections of programs to the API: instances of one agent are a few, each with a handful.
+pub const API_CONNECTIONS: usize = 1_024;
+
+/// Requests of programs that wait for an answer: as many as a small program has threads, for each of its connections.
+pub const API_REQUESTS: usize = 8_192;
+
+/// Answers that wait for a program to read them: values of a topic are told many at once.
+pub const API_ANSWERS: usize = 1_024;
+
+/// A body, or a message over the WebSocket: the largest value that a topic takes, with what stands around it.
+pub const API_MESSAGE_BYTES: usize = 2 * meshproof_proto::limits::SYNC_VALUE_BYTES;
+
+/// The name of a sync point. Testground's SDKs put run, plan and case before it.
+pub const API_NAME_BYTES: usize = 512;
+
+/// Until a program has said what it wants of a connection.
+pub const API_HEAD: Duration = Duration::from_secs(10);
+
+/// Of the head of a request, so much is looked at for a WebSocket's header.
+pub const API_HEAD_BYTES: usize = 8 * 1024;
+
 /// One log line; longer ones are cut. Stack traces have many lines, not long ones.
 pub const LOG_LINE_BYTES: usize = 16 * 1024;
 

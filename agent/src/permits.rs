@@ -137,7 +137,8 @@ impl Permits {
             | Call::Place(_)
             | Call::Holder(_)
             | Call::Steer(..)
-            | Call::StepOver(..) => Ok(()),
+            | Call::StepOver(..)
+            | Call::AnswerPrograms(..) => Ok(()),
         }
     }
 

@@ -22,6 +22,7 @@ use meshproof_proto::rpc::{
     About, Agent, AgentRequest, AgentResponse, LogLines, LogQuery, MendOrder, Refusal, Status, SteerOrder,
 };
 use meshproof_proto::stub::StubReport;
+use meshproof_proto::sync;
 use tarpc::context::Context;
 use tarpc::server::{BaseChannel, Channel as _};
 use tarpc::{ClientMessage, Response, Transport};
@@ -78,6 +79,7 @@ pub(crate) enum Call {
     Steer(SteerOrder, Name, Answer<()>),
     StartInTurn(Box<StepOrder>, Turn, Answer<()>),
     StepOver(StepOver, Answer<()>),
+    AnswerPrograms(Authority, Vec<sync::Answer>, Answer<()>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -259,6 +261,15 @@ impl Agent for AgentServer {
 
     async fn step_over(self, _: Context, over: StepOver) -> Result<(), Refusal> {
         self.ask(|answer| Call::StepOver(over, answer)).await
+    }
+
+    async fn answer_programs(
+        self,
+        _: Context,
+        authority: Authority,
+        answers: Vec<sync::Answer>,
+    ) -> Result<(), Refusal> {
+        self.ask(|answer| Call::AnswerPrograms(authority, answers, answer)).await
     }
 }
 

@@ -22,6 +22,7 @@ mod limits;
 mod network;
 mod orders;
 mod outcome;
+mod programs;
 mod ready;
 mod remembering;
 mod scribe;

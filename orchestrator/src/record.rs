@@ -164,6 +164,11 @@ pub enum Happening {
         service: Name,
         how: String,
     },
+    /// The program of a group's member has ended, or says itself how it went; well, if there is no reason. The first reason counts.
+    MemberEnded {
+        member: Name,
+        why: Option<String>,
+    },
     /// As an agent reported it.
     Fact(Fact),
     TestBegan {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Name, PeerId, RunId};
 use crate::matcher::Mismatch;
 use crate::order::{FaultReport, StepKey};
+use crate::sync::Ask;
 
 /// One fact, as an agent reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +133,11 @@ pub enum Fact {
     },
     /// What the agent itself has used since it started, told at the run's end.
     AgentUsed(Usage),
+    /// A program of the service asks something of the run. The number is never used again here.
+    ProgramAsked {
+        number: u64,
+        ask: Ask,
+    },
 }
 
 /// What a person wants of a run.

@@ -60,6 +60,17 @@ pub struct Initialize {
     pub secrets: Secrets,
     /// The network that the service beside this agent lives on; none: it is reached through tunnels.
     pub network: Option<Box<DataNetwork>>,
+    /// What the service's programs find at the agent; none: it opens nothing for them.
+    pub api: Option<Box<ApiOrder>>,
+}
+
+/// An API for the programs of the service, on loopback.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiOrder {
+    /// What a program is told of the run and its own part in it, as JSON text.
+    pub about: String,
+    /// Where to listen, if it is free to choose: programs may look for it at a port of their own.
+    pub port: Option<u16>,
 }
 
 /// Where the service beside an agent is.
@@ -122,6 +133,8 @@ pub struct Initialized {
     pub tunnels: BTreeMap<String, String>,
     /// Log name to the `host:port` of its endpoint.
     pub endpoints: BTreeMap<String, String>,
+    /// The URL under which programs of the service find the API; it has the token in it that they need.
+    pub api: Option<String>,
 }
 
 /// What is sent.

@@ -14,6 +14,7 @@ use crate::order::{
     ServicePlace, StepKey, StepOrder, StepOver, Turn,
 };
 use crate::stub::StubReport;
+use crate::sync::Answer;
 use crate::version::Version;
 
 /// What every agent does for an orchestrator, and what it tells consoles. No call is long: `start` returns when the step is
@@ -88,6 +89,8 @@ pub trait Agent {
     async fn start_in_turn(order: Box<StepOrder>, turn: Turn) -> Result<(), Refusal>;
     /// From agent to agent: the step is over behind which the callee has one.
     async fn step_over(over: StepOver) -> Result<(), Refusal>;
+    /// What programs of the service are told that asked something of the run. Told again it does nothing.
+    async fn answer_programs(authority: Authority, answers: Vec<Answer>) -> Result<(), Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.

@@ -9,11 +9,15 @@
 //! Whoever waits is a [`Waiter`], and every wait has an end: it is reached, it cannot be reached any more, or its time is over. Then it
 //! is said who is missing.
 
+mod asked;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::limits;
+
+pub use asked::{Answer, Ask, MemberEnd, Told};
 
 /// Somebody who takes part: a service, a member of a group, or the test itself.
 pub type Member = String;

@@ -26,6 +26,7 @@ use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Shape};
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::stub::{HandlerAnswer, HandlerCall};
+use meshproof_proto::sync::{Answer, Ask, MemberEnd, Told};
 use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
 use meshproof_proto::version::Version;
 use serde::{Serialize, de::DeserializeOwned};
@@ -335,7 +336,10 @@ fn new_orders(golden: &mut Golden) {
     golden.value("matcher.regex-of", &Matcher::RegexOf(template()));
     faults(golden);
     golden.value("initialize", &initialize());
-    golden.value("initialized", &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() });
+    golden.value(
+        "initialized",
+        &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: Some("it".to_owned()) },
+    );
     adoption(golden);
 }
 
@@ -369,7 +373,7 @@ fn name_term(number: u64) -> NameTerm {
 }
 
 fn adoption(golden: &mut Golden) {
-    let ports = Initialized { stubs: texts(), tunnels: texts(), endpoints: texts() };
+    let ports = Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: None };
     let origin = PeerId([1; 32]);
     let setting = initialize();
     let adopt = Adopt { setting, term: name_term(2), ports, processes: vec![42], origin, journaled: 7 };
@@ -487,6 +491,7 @@ fn initialize() -> Initialize {
             .into(),
             egress: Egress::Host,
         })),
+        api: Some(Box::new(ApiOrder { about: "{}".to_owned(), port: Some(5_050) })),
     }
 }
 
@@ -625,6 +630,7 @@ fn every_wire_type_survives_both_codecs_and_keeps_its_bytes() {
     persons(&mut golden);
     handled(&mut golden);
     remembered(&mut golden);
+    told(&mut golden);
     golden.is_kept("1.1");
 }
 
@@ -641,6 +647,33 @@ fn persons(golden: &mut Golden) {
     }
     let used = Usage { samples: 1, cpu_ms: 120, memory_bytes: 4096, memory_most_bytes: 8192, ..Usage::default() };
     event(golden, 33, Fact::AgentUsed(used));
+    for (seq, ask) in (34..).zip(asks()) {
+        event(golden, seq, Fact::ProgramAsked { number: 7, ask });
+    }
+}
+
+fn asks() -> [Ask; 11] {
+    let text = || "it".to_owned();
+    [
+        Ask::Signal { name: text() },
+        Ask::Publish { topic: text(), value: text() },
+        Ask::Entries { name: text(), count: 3 },
+        Ask::Barrier { name: text(), of: Some(text()) },
+        Ask::Subscribe { topic: text() },
+        Ask::GiveUp { number: 6 },
+        Ask::Ended(MemberEnd::Success),
+        Ask::Ended(MemberEnd::Failure { why: text() }),
+        Ask::Ended(MemberEnd::Crash { why: text() }),
+        Ask::Measured { metric: text(), value: 0.25 },
+        Ask::Said { text: text() },
+    ]
+}
+
+fn told(golden: &mut Golden) {
+    let values = Told::Values { from: 1, values: vec!["it".to_owned()] };
+    for told in [Told::Count(3), Told::Open, values, Told::Refused("it".to_owned())] {
+        golden.value("answer to a program", &Answer { number: 7, told });
+    }
 }
 
 fn handled(golden: &mut Golden) {

@@ -91,7 +91,8 @@ impl Left {
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
-            | Fact::AgentUsed(_) => {}
+            | Fact::AgentUsed(_)
+            | Fact::ProgramAsked { .. } => {}
         }
     }
 

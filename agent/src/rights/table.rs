@@ -49,6 +49,7 @@ impl Call {
             Self::Steer(..) => tend("steer", []),
             Self::StartInTurn(order, ..) => command("start_in_turn", [order.action.capability()]),
             Self::StepOver(..) => between("step_over", []),
+            Self::AnswerPrograms(..) => command("answer_programs", []),
         }
     }
 }

@@ -123,7 +123,8 @@ fn rows_in_turn() -> Vec<Row> {
     let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
     let in_turn = AgentRequest::StartInTurn { order: Box::new(step(exec())), turn: Turn::default() };
     let over = StepOver { authority: authority(), key, well: true };
-    vec![(in_turn, COMMAND, &[Exec]), (AgentRequest::StepOver { over }, BETWEEN, &[])]
+    let answers = AgentRequest::AnswerPrograms { authority: authority(), answers: Vec::new() };
+    vec![(in_turn, COMMAND, &[Exec]), (AgentRequest::StepOver { over }, BETWEEN, &[]), (answers, COMMAND, &[])]
 }
 
 fn traffic() -> FaultTarget {
@@ -226,6 +227,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::Steer { order } => client.steer(now, order).await?,
         AgentRequest::StartInTurn { order, turn } => client.start_in_turn(now, order, turn).await?,
         AgentRequest::StepOver { over } => client.step_over(now, over).await?,
+        AgentRequest::AnswerPrograms { authority, answers } => client.answer_programs(now, authority, answers).await?,
     })
 }
 
@@ -375,7 +377,7 @@ fn refuse(call: Call) {
         Call::Start(_, answer) | Call::StartAgain(_, answer) | Call::StartInTurn(_, _, answer) => {
             drop(answer.send(Err(reached())));
         }
-        Call::StepOver(_, answer) => drop(answer.send(Err(reached()))),
+        Call::StepOver(_, answer) | Call::AnswerPrograms(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Adopt(_, answer) => drop(answer.send(Err(reached()))),
         Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
         Call::Promise(_, answer) => drop(answer.send(Err(reached()))),
@@ -422,7 +424,7 @@ fn setting() -> Initialize {
     let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
     let secrets = Secrets::default();
-    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network: None }
+    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network: None, api: None }
 }
 
 fn step(action: Action) -> StepOrder {

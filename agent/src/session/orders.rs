@@ -31,7 +31,7 @@ impl Session {
             Call::Holder(answer) => reply(answer, Ok(self.run.as_ref().map(Run::obeys))),
             Call::Status(answer) => reply(answer, Ok(self.status())),
             Call::BeginTest(authority, test, answer) => {
-                reply(answer, self.admitted(caller, &authority).and_then(|run| run.begin_test(test)));
+                self.commanded((caller, &authority), answer, |run| run.begin_test(test));
             }
             Call::Start(order, answer) => self.start_and_tell(caller, (*order, Turn::default()), answer),
             Call::StartInTurn(order, turn, answer) => self.start_and_tell(caller, (*order, turn), answer),
@@ -39,7 +39,7 @@ impl Session {
             Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
             Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
-                reply(answer, self.admitted(caller, &authority).and_then(|run| run.cancel(&key)));
+                self.commanded((caller, &authority), answer, |run| run.cancel(&key))
             }
             Call::BeginFault(order, answer) => match self.admitted(caller, &order.authority) {
                 Ok(run) => run.begin_fault(*order, answer),
@@ -62,9 +62,7 @@ impl Session {
                 let purged = self.run.as_mut().map(|run| run.purge(&stub, by));
                 reply(answer, purged.unwrap_or(Err(Refusal::Unknown { what: "stub".to_owned(), name: stub })));
             }
-            Call::Observe(authority, processes, answer) => {
-                reply(answer, self.admitted(caller, &authority).and_then(|run| run.observe(processes)));
-            }
+            Call::Observe(authority, of, answer) => self.commanded((caller, &authority), answer, |run| run.observe(of)),
             Call::Act(order, asked, answer) => match self.beside(&order.authority) {
                 Ok(run) => run.act(*order, asked, answer),
                 Err(refusal) => reply(answer, Err(refusal)),
@@ -79,8 +77,21 @@ impl Session {
             },
             Call::Steer(order, by, answer) => reply(answer, self.steer(&order, by)),
             Call::ReadLog(query, answer) => reply(answer, self.log_lines(&query)),
+            Call::AnswerPrograms(authority, answers, answer) => {
+                self.commanded((caller, &authority), answer, |run| run.answer_programs(answers));
+            }
             Call::Say(text, by, answer) => reply(answer, self.say(&text, by)),
         }
+    }
+
+    /// What only whoever commands the run may have done.
+    fn commanded<T>(
+        &mut self,
+        (caller, authority): (PeerId, &Authority),
+        answer: Answer<T>,
+        done: impl FnOnce(&mut Run) -> Result<T, Refusal>,
+    ) {
+        reply(answer, self.admitted(caller, authority).and_then(done));
     }
 
     /// Takes a new run, or answers again for the one it has.

@@ -14,6 +14,7 @@ use meshproof_proto::order::{
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::secrets::Secrets;
+use meshproof_proto::sync;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,6 +28,7 @@ use super::orders::reply;
 use super::pump::{Pump, Pumped};
 use super::steps::Steps;
 use super::tending::{Answered, Tending};
+use crate::api::Api;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::Mark;
@@ -101,6 +103,8 @@ pub(super) struct Work {
     pub(super) beside: Arc<Beside>,
     /// Open as long as this is kept.
     pub(super) _endpoints: Endpoints,
+    /// What programs of the service find here.
+    pub(super) api: Option<Api>,
     pub(super) tunnels: Tunnels,
     /// They carry a data network.
     pub(super) networked: bool,
@@ -189,8 +193,15 @@ impl Run {
         let anew = work.beside.stubs.values().filter(|stub| stub.begins_anew()).map(|stub| stub.name().to_owned());
         let began = Entry::TestBegan { test: test.clone(), begin_anew: anew.collect() };
         self.outbox.note(&began).map_err(Refusal::Failed)?;
+        work.api.iter().for_each(|api| api.begin_test(&test));
         work.tests.insert(test);
         work.beside.stubs.values().for_each(StubServer::begin_test);
+        Ok(())
+    }
+
+    /// Programs of the service are answered.
+    pub(super) fn answer_programs(&mut self, answers: Vec<sync::Answer>) -> Result<(), Refusal> {
+        self.working()?.api.iter().for_each(|api| api.answer(answers.clone()));
         Ok(())
     }
 

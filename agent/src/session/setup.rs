@@ -10,7 +10,7 @@ use meshproof_proto::event::Fact;
 use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{
-    Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
+    ApiOrder, Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
@@ -25,6 +25,7 @@ use super::run::{Run, Stage, Work};
 use super::steps::Steps;
 use super::tending::Tending;
 use crate::action::Connections;
+use crate::api::Api;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
@@ -68,7 +69,8 @@ pub(super) async fn run(
 ) -> Result<Run, Refusal> {
     let before = former.as_ref().map(|former| former.ports.clone()).unwrap_or_default();
     let mut left = former.as_mut().map(|former| std::mem::take(&mut former.recovered.left));
-    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network } = order;
+    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network, api } =
+        order;
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, confided, secrets) = (Arc::new(masker), secrets.clone(), secrets.scope());
@@ -92,6 +94,7 @@ pub(super) async fn run(
     for target in stubs.iter_mut().flat_map(targets) {
         target.address = address(&target.label, &initialized.tunnels, &service)?;
     }
+    let api = open_api(api.as_deref(), &mut initialized, tell.clone()).await?;
     let notes_to = Notes::to(noting);
     let around = Around {
         facts: tell.clone(),
@@ -100,14 +103,12 @@ pub(super) async fn run(
         masker: Arc::clone(&masker),
         permits: Arc::clone(permits),
     };
-    for stub in &mut stubs {
-        stub.port = standing.port(&stub.name).unwrap_or(stub.port);
-    }
+    stubs.iter_mut().for_each(|stub| stub.port = standing.port(&stub.name).unwrap_or(stub.port));
     let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let beside = beside((&service, permits), stubs, (tell.clone(), notes_to), masker);
     let tunnels = (tunnels, network.is_some());
-    let work = work((service, seed, secrets), (beside, endpoints, tunnels), left.unwrap_or_default());
+    let work = work((service, seed, secrets), (beside, (endpoints, api), tunnels), left.unwrap_or_default());
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
@@ -136,6 +137,22 @@ pub(super) async fn run(
     })
 }
 
+/// What the service's programs find here: where it was before, if an instance before this one had it.
+async fn open_api(
+    order: Option<&ApiOrder>,
+    made: &mut Initialized,
+    facts: mpsc::Sender<Fact>,
+) -> Result<Option<Api>, Refusal> {
+    let Some(order) = order else { return Ok(None) };
+    let opened = Api::open(order, made.api.as_deref(), facts).await;
+    let (api, url) = opened.map_err(|error| {
+        let port = order.port.map(|port| format!(" at port {port}")).unwrap_or_default();
+        Refusal::Failed(format!("the API for the service's programs cannot be opened{port}: {error}"))
+    })?;
+    made.api = Some(url);
+    Ok(Some(api))
+}
+
 /// What steps find here.
 fn beside(
     (service, permits): (&ServicePlace, &Arc<Permits>),
@@ -157,7 +174,7 @@ fn beside(
 
 fn work(
     (service, seed, secrets): (ServicePlace, u64, Value),
-    (beside, endpoints, (tunnels, networked)): (Beside, Endpoints, (Tunnels, bool)),
+    (beside, (endpoints, api), (tunnels, networked)): (Beside, (Endpoints, Option<Api>), (Tunnels, bool)),
     left: Left,
 ) -> Work {
     Work {
@@ -166,6 +183,7 @@ fn work(
         secrets,
         beside: Arc::new(beside),
         _endpoints: endpoints,
+        api,
         tunnels,
         networked,
         steps: Steps::after(left.steps),

@@ -213,6 +213,7 @@ impl Orchestrator {
             seed: 7,
             secrets: Default::default(),
             network: None,
+            api: None,
         }
     }
 

@@ -23,6 +23,7 @@ use super::failover::Failovers;
 use super::front::{Front, Person};
 use super::health::{Health, Stage};
 use super::outcome::Broken;
+use super::programs::Answering;
 use super::remembering::{Stored, stored_by};
 use super::scribe::Scribe;
 use super::signals::Signals;
@@ -99,6 +100,8 @@ pub(super) struct Driver {
     pub(super) journal: Option<u64>,
     /// Who can press keys at the terminal.
     pub(super) person: Option<Person>,
+    /// What programs are told.
+    pub(super) answering: Answering,
     /// Who asks how the run is.
     pub(super) health: Option<Health>,
 }
@@ -163,6 +166,7 @@ impl Driver {
             pending: VecDeque::new(),
             journal: super::superseded::number(&out),
             person: None,
+            answering: Answering::default(),
             health,
         })
     }

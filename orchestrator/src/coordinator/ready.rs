@@ -18,7 +18,7 @@ use super::confided;
 use super::driver::Driver;
 use super::held;
 use super::outcome::Broken;
-use super::{standing, turn};
+use super::{programs, standing, turn};
 use crate::local::{self, LocalEnvironment, PortWish, Programs, Spec, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
@@ -212,6 +212,9 @@ impl Driver {
             seed: self.options.seed,
             secrets: confided::to(agent, &self.plan, &self.confided),
             network: self.plan.network.as_ref().and_then(|network| network.seen_from(agent)).map(Box::new),
+            api: service
+                .and_then(|service| programs::api(&self.plan, service, (&self.authority.run, &scope)))
+                .map(Box::new),
         }
     }
 }
@@ -280,6 +283,7 @@ fn setting(places: BTreeMap<Name, local::Place>, initialized: BTreeMap<Name, Ini
     for (at, answer) in initialized {
         setting.stubs.extend(answer.stubs);
         setting.endpoints.insert(at.clone(), answer.endpoints);
+        setting.apis.extend(answer.api.map(|api| (at.clone(), api)));
         for (to, address) in answer.tunnels {
             let Some((service, port)) = to.split_once('.') else { continue };
             let Ok(service) = service.parse() else { continue };

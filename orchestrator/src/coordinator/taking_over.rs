@@ -158,7 +158,7 @@ async fn go_on(mut successor: Successor, mut claimed: Claimed, takes: Takes) -> 
         }
     };
     let promised = claimed.promised();
-    Ok(driver.resume(Resumed { rebuilt, promised, decided_ms, detected }).await)
+    Ok(Box::pin(driver.resume(Resumed { rebuilt, promised, decided_ms, detected })).await)
 }
 
 /// What a driver goes on with.

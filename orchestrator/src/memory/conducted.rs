@@ -280,6 +280,8 @@ fn is_done_once_anyway(output: &Output) -> bool {
         | Output::Change { .. }
         | Output::Pause { .. }
         | Output::Collect { .. }
+        // what one program was told stays true for all of them
+        | Output::Answer { .. }
         | Output::TearDown => false,
     }
 }

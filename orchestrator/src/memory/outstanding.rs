@@ -4,6 +4,7 @@ use meshproof_proto::event::{Fact, Steering};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::StepKey;
 
+use crate::record::Happening;
 use crate::run::{Input, Output, ProcessOrder};
 
 /// In the order in which it was asked for.
@@ -14,6 +15,11 @@ impl Outstanding {
     /// The machine wants this done.
     pub fn asked(&mut self, output: &Output) {
         match output {
+            // Programs of a test that is over do not wait any more.
+            Output::Record(Happening::TestBegan { .. }) => {
+                self.0.retain(|output| !matches!(output, Output::Answer { .. }));
+                return;
+            }
             // Nobody answers these, or they are done at once.
             Output::Record(_) | Output::Finished { .. } | Output::RenewFault { .. } => return,
             Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
@@ -28,6 +34,8 @@ impl Outstanding {
             | Output::Change { .. }
             | Output::Pause { .. }
             | Output::Collect { .. }
+            // whoever goes on does not know which of them came, and twice is once
+            | Output::Answer { .. }
             | Output::TearDown => {}
         }
         self.0.push(output.clone());
@@ -133,6 +141,7 @@ pub(super) fn step(output: &Output) -> Option<(&Name, &StepKey)> {
         | Output::Change { .. }
         | Output::Pause { .. }
         | Output::Collect { .. }
+        | Output::Answer { .. }
         | Output::TearDown
         | Output::Finished { .. } => None,
     }
@@ -141,9 +150,10 @@ pub(super) fn step(output: &Output) -> Option<(&Name, &StepKey)> {
 /// The agent that is asked.
 fn at(output: &Output) -> Option<&Name> {
     match output {
-        Output::BeginTest { agent, .. } | Output::BeginFault { agent, .. } | Output::HealFault { agent, .. } => {
-            Some(agent)
-        }
+        Output::BeginTest { agent, .. }
+        | Output::BeginFault { agent, .. }
+        | Output::HealFault { agent, .. }
+        | Output::Answer { agent, .. } => Some(agent),
         other => step(other).map(|(agent, _)| agent),
     }
 }

@@ -15,7 +15,7 @@ use meshproof_proto::id::{Digest, Name};
 use meshproof_proto::order::{Action, Bounds, FaultTarget, Listen, Save, Scrape, StubOrder, Transport};
 use meshproof_proto::secrets::Secrets;
 use meshproof_proto::shaper::Shape;
-use meshproof_proto::sync::Barrier;
+use meshproof_proto::sync::{Barrier, Quorum};
 use serde_json::{Map, Value};
 
 use super::model::{Artefact, Check, StopSignal};
@@ -104,6 +104,19 @@ pub struct Service {
     pub scrape: Option<Scrape>,
     /// Identities of the run's authority whose files stand in its working directory.
     pub identities: BTreeSet<String>,
+    /// Which one of a group it is: then its program runs once for each test, and its end is what it comes to.
+    pub member: Option<Membership>,
+}
+
+/// What a service is in its group.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    pub group: String,
+    /// From 1.
+    pub number: u64,
+    pub of: u64,
+    /// What its program is told. Expressions see what those of the service do.
+    pub params: Vec<(String, Template)>,
 }
 
 impl Service {
@@ -194,6 +207,8 @@ pub struct Test {
     pub settle: Option<Step>,
     /// Services that a step expects to end by themselves: that they do fails nothing.
     pub may_end: BTreeSet<Name>,
+    /// How many members of each group have to go well.
+    pub passes: BTreeMap<String, Spanned<Quorum>>,
 }
 
 impl Test {

@@ -39,6 +39,8 @@ pub const MAX_PIECES: u32 = 100_000;
 pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How long one attempt of a step may take that does not say; the plan language names this default.
 pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
+/// Members of all groups: each is a program, an agent and a link on one machine.
+pub const MAX_MEMBERS: u64 = 1_000;
 /// Combinations of a matrix: each runs every test.
 pub const MAX_MATRIX: usize = 256;
 /// Steps of a plan once `repeat` and `matrix` are written out: their results are all expected before the first of them begins.

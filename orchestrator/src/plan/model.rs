@@ -2,6 +2,7 @@
 //! parameters not filled in: that is what `compile` does.
 
 pub mod commits;
+mod groups;
 mod network;
 mod verbs;
 
@@ -16,6 +17,7 @@ use super::read::Given;
 use super::source::{Span, Spanned};
 use super::units::{Bandwidth, Percent};
 
+pub use groups::{Count, Group, Membership, Passes};
 pub use network::{Between, Conditions, Network};
 pub use verbs::{
     Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
@@ -43,6 +45,9 @@ pub struct Document {
     /// Whether it is built, also where no command could be read.
     pub is_built: bool,
     pub services: Vec<Service>,
+    pub groups: Vec<Group>,
+    /// Of all groups that say a share.
+    pub members: Option<Spanned<Given<u64>>>,
     pub stubs: Vec<Stub>,
     /// None: services reach each other through tunnels.
     pub network: Option<Network>,
@@ -114,6 +119,8 @@ pub struct Service {
     pub limits: Bounds,
     /// Whether it gets a certificate of the run's authority.
     pub tls: bool,
+    /// Which one of a group it is; none: it is a service of its own.
+    pub member: Option<Membership>,
 }
 
 impl Service {
@@ -132,6 +139,7 @@ impl Service {
             stop: Stop::default(),
             limits: Bounds::default(),
             tls: false,
+            member: None,
         }
     }
 }
@@ -383,6 +391,8 @@ pub struct Test {
     /// Each a step that asks a service, or an `expect`.
     pub steady: Vec<Step>,
     pub settle: Option<Settle>,
+    /// How many of which group have to go well; of those not named all.
+    pub pass_when: Vec<(Word, Passes)>,
 }
 
 /// How long nothing must happen before a test is over.

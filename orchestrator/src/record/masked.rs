@@ -3,6 +3,7 @@
 
 use meshproof_proto::event::{Evidence, Fact, StepResult, StubCall};
 use meshproof_proto::mask::Masker;
+use meshproof_proto::sync::{Ask, MemberEnd};
 
 use super::{Entry, FailureRecord, Happening, Invocation, StepInfo};
 
@@ -40,6 +41,7 @@ impl Mask<'_> {
                 Happening::FailoverDetected { agent, how: self.text(how), after_ms }
             }
             Happening::ServiceEnded { service, how } => Happening::ServiceEnded { service, how: self.text(how) },
+            Happening::MemberEnded { member, why } => Happening::MemberEnded { member, why: self.some(why) },
             Happening::Fact(fact) => Happening::Fact(self.fact(fact)),
             Happening::StepBegan(step) => Happening::StepBegan(self.step(step)),
             Happening::StepEnded { step, ending, duration_ms, tries, why } => {
@@ -130,6 +132,23 @@ impl Mask<'_> {
             | Fact::AgentUsed(_)
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
+            Fact::ProgramAsked { number, ask } => Fact::ProgramAsked { number, ask: self.ask(ask) },
+        }
+    }
+
+    fn ask(&self, ask: Ask) -> Ask {
+        match ask {
+            Ask::Publish { topic, value } => Ask::Publish { topic, value: self.text(value) },
+            Ask::Ended(MemberEnd::Failure { why }) => Ask::Ended(MemberEnd::Failure { why: self.text(why) }),
+            Ask::Ended(MemberEnd::Crash { why }) => Ask::Ended(MemberEnd::Crash { why: self.text(why) }),
+            Ask::Said { text } => Ask::Said { text: self.text(text) },
+            ask @ (Ask::Signal { .. }
+            | Ask::Entries { .. }
+            | Ask::Barrier { .. }
+            | Ask::Subscribe { .. }
+            | Ask::GiveUp { .. }
+            | Ask::Ended(MemberEnd::Success)
+            | Ask::Measured { .. }) => ask,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use meshproof_proto::event::{Evidence, Fact, Outcome, Usage};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
+use meshproof_proto::sync::Ask;
 use meshproof_proto::verdict::Verdict;
 
 use super::html::HTML_FILE_NAME;
@@ -144,6 +145,10 @@ fn happening(what: &Happening) -> Option<Said> {
         }
         Happening::ServiceReady { service, duration_ms } => plain("ready", format!("{} {service}", took(*duration_ms))),
         Happening::ServiceEnded { service, how } => bad("ended", format!("{service}: {}", clean(how))),
+        // what its rule makes of it is told with the test
+        Happening::MemberEnded { member, why } => {
+            Some(Said::new(Tone::Warning, "ended", format!("{member}: {}", clean(why.as_ref()?))))
+        }
         Happening::StepEnded { step, ending, duration_ms, tries, why } => {
             step_said(step, &End { ending: *ending, duration_ms: *duration_ms, tries: *tries, why: why.as_deref() })
         }
@@ -242,12 +247,16 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
             let lines: Vec<String> = text.lines().map(|line| format!("{} | {}", clean(from), clean(line))).collect();
             (!lines.is_empty()).then(|| Said::new(Tone::Faint, pipe.word(), lines.join("\n")))
         }
+        Fact::ProgramAsked { ask: Ask::Said { text }, .. } => {
+            Some(Said::new(Tone::Faint, "says", format!("{} | {}", clean(from), clean(text))))
+        }
         // of a load that failed it stands below the failure
         Fact::StepEnded { result, .. } if result.outcome == Outcome::Ok => {
             let load = result.evidence.iter().find(|item| item.title == Evidence::LOAD)?;
             Some(Said::new(Tone::Faint, "load", format!("by {}: {}", clean(from), clean(&load.text))))
         }
         Fact::LinkOffered { .. }
+        | Fact::ProgramAsked { .. }
         | Fact::Sampled(_)
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{Authority, Bounds, FaultOrder, FaultReport, ReceiveOrder, StepKey, StepOrder, Turn};
+use meshproof_proto::sync::Answer;
 use meshproof_proto::verdict::{Exit, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,8 @@ pub struct Setting {
     pub held: BTreeMap<String, String>,
     /// Of each service, log name to the `host:port` of its endpoint.
     pub endpoints: BTreeMap<Name, BTreeMap<String, String>>,
+    /// The API that the programs of each service find at its agent.
+    pub apis: BTreeMap<Name, String>,
     /// The addresses of services on the data network; none: there is no such network.
     pub hosts: BTreeMap<Name, String>,
 }
@@ -232,6 +235,8 @@ pub enum Output {
     Pause { key: StepKey, text: String },
     /// Keep these; answered by `Collected`.
     Collect { key: StepKey, artefacts: Vec<Artefact> },
+    /// `Agent::answer_programs`, after those that were given before to this agent; no answer is waited for.
+    Answer { agent: Name, answers: Vec<Answer> },
     /// End everything that was started: agents finish, services, agents, signaling; answered by `TornDown`.
     TearDown,
     /// Nothing comes after this.

@@ -18,6 +18,9 @@ pub const BEGIN_DEADLINE: Duration = LINK_LOST.saturating_add(Duration::from_sec
 /// then both are heard of. Later than this the second was not told, and is ordered again.
 pub const TURN_HEARD: Duration = Duration::from_millis(250);
 
+/// From the end of a program to when those who wait for it hear that it is gone: what it told last may be on its way over a slow link.
+pub const LOST_AFTER: Duration = Duration::from_secs(1);
+
 /// From the cancelling of a step to its end. What takes longer is left behind; its test has failed already.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meshproof_proto::event::Fact;
+use meshproof_proto::event::{Evidence, Fact};
 use meshproof_proto::id::Name;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::{Abort, Input, Output, Setup};
 use super::faults::Faults;
+use super::members::Members;
 use super::processes::Processes;
+use super::programs::Everybody;
 use super::scope::Scope;
 use super::startup::Starting;
 use super::steering::Hold;
@@ -47,6 +49,10 @@ pub struct Run {
     pub(super) unexpected: BTreeSet<(Option<String>, String)>,
     pub(super) processes: Processes,
     pub(super) sync: Syncing,
+    pub(super) members: Members,
+    pub(super) everybody: Everybody,
+    /// How the program of a member ended, until its exit code is told.
+    pub(super) last_words: BTreeMap<Name, (String, Vec<Evidence>)>,
     pub(super) hold: Hold,
     /// Why no further step or test begins.
     pub(super) stopped: Option<String>,
@@ -73,7 +79,7 @@ impl Run {
     pub fn new(plan: Arc<Plan>, source: Arc<Source>, setup: Setup, now: Instant) -> Self {
         let tally = Tally::new(&plan);
         let mut run = Self {
-            scope: Scope::new(&plan, &setup.plan_dir),
+            scope: Scope::new(&plan, &setup.plan_dir, &setup.authority.run.0),
             now,
             began: now,
             phase: Phase::Waiting,
@@ -87,6 +93,9 @@ impl Run {
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
             sync: Syncing::default(),
+            members: Members::default(),
+            everybody: Everybody::of(&plan),
+            last_words: BTreeMap::new(),
             hold: Hold::default(),
             stopped: None,
             out: VecDeque::new(),
@@ -125,7 +134,7 @@ impl Run {
             Input::FaultHealed { agent, serial, report } => self.faults.answered(&agent, serial, report),
             // The fault may have ended just before; if its report does not come, its deadline speaks.
             Input::HealRefused { agent, serial, reason } => self.faults.heal_refused(&agent, serial, reason),
-            Input::ServiceLeft { service, code } => self.processes.left(&service, code),
+            Input::ServiceLeft { service, code } => self.service_left(&service, code),
             Input::ProcessesChanged { key, result } => self.processes_changed(&key, result),
             Input::Resumed { key, result } => self.resumed(&key, result),
             Input::Collected { key, files } => self.collected(&key, files),
@@ -144,6 +153,7 @@ impl Run {
         self.now = now;
         self.sync_timeout();
         self.processes_timeout();
+        self.members_timeout();
         self.startup_timeout();
         self.hold_timeout();
         self.testing_timeout();
@@ -167,7 +177,9 @@ impl Run {
             Phase::Closing { until } => Some(*until),
         };
         let faults = if matches!(self.phase, Phase::Over) { None } else { self.faults.timeout() };
-        let beside = [self.sync.timeout(), self.processes.timeout(), self.hold.timeout()].into_iter().flatten();
+        let beside = [self.sync.timeout(), self.processes.timeout(), self.members.timeout(), self.hold.timeout()]
+            .into_iter()
+            .flatten();
         let beside = beside.filter(|_| matches!(self.phase, Phase::Testing(_)));
         phase.into_iter().chain(faults).chain(beside).min()
     }
@@ -201,6 +213,14 @@ impl Run {
             self.settle_states();
             self.settle_sync();
         }
+        self.tell_programs();
+    }
+
+    fn service_left(&mut self, service: &Name, code: i32) {
+        if let Some((how, evidence)) = self.last_words.remove(service) {
+            self.member_left(service, (&how, code), evidence);
+        }
+        self.processes.left(service, code);
     }
 
     fn leave_waiting(&mut self) -> bool {
@@ -220,6 +240,7 @@ impl Run {
             Fact::Gap { lost } => self.gap(agent, lost),
             Fact::Stalled { .. } => self.agent_stalled(agent),
             Fact::GoesOn { .. } => self.agent_goes_on(agent),
+            Fact::ProgramAsked { number, ask } => self.program_asked(agent, number, ask),
             Fact::Steered { by, number, how, given_back } => self.steered((&by, number), how, &given_back),
             told => debug_assert!(!heeds(&told), "{told:?}"),
         }
@@ -259,6 +280,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::Stalled { .. }
         | Fact::GoesOn { .. }
         | Fact::Steered { .. }
+        | Fact::ProgramAsked { .. }
         | Fact::Gap { .. } => true,
         Fact::LinkOffered { .. }
         | Fact::LinkAcknowledged { .. }

@@ -137,6 +137,9 @@ impl Run {
     /// It is done, or not.
     pub(super) fn processes_changed(&mut self, key: &StepKey, result: Result<(), String>) {
         let plan = Arc::clone(&self.plan);
+        if self.member_changed(key, &result) {
+            return;
+        }
         let Some(running) = self.take_running(key, |running| running.wait == Wait::Change) else {
             // A renewal, or the thawing at a test's end.
             if let Err(reason) = result {
@@ -155,6 +158,14 @@ impl Run {
             return self.wait_until_back(ready, *running);
         }
         self.end_step(&running, Ending::Pass, None);
+    }
+
+    /// What was known of the processes of a service is of those before.
+    pub(super) fn processes_anew(&mut self, service: &Name) {
+        self.processes.ended.remove(service);
+        self.processes.frozen.remove(service);
+        self.dead.remove(service);
+        self.sync.restore(service.as_str());
     }
 
     fn changed(&mut self, process: &ProcessStep, key: &StepKey) {
@@ -176,12 +187,7 @@ impl Run {
             // What becomes of the agent is told by itself.
             ProcessChange::KillAgent => {}
             ProcessChange::Thaw => drop(self.processes.frozen.remove(&service)),
-            ProcessChange::Restart(_) => {
-                self.processes.ended.remove(&service);
-                self.processes.frozen.remove(&service);
-                self.dead.remove(&service);
-                self.sync.restore(service.as_str());
-            }
+            ProcessChange::Restart(_) => self.processes_anew(&service),
         }
     }
 

@@ -28,6 +28,7 @@ impl Run {
             return;
         }
         self.down.insert(agent.clone(), (self.now, how.to_owned()));
+        self.programs_interrupted(agent);
         let plan = Arc::clone(&self.plan);
         self.each_running(|running| {
             if touches(running.spot.step(&plan), agent) {

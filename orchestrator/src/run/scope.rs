@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Launch, LaunchFile, Place, Setting};
 use super::certificates;
+use super::environment::{OUTPUTS, Part};
 use crate::plan::Plan;
 use crate::plan::compiled::{Endpoint, FileContent, Service, Step, Tunnel};
 use crate::plan::orders::{Addresses, Missing};
@@ -29,6 +30,10 @@ pub(super) struct Scope {
     encrypted: BTreeSet<String>,
     endpoints: BTreeMap<Name, BTreeMap<String, String>>,
     hosts: BTreeMap<Name, String>,
+    apis: BTreeMap<Name, String>,
+    run: String,
+    /// Of all groups.
+    members: usize,
 }
 
 /// What expressions see before anything is made ready, as those in stubs do: `params` and `plan`.
@@ -38,7 +43,7 @@ pub fn early_scope(plan: &Plan, plan_dir: &str) -> Value {
 }
 
 impl Scope {
-    pub(super) fn new(plan: &Plan, plan_dir: &str) -> Self {
+    pub(super) fn new(plan: &Plan, plan_dir: &str, run: &str) -> Self {
         let known = [early_scope(plan, plan_dir), plan.secrets.scope()];
         let fixed = known.into_iter().filter_map(|known| match known {
             Value::Object(known) => Some(known),
@@ -47,7 +52,9 @@ impl Scope {
         let fixed = fixed.flatten().collect();
         let encrypted = plan.stubs.iter().filter(|stub| stub.order.tls.is_some());
         let encrypted = encrypted.map(|stub| stub.order.name.clone()).collect();
-        Self { fixed, identities: plan.authority.clone(), encrypted, ..Self::default() }
+        let members = plan.services.iter().filter(|service| service.member.is_some()).count();
+        let run = run.to_owned();
+        Self { fixed, identities: plan.authority.clone(), encrypted, run, members, ..Self::default() }
     }
 
     /// The environment is ready.
@@ -78,6 +85,7 @@ impl Scope {
         }
         self.places = setting.places;
         self.hosts = setting.hosts;
+        self.apis = setting.apis;
         self.held = setting.held;
         self.endpoints = setting.endpoints;
     }
@@ -158,19 +166,42 @@ impl Scope {
 
     /// What a service is started with.
     pub(super) fn launch(&self, service: &Service) -> Result<Launch, Missing> {
+        self.launch_for(service, "")
+    }
+
+    /// What a member of a group is started with for that test.
+    pub(super) fn launch_for(&self, service: &Service, test: &str) -> Result<Launch, Missing> {
         let place = self.places.get(&service.name).cloned().unwrap_or_default();
         let mut scope = self.seen_from(Some(&service.name));
         scope["self"] = self.own(&service.name);
         let line = |argv: &Vec<Template>| argv.iter().map(|part| text(part, &scope)).collect::<Result<Vec<_>, _>>();
-        let env = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
+        let part = Part {
+            run: &self.run,
+            plan: self.fixed["plan"]["name"].as_str().unwrap_or_default(),
+            test,
+            name: service.name.as_str(),
+            dir: &place.dir,
+            members: self.members,
+            api: self.apis.get(&service.name).map(String::as_str),
+            is_networked: self.hosts.contains_key(&service.name),
+        };
+        let member = service.member.as_ref().map(|member| part.testground(member, &scope)).transpose()?;
+        let found = part.own().into_iter().chain(member.into_iter().flatten());
+        // what the plan gives stands instead
+        let given = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
+        let env = found.map(Ok).chain(given);
+        let outputs = service.member.as_ref().map(|_| (format!("{OUTPUTS}/.keep"), LaunchFile::Text(String::new())));
         let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));
         let certificates = self.identities.as_ref().map(|_| certificates::files(&service.identities, &self.held));
         Ok(Launch {
             service: service.name.clone(),
             dir: place.dir,
             processes: service.processes.iter().map(line).collect::<Result<_, _>>()?,
-            env: env.collect::<Result<_, Missing>>()?,
-            files: files.chain(certificates.unwrap_or_default()).collect::<Result<_, Missing>>()?,
+            env: env.collect::<Result<BTreeMap<_, _>, Missing>>()?.into_iter().collect(),
+            files: files
+                .chain(outputs.map(Ok))
+                .chain(certificates.unwrap_or_default())
+                .collect::<Result<_, Missing>>()?,
             stop_signal: service.stop_signal,
             stop_grace: service.stop_grace,
             limits: service.limits,
@@ -232,6 +263,7 @@ mod tests {
             stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
             held: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            apis: BTreeMap::new(),
             hosts: BTreeMap::new(),
         });
         let seen = |template: &str, at: &str| {

@@ -14,6 +14,7 @@ use super::limits::LAUNCH_DEADLINE;
 use super::machine::{Phase, Run};
 use super::stepping::{Begun, Running, Spot};
 use crate::plan::Span;
+use crate::plan::compiled::Service;
 use crate::record::{Ending, Happening};
 
 /// How far each service is, by its index in the plan.
@@ -87,7 +88,9 @@ impl Run {
             return;
         }
         self.scope.begin(setting);
-        let services = (0..self.plan.services.len()).map(|service| (service, Launching::Held)).collect();
+        // members are started with each test
+        let state = |service: &Service| if service.member.is_some() { Launching::Ready } else { Launching::Held };
+        let services = self.plan.services.iter().map(state).enumerate().collect();
         self.phase = Phase::Starting(Starting { services });
     }
 
@@ -211,6 +214,10 @@ impl Run {
 
     pub(super) fn service_ended(&mut self, service: &Name, how: &str, evidence: Vec<Evidence>) {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Over) || !self.dead.insert(service.clone()) {
+            return;
+        }
+        if self.is_member(service) {
+            self.last_words.insert(service.clone(), (how.to_owned(), evidence));
             return;
         }
         self.sync.lose(service.as_str());

@@ -1,17 +1,19 @@
 //! Sync points in a run: the steps' own signals, barriers and topics. They begin anew with each test.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jsonpath_rust::JsonPath as _;
 use meshproof_proto::event::{Outcome as StepOutcome, StepResult};
 use meshproof_proto::matcher::Actual;
-use meshproof_proto::sync::{Missing as Short, Op, Outcome, Sync, Waiter, WaiterId, What};
+use meshproof_proto::sync::{Missing as Short, Op, Outcome, Sync, SyncError, Waiter, WaiterId, What};
 use meshproof_proto::verdict::Verdict;
 use serde_json::Value;
 
 use super::blame::Judged;
 use super::machine::{Phase, Run};
+use super::programs::{Asked, lost};
 use super::stepping::{Begun, End, Running, Wait};
 use crate::plan::compiled::{Conduct, Does, Step, SyncChange, SyncStep};
 use crate::plan::orders::{Missing, judge_fields};
@@ -20,8 +22,11 @@ use crate::record::Ending;
 /// The sync points of a test, and numbers for what its steps do.
 #[derive(Debug, Default)]
 pub(super) struct Syncing {
-    points: Sync,
-    numbers: u64,
+    pub(super) points: Sync,
+    pub(super) asked: Asked,
+    waiters: u64,
+    /// Of the ops of each member.
+    numbers: BTreeMap<String, u64>,
 }
 
 impl Syncing {
@@ -29,14 +34,21 @@ impl Syncing {
         self.points.poll_timeout()
     }
 
-    fn number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
+    pub(super) fn waiter(&mut self) -> WaiterId {
+        self.waiters += 1;
+        WaiterId(self.waiters)
     }
 
-    fn handle(&mut self, member: &str, what: What) -> Result<(), String> {
-        let op = Op { member: member.to_owned(), number: self.number(), what };
-        self.points.handle(op).map(|_| ()).map_err(|error| error.to_string())
+    pub(super) fn handle(&mut self, member: &str, what: What) -> Result<Option<u64>, SyncError> {
+        let next = self.numbers.entry(member.to_owned()).or_default();
+        let number = *next;
+        *next += 1;
+        self.points.handle(Op { member: member.to_owned(), number, what })
+    }
+
+    /// As [`Self::handle`], for a step.
+    fn done(&mut self, member: &str, what: What) -> Result<(), String> {
+        self.handle(member, what).map(|_| ()).map_err(|error| error.to_string())
     }
 
     pub(super) fn lose(&mut self, member: &str) {
@@ -53,7 +65,7 @@ impl Run {
         let member = sync.member.as_str();
         let waiter = match &sync.what {
             SyncChange::Signal(name) => {
-                let done = self.sync.handle(member, What::Signal { name: name.clone() });
+                let done = self.sync.done(member, What::Signal { name: name.clone() });
                 return self.known_at_once(running, Ok(outcome(done)));
             }
             SyncChange::Publish { topic, value } => {
@@ -61,12 +73,12 @@ impl Run {
                     Ok(value) => value.to_string(),
                     Err(unset) => return self.known_at_once(running, Err(Missing(unset.0))),
                 };
-                let done = self.sync.handle(member, What::Publish { topic: topic.clone(), value });
+                let done = self.sync.done(member, What::Publish { topic: topic.clone(), value });
                 return self.known_at_once(running, Ok(outcome(done)));
             }
             SyncChange::Barrier(barrier) => {
                 // Who waits at a barrier has come to it.
-                let come = self.sync.handle(member, What::Signal { name: barrier.name.clone() });
+                let come = self.sync.done(member, What::Signal { name: barrier.name.clone() });
                 if let Err(message) = come {
                     return self.known_at_once(running, Ok(StepOutcome::Error { message }));
                 }
@@ -74,7 +86,7 @@ impl Run {
             }
             SyncChange::Subscribe { topic, count } => Waiter::Topic { topic: topic.clone(), count: *count },
         };
-        let id = WaiterId(self.sync.number());
+        let id = self.sync.waiter();
         self.sync.points.wait(id, waiter, (step.within, self.now));
         Begun::Waiting(Box::new(Running { wait: Wait::Sync(id), ..running }))
     }
@@ -86,15 +98,16 @@ impl Run {
     /// Ends the steps whose wait has ended.
     pub(super) fn settle_sync(&mut self) {
         while let Some((id, ended)) = self.sync.points.poll_output() {
+            if self.sync.asked.take(id, &ended) {
+                continue;
+            }
             let Phase::Testing(testing) = &mut self.phase else { return };
             let Some(running) = testing.take_running(|running| running.wait == Wait::Sync(id)) else { continue };
             match ended {
                 Outcome::Opened { .. } => drop(self.end_step(&running, Ending::Pass, None)),
-                Outcome::Values(values) => self.values_came(&running, &values),
+                Outcome::Values(values) | Outcome::More { values, .. } => self.values_came(&running, &values),
                 Outcome::Lost { gone, needed, left } => {
-                    let gone: Vec<String> = gone.into_iter().collect();
-                    let title = format!("{needed} are needed and {left} are left; gone: {}", gone.join(", "));
-                    self.end_badly(&running, Verdict::Fail, &title);
+                    self.end_badly(&running, Verdict::Fail, &lost(&gone, needed, left));
                 }
                 Outcome::Late { missing } => drop(self.end_badly(&running, Verdict::Fail, &late(&missing))),
             }

@@ -17,9 +17,8 @@ use super::limits::BEGIN_DEADLINE;
 use super::machine::{Phase, Run};
 use super::side::{Go, Lane, Lanes};
 use super::stepping::{Begun, Running, Spot, Wait};
-use super::syncing::Syncing;
 use super::watching::{Causes, Watch};
-use crate::plan::compiled::Test;
+use crate::plan::compiled::{Service, Test};
 use crate::record::{Ending, Happening};
 
 /// A test that is going on.
@@ -55,10 +54,14 @@ enum Stage {
     },
     /// Until everything that is to be watched is watched.
     Watching,
+    /// Until the programs of all members have started.
+    Launching,
     Steady(usize),
     Steps(usize),
     /// Branch beside branch.
     Side(Lanes),
+    /// Until it is known how members went.
+    Members,
     After(usize),
     /// Until no fault is left.
     Healing,
@@ -66,6 +69,8 @@ enum Stage {
     Settling,
     /// Until every watch has had its last look.
     LastLook,
+    /// Until the programs of all members have ended.
+    Dismissing,
 }
 
 /// What a test needs to know to go on.
@@ -76,6 +81,20 @@ struct Circumstances {
     no_faults: bool,
     /// A person lets no step begin.
     held: bool,
+    members: Circle,
+}
+
+/// The members of groups.
+#[derive(Clone, Copy)]
+enum Circle {
+    /// There are none.
+    None,
+    /// Their programs are being started or ended.
+    Moving,
+    /// It is not known yet how they went.
+    Open,
+    /// It is known.
+    Decided,
 }
 
 /// What a test does next.
@@ -92,8 +111,11 @@ enum Next {
     Abandon(Spot),
     /// Side by side with a step that failed.
     CancelRest,
+    Launch,
+    Judge,
     Heal,
     EndWatches,
+    Dismiss,
     Leave,
 }
 
@@ -130,32 +152,66 @@ impl Testing {
         // A person takes the time they take.
         let excused = |running: &Running| matches!(running.wait, Wait::Cancelled | Wait::Person);
         let cancelled = self.running.iter().any(excused);
-        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_) | Stage::Side(_)) && !cancelled && self.stands.is_none()
+        matches!(self.stage, Stage::Steady(_) | Stage::Steps(_) | Stage::Side(_) | Stage::Members)
+            && !cancelled
+            && self.stands.is_none()
+    }
+
+    /// The same where steps run side by side; none: they do not.
+    fn next_beside(&mut self, now: Circumstances) -> Option<Next> {
+        let index = self.index;
+        let Stage::Side(lanes) = &mut self.stage else { return None };
+        let go = match (!now.ended_early, now.held) {
+            (false, _) => Go::NoFurther,
+            (true, true) => Go::Held,
+            (true, false) => Go::On,
+        };
+        Some(match lanes.next(&self.running, go) {
+            Lane::Step(at) => Next::Step(Spot::Steps(index, at)),
+            Lane::Stand(at) => Next::Stand(Spot::Steps(index, at)),
+            Lane::Wait => Next::Nothing,
+            Lane::Cancel => Next::CancelRest,
+            Lane::Over(end) => {
+                self.stage = Stage::Steps(end);
+                Next::Stage
+            }
+        })
+    }
+
+    /// The same where it is about the members of groups; none: it is not.
+    fn next_of_members(&mut self, now: Circumstances) -> Option<Next> {
+        let go_on = !now.ended_early;
+        let (next, stage) = match (&self.stage, now.members) {
+            (_, Circle::None) => return None,
+            (Stage::Launching, Circle::Moving) if go_on => return Some(Next::Nothing),
+            (Stage::Launching, _) => (Next::Stage, Stage::Steady(0)),
+            (Stage::Members, Circle::Decided) if go_on => (Next::Judge, Stage::After(0)),
+            (Stage::Members, _) if go_on => return Some(Next::Nothing),
+            (Stage::Members, _) => (Next::Stage, Stage::After(0)),
+            (Stage::LastLook, _) if self.watches.is_empty() => (Next::Dismiss, Stage::Dismissing),
+            (Stage::Dismissing, Circle::Moving) => return Some(Next::Nothing),
+            (Stage::Dismissing, _) => return Some(Next::Leave),
+            _ => return None,
+        };
+        if stage == Stage::After(0) {
+            self.completed = go_on;
+        }
+        self.stage = stage;
+        Some(next)
     }
 
     /// Goes to the next stage, or says what the one it is at has to do.
     fn next(&mut self, test: &Test, now: Circumstances) -> Next {
         let index = self.index;
         let go_on = !now.ended_early;
-        if let Stage::Side(lanes) = &mut self.stage {
-            let go = match (go_on, now.held) {
-                (false, _) => Go::NoFurther,
-                (true, true) => Go::Held,
-                (true, false) => Go::On,
-            };
-            return match lanes.next(&self.running, go) {
-                Lane::Step(at) => Next::Step(Spot::Steps(index, at)),
-                Lane::Stand(at) => Next::Stand(Spot::Steps(index, at)),
-                Lane::Wait => Next::Nothing,
-                Lane::Cancel => Next::CancelRest,
-                Lane::Over(end) => {
-                    self.stage = Stage::Steps(end);
-                    Next::Stage
-                }
-            };
+        if let Some(next) = self.next_beside(now) {
+            return next;
         }
         if !self.running.is_empty() {
             return Next::Nothing;
+        }
+        if let Some(next) = self.next_of_members(now) {
+            return next;
         }
         let (next, stage) = match self.stage {
             Stage::Opening { ref waiting, .. } if !waiting.is_empty() && go_on => return Next::Nothing,
@@ -164,6 +220,7 @@ impl Testing {
             Stage::Watching if go_on && self.watches.iter().any(|watch| watch.wait != Wait::Watch(Watch::Looking)) => {
                 return Next::Nothing;
             }
+            Stage::Watching if go_on && !matches!(now.members, Circle::None) => (Next::Launch, Stage::Launching),
             Stage::Watching => (Next::Stage, Stage::Steady(0)),
             Stage::Steady(next) if go_on && next < test.steady.len() => {
                 (Next::Step(Spot::Steady(index, next)), Stage::Steady(next + 1))
@@ -178,6 +235,7 @@ impl Testing {
             Stage::Steps(next) if self.ahead.is_next(next) => {
                 (Next::Abandon(Spot::Steps(index, next)), Stage::Steps(next + 1))
             }
+            Stage::Steps(_) if go_on && !matches!(now.members, Circle::None) => (Next::Stage, Stage::Members),
             Stage::Steps(_) => {
                 self.completed = go_on;
                 (Next::Stage, Stage::After(0))
@@ -196,7 +254,9 @@ impl Testing {
             }
             Stage::SteadyAfter(_) | Stage::Settling => (Next::EndWatches, Stage::LastLook),
             Stage::LastLook if self.watches.is_empty() => return Next::Leave,
-            Stage::LastLook | Stage::Side(_) => return Next::Nothing,
+            Stage::LastLook | Stage::Side(_) | Stage::Launching | Stage::Members | Stage::Dismissing => {
+                return Next::Nothing;
+            }
         };
         match next {
             // what its agent has been told already takes its turn
@@ -243,9 +303,14 @@ impl Run {
             return self.close();
         }
         let (id, timeout) = (test.id.clone(), test.timeout);
-        let stubs_at: BTreeSet<Name> = self.plan.stubs.iter().map(|stub| stub.at.clone()).collect();
+        // programs that ask which test it is, and stubs
+        let is_told = |service: &&Service| service.member.is_some();
+        let members = self.plan.services.iter().filter(is_told).map(|service| service.name.clone());
+        let stubs_at: BTreeSet<Name> = self.plan.stubs.iter().map(|stub| stub.at.clone()).chain(members).collect();
         self.scope.forget_saved();
-        self.sync = Syncing::default();
+        if index > 0 {
+            self.sync_anew();
+        }
         self.phase = Phase::Testing(Box::new(Testing::new(index, self.now, (timeout, stubs_at.clone()))));
         self.record(Happening::TestBegan { test: id.clone() });
         for agent in stubs_at {
@@ -256,12 +321,13 @@ impl Run {
     /// Does the next thing of the test, if none is going on; whether something was done.
     pub(super) fn advance_test(&mut self) -> bool {
         let plan = Arc::clone(&self.plan);
+        let members = self.circle();
         let Phase::Testing(testing) = &mut self.phase else { return false };
         let test = &plan.tests[testing.index];
         let ended_early = self.stopped.is_some() || self.tally.is_blamed(&test.id);
         // what ends early because of a failure is held too: somebody may want to look around first
         let held = self.hold.holds() && self.stopped.is_none();
-        let now = Circumstances { ended_early, no_faults: self.faults.all_over(), held };
+        let now = Circumstances { ended_early, no_faults: self.faults.all_over(), held, members };
         match testing.next(test, now) {
             Next::Nothing => return false,
             Next::Stand(spot) => {
@@ -278,9 +344,25 @@ impl Run {
                 self.heal_faults(|_, _| true);
             }
             Next::EndWatches => self.end_watches(),
+            Next::Launch => self.launch_members(),
+            Next::Judge => self.judge_members(),
+            Next::Dismiss => self.dismiss_members(),
             Next::Leave => self.leave_test(),
         }
         true
+    }
+
+    fn waits_for_members(&self) -> bool {
+        matches!(&self.phase, Phase::Testing(testing) if testing.stage == Stage::Members)
+    }
+
+    fn circle(&self) -> Circle {
+        match self.everybody.groups().next() {
+            None => Circle::None,
+            Some(_) if !self.members.are_settled() => Circle::Moving,
+            Some(_) if self.waits_for_members() && self.members_are_decided() => Circle::Decided,
+            Some(_) => Circle::Open,
+        }
     }
 
     fn begin_in_test(&mut self, spot: Spot) {
@@ -385,7 +467,13 @@ impl Run {
 
     fn test_overdue(&mut self) {
         let plan = Arc::clone(&self.plan);
-        let Phase::Testing(testing) = &self.phase else { return };
+        let Phase::Testing(testing) = &mut self.phase else { return };
+        if testing.stage == Stage::Members {
+            // who is missing then did not go well, which the rule may allow
+            testing.completed = true;
+            testing.stage = Stage::After(0);
+            return self.judge_members();
+        }
         let test = &plan.tests[testing.index];
         let title = format!("the test's timeout of {:?} has passed", test.timeout);
         let running = testing.running.first();

@@ -30,6 +30,7 @@ mod mutants;
 mod networks;
 mod observed;
 mod processes;
+mod programs;
 mod reference;
 mod respawn;
 mod sample;

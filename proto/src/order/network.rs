@@ -11,6 +11,9 @@ use crate::shaper::Shape;
 /// The network that these addresses are of: set aside for tests of networks (RFC 2544), so no real one is hidden by it.
 pub const NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
 
+/// The same, as text.
+pub const SUBNET: &str = "198.18.0.0/15";
+
 /// Stands in for everybody who is not on the network: its last address.
 pub const STAND_IN: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
 

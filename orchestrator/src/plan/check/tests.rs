@@ -338,7 +338,7 @@ fn a_step_full_of_unknown_names_is_refused_in_time() {
 
 #[test]
 fn what_belongs_to_later_versions_is_named_as_such() {
-    let text = "meshproof: 1\nplan: p\ngroups: { seeds: { count: 2 } }\ntests:\n  - id: t\n    pass-when: { seeds: all }\n    steps:\n\
+    let text = "meshproof: 1\nplan: p\ntopology: { kind: star }\ntests:\n  - id: t\n    tags: [slow]\n    steps:\n\
         \x20     - barrier: { name: started, of: all }\n        within: 60s\n      - fault: { link: a -> b, latency: 1s }\n";
     let problems = problems(text);
     assert!(problems.len() >= 3 && problems.iter().all(|problem| problem.starts_with("MP0110")), "{problems:#?}");

@@ -132,24 +132,29 @@ impl Compiler<'_> {
     fn barrier(&self, barrier: &model::Barrier) -> Option<Barrier> {
         let of: BTreeSet<String> = match &barrier.of {
             None => self.names.services().map(|name| name.to_string()).collect(),
-            Some(of) => {
-                of.iter().filter_map(|word| self.names.service_name(word)).map(|name| name.to_string()).collect()
-            }
+            Some(of) => of.iter().flat_map(|word| self.names.members(word)).map(|name| name.to_string()).collect(),
         };
         let quorum = match &barrier.quorum {
             None => Quorum::Share(100.0),
-            Some(model::Quorum::Share(share)) => Quorum::Share(self.settled.percent(share)?.value()),
-            Some(model::Quorum::Count(count)) => {
+            Some(quorum) => self.quorum(quorum, of.len())?,
+        };
+        Some(Barrier { name: barrier.name.value.clone(), of, quorum, on_loss: barrier.on_loss })
+    }
+
+    /// How many of so many.
+    pub(super) fn quorum(&self, quorum: &model::Quorum, of: usize) -> Option<Quorum> {
+        match quorum {
+            model::Quorum::Share(share) => Some(Quorum::Share(self.settled.percent(share)?.value())),
+            model::Quorum::Count(count) => {
                 let needed = usize::try_from(count.value).unwrap_or(usize::MAX);
-                if needed > of.len() && !of.is_empty() {
-                    let message = format!("{needed} of {} can never come", of.len());
+                if needed > of && of > 0 {
+                    let message = format!("{needed} of {of} can never come");
                     self.cx.report(Diagnostic::new(Code::OutOfRange, count.span, message));
                     return None;
                 }
-                Quorum::Count(needed)
+                Some(Quorum::Count(needed))
             }
-        };
-        Some(Barrier { name: barrier.name.value.clone(), of, quorum, on_loss: barrier.on_loss })
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod conduct;
 mod fault_paths;
 mod faults;
 mod flow;
+mod groups;
 mod load;
 mod lookups;
 pub(super) mod metrics;
@@ -30,7 +31,7 @@ use std::rc::Rc;
 use meshproof_proto::id::{Digest, Name};
 use meshproof_proto::shaper::Shape;
 
-use super::compiled::{Plan, Service, Step, Test, Tunnel};
+use super::compiled::{self, Plan, Service, Step, Test, Tunnel};
 use super::limits::DEFAULT_TEST_TIMEOUT;
 use super::model::{self, Document, Word};
 use super::read::Reading;
@@ -85,6 +86,7 @@ struct Compiler<'d> {
 /// Compiles a plan. `None` after a report; but a plan may come back beside reports too, and is then not to be run.
 pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option<Plan> {
     let settled = settle::params(document, inputs, cx);
+    let document = &groups::with_members(document, &settled, cx);
     let names = Names::of(document, cx);
     let mut compiler = Compiler {
         cx,
@@ -162,6 +164,7 @@ impl Compiler<'_> {
             span: test.id.span,
             timeout: timeout.unwrap_or(DEFAULT_TEST_TIMEOUT),
             may_end: conduct::expected_ends(&steps),
+            passes: self.passes(test),
             steps,
             after,
             always: self.always(test),

@@ -19,6 +19,7 @@ pub(super) struct Names<'d> {
     /// `None`: whatever is looked up is one.
     pub(super) secrets: Option<Vec<&'d str>>,
     services: BTreeMap<&'d str, &'d Service>,
+    groups: BTreeMap<&'d str, Vec<Name>>,
     stubs: BTreeMap<&'d str, &'d Stub>,
     faults: BTreeMap<&'d str, Option<&'d Fault>>,
     /// Ids of steps that begin a fault written in place.
@@ -34,6 +35,7 @@ impl<'d> Names<'d> {
             params: document.params.iter().map(|param| param.name.value.as_str()).collect(),
             secrets: document.secrets.as_ref().map(|all| all.iter().map(|secret| secret.name.value.as_str()).collect()),
             services: document.services.iter().map(|service| (service.name.value.as_str(), service)).collect(),
+            groups: members(document),
             stubs: document.stubs.iter().map(|stub| (stub.name.value.as_str(), stub)).collect(),
             faults: document.faults.iter().map(|(name, fault)| (name.value.as_str(), fault.as_ref())).collect(),
             fault_steps: steps.clone().filter_map(inline_fault).collect(),
@@ -53,6 +55,28 @@ impl<'d> Names<'d> {
             self.unknown(Noun::Service, word, self.services.keys().copied());
             None
         })
+    }
+
+    /// Every group and its members.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &[Name])> {
+        self.groups.iter().map(|(name, members)| (*name, members.as_slice()))
+    }
+
+    /// The members of a group; an unknown one is reported.
+    pub(super) fn group(&self, word: &Word) -> Option<&[Name]> {
+        let found = self.groups.get(word.value.as_str()).map(Vec::as_slice);
+        if found.is_none() {
+            self.unknown(Noun::Group, word, self.groups.keys().copied());
+        }
+        found
+    }
+
+    /// The members of a group, or the service of that name; an unknown one is reported.
+    pub(super) fn members(&self, word: &Word) -> Vec<Name> {
+        match self.groups.get(word.value.as_str()) {
+            Some(members) => members.clone(),
+            None => self.service_name(word).into_iter().collect(),
+        }
     }
 
     /// Whether that is a service.
@@ -215,6 +239,7 @@ enum Noun {
     Service,
     Stub,
     Fault,
+    Group,
 }
 
 impl Noun {
@@ -223,8 +248,19 @@ impl Noun {
             Self::Service => (Code::UnknownService, "service"),
             Self::Stub => (Code::UnknownStub, "stub"),
             Self::Fault => (Code::UnknownFault, "fault"),
+            Self::Group => (Code::UnknownName, "group"),
         }
     }
+}
+
+fn members(document: &Document) -> BTreeMap<&str, Vec<Name>> {
+    let mut groups: BTreeMap<&str, Vec<Name>> = BTreeMap::new();
+    for service in &document.services {
+        if let (Some(member), Some(name)) = (&service.member, super::name(&service.name.value)) {
+            groups.entry(&member.group.value).or_default().push(name);
+        }
+    }
+    groups
 }
 
 fn stub_use(step: &Step) -> Option<&StubUse> {

@@ -55,6 +55,7 @@ impl<'d> Compiler<'d> {
             listens: service.logs.iter().filter_map(|log| Some((log.name.value.clone(), log.listen?))).collect(),
             limits: self.settled.bounds(&service.limits),
             scrape: service.metrics.as_ref().and_then(|metrics| self.scrape(service, metrics)),
+            member: self.membership(service),
             // Steps may mention others still.
             identities: BTreeSet::new(),
             name,

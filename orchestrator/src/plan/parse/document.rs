@@ -7,11 +7,12 @@ use super::super::read::{self, Fields, Reading};
 use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
 use super::{
-    argv, commits, conduct, environment, faults, network, no_shell, params, ports, secrets, services, stubs, suites,
+    argv, commits, conduct, environment, faults, groups, network, no_shell, params, ports, secrets, services, stubs,
+    suites,
 };
 
 /// Keys of the language that this version does not carry out.
-const LATER: &[&str] = &["groups", "topology"];
+const LATER: &[&str] = &["topology"];
 
 /// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
 pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
@@ -24,6 +25,8 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let is_built = fields.has("build");
     let build = fields.optional("build", commands).unwrap_or_default();
     let services = fields.optional("services", services::services).unwrap_or_default();
+    let groups = fields.optional("groups", groups::groups).unwrap_or_default();
+    let members = fields.optional("members", groups::members);
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
     let network = fields.optional("network", network::network);
     let faults = fields.optional("faults", faults::faults).unwrap_or_default();
@@ -53,6 +56,8 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         build,
         is_built,
         services,
+        groups,
+        members,
         stubs,
         network,
         faults,

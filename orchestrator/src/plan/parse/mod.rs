@@ -9,6 +9,7 @@ mod document;
 mod ends;
 mod expect;
 mod faults;
+mod groups;
 mod load;
 mod matchers;
 mod metrics;

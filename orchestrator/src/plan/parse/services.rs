@@ -38,6 +38,15 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
         // Its name is known all the same, so that its uses are no second mistake.
         return Some(Service::named(name));
     };
+    let service = program(name, &mut fields);
+    fields.later(LATER);
+    fields.finish();
+    Some(service)
+}
+
+/// What a service or each member of a group is.
+pub(super) fn program<'n>(name: Word, fields: &mut Fields<'n>) -> Service {
+    let cx = fields.reading();
     let mut processes = fields.optional("exec", processes).unwrap_or_default();
     let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
     if let Some(image) = fields.optional("image", read::some_text)
@@ -61,15 +70,13 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
     let metrics = fields.optional("metrics", metrics::metrics);
     let stop = fields.optional("stop", stop).unwrap_or_default();
     let tls = fields.optional("tls", |node, cx| read::choice(node, &[("run", ())], cx)).is_some();
-    fields.later(LATER);
-    fields.finish();
     if runs_already {
         for port in ports.iter().filter(|port| port.number.is_none()) {
             let message = "a service without `exec` runs already, so its ports are known";
             cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
         }
     }
-    Some(Service { name, processes, ports, env, files, ready, needs, logs, metrics, stop, limits, tls })
+    Service { name, processes, ports, env, files, ready, needs, logs, metrics, stop, limits, tls, member: None }
 }
 
 /// One process, or a list of them.

@@ -5,9 +5,9 @@ use super::super::diagnostic::Diagnostic;
 use super::super::model::{Step, Test, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::tree::{Kind, Node};
-use super::{steps, watched};
+use super::{groups, steps, watched};
 
-const LATER: &[&str] = &["pass-when", "repeat", "tags"];
+const LATER: &[&str] = &["repeat", "tags"];
 
 pub(super) fn tests<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Test>> {
     let tests = read::each(node, cx, test)?;
@@ -29,6 +29,7 @@ fn test<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Test> {
     let always = fields.optional("always", watched::always).unwrap_or_default();
     let steady = fields.optional("steady", watched::steady).unwrap_or_default();
     let settle = fields.entry("settle").and_then(|(key, node)| watched::settle(key, node, cx));
+    let pass_when = fields.optional("pass-when", groups::pass_when).unwrap_or_default();
     let complete = written == [steps.len(), after.len(), steady.len()];
     fields.later(LATER);
     fields.finish();
@@ -37,7 +38,7 @@ fn test<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Test> {
     };
     let ids: Vec<Word> = [&steps, &after, &always, &steady].into_iter().flat_map(|steps| ids(steps)).collect();
     unique(ids.iter(), "steps", cx);
-    Some(Test { span, id: id?, timeout, complete, steps, after, always, steady, settle })
+    Some(Test { span, id: id?, timeout, complete, steps, after, always, steady, settle, pass_when })
 }
 
 /// Results are filed under ids.

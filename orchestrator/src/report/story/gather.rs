@@ -145,7 +145,8 @@ impl Story {
             | Fact::Told { .. }
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
-            | Fact::Steered { .. } => {}
+            | Fact::Steered { .. }
+            | Fact::ProgramAsked { .. } => {}
         }
     }
 

@@ -93,6 +93,7 @@ fn is_notable(what: &Happening) -> bool {
             | Happening::TakenOver { .. }
             | Happening::AgentLost { .. }
             | Happening::ServiceEnded { .. }
+            | Happening::MemberEnded { why: Some(_), .. }
             | Happening::Noted { .. }
             | Happening::Said { .. }
     )

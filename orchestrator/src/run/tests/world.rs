@@ -12,7 +12,7 @@ use meshproof_proto::verdict::{Exit, Verdict};
 use crate::plan::compiled::Tunnel;
 use crate::plan::{Inputs, Plan, Source, check};
 use crate::record::{Ending, FailureRecord, Happening};
-use crate::run::{FirstFailure, Flaky, Input, Output, Place, Run, Setting, Setup};
+use crate::run::{FirstFailure, Flaky, Input, Output, Place, ProcessOrder, Run, Setting, Setup};
 
 /// Two services; a stub beside the first, a fault on it and one between both.
 pub(crate) const PLAN: &str = r#"meshproof: 1
@@ -84,6 +84,8 @@ pub(crate) struct World {
     pub(crate) activity: BTreeMap<u32, u64>,
     /// What an agent counts in the logs beside it, each time that it is asked; then it waits.
     pub(crate) lines: BTreeMap<(Name, u32), u64>,
+    /// Exit codes of programs that end as soon as they have started.
+    pub(crate) exits: BTreeMap<Name, i32>,
     source: Arc<Source>,
     /// How steps ended at their agents, for those behind them.
     ended: BTreeMap<StepKey, Outcome>,
@@ -121,6 +123,7 @@ impl World {
             finished: None,
             evidence: Vec::new(),
             activity: BTreeMap::new(),
+            exits: BTreeMap::new(),
             lines: BTreeMap::new(),
             ended: BTreeMap::new(),
             source,
@@ -214,13 +217,19 @@ impl World {
                     Input::Fact { agent: agent.clone(), fact: event },
                 ]
             }
-            Output::Change { key, .. } => vec![Input::ProcessesChanged { key: key.clone(), result: Ok(()) }],
+            Output::Change { key, service, what } => {
+                let changed = Input::ProcessesChanged { key: key.clone(), result: Ok(()) };
+                let code = self.exits.get(service).filter(|_| matches!(what, ProcessOrder::Restart(_)));
+                [changed].into_iter().chain(code.into_iter().flat_map(|code| left(service, *code))).collect()
+            }
             Output::Pause { key, .. } => vec![Input::Resumed { key: key.clone(), result: Ok(()) }],
             Output::Collect { key, .. } => vec![Input::Collected { key: key.clone(), files: Ok(Vec::new()) }],
             Output::TearDown => vec![Input::TornDown { problems: Vec::new() }],
-            Output::Record(_) | Output::Cancel { .. } | Output::RenewFault { .. } | Output::Finished { .. } => {
-                Vec::new()
-            }
+            Output::Record(_)
+            | Output::Cancel { .. }
+            | Output::RenewFault { .. }
+            | Output::Answer { .. }
+            | Output::Finished { .. } => Vec::new(),
         }
     }
 
@@ -304,6 +313,15 @@ impl World {
     }
 }
 
+/// A program ended by itself.
+pub(crate) fn left(service: &Name, code: i32) -> [Input; 2] {
+    let how = format!("exit code {code}");
+    [
+        Input::ServiceEnded { service: service.clone(), how, evidence: Vec::new() },
+        Input::ServiceLeft { service: service.clone(), code },
+    ]
+}
+
 pub(crate) fn good_report(fault: &str) -> FaultReport {
     FaultReport {
         fault: fault.to_owned(),
@@ -332,6 +350,7 @@ fn setting(plan: &Plan) -> Setting {
         stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
         held: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        apis: BTreeMap::new(),
         hosts: BTreeMap::new(),
     }
 }

@@ -164,6 +164,7 @@ impl Agents {
                 return Ok(Taken::Yes(self.world.answers(output)));
             }
             Output::Together(_)
+            | Output::Answer { .. }
             | Output::Cancel { .. }
             | Output::RenewFault { .. }
             | Output::Record(_)
@@ -242,7 +243,8 @@ fn asked(output: &Output) -> Asked<'_> {
         | Output::BeginTest { agent, .. }
         | Output::BeginFault { agent, .. }
         | Output::RenewFault { agent, .. }
-        | Output::HealFault { agent, .. } => Asked::Agent(agent),
+        | Output::HealFault { agent, .. }
+        | Output::Answer { agent, .. } => Asked::Agent(agent),
         Output::Together(orders) => Asked::Agent(&orders.leader),
         Output::Launch(_) | Output::Change { .. } | Output::TearDown => Asked::Keeper,
         Output::Record(_) | Output::Pause { .. } | Output::Collect { .. } | Output::Finished { .. } => Asked::Nobody,
