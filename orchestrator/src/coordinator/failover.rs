@@ -152,6 +152,12 @@ impl Driver {
         Ok(())
     }
 
+    /// Whoever commanded when the name changed hands may not have lived to tell all of them.
+    pub(super) fn tell_who_holds(&self, name: &Name, peer: PeerId) {
+        let number = u64::try_from(self.crew.instances(name)).unwrap_or(u64::MAX);
+        self.reseat(name, peer, NameTerm { run: self.authority.term, number });
+    }
+
     /// Everybody else hears who holds the name.
     fn reseat(&self, name: &Name, peer: PeerId, term: NameTerm) {
         let order = Reseat { authority: self.authority.clone(), name: name.clone(), peer, term };

@@ -365,11 +365,15 @@ impl Driver {
             let holder = self.crew.holder(&name);
             match (promised.get(&name), holder) {
                 (Some(promised), Some(peer)) if promised.holding.is_none() => self.orphaned(&name, peer, run)?,
-                (Some(_), Some(_)) if run.is_down(&name) => {
-                    // Everything that the instance before has told was handled.
-                    run.handle(Input::AgentBack { agent: name }, Instant::now());
+                (Some(promised), Some(peer)) => {
+                    if promised.origin != peer {
+                        self.tell_who_holds(&name, peer);
+                    }
+                    if run.is_down(&name) {
+                        // Everything that the instance before has told was handled.
+                        run.handle(Input::AgentBack { agent: name }, Instant::now());
+                    }
                 }
-                (Some(_), Some(_)) => {}
                 _ => self.lost(name, "it did not promise the run to the orchestrator that took it over", run),
             }
         }
