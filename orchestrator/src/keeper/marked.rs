@@ -104,7 +104,8 @@ mod tests {
     fn whoever_is_marked_is_killed_with_all_of_its_session_and_nobody_else_is() {
         let place = tempfile::tempdir().expect("a folder");
         let (ours, others) = (place.path().join("ours"), place.path().join("ours-too"));
-        let hidden = "(env -i sleep 1000 & echo here); exec sleep 1000";
+        // The subshell between them is gone before it is said.
+        let hidden = "(env -i sleep 1000 &); echo here; exec sleep 1000";
         let mut marked = begin(hidden, Some(&ours));
         let mut elsewhere = begin("echo here; exec sleep 1000", Some(&ours));
         let mut of_another = begin("echo here; exec sleep 1000", Some(&others));
