@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::limits;
-use crate::coordinator::front::{DETACH, ENTER, FRONT};
+use crate::coordinator::front::{self, DETACH, DETACH_ONCE_BEGUN, ENTER, FRONT};
 use crate::progress::{Mode, is_live};
 use crate::report::sanitise;
 use crate::say;
@@ -28,10 +28,22 @@ use crate::say;
 /// How often it is looked whether the terminal is ours: it goes to others when a shell stops us or puts us into the background.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// Whether this process is the one to stand there: a person sees the run live, and can press something.
-pub(super) fn is_wanted(mode: Mode) -> bool {
-    // Behind a front, standard input is a socket.
-    is_live(mode) && io::stderr().is_terminal() && has_terminal()
+/// For how long it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Everything is ready for the run.
+    Begun,
+    /// It has ended, or somebody at the terminal detaches it.
+    Ended,
+}
+
+/// Whether this process is the one to stand there, and until when: somebody said it, or a person sees the run live, and can press something.
+pub(super) fn wanted(mode: Mode, said: Option<Until>) -> Option<Until> {
+    // Behind a front, standard input is a socket, which it would not be where this fails.
+    if front::is_there().unwrap_or(false) {
+        return None;
+    }
+    said.or_else(|| (is_live(mode) && io::stderr().is_terminal() && has_terminal()).then_some(Until::Ended))
 }
 
 /// Whether standard input is the terminal, and ours now.
@@ -40,14 +52,14 @@ fn has_terminal() -> bool {
 }
 
 /// Starts the run behind this process, and stands before it.
-pub(super) fn stand() -> Exit {
-    match super::runtime(super::Threads::One).block_on(before_a_run()) {
+pub(super) fn stand(until: Until) -> Exit {
+    match super::runtime(super::Threads::One).block_on(before_a_run(until)) {
         Ok(exit) => exit,
         Err(error) => say::failed(&format!("cannot stand between the run and the terminal: {error}"), Exit::MeshFailed),
     }
 }
 
-async fn before_a_run() -> io::Result<Exit> {
+async fn before_a_run(until: Until) -> io::Result<Exit> {
     let (mut interrupts, mut quits) = (signal(SignalKind::interrupt())?, signal(SignalKind::quit())?);
     let (mut terminations, mut hang_ups) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let mut thaws = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
@@ -56,6 +68,10 @@ async fn before_a_run() -> io::Result<Exit> {
     let mut command = Command::new("/proc/self/exe");
     let mut arguments = std::env::args_os();
     command.arg0(arguments.next().unwrap_or_default()).args(arguments).env(FRONT, "1");
+    if until == Until::Begun {
+        // where the run's name is to stand alone
+        command.stdout(Stdio::null());
+    }
     let child = command.stdin(Stdio::from(OwnedFd::from(far))).spawn()?;
     // The other end must be the run's alone.
     drop(command);
@@ -64,7 +80,10 @@ async fn before_a_run() -> io::Result<Exit> {
     near.set_nonblocking(true)?;
     let (answers, mut keys_out) = UnixStream::from_std(near)?.into_split();
     let mut answers = BufReader::new(answers);
-    let mut terminal = Keyboard::take();
+    if until == Until::Begun {
+        keys_out.write_all(&[DETACH_ONCE_BEGUN]).await?;
+    }
+    let mut terminal = (until == Until::Ended).then(Keyboard::take).flatten();
     let mut keys = keys();
     let mut run = Vec::new();
     loop {
@@ -78,7 +97,8 @@ async fn before_a_run() -> io::Result<Exit> {
             _ = thaws.recv() => match &terminal {
                 // The shell has had it meanwhile.
                 Some(terminal) => terminal.set(),
-                None => terminal = Keyboard::take(),
+                None if until == Until::Ended => terminal = Keyboard::take(),
+                None => {}
             },
             Some(key) = keys.recv() => {
                 if let Some(said) = said(key) {
@@ -89,7 +109,7 @@ async fn before_a_run() -> io::Result<Exit> {
             read = answers.read_until(b'\n', &mut run) => match read {
                 Ok(bytes) if bytes > 0 && run.ends_with(b"\n") => {
                     drop(terminal);
-                    return Ok(detached(&run));
+                    return Ok(detached(&run, until));
                 }
                 // It is ending.
                 Ok(_) | Err(_) => {
@@ -101,8 +121,12 @@ async fn before_a_run() -> io::Result<Exit> {
     }
 }
 
-fn detached(run: &[u8]) -> Exit {
+fn detached(run: &[u8], until: Until) -> Exit {
     let run = sanitise::line(String::from_utf8_lossy(run).trim_end());
+    if until == Until::Begun {
+        // for scripts
+        let _ = say::out(&format!("{run}\n"));
+    }
     say::note(format_args!(
         " detached {run} goes on; `meshproof attach {run}` follows it, and tells its result when it is over"
     ));

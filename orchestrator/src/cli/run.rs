@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use meshproof_proto::verdict::Exit;
 
-use super::front;
+use super::front::{self, Until};
 use super::given::Given;
 use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
@@ -28,11 +28,14 @@ use crate::say;
     before_help = "Examples:\n  meshproof run plan.yaml                          build, start, test, and exit with the verdict\n  \
     meshproof run plan.yaml --test 'order-*' --param slow=2s\n  \
     meshproof run plan.yaml --progress json --out ci-out > records.ndjson\n  \
+    meshproof run plan.yaml --detach                 in the background; prints its name, for `meshproof attach`\n  \
     meshproof run plan.yaml --mesh run.toml          in a mesh that is there, beside services that run"
 )]
-#[command(after_help = "On a terminal, the key d detaches: the run goes on, and `meshproof attach` follows it.\n\n\
+#[command(
+    after_help = "On a terminal, the key d detaches, as --detach does from the beginning: the run goes on, and `meshproof attach` follows it.\n\n\
     Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
-    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM.")]
+    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM."
+)]
 pub(super) struct Args {
     /// The plan file.
     plan: PathBuf,
@@ -75,6 +78,10 @@ pub(super) struct Args {
     /// Show what would be started and who would do what; start nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Once everything is ready, let the run go on in the background, whatever becomes of the terminal, and print its name; `meshproof attach`
+    /// follows it.
+    #[arg(long, conflicts_with = "dry_run")]
+    detach: bool,
     /// Run in a mesh that is there already, beside services that run already: its mesh file, with an orchestrator's token. With
     /// --dry-run: hold the plan against the agents that are there now, also those of a run that goes on; it only looks.
     #[arg(long, value_name = "FILE|RUN")]
@@ -115,8 +122,10 @@ pub(super) fn run(args: Args) -> Exit {
     if let Some(form) = &plan.commits {
         return of_commits(&plan, form, &args);
     }
-    if !args.dry_run && front::is_wanted(args.progress) {
-        return front::stand();
+    if !args.dry_run
+        && let Some(until) = front::wanted(args.progress, args.detach.then_some(Until::Begun))
+    {
+        return front::stand(until);
     }
     let Some(plan) = plan.select(&selection(&args)) else {
         let why = format!("no test or step of {} is selected", args.plan.display());
@@ -160,6 +169,7 @@ fn of_commits(plan: &Plan, form: &Commits, args: &Args) -> Exit {
         ("--deadline", args.deadline.is_some()),
         ("--fail-fast", args.fail_fast),
         ("--mesh", args.mesh.is_some()),
+        ("--detach", args.detach),
     ];
     if let Some((option, _)) = senseless.iter().find(|(_, is_given)| *is_given) {
         let why = format!("unsupported: {option} with a plan of commits; `verdict` and `check` stand in the plan");

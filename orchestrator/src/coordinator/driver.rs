@@ -214,8 +214,10 @@ impl Driver {
 
     async fn live(&mut self, run: &mut Conducted) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen(self.options.deadline)?;
+        let mut begun_to_front = None;
         if let Some(front) = Front::of_this_process()? {
-            self.person = Some(front.attend(self.options.run.clone(), self.scribe.curtain()));
+            let (person, begun) = front.attend(self.options.run.clone(), self.scribe.curtain());
+            (self.person, begun_to_front) = (Some(person), Some(begun));
         }
         if let Some(exit) = self.perform(run).await? {
             return Ok(exit);
@@ -226,7 +228,11 @@ impl Driver {
         };
         let aborted = matches!(begun, Input::Abort(_));
         match begun {
-            Input::Begin(setting) => self.begin(*setting, run),
+            Input::Begin(setting) => {
+                self.begin(*setting, run);
+                // whoever waits for it may have gone
+                begun_to_front.map(|begun| begun.send(()));
+            }
             other => run.handle(other, Instant::now()),
         }
         self.go_on(run, (signals, aborted)).await

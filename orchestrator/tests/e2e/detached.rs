@@ -145,6 +145,38 @@ fn a_run_that_was_detached_goes_on_when_its_terminal_is_gone_and_its_result_is_t
 }
 
 #[test]
+fn a_run_is_detached_from_the_beginning_without_any_terminal_and_its_name_is_printed_for_scripts() {
+    let scene = Scene::new();
+    let mut command = scene.run_command(&plan(&scene), "plain");
+    command.arg("--detach");
+    let begun = command.output().expect("it starts");
+    assert_eq!(begun.status.code(), Some(0), "{begun:?}");
+    let name = String::from_utf8(begun.stdout).expect("text");
+    assert!(name.starts_with("r-") && name.ends_with('\n') && name.lines().count() == 1, "{name}");
+    let mut attached = attach(&scene, &[name.trim_end(), "--progress", "json"]);
+    attached.record("its step", is_step);
+    go(&scene, "well");
+    attached.end().assert_code(0);
+    assert_all_ended(&scene);
+}
+
+#[test]
+fn what_keeps_a_run_from_beginning_is_told_before_it_is_detached() {
+    let scene = Scene::new();
+    for (more, exit, said) in
+        [(["--test", "nothing"], 4, "no test or step"), (["--mesh", "nowhere.toml"], 2, "nowhere.toml")]
+    {
+        let mut command = scene.run_command(&plan(&scene), "plain");
+        command.arg("--detach").args(more);
+        let refused = command.output().expect("it starts");
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(exit), "{text}");
+        assert!(refused.stdout.is_empty() && text.contains(said), "{text}");
+    }
+    scene.assert_nothing_left();
+}
+
+#[test]
 fn ctrl_c_ends_a_run_on_a_terminal_and_the_terminal_is_as_it_was() {
     let scene = Scene::new();
     let (mut run, attached) = begun(&scene);
