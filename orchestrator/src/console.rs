@@ -19,3 +19,4 @@ pub use holding::Holding;
 pub use look::{Answered, Look, Silent};
 pub use peer::{Console, ConsoleError};
 pub use people::Heard;
+pub(crate) use people::{is_person, listen};

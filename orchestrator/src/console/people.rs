@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use meshproof_mesh::LinkUp;
+use meshproof_mesh::rpc::RpcTransport;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::limits::{CALLS_IN_FLIGHT, PERSON_LINE_BYTES};
 use meshproof_proto::rpc::{Refusal, Room, RoomClient, RoomNews, RoomRequest, RoomResponse};
 use tarpc::context::{self, Context};
 use tarpc::server::{BaseChannel, Channel as _};
+use tarpc::{ClientMessage, Response};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,7 +27,7 @@ pub struct Heard {
 }
 
 /// Whether somebody of this role sits at a console.
-pub(super) fn is_person(role: Role) -> bool {
+pub(crate) fn is_person(role: Role) -> bool {
     matches!(role, Role::OperatorConsole | Role::Observer)
 }
 
@@ -52,12 +54,8 @@ impl People {
         let (client, server) = up.rpc.split::<RoomRequest, RoomResponse, RoomRequest, RoomResponse>();
         let client = RoomClient::new(tarpc::client::Config::default(), client).spawn();
         let peer = up.peer.peer;
-        let ear = Ear { caller: up.peer, heard: self.heard.clone() };
-        let listening = tokio::spawn(async move {
-            let channel = BaseChannel::with_defaults(server).max_concurrent_requests(CALLS_IN_FLIGHT);
-            channel.execute(Room::serve(ear)).for_each_concurrent(None, |call| call).await;
-        });
-        self.of.insert(peer, Person { client, _listening: AbortOnDropHandle::new(listening) });
+        let _listening = listen(server, up.peer, self.heard.clone());
+        self.of.insert(peer, Person { client, _listening });
     }
 
     pub(super) fn left(&mut self, peer: &PeerId) {
@@ -78,6 +76,18 @@ impl People {
         });
         async move { join_all(telling).await.into_iter().filter(|heard| *heard).count() }
     }
+}
+
+/// What comes from somebody who tells us things.
+pub(crate) type Told = RpcTransport<Response<RoomResponse>, ClientMessage<RoomRequest>>;
+
+/// Hears what the caller says, until it is dropped.
+pub(crate) fn listen(told: Told, caller: Identity, heard: mpsc::Sender<Heard>) -> AbortOnDropHandle<()> {
+    let ear = Ear { caller, heard };
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let channel = BaseChannel::with_defaults(told).max_concurrent_requests(CALLS_IN_FLIGHT);
+        channel.execute(Room::serve(ear)).for_each_concurrent(None, |call| call).await;
+    }))
 }
 
 /// Hears what one of them says.

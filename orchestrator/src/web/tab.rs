@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Pass;
 use super::limits::{ASKED, HELLO_WITHIN, PING_EVERY, SILENCE, WAITING};
-use super::stand_in::StandIn;
+use super::stand_in::{Page, StandIn};
 use super::through::Through;
 use super::wire::{FromPage, Place, ToPage, Trusted, Welcome, Wish};
 use super::{feed, passage};
@@ -71,8 +71,8 @@ pub(super) async fn serve(socket: WebSocket, house: Arc<House>) {
         }
     };
     let (to_page, outgoing) = mpsc::channel(WAITING);
-    let mut tab = Tab::new((pass, name), &house, to_page);
-    let welcome = tab.welcome(instance);
+    let mut tab = Tab::new((pass, name, instance), &house, to_page);
+    let welcome = tab.welcome();
     // whatever goes on for the tab ends with this
     let mut tasks = JoinSet::new();
     let said = tab.begin(after, &mut tasks);
@@ -111,6 +111,7 @@ fn admit(house: &House, token: &str, name: Option<Name>) -> Result<(Pass, Name),
 struct Tab {
     pass: Pass,
     name: Name,
+    instance: PeerId,
     house: Arc<House>,
     mesh: Through,
     trust: Trust,
@@ -126,16 +127,16 @@ struct Said {
 }
 
 impl Tab {
-    fn new((pass, name): (Pass, Name), house: &Arc<House>, to_page: mpsc::Sender<ToPage>) -> Self {
+    fn new((pass, name, instance): (Pass, Name, PeerId), house: &Arc<House>, to_page: mpsc::Sender<ToPage>) -> Self {
         let mesh = Through::new(name.clone(), pass.file.clone(), to_page.clone());
         let mut trust = Trust::new(pass.file.mesh.clone(), pass.file.token.root);
         if let Err(error) = trust.learn(&pass.file.token.news) {
             tracing::warn!(%error, "the news of the token are refused");
         }
-        Self { pass, name, house: Arc::clone(house), mesh, trust, to_page, stand_in: None }
+        Self { pass, name, instance, house: Arc::clone(house), mesh, trust, to_page, stand_in: None }
     }
 
-    fn welcome(&self, instance: PeerId) -> Welcome {
+    fn welcome(&self) -> Welcome {
         let file = &self.pass.file;
         Welcome {
             version: env!("CARGO_PKG_VERSION"),
@@ -144,7 +145,7 @@ impl Tab {
             run: file.run.clone(),
             name: self.name.clone(),
             role: self.pass.role,
-            chain: self.pass.claim(&self.name, instance),
+            chain: self.pass.claim(&self.name, self.instance),
             trust: self.trusted(),
             agents: file.agents.clone(),
         }
@@ -177,7 +178,7 @@ impl Tab {
         while let Some(word) = word(stream).await {
             match word {
                 FromPage::Signaling(text) => drop(said.signaling.send(text).await),
-                FromPage::StandIn(wish) => self.stand_in(wish).await,
+                FromPage::StandIn(wish) => self.stand_in(wish, &said.heard).await,
                 FromPage::Frame { peer, frame } => {
                     if let Some(stand_in) = &self.stand_in {
                         stand_in.frame(peer, frame).await;
@@ -197,7 +198,7 @@ impl Tab {
         }
     }
 
-    async fn stand_in(&mut self, wish: Wish) {
+    async fn stand_in(&mut self, wish: Wish, heard: &mpsc::Sender<Heard>) {
         if wish == Wish::NotNeeded {
             self.stand_in = None;
             return;
@@ -208,7 +209,8 @@ impl Tab {
         let pattern = self.pass.file.token.granted().map(|grant| grant.names).unwrap_or_default();
         let name = name_of(&pattern, self.name.as_str().trim_start_matches("console-")).parse();
         let joined = name.map_err(|error: meshproof_proto::id::BadName| error.to_string()).and_then(|name| {
-            StandIn::join((&self.pass.file, name), self.house.addresses.clone(), self.to_page.clone())
+            let page = Page { peer: self.instance, to_page: self.to_page.clone(), heard: heard.clone() };
+            StandIn::join((&self.pass.file, name), self.house.addresses.clone(), page)
         });
         match joined {
             Ok(stand_in) => self.stand_in = Some(stand_in),

@@ -172,7 +172,7 @@ export class Mesh {
 
   // Tells the other people; gives how many heard it.
   async tell(news) {
-    const telling = this.people.filter(({ isUp }) => isUp).map((link) => link.call({ Hear: { news } }));
+    const telling = this.people.filter(({ way }) => way !== "none").map((link) => link.call({ Hear: { news } }));
     const told = await Promise.allSettled(telling);
     return told.filter(({ status }) => status === "fulfilled").length;
   }

@@ -55,7 +55,7 @@ export class StandIn {
     } else if (this.wanted) {
       this.links = new Map(said.Ok.map((link) => [link.peer, link]));
     }
-    for (const link of this.mesh.agents) if (!link.isUp) this.mesh.changed(link);
+    for (const link of [...this.mesh.agents, ...this.mesh.people]) if (!link.isUp) this.mesh.changed(link);
   }
 
   frame({ peer, frame }) {
