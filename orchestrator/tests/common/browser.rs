@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 /// Far above what anything in a page takes here.
 const PATIENCE_MS: u32 = 60_000;
 
+/// From this width on it is a screen on a wall, as high as those are.
+const WALL: u32 = 1_700;
+
 /// A browser and its one page.
 pub struct Browser {
     child: Child,
@@ -93,9 +96,10 @@ impl Browser {
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": "prefers-color-scheme", "value": view.scheme }] }),
         );
+        let height = if view.width >= WALL { view.width * 9 / 16 } else { 900 };
         self.ask(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": false }),
+            json!({ "width": view.width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
         );
         let began = std::time::Instant::now();
         self.ask("Page.navigate", json!({ "url": url }));
@@ -144,7 +148,9 @@ impl Browser {
             "Tab" => 9,
             "Enter" => 13,
             "Escape" => 27,
+            "ArrowLeft" => 37,
             "ArrowUp" => 38,
+            "ArrowRight" => 39,
             "ArrowDown" => 40,
             " " => 32,
             other => panic!("{other} is not known"),

@@ -69,6 +69,13 @@ fn a_page_links_to_the_agents_over_webrtc_and_what_is_asked_in_it_goes_that_way(
     assert_eq!(asked, [format!("{name}: @shop http get /healthz")]);
 }
 
+/// Somebody at a terminal, who stays for a while.
+fn listening(run: &Waiting) -> Session {
+    let mut listens = run.scene.meshproof();
+    listens.args(["chat", "--as", "bob", "-c", "@shop exec sleep 20"]);
+    Session::start(listens, Shown::Text)
+}
+
 #[test]
 fn people_at_pages_and_at_terminals_hear_each_other() {
     let Some(mut browser) = Browser::start() else { return };
@@ -80,15 +87,89 @@ fn people_at_pages_and_at_terminals_hear_each_other() {
     assert!(String::from_utf8_lossy(&said.stderr).contains("1 person heard it"), "{said:?}");
     says(&mut browser, "is anybody at a page?");
     says(&mut browser, "<console-bob-");
-    let mut listens = run.scene.meshproof();
-    listens.args(["chat", "--as", "bob", "-c", "@shop exec sleep 20"]);
-    let mut bob = Session::start(listens, Shown::Text);
+    let mut bob = listening(&run);
     browser.until_it_holds("meshproof.mesh.people.some(({ isUp }) => isUp)");
     writes(&mut browser, "anna is here");
     says(&mut browser, "1 person heard it, and the run's journal has it");
     bob.said("anna is here");
     bob.signal(rustix::process::Signal::INT);
     bob.end().assert_code(130);
+    served.stop();
+    run.end();
+}
+
+#[test]
+fn what_disturbs_an_agent_is_seen_in_the_mesh_and_the_lanes_until_it_is_healed() {
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    // as agents tell it: links with round trip and throughput, and the state of each service
+    browser.until_it_holds(r"/ up, [\d.]+ ms, .+B\/s$/.test(document.querySelector('#topology .edge.up title')?.textContent.replace(':', ''))");
+    browser.until_it_holds("document.querySelectorAll('#topology .spoke.direct').length === 2");
+    browser.until_it_holds(
+        r"[...document.querySelectorAll('#topology .trip')].every(({ textContent }) => / ms$/.test(textContent))",
+    );
+    for agent in ["ledger", "shop"] {
+        let row = format!(
+            r"new RegExp('^{agent}\\s+WebRTC [\\d.]+ ms\\s+ready\\s+\\d').test(document.querySelector('#health tbody:nth-of-type({}) tr').innerText)",
+            if agent == "ledger" { 1 } else { 2 }
+        );
+        browser.until_it_holds(&row);
+    }
+    assert_eq!(browser.evaluate("document.querySelectorAll('#topology .disturbed').length"), 0);
+    writes(&mut browser, "/fault traffic shop -> ledger latency 300ms for 60s");
+    says(&mut browser, "latency 300ms is active as `");
+    browser.until_it_holds("document.querySelectorAll('#topology .disturbed').length === 1");
+    shows(&mut browser, "health", ".t1: by a person");
+    shows(&mut browser, "figures", "1 active");
+    assert_eq!(browser.evaluate("meshproof.run.lanes.get('shop').bands.map(({ ended }) => ended).join()"), "");
+    writes(&mut browser, "/heal all");
+    says(&mut browser, "measured latency");
+    browser.until_it_holds("document.querySelectorAll('#topology .disturbed').length === 0");
+    browser.until_it_holds("!document.getElementById('health').innerText.includes('by a person')");
+    browser.until_it_holds("meshproof.run.lanes.get('shop').bands.every(({ ended }) => ended > 0)");
+    served.stop();
+    run.end();
+}
+
+#[test]
+fn a_whole_session_is_done_by_keyboard() {
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    // from the top to the chat at one stroke, a word completed, the line sent
+    browser.presses("Tab");
+    browser.presses("Enter");
+    browser.until_it_holds("document.activeElement.id === 'line'");
+    browser.types("@all pi");
+    browser.until_it_holds("document.querySelectorAll('#words li').length === 1");
+    browser.presses("Tab");
+    browser.until_it_holds("document.activeElement.value === '@all ping '");
+    browser.presses("Enter");
+    says(&mut browser, "2 of 2 well");
+    // back to the lanes, where a step is told
+    let back_to = |browser: &mut Browser, id: &str| {
+        while browser.evaluate("document.activeElement.id") != id {
+            browser.presses_with("Tab", 8);
+        }
+    };
+    back_to(&mut browser, "lines");
+    browser.presses("ArrowUp");
+    browser.until_it_holds("document.getElementById('whole').innerText.length > 10");
+    browser.presses("Escape");
+    back_to(&mut browser, "lanes");
+    browser.until_it_holds("meshproof.run.lanes.get('shop').bars.length > 0");
+    browser.presses("ArrowDown");
+    browser.presses("ArrowRight");
+    shows(&mut browser, "lanes-hint", "waits: ");
+    // and the way's button says how frames travel
+    back_to(&mut browser, "way");
+    browser.presses("Enter");
+    shows(&mut browser, "way-about", "Its links have carried");
     served.stop();
     run.end();
 }
@@ -131,6 +212,19 @@ fn without_udp_somebody_stands_in_for_the_page_and_it_says_so() {
     says(&mut browser, "shop: 200 in ");
     browser.until_it_holds("meshproof.watch.seen.size === 2 && [...meshproof.watch.seen.values()].every(({ status, failed }) => status && !failed)");
     assert_eq!(browser.evaluate("meshproof.mesh.agents.some(({ isUp }) => isUp)"), false, "no link is up that is none");
+    // people are heard through it, too, and hear what is said here
+    let said = run.ask(&["chat", "--as", "bob", "-c", "is anybody at a page?"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("1 person heard it"), "{said:?}");
+    says(&mut browser, "is anybody at a page?");
+    let mut bob = listening(&run);
+    browser.until_it_holds(
+        "meshproof.mesh.people.some(({ name, way }) => name.startsWith('console-bob') && way === 'stand-in')",
+    );
+    writes(&mut browser, "anna is here");
+    says(&mut browser, "1 person heard it, and the run's journal has it");
+    bob.said("anna is here");
+    bob.signal(rustix::process::Signal::INT);
+    bob.end().assert_code(130);
     served.stop();
     run.end();
 }

@@ -38,6 +38,10 @@ fn of_a_run_that_goes_on() {
     let both = "meshproof.run.activeFaults.map(({ fault }) => fault).sort().join() === 'ledger-cut,slow-payments'";
     browser.until_it_holds(&format!("meshproof.watch.seen.size === 2 && {both}"));
     keep(&mut browser, "web");
+    browser.go(&served.operators, View { scheme: "dark", width: 1920 });
+    browser.until_it_holds(LINKED);
+    browser.until_it_holds(&format!("meshproof.watch.seen.size === 2 && {both}"));
+    keep(&mut browser, "web-wall");
     session.end().assert_code(0);
     served.stop();
 }

@@ -15,7 +15,7 @@ export class Chat {
     Object.assign(this, { page, place: byId("said"), input: byId("line"), list: byId("words"), history: [], at: 0, asked: 0, words: [], chosen: -1, from: 0 });
     byId("ask").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.send();
+      if (this.submit(this.input.value)) this.input.value = "";
     });
     this.input.addEventListener("input", () => this.ask());
     this.input.addEventListener("keydown", (event) => this.key(event));
@@ -23,19 +23,19 @@ export class Chat {
     this.place.append(el("p", { class: "empty" }, "Ask an agent: @all ping. Commands begin with /, as /help and /fault; anything else is said to the other people."));
   }
 
-  send() {
-    const line = this.input.value;
-    if (!line.trim()) return;
+  // Whether somebody reads the line.
+  submit(line) {
+    if (!line.trim()) return false;
     this.close();
     this.block("line", line);
-    if (this.page.process.line(line)) {
-      this.history.push(line);
-      this.history.splice(0, this.history.length - MOST_HISTORY);
-      this.at = this.history.length;
-      this.input.value = "";
-    } else {
+    if (!this.page.process.line(line)) {
       this.block("note", "nobody reads this line now: the process that served this page does not answer");
+      return false;
     }
+    this.history.push(line);
+    this.history.splice(0, this.history.length - MOST_HISTORY);
+    this.at = this.history.length;
+    return true;
   }
 
   said({ kind, text }) {
@@ -45,9 +45,14 @@ export class Chat {
   block(kind, text) {
     this.place.querySelector(".empty")?.remove();
     const sticks = this.place.scrollTop + this.place.clientHeight >= this.place.scrollHeight - 30;
-    this.place.append(el("pre", { class: TABLE.test(text) ? `${kind} table` : kind }, text));
+    const block = el("pre", { class: TABLE.test(text) ? `${kind} table` : kind }, text);
+    this.place.append(block);
     while (this.place.childElementCount > MOST_BLOCKS) this.place.firstElementChild.remove();
-    if (sticks || kind === "line") this.place.scrollTop = this.place.scrollHeight;
+    if (!sticks && kind !== "line") return;
+    this.place.scrollTop = this.place.scrollHeight;
+    // an answer that is longer than what is in sight is read from its line on
+    const line = [...this.place.querySelectorAll(".line")].at(-1);
+    if (line && block.offsetHeight > this.place.clientHeight) this.place.scrollTop -= this.place.getBoundingClientRect().top - line.getBoundingClientRect().top;
   }
 
   // Completion

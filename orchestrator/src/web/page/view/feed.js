@@ -3,14 +3,12 @@
 import { byId, el, mark, say } from "./dom.js";
 import { clock } from "./words.js";
 
-const ROW = 21;
-
 // Lines beyond those in sight, so that scrolling shows no gap.
 const AROUND = 12;
 
 export class Feed {
   constructor() {
-    Object.assign(this, { place: byId("lines"), input: byId("filter"), found: [], looked: 0, dropped: 0, journal: null, sticks: true, words: [], not: [], chosen: null });
+    Object.assign(this, { place: byId("lines"), input: byId("filter"), found: [], looked: 0, dropped: 0, journal: null, sticks: true, words: [], not: [], chosen: null, row: 21 });
     this.space = el("div", { class: "space" });
     this.place.append(this.space);
     this.rows = [];
@@ -27,7 +25,11 @@ export class Feed {
       const row = target.closest(".line");
       if (row) this.choose(Number(row.dataset.at));
     });
-    new ResizeObserver(() => this.show()).observe(this.place);
+    new ResizeObserver(() => {
+      // a line is as high as the style sheet says
+      this.row = parseFloat(getComputedStyle(this.place).getPropertyValue("--row"));
+      this.show();
+    }).observe(this.place);
   }
 
   // The arrow keys go from line to line; the whole of one stands below.
@@ -47,11 +49,11 @@ export class Feed {
     if (at !== null) {
       const { at: when, from, word, text } = this.found[at];
       say(whole, `${clock(when)} ${from} ${word}\n${text}`);
-      const top = at * ROW;
+      const top = at * this.row;
       const { scrollTop, clientHeight } = this.place;
       this.sticks = false;
       if (top < scrollTop) this.place.scrollTop = top;
-      if (top + ROW > scrollTop + clientHeight) this.place.scrollTop = top + ROW - clientHeight;
+      if (top + this.row > scrollTop + clientHeight) this.place.scrollTop = top + this.row - clientHeight;
     }
     this.show();
   }
@@ -102,17 +104,17 @@ export class Feed {
 
   scrolled() {
     const { scrollTop, clientHeight } = this.place;
-    this.sticks = scrollTop + clientHeight >= this.found.length * ROW - ROW;
+    this.sticks = scrollTop + clientHeight >= this.found.length * this.row - this.row;
     this.show();
   }
 
   show() {
     const { place, found } = this;
-    this.space.style.height = `${found.length * ROW}px`;
-    if (this.sticks) place.scrollTop = found.length * ROW;
+    this.space.style.height = `${found.length * this.row}px`;
+    if (this.sticks) place.scrollTop = found.length * this.row;
     byId("newest").hidden = this.sticks || found.length === 0;
-    const first = Math.max(0, Math.floor(place.scrollTop / ROW) - AROUND);
-    const last = Math.min(found.length, Math.ceil((place.scrollTop + place.clientHeight) / ROW) + AROUND);
+    const first = Math.max(0, Math.floor(place.scrollTop / this.row) - AROUND);
+    const last = Math.min(found.length, Math.ceil((place.scrollTop + place.clientHeight) / this.row) + AROUND);
     while (this.rows.length < last - first) {
       const row = { line: el("div", { class: "line" }), parts: ["time", "from", "word", "text"].map((part) => el("span", { class: part })) };
       row.line.append(...row.parts);
@@ -124,7 +126,7 @@ export class Feed {
   }
 
   fill({ line, parts }, { at, from, tone, word, text }, number) {
-    line.style.transform = `translateY(${number * ROW}px)`;
+    line.style.transform = `translateY(${number * this.row}px)`;
     line.dataset.at = number;
     mark(line, "aria-current", String(number === this.chosen));
     if (line.dataset.tone !== tone) line.dataset.tone = tone;

@@ -1,10 +1,14 @@
 // A lane for each agent: its steps as bars, faults as bands behind them, and where it was gone. Drawn on one canvas, so that a
-// thousand events a second cost what ten do; the same in words stands beside each lane.
+// thousand events a second cost what ten do; the same in words stands beside each lane, and the arrow keys go from mark to mark.
 
 import { byId, clean, el, say } from "./dom.js";
 import { count, cut, span } from "./words.js";
 
-const LANE = 30, TOP = 22, BAR = 14;
+// Heights are in letters', which are larger on a wall.
+const TOP = 1.95;
+
+// A lane takes what room there is: few are tall, many scroll. From a middle height on the names of faults have room below the bars.
+const LOW = 2.6, WITH_WORDS = 3.8, HIGH = 5.2, FEW = 6;
 
 // Time that is shown of a run that goes on: all of it, and no more than this.
 const WINDOW_MS = 120_000;
@@ -19,26 +23,29 @@ export class Lanes {
     this.place = byId("lanes");
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.names = el("ol", { class: "lane-names" });
-    this.hint = el("p", { class: "soft hint" }, "");
+    this.chart = el("div", { class: "lane-chart" }, this.names, this.canvas);
+    this.hint = byId("lanes-hint");
+    this.chosen = null;
     this.rows = new Map();
     this.probe = el("i", { hidden: true });
     this.place.after(this.probe);
     this.marks = [];
     this.canvas.addEventListener("mousemove", (event) => this.point(event));
-    this.canvas.addEventListener("mouseleave", () => say(this.hint, ""));
+    this.canvas.addEventListener("mouseleave", () => this.choose(null));
+    this.place.addEventListener("keydown", (event) => this.key(event));
+    this.place.addEventListener("blur", () => this.choose(null));
     new ResizeObserver(() => { this.last = null; }).observe(this.place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.last = null; });
   }
 
   draw({ run }) {
+    this.run = run;
     if (run.beganAt === null) {
       this.place.replaceChildren(el("p", { class: "empty" }, run.silence ? `No journal here: ${run.silence}.` : "Waiting for the run's journal…"));
       say(byId("lanes-about"), "");
       return;
     }
-    if (this.canvas.parentElement?.parentElement !== this.place) {
-      this.place.replaceChildren(el("div", { class: "lane-chart" }, this.names, this.canvas), this.hint);
-    }
+    if (this.chart.parentElement !== this.place) this.place.replaceChildren(this.chart);
     const now = run.endedAt ?? Math.max(run.at, Date.now());
     const lanes = [...run.lanes.values()].sort(byName).slice(0, MOST_LANES);
     this.words(run, lanes, now);
@@ -68,8 +75,15 @@ export class Lanes {
   }
 
   paint(run, lanes, now) {
-    const width = this.canvas.parentElement.clientWidth - this.names.offsetWidth;
-    const height = TOP + lanes.length * LANE;
+    const { fontSize, fontFamily } = getComputedStyle(this.place);
+    this.font = `${fontSize} ${fontFamily}`;
+    const em = parseFloat(fontSize), top = Math.round(TOP * em);
+    this.place.style.minHeight = `min(${TOP + lanes.length * (lanes.length > FEW ? LOW : WITH_WORDS)}em, 46vh)`;
+    const high = Math.round(Math.max(LOW * em, Math.min(HIGH * em, (this.place.clientHeight - top) / lanes.length)));
+    this.names.style.setProperty("--lane", `${high}px`);
+    this.names.style.paddingTop = `${top}px`;
+    const width = this.chart.clientWidth - this.names.offsetWidth;
+    const height = top + lanes.length * high;
     const scale = devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
       this.canvas.width = Math.round(width * scale);
@@ -86,7 +100,17 @@ export class Lanes {
     const x = (at) => ((at - from) / long) * (width - 12) + 4;
     this.grid(pen, { from, long, x, width, height, colour, began: run.beganAt });
     this.marks = [];
-    lanes.forEach((lane, at) => this.lane(pen, lane, { y: TOP + at * LANE, x, from, now, colour, width, over: run.endedAt !== null }));
+    const view = { high, em, x, from, now, colour, width, over: run.endedAt !== null };
+    lanes.forEach((lane, at) => this.lane(pen, lane, { ...view, y: top + at * high }));
+    const pointed = this.marks.find(({ key }) => key === this.chosen);
+    say(this.hint, pointed ? `${pointed.name} – ${cut(pointed.text, 300)}` : "");
+    if (pointed) this.ring(pen, pointed, colour);
+  }
+
+  ring(pen, mark, colour) {
+    pen.strokeStyle = colour("--accent");
+    pen.lineWidth = 2;
+    pen.strokeRect(mark.left - 2, mark.y + 2, mark.right - mark.left + 4, mark.high - 4);
   }
 
   // Colours as a canvas takes them: what the style sheet says, resolved once for each theme.
@@ -103,7 +127,7 @@ export class Lanes {
 
   grid(pen, { from, long, x, width, height, colour, began }) {
     const every = NICE_MS.find((ms) => long / ms <= Math.max(2, width / 110)) ?? NICE_MS.at(-1);
-    pen.font = '11px system-ui, sans-serif';
+    pen.font = this.font;
     pen.fillStyle = colour("--faint");
     pen.strokeStyle = colour("--line");
     pen.lineWidth = 1;
@@ -114,63 +138,137 @@ export class Lanes {
       pen.moveTo(across, 4);
       pen.lineTo(across, height);
       pen.stroke();
-      if (across < width - 30) pen.fillText(at === 0 ? "0" : span(at).replace(/\.0 s/, " s"), across + 4, 13);
+      if (across < width - 30) pen.fillText(at === 0 ? "0" : span(at).replace(/\.0 s/, " s"), across + 4, parseFloat(this.font) * 1.15);
     }
   }
 
-  lane(pen, lane, { y, x, from, now, colour, width, over }) {
+  lane(pen, lane, view) {
+    const { y, colour, width } = view;
     pen.strokeStyle = colour("--line");
+    pen.lineWidth = 1;
     pen.beginPath();
     pen.moveTo(0, y + 0.5);
     pen.lineTo(width, y + 0.5);
     pen.stroke();
-    const box = ({ began, ended }, least) => {
-      const left = Math.max(x(began), -4);
-      return [left, Math.max(x(ended ?? now) - left, least)];
-    };
+    this.bands(pen, lane, view);
+    this.gaps(pen, lane, view);
+    this.bars(pen, lane, view);
+  }
+
+  bands(pen, lane, view) {
+    const { y, high, em, from, now, colour } = view;
+    let written = -1;
     for (const band of lane.bands) {
       if ((band.ended ?? now) < from) continue;
-      const [left, wide] = box(band, 1);
+      const [left, wide] = box(band, view, 1);
       pen.fillStyle = colour("--band");
-      pen.fillRect(left, y + 1, wide, LANE - 1);
+      pen.fillRect(left, y + 1, wide, high - 1);
       pen.fillStyle = colour("--bar-fault");
-      pen.fillRect(left, y + LANE - 3, wide, 2);
-      this.marks.push({ left, right: left + wide, y, text: `${band.fault} on ${band.target}: ${band.asked}, ${span((band.ended ?? now) - band.began)}` });
+      pen.fillRect(left, y + high - 3, wide, 2);
+      const from_ = Math.max(left, written, 0) + 5;
+      if (high >= WITH_WORDS * em && left + wide - from_ > 40) {
+        pen.fillStyle = colour("--fault");
+        const room = left + wide - from_;
+        // beside another there is room for its name
+        const isAlone = !lane.bands.some((other) => other !== band && other.began < (band.ended ?? now) && (other.ended ?? now) > band.began);
+        written = from_ + this.write(pen, isAlone ? `${band.fault}: ${band.asked}` : band.fault, { x: from_, y: y + high - 7, room });
+      }
+      this.mark(lane, view, { what: `${band.fault} on ${band.target}`, began: band.began, left, wide, text: `: ${band.asked}, ${span((band.ended ?? now) - band.began)}` });
     }
+  }
+
+  gaps(pen, lane, view) {
+    const { y, high, from, now, colour } = view;
     for (const gone of lane.gone) {
       if ((gone.ended ?? now) < from) continue;
-      const [left, wide] = box(gone, 3);
+      const [left, wide] = box(gone, view, 3);
       pen.fillStyle = colour("--band-gone");
-      pen.fillRect(left, y + 1, wide, LANE - 1);
-      this.marks.push({ left, right: left + wide, y, text: `${lane.name} was gone for ${span((gone.ended ?? now) - gone.began)}` });
+      pen.fillRect(left, y + 1, wide, high - 1);
+      pen.fillStyle = colour("--gone");
+      pen.fillRect(left, y + 1, wide, 2);
+      this.mark(lane, view, { what: "gone", began: gone.began, left, wide, text: ` for ${span((gone.ended ?? now) - gone.began)}` });
     }
+  }
+
+  bars(pen, lane, view) {
+    const { y, high, em, from, now, colour, over } = view;
+    const hasWords = high >= WITH_WORDS * em;
+    const tall = Math.round((hasWords ? 1.6 : 1.25) * em);
+    const top = y + (high - tall - (hasWords ? em : 0)) / 2;
     let free = -1;
     for (const bar of lane.bars) {
       if ((bar.ended ?? now) < from) continue;
-      const [left, wide] = box(bar, 2);
+      const [left, wide] = box(bar, view, 2);
       // bars that would lie on each other are one
       if (left + wide <= free && (bar.ending === "pass" || bar.ending === null)) continue;
       free = left + wide;
       pen.fillStyle = colour(`--bar-${bar.ending ?? (over ? "unknown" : "runs")}`);
       pen.beginPath();
-      pen.roundRect(left, y + (LANE - BAR) / 2, wide, BAR, Math.min(3, wide / 2));
+      pen.roundRect(left, top, wide, tall, Math.min(3, wide / 2));
       pen.fill();
       if (wide > 60) {
         pen.fillStyle = colour("--bar-ink");
-        pen.save();
-        pen.clip();
-        pen.fillText(clean(cut(bar.title, Math.floor(wide / 6))), left + 6, y + LANE / 2 + 4);
-        pen.restore();
+        this.write(pen, bar.title, { x: Math.max(left, 0) + 6, y: top + tall / 2 + em * 0.36, room: wide - 10 });
       }
-      this.marks.push({ left, right: left + Math.max(wide, 4), y, text: `${bar.test}: ${bar.title}, ${bar.ending ?? "runs"}, ${span((bar.ended ?? now) - bar.began)}${bar.why ? ` – ${bar.why}` : ""}` });
+      const why = bar.why ? ` – ${bar.why}` : "";
+      this.mark(lane, view, { what: `${bar.test}: ${bar.title}`, began: bar.began, left, wide: Math.max(wide, 4), text: `, ${bar.ending ?? "runs"}, ${span((bar.ended ?? now) - bar.began)}${why}` });
     }
+  }
+
+  // As much of a text as there is room for; gives how wide it is.
+  write(pen, text, { x, y, room }) {
+    const whole = clean(text);
+    const wide = pen.measureText(whole).width;
+    const shown = wide <= room ? whole : cut(whole, Math.floor((whole.length * room) / wide) - 1);
+    pen.fillText(shown, x, y);
+    return Math.min(wide, room);
+  }
+
+  mark({ name }, { y, high }, { what, began, left, wide, text }) {
+    this.marks.push({ key: `${name} ${began} ${what}`, name, began, left, right: left + wide, y, high, text: `${what}${text}` });
   }
 
   // What is under the pointer, the last drawn first.
   point({ offsetX, offsetY }) {
-    const hit = this.marks.findLast(({ left, right, y }) => offsetX >= left - 1 && offsetX <= right + 1 && offsetY >= y && offsetY < y + LANE);
-    say(this.hint, hit ? cut(hit.text, 300) : "");
+    this.choose(this.marks.findLast(({ left, right, y, high }) => offsetX >= left - 1 && offsetX <= right + 1 && offsetY >= y && offsetY < y + high));
   }
+
+  // Left and right go through time, up and down from lane to lane.
+  key(event) {
+    const names = [...new Set(this.marks.map(({ name }) => name))];
+    const at = this.marks.find(({ key }) => key === this.chosen);
+    const of = (name) => this.marks.filter((mark) => mark.name === name).sort((left, right) => left.began - right.began);
+    const inTime = (step) => {
+      const lane = of(at.name);
+      return lane[Math.max(0, Math.min(lane.length - 1, lane.indexOf(at) + step))];
+    };
+    const toLane = (step) => {
+      const lane = of(names[Math.max(0, Math.min(names.length - 1, names.indexOf(at.name) + step))]);
+      return lane.findLast(({ began }) => began <= at.began) ?? lane[0];
+    };
+    const keys = { ArrowLeft: () => inTime(-1), ArrowRight: () => inTime(1), ArrowUp: () => toLane(-1), ArrowDown: () => toLane(1) };
+    if (!keys[event.key] || this.marks.length === 0) return;
+    event.preventDefault();
+    const mark = at ? keys[event.key]() : of(names[0])[0];
+    this.choose(mark);
+    const { scrollTop, clientHeight } = this.place;
+    if (mark.y < scrollTop) this.place.scrollTop = mark.y;
+    if (mark.y + mark.high > scrollTop + clientHeight) this.place.scrollTop = mark.y + mark.high - clientHeight;
+  }
+
+  choose(mark) {
+    const chosen = mark?.key ?? null;
+    if (chosen === this.chosen) return;
+    this.chosen = chosen;
+    this.last = null;
+    this.draw({ run: this.run });
+  }
+}
+
+// From where on, and how wide; at least so wide.
+function box({ began, ended }, { x, now }, least) {
+  const left = Math.max(x(began), -4);
+  return [left, Math.max(x(ended ?? now) - left, least)];
 }
 
 // The orchestrator's first.

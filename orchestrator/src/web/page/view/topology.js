@@ -6,10 +6,11 @@ import { bytes, count, cut, rtt } from "./words.js";
 const WIDTH = 460;
 
 // A line of two needs no circle's height.
-const heightOf = (nodes) => (nodes <= 2 ? 130 : nodes <= 8 ? 260 : 300);
+const heightOf = (nodes) => (nodes <= 2 ? 130 : nodes <= 8 ? 260 : 320);
 
-// Above it, names stand in the table only.
+// Up to so many have name and round trip beside them; more have their names like the spokes of a wheel, and still more in the table only.
 const MOST_LABELS = 14;
+const MOST_NAMES = 60;
 
 export class Topology {
   constructor() {
@@ -70,7 +71,7 @@ function picture({ nodes, edges }) {
   const middle = { x: WIDTH / 2, y: nodes.length <= 2 ? 42 : height / 2 };
   const places = new Map(nodes.map(({ name }, at) => {
     const angle = (2 * Math.PI * at) / nodes.length - Math.PI / 2 + (nodes.length === 2 ? Math.PI / 2 : 0);
-    const [across, down] = nodes.length > MOST_LABELS ? [195, 130] : [160, height / 2 - 50];
+    const [across, down] = nodes.length > MOST_NAMES ? [195, 140] : nodes.length > MOST_LABELS ? [165, 108] : [160, height / 2 - 50];
     return [name, { x: middle.x + across * Math.cos(angle), y: middle.y + down * Math.sin(angle) }];
   }));
   const few = nodes.length <= MOST_LABELS;
@@ -90,6 +91,7 @@ function picture({ nodes, edges }) {
   root.append(svg("circle", { class: "me", cx: middle.x, cy: middle.y, r: few ? 9 : 7 }, svg("title", {}, "this page")));
   if (few) root.append(svg("text", { class: "me-label", x: middle.x, y: middle.y - 16, "text-anchor": "middle" }, "this page"));
   for (const node of nodes) root.append(agent(node, places.get(node.name), few ? middle : null));
+  if (!few && nodes.length <= MOST_NAMES) for (const { name } of nodes) root.append(spokeName(name, places.get(name), middle));
   return root;
 }
 
@@ -111,6 +113,14 @@ function edgeLabel(from, to, middle, text) {
   const { x, y } = bend(from, to, middle);
   const at = { x: (from.x + 2 * x + to.x) / 4, y: (from.y + 2 * y + to.y) / 4 };
   return svg("text", { class: "edge-label", x: at.x, y: at.y - 7, "text-anchor": "middle" }, text);
+}
+
+// Outwards, and never upside down.
+function spokeName(name, { x, y }, middle) {
+  const angle = (180 / Math.PI) * Math.atan2(y - middle.y, x - middle.x);
+  const right = Math.abs(angle) <= 90;
+  const turn = `translate(${x.toFixed(1)} ${y.toFixed(1)}) rotate(${(right ? angle : angle + 180).toFixed(1)})`;
+  return svg("text", { class: "spoke-name", transform: turn, x: right ? 13 : -13, y: 3.5, "text-anchor": right ? "start" : "end" }, cut(name, 12));
 }
 
 // With a middle there is room for names, on the side away from it.

@@ -1,7 +1,7 @@
 // The bar on top: what the run has come to so far, and how this page is in its mesh.
 
 import { byId, clean, el, mark, say } from "./dom.js";
-import { count, cut, span } from "./words.js";
+import { bytes, count, cut, span } from "./words.js";
 
 const STATES = {
   unread: "waiting", runs: "running", held: "held", left: "no orchestrator", pass: "passed", fail: "failed", unknown: "unknown", error: "error",
@@ -34,7 +34,8 @@ export class Verdict {
     this.figures = new Map();
   }
 
-  draw({ run, me, mesh, link }) {
+  draw(page) {
+    const { run, me, mesh, link } = page;
     say(byId("plan"), run.plan ?? me?.mesh ?? "meshproof");
     const title = `${STATES[run.state]}: ${run.plan ?? me?.mesh ?? "meshproof"}`;
     if (this.title !== title) {
@@ -52,16 +53,19 @@ export class Verdict {
     this.figure("time", run.beganAt === null ? "–" : span((run.endedAt ?? Date.now()) - run.beganAt));
     this.progress(run);
     this.way(mesh, link, run.endedAt !== null);
-    this.failures(run);
+    this.failures(page);
     this.notice(run, mesh, link);
   }
 
   // The first of them; what stands behind each is in the chat.
-  failures(run) {
+  failures({ run, console }) {
     const list = byId("failures");
     list.hidden = run.failures.length === 0;
     if (list.childElementCount === Math.min(run.failures.length, MOST_FAILURES + 1)) return;
-    const shown = run.failures.slice(0, MOST_FAILURES).map(({ test, title }, at) => el("li", {}, el("code", {}, `/show f${at + 1}`), ` ${test ? `${test}: ` : ""}${cut(title, 160)}`));
+    const shown = run.failures.slice(0, MOST_FAILURES).map(({ test, title }, at) => {
+      const line = `/show f${at + 1}`;
+      return el("li", {}, el("button", { type: "button", onclick: () => console.chat.submit(line) }, el("code", {}, line), ` ${test ? `${test}: ` : ""}${cut(title, 160)}`));
+    });
     const more = run.failures.length - shown.length;
     if (more > 0) shown.push(el("li", {}, `${more} more`));
     list.replaceChildren(...shown);
@@ -110,9 +114,12 @@ export class Verdict {
       "stand-in": "No UDP passes between this page and some agents. For those, the process that served it stands in, over its socket, with this page's grant.",
       none: "Nothing of this page has reached an agent yet.",
     };
+    const carried = (mesh?.agents ?? []).map((link) => link.traffic());
+    const whole = (what) => bytes(carried.reduce((sum, link) => sum + link[what], 0));
+    const traffic = carried.length > 0 ? ` Its links have carried ${whole("sent")} there and ${whole("received")} back.` : "";
     const server = mesh?.signaling.up ? "Signaling is there." : `Signaling is away: ${mesh?.signaling.why ?? "not asked yet"}. Links that are up go on.`;
     const process = link.up ? "The process that served this page reads the journal and the lines of the chat to it." : "The process that served this page is away.";
-    return `${ways[way]} ${server} ${process}`;
+    return `${ways[way]}${traffic} ${server} ${process}`;
   }
 
   notice(run, mesh, link) {
