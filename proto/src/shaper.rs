@@ -6,7 +6,7 @@
 mod datagrams;
 mod shape;
 
-pub use datagrams::DatagramShaper;
+pub use datagrams::{DatagramShaper, Onward, turn};
 pub use shape::{ConnectionShape, DatagramShape, HttpShape, Shape};
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::seed::Seed;
-use meshproof_proto::shaper::{DatagramShaper, Fate, Shape, Shaper};
+use meshproof_proto::shaper::{DatagramShaper, Fate, Onward, Shape, Shaper, turn};
 use tokio::sync::watch;
 
 use super::Tally;
@@ -27,6 +27,14 @@ impl Default for Gate {
 impl Gate {
     pub(super) fn begin(&self, disturbance: Disturbance) {
         self.active.send_modify(|active| active.push(Arc::new(disturbance)));
+    }
+
+    /// Ends a disturbance and begins another one in its place.
+    pub(super) fn replace(&self, fault: &str, disturbance: Option<Disturbance>) {
+        self.active.send_modify(|active| {
+            active.retain(|disturbance| disturbance.fault != fault);
+            active.extend(disturbance.map(Arc::new));
+        });
     }
 
     pub(super) fn end(&self, fault: &str) {
@@ -70,7 +78,7 @@ impl Gate {
     /// A datagram comes here: its copies, each with its time; none if it is lost.
     pub fn datagram(&self, who: Traveller, bytes: usize) -> Vec<Crossing> {
         let now = now();
-        let mut copies = vec![Crossing { due: now, added: Vec::new(), who }];
+        let mut copies = vec![Crossing { due: now, turned: Vec::new(), added: Vec::new(), who }];
         for disturbance in self.active.borrow().iter() {
             copies = copies.into_iter().flat_map(|copy| disturbance.datagram(copy, bytes)).collect();
         }
@@ -140,14 +148,15 @@ impl Disturbance {
     }
 
     fn datagram(self: &Arc<Self>, copy: Crossing, bytes: usize) -> Vec<Crossing> {
-        let dues = self.datagrams.lock().unwrap_or_else(PoisonError::into_inner).datagram(bytes, copy.due);
-        let number = self.tally.datagram(copy.who, dues.len());
-        let on = |due: Instant| {
-            let mut added = copy.added.clone();
+        let copies = self.datagrams.lock().unwrap_or_else(PoisonError::into_inner).datagram(bytes, copy.due);
+        let number = self.tally.datagram(copy.who, &copies);
+        let on = |Onward { due, turned: bit }: Onward| {
+            let (mut added, mut turned) = (copy.added.clone(), copy.turned.clone());
             added.push((Arc::clone(self), number, due.saturating_duration_since(copy.due)));
-            Crossing { due, added, who: copy.who }
+            turned.extend(bit);
+            Crossing { due, turned, added, who: copy.who }
         };
-        dues.into_iter().map(on).collect()
+        copies.into_iter().map(on).collect()
     }
 
     fn leaves_line(&self, bytes: usize, now: Instant) -> Instant {
@@ -162,6 +171,8 @@ impl Disturbance {
 #[derive(Debug)]
 pub struct Crossing {
     due: Instant,
+    /// Bits of it that are turned.
+    turned: Vec<u64>,
     /// What each disturbance made of it: its number there, and the time that was added.
     added: Vec<(Arc<Disturbance>, u64, Duration)>,
     who: Traveller,
@@ -176,6 +187,13 @@ impl Crossing {
     /// When it may go on.
     pub fn due(&self) -> Instant {
         self.due
+    }
+
+    /// The datagram as it goes on.
+    pub fn of(&self, datagram: &[u8]) -> Vec<u8> {
+        let mut bytes = datagram.to_vec();
+        self.turned.iter().for_each(|bit| turn(&mut bytes, *bit));
+        bytes
     }
 
     /// It goes on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use meshproof_proto::shaper::{HttpShape, Shape};
+use meshproof_proto::shaper::{HttpShape, Onward, Shape};
 
 /// What came and what went on while the fault was active.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,7 @@ pub(super) struct Datagrams {
     came: u64,
     lost: u64,
     doubled: u64,
+    corrupted: u64,
     passed: u64,
     latencies: Duration,
     /// The newest that passed, and how many passed after one that came later.
@@ -39,10 +40,11 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    pub(super) fn came(&mut self, copies: usize) -> u64 {
+    pub(super) fn came(&mut self, copies: &[Onward]) -> u64 {
         self.came += 1;
-        self.lost += u64::from(copies == 0);
-        self.doubled += u64::from(copies > 1);
+        self.lost += u64::from(copies.is_empty());
+        self.doubled += u64::from(copies.len() > 1);
+        self.corrupted += u64::from(copies.iter().any(|copy| copy.turned.is_some()));
         self.came
     }
 
@@ -82,6 +84,7 @@ impl Seen {
             !shape.is_black_hole() && shape.loss_percent > 0.0 && datagrams.lost > 0,
             shape.datagrams.duplicate_percent > 0.0 && datagrams.doubled > 0,
             shape.datagrams.reorder_percent > 0.0 && datagrams.overtaken > 0,
+            shape.datagrams.corrupt_percent > 0.0 && datagrams.corrupted > 0,
             connections.refuse && self.refused > 0,
             connections.reset_after_us.is_some() && !self.reset.is_empty(),
             connections.slice_bytes.is_some() && self.largest > 0,
@@ -142,7 +145,7 @@ impl Seen {
     }
 
     fn datagram_parts(&self, shape: &Shape) -> Vec<Told> {
-        let Datagrams { came, lost, doubled, overtaken, .. } = self.datagrams;
+        let Datagrams { came, lost, doubled, overtaken, corrupted, .. } = self.datagrams;
         let share = |count: u64| 100.0 * count as f64 / came.max(1) as f64;
         let told = |word: &str, asked: f64, count: u64| {
             (asked > 0.0 && came > 0).then(|| (format!("{word} {:.1}%", share(count)), off(share(count), asked)))
@@ -153,6 +156,7 @@ impl Seen {
             told("loss", shape.loss_percent, lost),
             told("duplicate", shape.datagrams.duplicate_percent, doubled),
             reordered,
+            told("corrupt", shape.datagrams.corrupt_percent, corrupted),
         ];
         parts.into_iter().flatten().collect()
     }

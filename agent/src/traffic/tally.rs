@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meshproof_proto::order::FaultReport;
-use meshproof_proto::shaper::Shape;
+use meshproof_proto::shaper::{Onward, Shape};
 
 use super::Traveller;
 use super::measured::Seen;
@@ -79,8 +79,8 @@ impl Tally {
         self.lock().of(who).answered += 1;
     }
 
-    /// A datagram came, of which there are so many copies from here on; gives its number.
-    pub(super) fn datagram(&self, who: Traveller, copies: usize) -> u64 {
+    /// A datagram came, of which there are these copies from here on; gives its number.
+    pub(super) fn datagram(&self, who: Traveller, copies: &[Onward]) -> u64 {
         self.lock().of(who).datagrams.came(copies)
     }
 

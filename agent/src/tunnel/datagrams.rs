@@ -257,11 +257,11 @@ impl Exchange {
         for crossing in gate.datagram(who, bytes.len()) {
             if crossing.is_due() {
                 crossing.passed();
-                on(self, bytes.clone());
+                on(self, crossing.of(&bytes));
                 continue;
             }
             // What waits does not keep alive what it waits in.
-            let (due, bytes, on, exchange) = (crossing.due(), bytes.clone(), on.clone(), Arc::downgrade(self));
+            let (due, bytes, on, exchange) = (crossing.due(), crossing.of(&bytes), on.clone(), Arc::downgrade(self));
             let then = move || {
                 let Some(exchange) = exchange.upgrade() else { return };
                 crossing.passed();

@@ -13,6 +13,7 @@ const EFFECTS: &[(&str, bool)] = &[
     ("bandwidth", false),
     ("duplicate", false),
     ("reorder", false),
+    ("corrupt", false),
     ("refuse", true),
     ("reset", true),
     ("slice", false),

@@ -334,6 +334,7 @@ pub struct Fault {
     pub bandwidth: Option<Spanned<Given<Bandwidth>>>,
     pub duplicate: Option<Spanned<Given<Percent>>>,
     pub reorder: Option<Spanned<Given<Percent>>>,
+    pub corrupt: Option<Spanned<Given<Percent>>>,
     pub refuse: bool,
     pub reset: Option<Reset>,
     pub slice: Option<Spanned<Given<u64>>>,

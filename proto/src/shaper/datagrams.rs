@@ -14,26 +14,46 @@ pub struct DatagramShaper {
     line_free: Option<Instant>,
 }
 
+/// One copy of a datagram that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Onward {
+    pub due: Instant,
+    /// Which of its bits is turned, counted round and round; none: it is whole.
+    pub turned: Option<u64>,
+}
+
+/// Turns one bit of it.
+pub fn turn(bytes: &mut [u8], bit: u64) {
+    let bits = bytes.len() as u64 * 8;
+    if let Some(bit) = bit.checked_rem(bits)
+        && let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at))
+    {
+        *byte ^= 1 << (bit % 8);
+    }
+}
+
 impl DatagramShaper {
     pub fn new(shape: Shape, seed: Seed) -> Self {
         Self { shape, seed, line_free: None }
     }
 
-    /// A datagram of `bytes` came at `now`: when each copy of it goes on; none if it is lost. The first is no later than the second.
-    pub fn datagram(&mut self, bytes: usize, now: Instant) -> Vec<Instant> {
+    /// A datagram of `bytes` came at `now`: each copy of it; none if it is lost. The first is no later than the second.
+    pub fn datagram(&mut self, bytes: usize, now: Instant) -> Vec<Onward> {
         let Shape { loss_percent, datagrams, .. } = &self.shape;
         // Each is drawn for each datagram, so that what befalls one does not depend on the other effects.
         let mut strikes = |percent: f64| self.seed.unit() * 100.0 < percent;
         let lost = strikes(*loss_percent);
         let doubled = strikes(datagrams.duplicate_percent);
         let held_back = strikes(datagrams.reorder_percent);
+        let corrupted = strikes(datagrams.corrupt_percent);
+        let bit = self.seed.next_u64();
         let delay = self.shape.delay(&mut self.seed);
         if lost {
             return Vec::new();
         }
         let Some(leaves) = self.leaves_line(bytes, now) else { return Vec::new() };
         let due = leaves + delay + if held_back { REORDER_HOLDS } else { Duration::ZERO };
-        vec![due; if doubled { 2 } else { 1 }]
+        vec![Onward { due, turned: corrupted.then_some(bit) }; if doubled { 2 } else { 1 }]
     }
 
     /// When it has gone through the line; `None` when too much waits there.
@@ -88,10 +108,29 @@ mod tests {
         let datagrams = DatagramShape { reorder_percent: 20.0, ..DatagramShape::default() };
         let mut shaper = DatagramShaper::new(Shape { datagrams, ..Shape::default() }, Seed::new(7));
         let now = Instant::now();
-        let due: Vec<Instant> = (0..MANY).flat_map(|_| shaper.datagram(100, now)).collect();
+        let due: Vec<Instant> = (0..MANY).flat_map(|_| shaper.datagram(100, now)).map(|copy| copy.due).collect();
         assert!(due.iter().all(|due| *due == now || *due == now + REORDER_HOLDS));
         let kept = 100.0 * due.iter().filter(|due| **due > now).count() as f64 / MANY as f64;
         assert!((kept - 20.0).abs() < 0.5, "{kept}");
+    }
+
+    #[test]
+    fn of_the_share_that_was_asked_for_one_bit_is_turned() {
+        let datagrams = DatagramShape { corrupt_percent: 10.0, ..DatagramShape::default() };
+        let seed = 11;
+        println!("seed {seed}");
+        let mut shaper = DatagramShaper::new(Shape { datagrams, ..Shape::default() }, Seed::new(seed));
+        let now = Instant::now();
+        let bits: Vec<u64> = (0..MANY).flat_map(|_| shaper.datagram(100, now)).filter_map(|copy| copy.turned).collect();
+        let share = 100.0 * bits.len() as f64 / MANY as f64;
+        assert!((share - 10.0).abs() < 0.5, "{share}");
+        for bit in bits {
+            let mut bytes = [0x5a; 100];
+            turn(&mut bytes, bit);
+            let turned: u32 = bytes.iter().map(|byte| (byte ^ 0x5a).count_ones()).sum();
+            assert_eq!(turned, 1);
+        }
+        turn(&mut [], 7);
     }
 
     #[test]
@@ -99,8 +138,9 @@ mod tests {
         let mut shaper =
             DatagramShaper::new(Shape { bandwidth_bits_per_s: Some(80_000), ..Shape::default() }, Seed::new(1));
         let now = Instant::now();
-        assert_eq!(shaper.datagram(1_000, now), [now + Duration::from_millis(100)]);
-        assert_eq!(shaper.datagram(1_000, now), [now + Duration::from_millis(200)]);
+        let at = |millis| Onward { due: now + Duration::from_millis(millis), turned: None };
+        assert_eq!(shaper.datagram(1_000, now), [at(100)]);
+        assert_eq!(shaper.datagram(1_000, now), [at(200)]);
         let passed = (0..100).filter(|_| !shaper.datagram(1_000, now).is_empty()).count();
         assert!(passed < 12, "{passed}");
     }

@@ -30,6 +30,8 @@ pub struct DatagramShape {
     pub duplicate_percent: f64,
     /// They are kept back, so that what was sent after them comes before them.
     pub reorder_percent: f64,
+    /// One bit of them is turned.
+    pub corrupt_percent: f64,
 }
 
 /// What befalls whole connections.
@@ -92,6 +94,7 @@ impl fmt::Display for Shape {
             some(self.loss_percent).map(|percent| format!("loss {percent}%")),
             some(self.datagrams.duplicate_percent).map(|percent| format!("duplicate {percent}%")),
             some(self.datagrams.reorder_percent).map(|percent| format!("reorder {percent}%")),
+            some(self.datagrams.corrupt_percent).map(|percent| format!("corrupt {percent}%")),
             refuse.then(|| "refuse".to_owned()),
             reset_after_us.map(|after| match after {
                 0 => "reset".to_owned(),

@@ -193,7 +193,7 @@ fn each_mistake_is_found_where_it_stands() {
             "MP0406 [traffic] this fault has no effect",
         ),
         ("loss: 100%", "loss: 50%", "MP0203 [50%] a byte stream loses everything or nothing"),
-        ("loss: 100%", "corrupt: 1%", "MP0110 [corrupt] `corrupt` is not supported by this version yet"),
+        ("loss: 100%", "corrupt: 0%", "MP0203 [0%] this share is of nothing"),
         ("loss: 100%", "refuse: false", "MP0203 [false] this asks for nothing"),
         ("loss: 100%", "slice: 0B", "MP0203 [0B] pieces of nothing carry nothing"),
         (

@@ -65,7 +65,9 @@ impl Compiler<'_> {
         if shape.is_for_connections() && !found.contains(&Transport::Tcp) {
             let message = format!("{a} {} {b} are datagrams, and this is done to connections: {shape}", arrow(ways));
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
-            self.cx.report(problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate` or `reorder`"));
+            self.cx.report(
+                problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate`, `reorder` or `corrupt`"),
+            );
         }
     }
 
@@ -74,7 +76,9 @@ impl Compiler<'_> {
         if shape.is_for_connections() {
             let message = format!("this is done to connections, and a network carries packets: {shape}");
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
-            self.cx.report(problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate` or `reorder`"));
+            self.cx.report(
+                problem.expected("`latency`, `jitter`, `loss`, `bandwidth`, `duplicate`, `reorder` or `corrupt`"),
+            );
         }
     }
 

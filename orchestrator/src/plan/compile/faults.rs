@@ -92,6 +92,7 @@ impl Compiler<'_> {
         let has_number = shape.latency_us > 0
             || (shape.loss_percent > 0.0 && !is_stub)
             || shape.datagrams.duplicate_percent > 0.0
+            || shape.datagrams.corrupt_percent > 0.0
             || connections.slice_bytes.is_some()
             || connections.slow_close_us > 0
             || shape.http.is_some();
@@ -120,6 +121,7 @@ impl Compiler<'_> {
         let datagrams = DatagramShape {
             duplicate_percent: self.share(fault.duplicate.as_ref())?,
             reorder_percent: self.share(fault.reorder.as_ref())?,
+            corrupt_percent: self.share(fault.corrupt.as_ref())?,
         };
         if latency_us > 0
             && jitter_us > latency_us

@@ -82,7 +82,7 @@ impl<'d> Compiler<'d> {
     }
 
     fn conditions(&self, base: &Shape, conditions: &Conditions) -> Option<Shape> {
-        let Conditions { latency, jitter, loss, bandwidth, duplicate, reorder } = conditions;
+        let Conditions { latency, jitter, loss, bandwidth, duplicate, reorder, corrupt } = conditions;
         let or = |given: Option<u64>, base: u64| given.unwrap_or(base);
         let latency_us = or(self.given(latency.as_ref(), |time| self.micros(Some(time)))?, base.latency_us);
         let jitter_us = or(self.given(jitter.as_ref(), |time| self.micros(Some(time)))?, base.jitter_us);
@@ -95,9 +95,10 @@ impl<'d> Compiler<'d> {
         let loss_percent = self.given(loss.as_ref(), share)?.unwrap_or(base.loss_percent);
         let duplicate_percent = self.given(duplicate.as_ref(), share)?.unwrap_or(base.datagrams.duplicate_percent);
         let reorder_percent = self.given(reorder.as_ref(), share)?.unwrap_or(base.datagrams.reorder_percent);
+        let corrupt_percent = self.given(corrupt.as_ref(), share)?.unwrap_or(base.datagrams.corrupt_percent);
         let bandwidth = self.given(bandwidth.as_ref(), |given| self.settled.bandwidth(given))?;
         let bandwidth_bits_per_s = bandwidth.map(|bandwidth| bandwidth.bits_per_second).or(base.bandwidth_bits_per_s);
-        let datagrams = DatagramShape { duplicate_percent, reorder_percent };
+        let datagrams = DatagramShape { duplicate_percent, reorder_percent, corrupt_percent };
         Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent, datagrams, ..Shape::default() })
     }
 

@@ -31,6 +31,7 @@ pub struct Conditions {
     pub bandwidth: Option<Spanned<Given<Bandwidth>>>,
     pub duplicate: Option<Spanned<Given<Percent>>>,
     pub reorder: Option<Spanned<Given<Percent>>>,
+    pub corrupt: Option<Spanned<Given<Percent>>>,
 }
 
 impl Conditions {

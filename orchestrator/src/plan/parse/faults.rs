@@ -17,13 +17,13 @@ const EFFECTS: &[&str] = &[
     "bandwidth",
     "duplicate",
     "reorder",
+    "corrupt",
     "refuse",
     "reset",
     "slice",
     "slow-close",
     "status",
 ];
-const EFFECTS_LATER: &[&str] = &["corrupt"];
 
 pub(super) fn faults<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Option<Fault>)>> {
     Some(named(node, "faults", cx).into_iter().map(|(name, node)| (name, fault(node, cx))).collect())
@@ -76,6 +76,7 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         fields.optional("bandwidth", bounds::some(read::bandwidth, |width| width.bits_per_second == 0, no_bits));
     let duplicate = fields.optional("duplicate", share());
     let reorder = fields.optional("reorder", share());
+    let corrupt = fields.optional("corrupt", share());
     let refuse = fields.optional("refuse", yes).is_some();
     let reset = fields.optional("reset", reset);
     let slice =
@@ -83,10 +84,9 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
     let slow_close = fields.optional("slow-close", super::steps::some_time);
     let status = answered(&mut fields);
     fields.later(TARGETS_LATER);
-    fields.later(EFFECTS_LATER);
     // A partition is target and effect in one. A key that is unknown may be meant as an effect, and is told as such.
     let has = |effect: &&str| fields.has(effect);
-    if fields.rest_is_empty() && !EFFECTS.iter().chain(EFFECTS_LATER).chain(&["partition"]).any(has) {
+    if fields.rest_is_empty() && !EFFECTS.iter().chain(&["partition"]).any(has) {
         let message = "this fault has no effect";
         cx.report(Diagnostic::new(Code::FaultEffect, fields.span(), message).expected(one_of(EFFECTS.iter().copied())));
     }
@@ -117,6 +117,7 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         bandwidth,
         duplicate,
         reorder,
+        corrupt,
         refuse,
         reset,
         slice,

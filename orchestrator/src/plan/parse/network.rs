@@ -30,8 +30,8 @@ fn conditions<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Conditions> {
         bandwidth: fields.optional("bandwidth", read::bandwidth),
         duplicate: fields.optional("duplicate", read::percent),
         reorder: fields.optional("reorder", read::percent),
+        corrupt: fields.optional("corrupt", read::percent),
     };
-    fields.later(&["corrupt"]);
     fields.finish();
     Some(conditions)
 }
