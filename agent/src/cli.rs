@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use meshproof_mesh::addresses::Offered;
+use meshproof_mesh::addresses::{Offered, of_interface};
 use meshproof_mesh::proxy::Proxies;
 use meshproof_mesh::rtc::{IceServer, RtcConfig};
 use meshproof_mesh::tls::Authorities;
@@ -54,6 +54,9 @@ pub struct Args {
     /// when they change
     #[arg(long, value_name = "ADDRESSES", env = "MESHPROOF_ADDRESSES", default_value = "127.0.0.1")]
     pub addresses: Offered,
+    /// Interface whose addresses other peers reach this agent by, in the place of `--addresses`: a control network apart from the data's
+    #[arg(long, value_name = "NAME", env = "MESHPROOF_CONTROL_INTERFACE")]
+    pub control_interface: Option<String>,
     /// File with STUN and TURN servers: a JSON list of `{"urls": ["turn:host:port"], "username": "", "credential": ""}`
     #[arg(long, value_name = "PATH", env = "MESHPROOF_ICE_SERVERS")]
     pub ice_servers: Option<PathBuf>,
@@ -67,6 +70,9 @@ pub struct Args {
     /// Network namespace to act in, as `/run/netns/NAME`, where the service beside this agent lives. The mesh stays outside of it
     #[arg(long, value_name = "PATH", env = "MESHPROOF_NETNS")]
     pub netns: Option<PathBuf>,
+    /// Hosts file that names are resolved by in there, in the place of `/etc/hosts`
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_HOSTS", requires = "netns")]
+    pub hosts: Option<PathBuf>,
     #[command(flatten)]
     pub standing: Standing,
     #[command(flatten)]
@@ -115,16 +121,20 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         bail!("the token names no signaling server; say where one is with --signaling ws://HOST:PORT/mesh");
     }
     let ice_servers = args.ice_servers.as_deref().map(read_ice_servers).transpose()?.unwrap_or_default();
+    let offered = match &args.control_interface {
+        Some(name) => of_interface(name).context("cannot use the interface of the control network")?,
+        None => args.addresses,
+    };
     let config = MeshConfig {
         mesh: grant.mesh.clone(),
         name: name.clone(),
         token,
         signaling: signaling.clone(),
-        rtc: RtcConfig { addresses: args.addresses.addresses(), ice_servers, ..RtcConfig::default() },
+        rtc: RtcConfig { addresses: offered.addresses(), ice_servers, ..RtcConfig::default() },
         proxies: proxies(args.proxy.as_deref())?,
         authorities: Authorities::named(args.ca.as_deref())?,
     };
-    let namespace = args.netns.as_deref().map(enter).transpose()?;
+    let namespace = args.netns.as_deref().map(|path| enter(path, args.hosts.as_deref())).transpose()?;
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
     tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     descriptors::raise_limit();
@@ -152,8 +162,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn enter(path: &Path) -> anyhow::Result<Namespace> {
-    Namespace::enter(path).with_context(|| format!("cannot enter the network namespace {}", path.display()))
+fn enter(path: &Path, hosts: Option<&Path>) -> anyhow::Result<Namespace> {
+    Namespace::enter(path, hosts).with_context(|| format!("cannot act in the network namespace {}", path.display()))
 }
 
 /// The session, on threads of the namespace if there is one.

@@ -10,9 +10,14 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
+
+/// Where resolvers look for names first.
+pub const HOSTS: &str = "/etc/hosts";
 
 /// What acts beside a service finds time on as many threads as the mesh does.
 const THREADS: usize = 2;
@@ -25,17 +30,22 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Starts threads in the namespace that is open at `path`, as `/run/netns/NAME` or `/proc/PID/ns/net` are.
+    /// Starts threads in the namespace that is open at `path`, as `/run/netns/NAME` or `/proc/PID/ns/net` are. What they resolve, and
+    /// programs that they start, they resolve by this hosts file, if one is given.
     ///
     /// # Errors
     /// There is none, or this process may not enter it.
-    pub fn enter(path: &Path) -> io::Result<Self> {
+    pub fn enter(path: &Path, hosts: Option<&Path>) -> io::Result<Self> {
         let namespace = Arc::new(File::open(path)?);
-        let tried = Arc::clone(&namespace);
-        std::thread::spawn(move || enter(tried.as_fd()))
+        let hosts: Option<Arc<Path>> = hosts.map(Arc::from);
+        let enter = move || {
+            enter(namespace.as_fd())?;
+            hosts.as_deref().map_or(Ok(()), resolve_by)
+        };
+        std::thread::spawn(enter.clone())
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that was to enter it panicked")))?;
-        let began = move || enter(namespace.as_fd()).expect("another thread has just entered it");
+        let began = move || enter().expect("another thread has just entered it");
         let threads = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("beside-service")
@@ -75,6 +85,21 @@ impl Outside {
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
         AbortOnDropHandle::new(self.0.spawn(work))
     }
+}
+
+/// From now on this thread, and whatever it starts, resolves names by this file in the place of the machine's.
+///
+/// # Errors
+/// This process may not mount, or there is no such file.
+pub fn resolve_by(hosts: &Path) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // what is mounted from now on is seen here alone
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    // a machine that has none resolves by other means
+    if Path::new(HOSTS).is_file() {
+        mount_bind(hosts, HOSTS)?;
+    }
+    Ok(())
 }
 
 fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {

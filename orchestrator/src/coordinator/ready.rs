@@ -65,7 +65,7 @@ impl Driver {
         spec.withheld = Withheld::of(&self.plan);
         spec.capabilities = self.plan.capabilities();
         spec.reports = Some(self.options.out.clone());
-        spec.namespaces = self.plan.network.iter().flat_map(|network| network.addresses.keys().cloned()).collect();
+        spec.networked = self.plan.network.as_ref().map(|network| network.addresses.clone()).unwrap_or_default();
         if let Some(binary) = &self.options.binary {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
         }

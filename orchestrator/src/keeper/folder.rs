@@ -41,6 +41,11 @@ impl RunFolder {
         self.0.join("setup.json")
     }
 
+    /// What resolvers of services on a data network read.
+    pub fn hosts(&self) -> PathBuf {
+        self.0.join("hosts")
+    }
+
     /// How others find the mesh of this run.
     pub fn mesh(&self) -> PathBuf {
         self.0.join("mesh.toml")

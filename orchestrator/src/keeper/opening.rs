@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::folder::{RunFolder, make_private_dir, open_log, write_private_whole};
 use super::groups::Groups;
 use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
-use super::namespace::Namespace;
+use super::namespace::{self, Namespace};
 use super::protocol::{StopSignal, StopWish, What};
 use super::respawn::Respawns;
 use super::setup::Setup;
@@ -74,17 +74,27 @@ pub fn finish(
         let written = write_private_whole(&path, mesh.as_bytes());
         written.map_err(|cause| OpenError::Folder { path, cause })?;
     }
-    let namespace = |name: &Name| match Namespace::make() {
-        Ok(namespace) => Ok((name.clone(), namespace)),
-        Err(cause) => Err(OpenError::Namespace { service: name.clone(), cause }),
-    };
-    let namespaces: BTreeMap<Name, Namespace> = setup.namespaces.iter().map(namespace).collect::<Result<_, _>>()?;
-    let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces };
+    let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces: namespaces(folder, setup)? };
     respawns.started(&What::Signaling, Instant::now());
     for name in &setup.services {
         opened.start_agent((folder, setup), (groups, respawns), name)?;
     }
     Ok(opened)
+}
+
+fn namespaces(folder: &RunFolder, setup: &Setup) -> Result<BTreeMap<Name, Namespace>, OpenError> {
+    let hosts = folder.hosts();
+    if setup.networked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // resolvers of any user read it
+    let written = std::fs::write(&hosts, namespace::hosts(&setup.networked));
+    written.map_err(|cause| OpenError::Folder { path: hosts.clone(), cause })?;
+    let of = |name: &Name| match Namespace::make(name.as_str(), &hosts) {
+        Ok(namespace) => Ok((name.clone(), namespace)),
+        Err(cause) => Err(OpenError::Namespace { service: name.clone(), cause }),
+    };
+    setup.networked.keys().map(of).collect()
 }
 
 impl Opened {

@@ -1,7 +1,8 @@
 //! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,8 +24,8 @@ pub struct Setup {
     pub root: PeerId,
     /// Each gets an agent.
     pub services: Vec<Name>,
-    /// Those that get a network namespace of their own.
-    pub namespaces: BTreeSet<Name>,
+    /// Those that get a network namespace of their own, and their addresses on the data network.
+    pub networked: BTreeMap<Name, Ipv4Addr>,
     pub orphan_grace_ms: u64,
     /// Where its reports go, for those who look for them; none: nowhere.
     #[serde(default)]

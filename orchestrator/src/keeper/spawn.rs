@@ -106,7 +106,11 @@ pub fn agent(
         // whoever wrote the plan runs it, on a machine of their own
         ("MESHPROOF_SHELL", "true".into()),
     ]);
-    command.envs(namespace.map(|namespace| ("MESHPROOF_NETNS", namespace.path())));
+    command.envs(
+        namespace
+            .into_iter()
+            .flat_map(|namespace| [("MESHPROOF_NETNS", namespace.path()), ("MESHPROOF_HOSTS", folder.hosts())]),
+    );
     launch(command, (what, None)).map(|(pid, _)| pid)
 }
 

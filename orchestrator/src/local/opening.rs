@@ -149,7 +149,7 @@ fn fill(run_folder: &RunFolder, spec: &Spec, (root, token): (&Root, &Token)) -> 
         mesh: spec.mesh.clone(),
         root: root.public(),
         services: spec.services.clone(),
-        namespaces: spec.namespaces.clone(),
+        networked: spec.networked.clone(),
         orphan_grace_ms: u64::try_from(spec.orphan_grace.as_millis()).unwrap_or(u64::MAX),
         programs: spec.programs.clone(),
         reports: spec.reports.clone(),

@@ -1,7 +1,8 @@
 //! What an environment is made from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ pub struct Spec {
     pub mesh: Name,
     /// Each gets an agent beside it.
     pub services: Vec<Name>,
-    /// Those of them that live in a network namespace of their own.
-    pub namespaces: BTreeSet<Name>,
+    /// Those of them that live in a network namespace of their own, and their addresses on the data network.
+    pub networked: BTreeMap<Name, Ipv4Addr>,
     /// Without an orchestrator for so long, everything is ended.
     pub orphan_grace: Duration,
     pub programs: Programs,
@@ -53,7 +54,7 @@ impl Spec {
             run,
             mesh,
             services,
-            namespaces: BTreeSet::new(),
+            networked: BTreeMap::new(),
             orphan_grace,
             programs,
             capabilities: BTreeSet::new(),

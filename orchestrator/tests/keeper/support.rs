@@ -47,12 +47,12 @@ impl Scene {
         let (run, mesh, services) = (RunId("r1".to_owned()), name("dev"), vec![name("shop")]);
         let orphan_grace = Duration::from_secs(600);
         let (capabilities, withheld) = Default::default();
-        let namespaces = Default::default();
+        let networked = Default::default();
         let spec = Spec {
             run,
             mesh,
             services,
-            namespaces,
+            networked,
             orphan_grace,
             programs,
             capabilities,

@@ -63,6 +63,28 @@ impl FromStr for Offered {
     }
 }
 
+/// The usable addresses of one interface, for a peer that is to be reached by that one alone.
+///
+/// # Errors
+///
+/// There is no such interface, it has no usable address, or there is no rtnetlink here.
+pub fn of_interface(name: &str) -> io::Result<Offered> {
+    let socket = netlink::Socket::new()?;
+    let interfaces = socket.interfaces()?;
+    let Some(interface) = interfaces.iter().find(|interface| interface.name == name) else {
+        let known: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        return Err(io::Error::other(format!("there is no interface `{name}`; there are {}", known.join(", "))));
+    };
+    let on_it = |assigned: &&Assigned| assigned.interface == interface.index && assigned.is_settled();
+    let addresses = socket.assigned()?.into_iter().filter(|assigned| on_it(&assigned)).map(|assigned| assigned.address);
+    let addresses: Vec<IpAddr> =
+        addresses.filter(|address| is_unicast(*address, Scope::NetworkAndLoopback)).take(MOST_ADDRESSES).collect();
+    match addresses.is_empty() {
+        true => Err(io::Error::other(format!("the interface `{name}` has no address by which others reach it"))),
+        false => Ok(Offered(addresses)),
+    }
+}
+
 /// Keeps a set of addresses up to date.
 #[derive(Debug)]
 pub struct AddressWatcher {

@@ -129,6 +129,11 @@ impl Mesh {
         Ok((Self { context, tables, asks }, events_out))
     }
 
+    /// By which others reach us.
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.context.addresses.borrow().clone()
+    }
+
     /// Our instance.
     pub fn me(&self) -> PeerId {
         self.context.me

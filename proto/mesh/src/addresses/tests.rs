@@ -39,6 +39,14 @@ fn what_is_offered_is_named_or_whatever_is_there() {
 }
 
 #[test]
+fn an_interface_is_asked_for_by_name() {
+    let of = |name| of_interface(name).map(|offered| offered.addresses()).map_err(|error| error.to_string());
+    assert!(of("lo").expect("this machine has a loopback").contains(&[127, 0, 0, 1].into()));
+    let told = of("nowhere0").expect_err("there is none");
+    assert!(told.starts_with("there is no interface `nowhere0`; there are ") && told.contains("lo"), "{told}");
+}
+
+#[test]
 fn loopback_is_given_only_when_asked_for() {
     let interfaces = [interface(1, "lo", LOOPBACK), interface(2, "eth0", RUNNING)];
     let assigned = [on(1, "127.0.0.1"), on(1, "::1"), on(1, "10.9.9.9"), on(2, "10.0.0.1")];
