@@ -5,11 +5,13 @@
 //! is the same after a take-over; an agent that dies takes the connections of its programs with it, and they ask again.
 
 mod http;
+mod influx;
+mod network;
 mod requests;
 mod testground;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
+use crate::network::Links;
 use requests::Requests;
 
 /// The API of the service beside this agent. Dropping it closes it.
@@ -39,19 +42,33 @@ struct Shared {
     token: String,
     /// The run, and this service's part in it.
     about: Mutex<serde_json::Value>,
+    /// Where there is a data network.
+    links: Option<Arc<Links>>,
+}
+
+impl Shared {
+    fn links(&self) -> Result<&Links, String> {
+        self.links.as_deref().ok_or_else(|| "there is no data network here; a plan with `network` has one".to_owned())
+    }
 }
 
 impl Api {
-    /// Listens where it did `before`, if it did; gives the URL that programs need.
-    pub async fn open(order: &ApiOrder, before: Option<&str>, facts: mpsc::Sender<Fact>) -> io::Result<(Self, String)> {
-        let about = serde_json::from_str(&order.about).map_err(io::Error::other)?;
+    /// Programs see by which addresses this agent is reached, and by which its service. Listens where it did `before`, if it did; gives the URL that programs need.
+    pub async fn open(
+        (order, control): (&ApiOrder, Option<IpAddr>),
+        (before, links): (Option<&str>, Option<Arc<Links>>),
+        facts: mpsc::Sender<Fact>,
+    ) -> io::Result<(Self, String)> {
+        let mut about: serde_json::Value = serde_json::from_str(&order.about).map_err(io::Error::other)?;
+        let data = links.as_ref().map(|links| links.own());
+        about["addresses"] = serde_json::json!({ "control": control, "data": data });
         let (at, token) = match before.and_then(parts) {
             Some(before) => before,
             None => ((Ipv4Addr::LOCALHOST, order.port.unwrap_or_default()).into(), fresh_token()?),
         };
         let listener = TcpListener::bind(at).await?;
         let url = format!("http://{}/{token}", listener.local_addr()?);
-        let shared = Arc::new(Shared { requests: Requests::new(facts)?, token, about: Mutex::new(about) });
+        let shared = Arc::new(Shared { requests: Requests::new(facts)?, token, about: Mutex::new(about), links });
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, Arc::clone(&shared))));
         Ok((Self { shared, _accepting: accepting }, url))
     }
@@ -61,8 +78,9 @@ impl Api {
         answers.into_iter().for_each(|answer| self.shared.requests.answered(answer));
     }
 
-    /// A test begins: programs that ask see which.
+    /// A test begins: programs that ask see which, and the network is as the plan says.
     pub fn begin_test(&self, test: &str) {
+        self.shared.links.iter().for_each(|links| links.make(None));
         if let Ok(mut about) = self.shared.about.lock() {
             about["test"] = test.into();
         }
@@ -108,7 +126,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     match tokio::time::timeout(limits::API_HEAD, wants_socket(&stream)).await {
-        Ok(Some(true)) => testground::serve(stream, &shared.requests).await,
+        Ok(Some(true)) => testground::serve(stream, &shared).await,
         Ok(Some(false)) => http::serve(stream, shared).await,
         // it left, or never said what it wants
         Ok(None) | Err(_) => {}

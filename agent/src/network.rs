@@ -7,38 +7,40 @@
 
 mod device;
 mod egress;
+mod links;
 mod packet;
 mod rewrite;
 
+pub(crate) use links::Links;
 pub(crate) use packet::Header;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{DataNetwork, Egress};
-use meshproof_proto::seed::Seed;
 
 use crate::limits;
 use crate::namespace::Outside;
-use crate::tunnel::{Exchange, Tunnels};
+use crate::tunnel::Tunnels;
 use device::Device;
+use links::Onward;
 
 /// Where packets for the service beside this agent come out.
 #[derive(Clone, Debug)]
 pub(crate) struct Inlet {
     device: Arc<Device>,
-    own: Ipv4Addr,
-    /// The address of each agent's service.
-    senders: Arc<BTreeMap<Name, Ipv4Addr>>,
+    links: Arc<Links>,
 }
 
 impl Inlet {
     /// Whether that agent may send such a packet here.
     pub(crate) fn expects(&self, from: &Name, header: &Header) -> bool {
-        header.destination == self.own && self.senders.get(from) == Some(&header.source)
+        header.destination == self.links.own() && self.links.expects(from, header.source)
+    }
+
+    pub(crate) fn links(&self) -> &Arc<Links> {
+        &self.links
     }
 
     pub(crate) fn give(&self, packet: &[u8]) {
@@ -55,14 +57,8 @@ pub(crate) async fn open(
     (tunnels, seed): (&Tunnels, u64),
     outside: &Outside,
 ) -> io::Result<Inlet> {
-    let mut seed = Seed::new(seed);
-    let (mut ways, mut senders) = (BTreeMap::new(), BTreeMap::new());
-    for (name, other) in &order.others {
-        let far = tunnels.far(name).ok_or_else(|| io::Error::other(format!("service {name} is not in the run")))?;
-        far.path.shape(&other.shape, seed.next_u64());
-        ways.insert(other.address, Arc::clone(&far.datagrams));
-        senders.insert(name.clone(), other.address);
-    }
+    let links = Links::new(order, (tunnels, seed));
+    let links = Arc::new(links.map_err(|name| io::Error::other(format!("service {name} is not in the run")))?);
     let device = Arc::new(Device::open(order.address).await?);
     let egress = match order.egress {
         Egress::Host => {
@@ -72,12 +68,12 @@ pub(crate) async fn open(
         }
         Egress::Nowhere => None,
     };
-    tunnels.spawn(take(Arc::clone(&device), ways, egress));
-    Ok(Inlet { device, own: order.address, senders: Arc::new(senders) })
+    tunnels.spawn(take(Arc::clone(&device), Arc::clone(&links), egress));
+    Ok(Inlet { device, links })
 }
 
 /// Takes what the service's kernel sends.
-async fn take(device: Arc<Device>, ways: BTreeMap<Ipv4Addr, Arc<Exchange>>, egress: Option<Arc<egress::Egress>>) {
+async fn take(device: Arc<Device>, links: Arc<Links>, egress: Option<Arc<egress::Egress>>) {
     let mut buffer = vec![0; usize::from(limits::PACKET_BYTES)];
     loop {
         let packet = match device.take(&mut buffer).await {
@@ -85,10 +81,11 @@ async fn take(device: Arc<Device>, ways: BTreeMap<Ipv4Addr, Arc<Exchange>>, egre
             Err(error) => return tracing::error!(%error, "the data network's device cannot be read any more"),
         };
         let Some(header) = Header::of(packet) else { continue };
-        match (ways.get(&header.destination), &egress) {
-            (Some(way), _) => way.take_packet(header.flow(packet), packet),
-            (None, Some(egress)) => egress.take(packet),
-            (None, None) => {}
+        match (links.onward(header.destination), &egress) {
+            (Onward::To(exchange), _) => exchange.take_packet(header.flow(packet), packet),
+            (Onward::Out, Some(egress)) => egress.take(packet),
+            (Onward::Rejected, _) => rewrite::prohibited(packet).iter().for_each(|answer| device.give(answer)),
+            (Onward::Out, None) | (Onward::Dropped, _) => {}
         }
     }
 }

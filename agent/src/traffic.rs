@@ -54,11 +54,10 @@ impl Path {
         tally
     }
 
-    /// What the data network does to every packet on its way from here, as long as there is a run.
+    /// What the data network does to every packet on its way from here, from now on.
     pub fn shape(&self, shape: &Shape, seed: u64) {
-        if *shape != Shape::default() {
-            self.network.begin(Disturbance::new(NETWORK, shape.clone(), seed, Arc::default()));
-        }
+        let some = (*shape != Shape::default()).then(|| Disturbance::new(NETWORK, shape.clone(), seed, Arc::default()));
+        self.network.replace(NETWORK, some);
     }
 
     /// Lets everything flow that waits for this fault alone.

@@ -20,6 +20,7 @@ use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::memory::{
     self, Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember,
 };
+use meshproof_proto::order::network::{Filter, Outward, Rule, Wanted};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
@@ -343,6 +344,12 @@ fn new_orders(golden: &mut Golden) {
     adoption(golden);
 }
 
+fn wanted() -> Wanted {
+    let outward = Outward { shape: Shape { latency_us: 1, ..Shape::default() }, filter: Filter::Reject };
+    let rule = Rule { network: [198, 18, 0, 0].into(), prefix: 24, outward: outward.clone() };
+    Wanted { cut: true, default: outward, rules: vec![rule], egress: Egress::Nowhere }
+}
+
 fn faults(golden: &mut Golden) {
     for (word, target) in [
         ("stub", FaultTarget::Stub { stub: "payments".to_owned() }),
@@ -354,7 +361,7 @@ fn faults(golden: &mut Golden) {
             jitter_us: 2,
             bandwidth_bits_per_s: Some(3),
             loss_percent: 100.0,
-            datagrams: DatagramShape { duplicate_percent: 4.5, reorder_percent: 6.0 },
+            datagrams: DatagramShape { duplicate_percent: 4.5, reorder_percent: 6.0, corrupt_percent: 0.5 },
             connections: ConnectionShape {
                 refuse: true,
                 reset_after_us: Some(7),
@@ -652,7 +659,7 @@ fn persons(golden: &mut Golden) {
     }
 }
 
-fn asks() -> [Ask; 11] {
+fn asks() -> [Ask; 12] {
     let text = || "it".to_owned();
     [
         Ask::Signal { name: text() },
@@ -666,6 +673,7 @@ fn asks() -> [Ask; 11] {
         Ask::Ended(MemberEnd::Crash { why: text() }),
         Ask::Measured { metric: text(), value: 0.25 },
         Ask::Said { text: text() },
+        Ask::Network { wanted: Box::new(wanted()), signal: Some(text()) },
     ]
 }
 

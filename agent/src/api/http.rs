@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::Shared;
+use super::{Shared, influx};
 use crate::limits;
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -90,7 +90,7 @@ async fn call(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
         (&Method::GET, "subscribe") => {
             let topic = name(rest)?;
             let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
-            let from = query.from.or(last.map(|last| last + 1)).unwrap_or_default();
+            let from = query.from.or(last.map(|last| last.saturating_add(1))).unwrap_or_default();
             Ok(subscribe(shared, topic, (from, query.count)))
         }
         (&Method::POST, "metric") => {
@@ -103,17 +103,29 @@ async fn call(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
             said @ Ask::Said { .. } => shared.said(said).await,
             ended => shared.told(ended, &query).await,
         },
+        (&Method::POST, "network") => {
+            let wanted = shared.network(document(request).await?).map_err(Wrong::bad)?;
+            shared.told(Ask::Network { wanted: Box::new(wanted), signal: query.signal.clone() }, &query).await
+        }
+        (&Method::GET, "peers") => Ok(with(StatusCode::OK, &shared.peers())),
         (&Method::GET, "params") => {
             let about = shared.about.lock().map(|about| about.clone());
             Ok(with(StatusCode::OK, &about.unwrap_or_default()))
         }
-        (_, "signal" | "barrier" | "publish" | "subscribe" | "metric" | "event" | "params") => {
+        // metrics of an SDK of Testground, which adds what it knows from databases of this kind
+        (&Method::POST, "write") => {
+            for (metric, value) in influx::measured(&body(request).await?).map_err(Wrong::bad)? {
+                shared.said(Ask::Measured { metric, value }).await?;
+            }
+            Ok(empty(StatusCode::NO_CONTENT))
+        }
+        (_, "signal" | "barrier" | "publish" | "subscribe" | "metric" | "event" | "network" | "peers" | "params") => {
             let why = format!("{} is not how `{word}` is called; docs/sidecar-api.md has each call", request.method());
             Err(Wrong(StatusCode::METHOD_NOT_ALLOWED, why))
         }
         _ => {
-            let why =
-                format!("there is no `{word}`; there are signal, barrier, publish, subscribe, metric, event, params");
+            let known = "signal, barrier, publish, subscribe, metric, event, network, peers, params";
+            let why = format!("there is no `{word}`; there are {known}");
             Err(Wrong(StatusCode::NOT_FOUND, why))
         }
     }
@@ -130,6 +142,7 @@ struct Query {
     of: Option<String>,
     count: Option<u64>,
     from: Option<u64>,
+    signal: Option<String>,
     within: Option<Duration>,
 }
 
@@ -142,6 +155,7 @@ impl Query {
             let number = || value.parse().map_err(|_| Wrong::bad(format!("`{key}` is a whole number")));
             match key {
                 "of" => query.of = Some(value),
+                "signal" => query.signal = Some(value),
                 "count" => query.count = Some(number()?),
                 "from" => query.from = Some(number()?),
                 "within" => {
@@ -149,7 +163,11 @@ impl Query {
                         units::duration(&value).map_err(|_| Wrong::bad("`within` is a duration, as in `30s`"))?;
                     query.within = Some(time);
                 }
-                _ => return Err(Wrong::bad(format!("`{key}` is not known; there are of, count, from, within"))),
+                // where an SDK says which database its metrics are for
+                "db" | "precision" => {}
+                _ => {
+                    return Err(Wrong::bad(format!("`{key}` is not known; there are of, count, from, signal, within")));
+                }
             }
         }
         Ok(query)
@@ -192,11 +210,20 @@ impl Shared {
     }
 }
 
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::new()).boxed());
+    *response.status_mut() = status;
+    response
+}
+
 async fn document(request: Request<Incoming>) -> Result<Value, Wrong> {
+    serde_json::from_slice(&body(request).await?).map_err(|error| Wrong::bad(format!("the body is no JSON: {error}")))
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Wrong> {
     let body = Limited::new(request.into_body(), limits::API_MESSAGE_BYTES).collect().await;
     let too_large = || format!("a body has at most {} bytes", limits::API_MESSAGE_BYTES);
-    let body = body.map_err(|_| Wrong(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?.to_bytes();
-    serde_json::from_slice(&body).map_err(|error| Wrong::bad(format!("the body is no JSON: {error}")))
+    Ok(body.map_err(|_| Wrong(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?.to_bytes())
 }
 
 /// `{"success": true}`, `{"failure": "why"}`, `{"crash": "why"}`, `{"message": "…"}`.

@@ -2,7 +2,10 @@
 //! `barrier`, `publish` and `subscribe`; an answer has the same `id`. From <https://github.com/testground/sync-service>, and from what the
 //! SDKs' sources take: the one in Rust refuses an answer without `error` and `subscribe`, which are empty texts where there is nothing.
 //!
-//! Lifecycle events are what an SDK publishes to the topic `run_events` of its run: they say how the instance went.
+//! A barrier that its sidecars would open is open here: a program is started when the network of everybody is there. What an SDK publishes for
+//! its sidecar ([`config`]) is done by this agent. Lifecycle events are what an SDK publishes to the topic `run_events` of its run: they say how the instance went.
+
+mod config;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
 
-use super::requests::Requests;
+use super::Shared;
 use crate::limits;
 
 #[derive(Debug, Deserialize)]
@@ -81,7 +84,7 @@ enum Kind {
 }
 
 /// Serves a program until it goes.
-pub(super) async fn serve(stream: TcpStream, requests: &Requests) {
+pub(super) async fn serve(stream: TcpStream, shared: &Shared) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(limits::API_MESSAGE_BYTES))
         .max_frame_size(Some(limits::API_MESSAGE_BYTES));
@@ -93,14 +96,15 @@ pub(super) async fn serve(stream: TcpStream, requests: &Requests) {
     loop {
         tokio::select! {
             message = source.next() => match message {
-                Some(Ok(Message::Text(text))) => match serde_json::from_str::<Request>(&text) {
+                // the SDK for Rust sends bytes
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => match read(&message) {
                     Ok(request) if request.is_cancel => {
                         cancels.remove(&request.id).inspect(CancellationToken::cancel);
                     }
                     Ok(request) => {
                         let cancel = CancellationToken::new();
                         cancels.insert(request.id.clone(), cancel.clone());
-                        open.push(one(request, requests, (respond.clone(), cancel)));
+                        open.push(one(request, shared, (respond.clone(), cancel)));
                     }
                     Err(error) => {
                         let error = wrong(&format!("this is no request: {error}"));
@@ -121,6 +125,14 @@ pub(super) async fn serve(stream: TcpStream, requests: &Requests) {
     }
 }
 
+fn read(message: &Message) -> serde_json::Result<Request> {
+    let text = match message {
+        Message::Binary(bytes) => bytes.as_ref(),
+        message => message.to_text().unwrap_or_default().as_bytes(),
+    };
+    serde_json::from_slice(text)
+}
+
 /// The Rust SDK reads an error as JSON inside of the text.
 fn wrong(why: &str) -> String {
     Value::from(why).to_string()
@@ -129,25 +141,25 @@ fn wrong(why: &str) -> String {
 /// Carries a request out; gives its id when it is over.
 async fn one(
     request: Request,
-    requests: &Requests,
+    shared: &Shared,
     (respond, cancel): (mpsc::Sender<Response>, CancellationToken),
 ) -> String {
     let id = request.id.clone();
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = answer(request, requests, respond) => {}
+        () = answer(request, shared, respond) => {}
     }
     id
 }
 
-async fn answer(request: Request, requests: &Requests, respond: mpsc::Sender<Response>) {
+async fn answer(request: Request, shared: &Shared, respond: mpsc::Sender<Response>) {
     let id = Arc::new(request.id.clone());
     let say = async |response: Response| drop(respond.send(Response { id: id.to_string(), ..response }).await);
-    let (kind, ask) = match asked(request) {
+    let (kind, ask) = match asked(request, shared) {
         Ok(asked) => asked,
         Err(error) => return say(Response { error: wrong(&error), ..Response::default() }).await,
     };
-    let mut waiting = match requests.ask(ask).await {
+    let mut waiting = match shared.requests.ask(ask).await {
         Ok(waiting) => waiting,
         Err(error) => return say(Response { error: wrong(&error.to_string()), ..Response::default() }).await,
     };
@@ -164,19 +176,34 @@ async fn answer(request: Request, requests: &Requests, respond: mpsc::Sender<Res
 }
 
 /// What a request asks of the run.
-fn asked(request: Request) -> Result<(Kind, Ask), String> {
+fn asked(request: Request, shared: &Shared) -> Result<(Kind, Ask), String> {
     match request {
         Request { signal_entry: Some(State { state }), .. } => Ok((Kind::Signal, Ask::Signal { name: state })),
         Request { barrier: Some(Barrier { state, target }), .. } => {
-            Ok((Kind::Barrier, Ask::Entries { name: state, count: target }))
+            // sidecars would signal it; here the network of everybody is there before a program is started
+            let count = if state.ends_with(":states:network-initialized") { 0 } else { target };
+            Ok((Kind::Barrier, Ask::Entries { name: state, count }))
         }
-        Request { publish: Some(Publish { topic, payload }), .. } => match end(&topic, &payload) {
-            Some(end) => Ok((Kind::Publish, Ask::Ended(end))),
-            None => Ok((Kind::Publish, Ask::Publish { topic, value: payload.to_string() })),
-        },
+        Request { publish: Some(Publish { topic, payload }), .. } => {
+            let ask = match (end(&topic, &payload), topic.split_once(":topics:network:")) {
+                (Some(end), _) => Ask::Ended(end),
+                (None, Some((context, _))) => network(context, &payload, shared)?,
+                (None, None) => Ask::Publish { topic, value: payload.to_string() },
+            };
+            Ok((Kind::Publish, ask))
+        }
         Request { subscribe: Some(Subscribe { topic }), .. } => Ok((Kind::Subscribe, Ask::Subscribe { topic })),
         Request { .. } => Err("a request has signal_entry, barrier, publish or subscribe".to_owned()),
     }
+}
+
+/// Makes the network what an instance wants it to be. Its states are in the same context as the topic.
+fn network(context: &str, payload: &Value, shared: &Shared) -> Result<Ask, String> {
+    let links = shared.links()?;
+    let (wanted, state) = config::wanted(payload, &links.own().to_string())?;
+    links.make(Some(&wanted));
+    let signal = state.map(|state| format!("{context}:states:{state}"));
+    Ok(Ask::Network { wanted: Box::new(wanted), signal })
 }
 
 /// How an instance says that it went.

@@ -7,6 +7,12 @@ use super::packet::{HEADER_BYTES, Header, TCP, UDP};
 const TCP_BYTES: usize = 20;
 const UDP_BYTES: usize = 8;
 
+const ICMP: u8 = 1;
+const ICMP_BYTES: usize = 8;
+const ECHO_REQUEST: u8 = 8;
+const UNREACHABLE: u8 = 3;
+const PROHIBITED: u8 = 13;
+
 const RST_ACK: u8 = 0x14;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -75,6 +81,19 @@ pub(super) fn refusal(opening: &[u8]) -> Option<Vec<u8>> {
     Some(packet)
 }
 
+/// What tells the sender of a packet that it may not send it: ICMP's "communication administratively prohibited" (RFC 1812, 5.2.7.1).
+pub(super) fn prohibited(packet: &[u8]) -> Option<Vec<u8>> {
+    let header = Header::of(packet)?;
+    // errors about errors are never sent (RFC 1122, 3.2.2)
+    let is_request = header.protocol != ICMP || packet.get(header.length) == Some(&ECHO_REQUEST);
+    let quoted = packet.get(..packet.len().min(header.length + 8)).filter(|_| is_request)?;
+    let mut answer = ip(ICMP, (header.destination, header.source), ICMP_BYTES + quoted.len())?;
+    answer.extend([UNREACHABLE, PROHIBITED, 0, 0, 0, 0, 0, 0]);
+    answer.extend(quoted);
+    seal(&mut answer, HEADER_BYTES)?;
+    Some(answer)
+}
+
 fn ip(protocol: u8, (from, to): (Ipv4Addr, Ipv4Addr), payload: usize) -> Option<Vec<u8>> {
     let total = u16::try_from(HEADER_BYTES + payload).ok()?.to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
@@ -89,10 +108,16 @@ fn seal(packet: &mut [u8], header: usize) -> Option<()> {
     let sealed = checksum(sum(&packet[..header])).to_be_bytes();
     packet[10..12].copy_from_slice(&sealed);
     let protocol = packet[9];
-    let at = header + if protocol == TCP { 16 } else { 6 };
+    let at = match protocol {
+        TCP => 16,
+        ICMP => 2,
+        _ => 6,
+    };
+    let at = header + at;
     packet.get_mut(at..at + 2)?.fill(0);
     let length = u32::try_from(packet.len() - header).ok()?;
-    let behind = sum_of_pseudo_header(packet, length) + sum(&packet[header..]);
+    let pseudo = if protocol == ICMP { 0 } else { sum_of_pseudo_header(packet, length) };
+    let behind = pseudo + sum(&packet[header..]);
     let sealed = match checksum(behind) {
         // of UDP, zero says that there is none
         0 if protocol == UDP => u16::MAX,
@@ -155,6 +180,20 @@ mod tests {
         assert_eq!(ends(&refused), Some((TCP, at(2, 80), at(1, 1000))));
         assert!(is_sealed(&refused) && !is_opening(&refused));
         assert_eq!(refused[HEADER_BYTES + 8..HEADER_BYTES + 12], [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn who_may_not_send_is_told_with_the_beginning_of_what_it_sent_and_never_about_an_error() {
+        let packet = datagram(at(1, 1000), at(2, 53), b"a question").expect("short");
+        let answer = prohibited(&packet).expect("a packet");
+        let header = Header::of(&answer).expect("a packet");
+        assert_eq!((header.source, header.destination), (*at(2, 0).ip(), *at(1, 0).ip()));
+        assert_eq!(answer[HEADER_BYTES..HEADER_BYTES + 2], [UNREACHABLE, PROHIBITED]);
+        assert_eq!(answer[HEADER_BYTES + ICMP_BYTES..], packet[..HEADER_BYTES + 8]);
+        assert_eq!(checksum(sum(&answer[..HEADER_BYTES])), 0);
+        assert_eq!(checksum(sum(&answer[HEADER_BYTES..])), 0, "of ICMP there is no header beside it");
+        assert_eq!(prohibited(&answer), None);
+        assert_eq!(prohibited(b"no packet"), None);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use meshproof_proto::event::{Event, Fact, Outcome, StubCall};
 use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::memory::Extent;
+use meshproof_proto::order::network::Wanted;
 use meshproof_proto::order::{NameTerm, StepKey, StubChange};
+use meshproof_proto::sync::Ask;
 
 use super::Entry;
 use crate::logs::Mark;
@@ -24,6 +26,8 @@ pub struct Left {
     pub marks: BTreeMap<StepKey, Mark>,
     /// What befell each stub since it began anew.
     pub stubs: BTreeMap<String, Vec<StubPast>>,
+    /// What the service's program wanted last of the data network, in the test that goes on.
+    pub network: Option<Box<Wanted>>,
 }
 
 /// How far a step came.
@@ -52,6 +56,7 @@ impl Left {
             Entry::Held { term, .. } => self.term = Some(*term),
             Entry::TestBegan { test, begin_anew } => {
                 self.tests.insert(test.clone());
+                self.network = None;
                 begin_anew.iter().for_each(|stub| drop(self.stubs.remove(stub)));
             }
             Entry::Watching { key, mark } => drop(self.marks.insert(key.clone(), mark.clone())),
@@ -75,6 +80,7 @@ impl Left {
             }
             Fact::StubCallsUntold { stub, calls } => self.stub(stub).push(StubPast::Untold(*calls)),
             Fact::StubPurged { stub, .. } => drop(self.stubs.remove(stub)),
+            Fact::ProgramAsked { ask: Ask::Network { wanted, .. }, .. } => self.network = Some(wanted.clone()),
             Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::LinkSuspect { .. }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use meshproof_proto::event::{Evidence, StepResult};
 use meshproof_proto::id::PeerId;
 use meshproof_proto::order::StepKey;
+use meshproof_proto::order::network::Wanted;
+use meshproof_proto::sync::Ask;
 use proptest::prelude::*;
 
 use super::*;
@@ -25,6 +27,17 @@ fn ended(evidence_bytes: usize, saved_bytes: usize) -> Fact {
         evidence: vec![Evidence { title: "log".to_owned(), text: "e".repeat(evidence_bytes) }],
     };
     Fact::StepEnded { key, result }
+}
+
+#[test]
+fn what_a_program_wants_of_the_network_is_remembered_until_the_next_test() {
+    let ask = Ask::Network { wanted: Box::new(Wanted { cut: true, ..Wanted::default() }), signal: None };
+    let event = Event { run: RunId("r1".to_owned()), seq: 1, at_ms: 1, fact: Fact::ProgramAsked { number: 1, ask } };
+    let mut left = Left::default();
+    left.learn(&Entry::Event(event));
+    assert!(left.network.as_ref().is_some_and(|wanted| wanted.cut));
+    left.learn(&Entry::TestBegan { test: "next".to_owned(), begin_anew: Vec::new() });
+    assert_eq!(left.network, None);
 }
 
 /// What happens between an outbox and a journal.

@@ -31,7 +31,7 @@ use crate::limits;
 use crate::logs::LogStore;
 use crate::metrics::Metrics;
 use crate::namespace::Outside;
-use crate::network::{self, Inlet};
+use crate::network::{self, Inlet, Links};
 use crate::notes::Notes;
 use crate::outbox::{KeptOutbox, Left, Outbox, OutboxFile, Recovered, Store, StubPast};
 use crate::own_log;
@@ -74,8 +74,7 @@ pub(super) async fn run(
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, confided, secrets) = (Arc::new(masker), secrets.clone(), secrets.scope());
-    let promised = left.as_ref().and_then(|left| left.promised);
-    let memory = left.as_ref().map(|left| left.memory).unwrap_or_default();
+    let (promised, memory) = left.as_ref().map(|left| (left.promised, left.memory)).unwrap_or_default();
     own_log::mask_with(Arc::clone(&masker));
     for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
         route.put_in_secrets(&secrets);
@@ -85,7 +84,8 @@ pub(super) async fn run(
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized =
         Initialized { tunnels: listen_all(&tunnels, tunnel_orders, (&before, standing)).await?, ..before.clone() };
-    let inlet = join(network.as_deref(), (&tunnels, seed), outside).await?;
+    let inlet = join((network.as_deref(), left.as_ref()), (&tunnels, seed), outside).await?;
+    let links = inlet.as_ref().map(Inlet::links).cloned();
     tunnels.take_datagrams(&Lets { ports: datagram_ports(&service), rights: Arc::clone(rights), inlet });
     let endpoints = Endpoints::bind(&service, &permits.logs, &before.endpoints).await;
     let (endpoints, addresses) =
@@ -94,7 +94,7 @@ pub(super) async fn run(
     for target in stubs.iter_mut().flat_map(targets) {
         target.address = address(&target.label, &initialized.tunnels, &service)?;
     }
-    let api = open_api(api.as_deref(), &mut initialized, tell.clone()).await?;
+    let api = open_api((api.as_deref(), links), (mesh, &mut initialized), tell.clone()).await?;
     let notes_to = Notes::to(noting);
     let around = Around {
         facts: tell.clone(),
@@ -107,8 +107,8 @@ pub(super) async fn run(
     let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
     let beside = beside((&service, permits), stubs, (tell.clone(), notes_to), masker);
-    let tunnels = (tunnels, network.is_some());
-    let work = work((service, seed, secrets), (beside, (endpoints, api), tunnels), left.unwrap_or_default());
+    let (tunnels, left) = ((tunnels, network.is_some()), left.unwrap_or_default());
+    let work = work((service, seed, secrets), (beside, (endpoints, api), tunnels), left);
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
         authority,
@@ -139,12 +139,12 @@ pub(super) async fn run(
 
 /// What the service's programs find here: where it was before, if an instance before this one had it.
 async fn open_api(
-    order: Option<&ApiOrder>,
-    made: &mut Initialized,
+    (order, links): (Option<&ApiOrder>, Option<Arc<Links>>),
+    (mesh, made): (&Mesh, &mut Initialized),
     facts: mpsc::Sender<Fact>,
 ) -> Result<Option<Api>, Refusal> {
     let Some(order) = order else { return Ok(None) };
-    let opened = Api::open(order, made.api.as_deref(), facts).await;
+    let opened = Api::open((order, mesh.addresses().first().copied()), (made.api.as_deref(), links), facts).await;
     let (api, url) = opened.map_err(|error| {
         let port = order.port.map(|port| format!(" at port {port}")).unwrap_or_default();
         Refusal::Failed(format!("the API for the service's programs cannot be opened{port}: {error}"))
@@ -225,7 +225,7 @@ fn outbox(
 
 /// Joins the data network, if there is one. Elsewhere than in a namespace of its own the device would change where the whole machine's packets go.
 async fn join(
-    network: Option<&DataNetwork>,
+    (network, left): (Option<&DataNetwork>, Option<&Left>),
     (tunnels, seed): (&Tunnels, u64),
     outside: Option<&Outside>,
 ) -> Result<Option<Inlet>, Refusal> {
@@ -235,7 +235,11 @@ async fn join(
         return Err(Refusal::Failed(format!("this agent cannot take part in a data network: {what}")));
     };
     let joined = network::open(network, (tunnels, seed), outside).await;
-    joined.map(Some).map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))
+    let inlet = joined.map_err(|error| Refusal::Failed(format!("the data network cannot be joined: {error}")))?;
+    if let Some(wanted) = left.and_then(|left| left.network.as_deref()) {
+        inlet.links().make(Some(wanted));
+    }
+    Ok(Some(inlet))
 }
 
 /// Every tunnel's listener: where it was before, if there was one, or where the service expects it.

@@ -148,7 +148,8 @@ impl Mask<'_> {
             | Ask::Subscribe { .. }
             | Ask::GiveUp { .. }
             | Ask::Ended(MemberEnd::Success)
-            | Ask::Measured { .. }) => ask,
+            | Ask::Measured { .. }
+            | Ask::Network { .. }) => ask,
         }
     }
 

@@ -250,6 +250,9 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         Fact::ProgramAsked { ask: Ask::Said { text }, .. } => {
             Some(Said::new(Tone::Faint, "says", format!("{} | {}", clean(from), clean(text))))
         }
+        Fact::ProgramAsked { ask: Ask::Network { wanted, .. }, .. } => {
+            Some(Said::new(Tone::Faint, "network", format!("of {}: {}", clean(from), clean(&wanted.to_string()))))
+        }
         // of a load that failed it stands below the failure
         Fact::StepEnded { result, .. } if result.outcome == Outcome::Ok => {
             let load = result.evidence.iter().find(|item| item.title == Evidence::LOAD)?;

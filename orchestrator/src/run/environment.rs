@@ -57,8 +57,8 @@ impl Part<'_> {
             ("TEST_PLAN", self.plan.to_owned()),
             ("TEST_REPO", String::new()),
             ("TEST_RUN", self.run.to_owned()),
-            // nobody carries out what the SDKs ask of the network yet
-            ("TEST_SIDECAR", "false".to_owned()),
+            // whether somebody carries out what the SDKs ask of the network
+            ("TEST_SIDECAR", self.is_networked.to_string()),
             // a time that nobody reads; the run's own is in its journal
             ("TEST_START_TIME", "1970-01-01T00:00:00Z".to_owned()),
             ("TEST_SUBNET", subnet.to_owned()),

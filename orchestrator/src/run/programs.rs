@@ -118,6 +118,8 @@ impl Run {
                 self.member_says(agent, end);
                 Told::Open
             }
+            Ask::Network { signal: None, .. } => Told::Open,
+            Ask::Network { signal: Some(name), .. } => counted(self.sync.handle(member, What::Signal { name })),
             Ask::Measured { .. } | Ask::Said { .. } => return,
         };
         self.sync.asked.answer(agent, number, told);

@@ -5,13 +5,20 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::journal::Journal;
+use crate::networks;
 use crate::scene::{Scene, root};
 use crate::session::{Session, Shown};
 
 /// A plan with two nodes that run this shell script; its folder has the script.
 fn plan(scene: &Scene, script: &str) -> std::path::PathBuf {
-    let text = "meshproof: 1\nplan: api\ngroups:\n  nodes:\n    count: 2\n    exec: { argv: [sh, node.sh] }\n    files: { node.sh: { from: node.sh } }\n    \
+    plan_with(scene, "", script)
+}
+
+fn plan_with(scene: &Scene, network: &str, script: &str) -> std::path::PathBuf {
+    let members = "groups:\n  nodes:\n    count: 2\n    exec: { argv: [sh, node.sh] }\n    files: { node.sh: { from: node.sh } }\n    \
         params: { rounds: \"3\" }\ntests:\n  - id: api\n    timeout: 120s\n    steps: [{ say: begun }]\n    after: [{ collect: [logs] }]\n";
+    let text = format!("meshproof: 1\nplan: api\n{network}{members}");
     let at = scene.path().join("plan.yaml");
     std::fs::write(&at, text).expect("a writable folder");
     std::fs::write(scene.path().join("node.sh"), script).expect("a writable folder");
@@ -23,10 +30,10 @@ fn printed(scene: &Scene, member: &str) -> String {
     std::fs::read_to_string(scene.out().join(format!("logs/{member}/stdout.log"))).expect("its log was collected")
 }
 
-/// Commands of the page, and what it says that they print.
-fn shown() -> Vec<(String, String)> {
+/// Commands of a block of the page, and what it says that they print.
+fn shown(block: usize) -> Vec<(String, String)> {
     let page = std::fs::read_to_string(root().join("docs/sidecar-api.md")).expect("the page is here");
-    let block = page.split_once("```console\n").and_then(|(_, rest)| rest.split_once("```")).expect("commands").0;
+    let block = page.split("```console\n").nth(block + 1).and_then(|rest| rest.split_once("```")).expect("commands").0;
     let mut shown: Vec<(String, String)> = Vec::new();
     for line in block.lines() {
         match (line.strip_prefix("$ "), shown.last_mut()) {
@@ -46,16 +53,28 @@ fn is_as_shown(printed: &str, shown: &str) -> bool {
 
 #[test]
 fn what_the_page_of_the_api_says_is_so() {
+    what_is_shown_is_so(0, "");
+}
+
+#[test]
+fn what_the_page_says_of_the_network_is_so() {
+    if networks::are_possible() {
+        what_is_shown_is_so(1, "network: { egress: none }\n");
+    }
+}
+
+/// Runs the commands of a block of the page in a member of a group.
+fn what_is_shown_is_so(block: usize, network: &str) {
     const MARK: &str = "----";
     let scene = Scene::new();
-    let shown = shown();
+    let shown = shown(block);
     assert!(shown.len() > 10, "{shown:?}");
     let commands: String = shown.iter().map(|(command, _)| format!("echo {MARK}\n{command}\n")).collect();
     let script = format!(
         "case $HOSTNAME in\nnodes-1) {commands}\necho {MARK}; curl -s -X POST $MESHPROOF_API/signal/over ;;\n\
          *) curl -s \"$MESHPROOF_API/barrier/over?count=1\" ;;\nesac\n"
     );
-    scene.run(plan(&scene, &script)).end().assert_code(0);
+    scene.run(plan_with(&scene, network, &script)).end().assert_code(0);
     scene.assert_nothing_left();
     let printed = printed(&scene, "nodes-1");
     let answers: Vec<&str> = printed.split(&format!("{MARK}\n")).skip(1).take(shown.len()).collect();
@@ -70,7 +89,7 @@ fn waits_for_go(scene: &Path) -> String {
     format!("until test -e {}/go; do sleep 0.05; done", scene.display())
 }
 
-fn asked(ask: &'static str) -> impl Fn(&Value) -> bool {
+fn asked(ask: &str) -> impl Fn(&Value) -> bool {
     move |record| record["what"]["fact"]["program-asked"]["ask"][ask].is_object()
 }
 
@@ -126,4 +145,22 @@ fn programs_find_the_api_where_it_was_when_another_agent_takes_the_place_of_thei
     ended.assert_code(0);
     scene.assert_nothing_left();
     assert_eq!(printed(&scene, "nodes-1").matches("{}").count(), 1, "{}", ended.all());
+}
+
+#[test]
+fn programs_of_testgrounds_sdks_run_unchanged_and_get_the_network_that_they_ask_for() {
+    let has_npm = std::process::Command::new("npm").arg("--version").output().is_ok();
+    if !has_npm {
+        println!("skipped: there is no npm to bring Testground's SDK for JavaScript");
+    }
+    if !has_npm || !networks::are_possible() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.run_plain(root().join("testdata/testground/plan.yaml")).end().assert_code(0);
+    scene.assert_nothing_left();
+    let journal = Journal::read(&scene.out());
+    let of = |ask: &str| journal.records().iter().filter(|record| asked(ask)(record)).count();
+    assert_eq!(of("network"), 4, "each asked for its own latency");
+    assert_eq!(of("measured"), 6, "and those in Rust wrote down the way to each of the three others");
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::order::network::Wanted;
+
 /// One request of a program. Each has a number of its agent's, under which it is answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,6 +26,9 @@ pub enum Ask {
     Measured { metric: String, value: f64 },
     /// Something that it tells people. Not answered.
     Said { text: String },
+    /// Its agent has made the network what it wants it to be, and signals this name in its place. Answered by [`Told::Count`], or where
+    /// there is no name by [`Told::Open`].
+    Network { wanted: Box<Wanted>, signal: Option<String> },
 }
 
 /// What a program says of itself.
