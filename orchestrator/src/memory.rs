@@ -10,7 +10,8 @@
 //! is known to whoever goes on, and a step costs nothing.
 //!
 //! Whoever goes on ([`rebuild`]) feeds a fresh machine with what was kept. It is then where the other one was, or a few facts behind;
-//! these follow, each once the order that led to it has been given. What had been asked for and has no answer is asked for again.
+//! these follow, each once the order that led to it has been given. What had been asked for and has no answer is asked for again. Which
+//! instance has which name is held against the instances that are there ([`Hands`]).
 //!
 //! Who that is among several who would is decided by the promises of the names ([`Candidate`]).
 //!
@@ -18,6 +19,7 @@
 
 mod candidate;
 mod conducted;
+mod hands;
 mod log;
 mod outstanding;
 mod rebuilt;
@@ -25,6 +27,7 @@ mod record;
 
 pub use candidate::{Asked, Candidate, Next, Wish, is_nobodys};
 pub use conducted::Conducted;
+pub use hands::{Hands, Present};
 pub use log::{Log, majority};
 pub use outstanding::Outstanding;
 pub use rebuilt::{Deeds, Events, Late, Moment, NotRebuilt, Rebuilt, Recollected, Recollection, Told, rebuild};

@@ -62,6 +62,8 @@ pub struct Holding {
     pub plan: Digest,
     /// As it was told them. They stand on no disk.
     pub secrets: Secrets,
+    /// Why not everything is known that was seen under its name; none: it is.
+    pub damage: Option<String>,
 }
 
 /// One piece of what an orchestrator remembers.

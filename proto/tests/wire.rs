@@ -395,7 +395,8 @@ fn remembered(golden: &mut Golden) {
     golden.value("promise", &Promise { run: run(), term: Term(2) });
     let mut secrets = Secrets::default();
     secrets.insert("api-key", "7hCorrect-Horse");
-    let holding = Holding { plan: Digest([3; 32]), secrets };
+    let damage = Some("its outbox is damaged behind event 7".to_owned());
+    let holding = Holding { plan: Digest([3; 32]), secrets, damage };
     let memory = Extent { term: Term(1), pieces: 7 };
     let promised = Promised { memory, origin: PeerId([1; 32]), holding: Some(holding) };
     golden.value("promised", &promised);

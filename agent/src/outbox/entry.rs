@@ -35,6 +35,8 @@ pub enum Entry {
     Promised { term: Term, to: PeerId },
     /// A piece of what the orchestrator remembers; those of this number and higher ones that stood here before do not count any more.
     Piece { number: u64, piece: Piece },
+    /// Records stood here that were damaged, and were cut off: what they said is not known.
+    Damaged,
 }
 
 /// What a file says.
@@ -98,7 +100,8 @@ impl Recovered {
             | Entry::TestBegan { .. }
             | Entry::Watching { .. }
             | Entry::StubChanged { .. }
-            | Entry::Promised { .. } => true,
+            | Entry::Promised { .. }
+            | Entry::Damaged => true,
         };
         if fits {
             self.left.learn(&entry);
@@ -116,6 +119,7 @@ impl Recovered {
                     self.acked += 1;
                 }
             }
+            Entry::Damaged => self.damaged = true,
             Entry::Begun { .. }
             | Entry::Held { .. }
             | Entry::TestBegan { .. }

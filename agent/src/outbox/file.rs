@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// Opens the file of a run that an instance before this one has left, and cuts off what was not whole. `None`: there is none, or
-    /// none that begins as it should.
+    /// none that begins as it should. Where something damaged was cut off, a record says so to whoever opens it next.
     ///
     /// # Errors
     /// It cannot be read or written.
@@ -78,11 +78,16 @@ impl Store {
         let recovered = Recovered::read(BufReader::new(&file))?.filter(|recovered| recovered.run == *run);
         let Some(recovered) = recovered else { return Ok(None) };
         let (end, chain) = recovered.end;
+        let is_cut = file.metadata()?.len() > end;
         // Also to its own length it would lose the space behind it.
-        if file.metadata()?.len() > end {
+        if is_cut {
             file.set_len(end)?;
         }
-        Ok(Some((OutboxFile { file, end, promised: end, chain, record: Vec::new() }, recovered)))
+        let mut file = OutboxFile { file, end, promised: end, chain, record: Vec::new() };
+        if is_cut && recovered.damaged {
+            file.append(&Entry::Damaged)?;
+        }
+        Ok(Some((file, recovered)))
     }
 
     /// A part of what is in the file of a run. `None`: there is none.
@@ -186,6 +191,20 @@ mod tests {
         file.append(&event(2)).expect("written");
         let (_, recovered) = store.open(&run("r")).expect("read").expect("it is there");
         assert_eq!((recovered.last(), recovered.damaged), (2, false));
+    }
+
+    #[test]
+    fn damage_that_was_cut_off_is_known_to_whoever_comes_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::in_directory(folder.path());
+        let mut file = store.create(&run("r"), ME).expect("written");
+        (1..=2).for_each(|seq| file.append(&event(seq)).expect("written"));
+        file.file.write_all_at(b"?", file.end - 3).expect("ours");
+        for from in [2, 3] {
+            let (mut file, recovered) = store.open(&run("r")).expect("read").expect("it is there");
+            assert_eq!((recovered.last(), recovered.damaged), (from - 1, true));
+            file.append(&event(from)).expect("written");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub enum StubPast {
 impl Left {
     pub(super) fn learn(&mut self, entry: &Entry) {
         match entry {
-            Entry::Begun { .. } | Entry::Acknowledged(_) => {}
+            Entry::Begun { .. } | Entry::Acknowledged(_) | Entry::Damaged => {}
             Entry::Event(Event { fact, .. }) => self.learn_fact(fact),
             Entry::Held { term, .. } => self.term = Some(*term),
             Entry::TestBegan { test, begin_anew } => {

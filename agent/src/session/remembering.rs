@@ -76,7 +76,8 @@ impl Run {
             self.promised = Some((term, caller));
             tracing::info!(run = %self.authority.run, term = term.0, "promised to obey another orchestrator");
         }
-        let holding = Holding { plan: self.authority.plan, secrets: self.confided.clone() };
+        let damage = self.adopted.as_ref().and_then(|(_, adopted)| adopted.damage.clone());
+        let holding = Holding { plan: self.authority.plan, secrets: self.confided.clone(), damage };
         Ok(Promised { memory: self.memory, origin: self.outbox.origin(), holding: Some(holding) })
     }
 

@@ -38,10 +38,17 @@ struct Seat {
     /// The instances that held it, the present one last.
     held: Vec<PeerId>,
     /// Where calls go; nowhere while nobody holds it.
-    client: watch::Sender<Option<AgentClient>>,
+    client: watch::Sender<Option<Way>>,
     /// The way to one that is taking over, which gets no other calls yet.
-    newcomer: watch::Sender<Option<AgentClient>>,
+    newcomer: watch::Sender<Option<Way>>,
     course: Course,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug)]
+struct Way {
+    to: PeerId,
+    client: AgentClient,
 }
 
 /// How a seat is.
@@ -53,6 +60,14 @@ enum Course {
     Granted,
 }
 
+/// Who is there under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    There(PeerId),
+    /// Nobody, or one that is taking over.
+    Awaited,
+}
+
 impl Seat {
     fn peer(&self) -> Option<PeerId> {
         self.held.last().copied()
@@ -62,7 +77,9 @@ impl Seat {
 /// Calls one agent, over whatever connection its link has.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    client: watch::Receiver<Option<AgentClient>>,
+    ways: watch::Receiver<Option<Way>>,
+    /// The only instance that is called; none: whichever has the name.
+    only: Option<PeerId>,
     superseded: CancellationToken,
 }
 
@@ -73,6 +90,9 @@ pub(super) enum CallError {
     Refused(#[from] Refusal),
     #[error("the agent could not be reached within {0:?}")]
     Unreachable(Duration),
+    /// Only of a caller that is [`Caller::for_instance`].
+    #[error("another instance of the agent has its place")]
+    Another,
 }
 
 impl Crew {
@@ -118,6 +138,15 @@ impl Crew {
         self.seats.get(name)?.peer()
     }
 
+    /// Who takes calls under that name; `None`: it is lost, or no name of ours.
+    pub(super) fn presence(&self, name: &Name) -> Option<Presence> {
+        let seat = self.seats.get(name)?;
+        Some(match (seat.course, seat.peer()) {
+            (Course::Held, Some(peer)) => Presence::There(peer),
+            (Course::Held | Course::Vacant | Course::Granted, _) => Presence::Awaited,
+        })
+    }
+
     /// Whether that instance held it before, or does.
     pub(super) fn has_held(&self, name: &Name, peer: PeerId) -> bool {
         self.seats.get(name).is_some_and(|seat| seat.held.contains(&peer))
@@ -153,7 +182,7 @@ impl Crew {
         let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let mut config = tarpc::client::Config::default();
         config.max_in_flight_requests = CALLS_AT_ONCE;
-        let client = AgentClient::new(config, client).spawn();
+        let client = Way { to: up.peer.peer, client: AgentClient::new(config, client).spawn() };
         match seat.course {
             Course::Held => drop(seat.client.send_replace(Some(client))),
             Course::Granted => drop(seat.newcomer.send_replace(Some(client))),
@@ -180,8 +209,8 @@ impl Crew {
         self.seats.keys().filter_map(|name| Some((name.clone(), self.caller(name)?))).collect()
     }
 
-    fn calls(&self, client: &watch::Sender<Option<AgentClient>>) -> Caller {
-        Caller { client: client.subscribe(), superseded: self.superseded.clone() }
+    fn calls(&self, way: &watch::Sender<Option<Way>>) -> Caller {
+        Caller { ways: way.subscribe(), only: None, superseded: self.superseded.clone() }
     }
 
     /// Another orchestrator commands.
@@ -227,6 +256,11 @@ impl Crew {
 }
 
 impl Caller {
+    /// Calls that instance or nobody.
+    pub(super) fn for_instance(self, only: Option<PeerId>) -> Self {
+        Self { only, ..self }
+    }
+
     /// Calls until there is an answer. A call without one is made again, on the next connection if its own has ended: agents do each
     /// order at most once, so that is safe.
     pub(super) async fn call<T, F, Answer>(&self, make: F) -> Result<T, CallError>
@@ -241,8 +275,14 @@ impl Caller {
                 }
                 Ok(answer?)
             }
+            Ok(None) if self.is_for_another() => Err(CallError::Another),
             Ok(None) | Err(_) => Err(CallError::Unreachable(REACH_WITHIN)),
         }
+    }
+
+    fn is_for_another(&self) -> bool {
+        let there = self.ways.borrow().as_ref().map(|way| way.to);
+        there.is_some_and(|there| self.only.is_some_and(|only| only != there))
     }
 
     /// `None` when the agent is gone.
@@ -251,21 +291,24 @@ impl Caller {
         F: Fn(AgentClient, tarpc::context::Context) -> Answer,
         Answer: Future<Output = Result<Result<T, Refusal>, RpcError>>,
     {
-        let mut clients = self.client.clone();
+        let mut ways = self.ways.clone();
         loop {
-            let client = clients.wait_for(Option::is_some).await.ok()?.clone()?;
-            clients.mark_unchanged();
+            let Way { to, client } = ways.wait_for(Option::is_some).await.ok()?.clone()?;
+            if self.only.is_some_and(|only| only != to) {
+                return None;
+            }
+            ways.mark_unchanged();
             tokio::select! {
                 answer = make(client, context()) => match answer {
                     Ok(answer) => return Some(answer),
                     Err(error) => {
                         tracing::debug!(%error, "a call ended without an answer");
-                        if let Ok(changed) = timeout(AGAIN_AFTER, clients.changed()).await {
+                        if let Ok(changed) = timeout(AGAIN_AFTER, ways.changed()).await {
                             changed.ok()?;
                         }
                     }
                 },
-                changed = clients.changed() => changed.ok()?,
+                changed = ways.changed() => changed.ok()?,
             }
         }
     }

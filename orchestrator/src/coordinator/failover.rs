@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
-use crate::memory::Conducted;
+use crate::memory::{Conducted, Hands};
 use crate::record::Happening;
 use crate::run::Input;
 
@@ -88,7 +88,13 @@ impl Driver {
         (how, at_unix_ms): (&str, Option<u64>),
         run: &mut Conducted,
     ) -> anyhow::Result<()> {
-        if self.failovers.is_of(agent) || !self.crew.vacate(agent) {
+        let is_news = self.crew.vacate(agent);
+        if let Some(failover) = self.failovers.of.get_mut(agent) {
+            // The one that was taking over is gone, too; the next one is asked.
+            failover.stage = Stage::Vacant;
+            return Ok(());
+        }
+        if !is_news {
             return Ok(());
         }
         let journaled = self.crew.origin(agent).map_or(0, |origin| self.scribe.complete_through(origin));
@@ -129,6 +135,25 @@ impl Driver {
         self.say(run, decided)?;
         self.reseat(name, peer, term);
         self.ask_to_adopt(name, peer, term);
+        Ok(())
+    }
+
+    /// An instance has taken the name over, and whoever commanded then did not live to have that kept. Everything that was told under the
+    /// name was handled.
+    pub(super) fn found_back(
+        &mut self,
+        (name, peer): (&Name, PeerId),
+        hands: Hands,
+        run: &mut Conducted,
+    ) -> anyhow::Result<()> {
+        let agent = name.clone();
+        if hands == Hands::Unheard {
+            let how = "another instance of it took its place while the run changed hands".to_owned();
+            self.say(run, Happening::FailoverDetected { agent: agent.clone(), how: how.clone(), after_ms: None })?;
+            run.handle(Input::AgentDown { agent: agent.clone(), how }, Instant::now());
+        }
+        self.say(run, Happening::FailoverComplete { agent, replayed: 0, after_ms: 0.0 })?;
+        run.back((name, peer), Instant::now());
         Ok(())
     }
 
@@ -177,7 +202,7 @@ impl Driver {
 
     fn ask_to_adopt(&mut self, name: &Name, peer: PeerId, term: NameTerm) {
         let Some(order) = self.adoption(name, term) else { return };
-        let Some(caller) = self.crew.newcomer(name) else { return };
+        let Some(caller) = self.crew.newcomer(name).map(|caller| caller.for_instance(Some(peer))) else { return };
         let Some(failover) = self.failovers.of.get_mut(name) else { return };
         failover.stage = Stage::Adopting;
         let name = name.clone();
@@ -205,7 +230,8 @@ impl Driver {
         if self.crew.holder(&name) != Some(peer) {
             return Ok(());
         }
-        let Some(failover) = self.failovers.of.get_mut(&name) else { return Ok(()) };
+        let asked = |failover: &&mut Failover| matches!(failover.stage, Stage::Adopting);
+        let Some(failover) = self.failovers.of.get_mut(&name).filter(asked) else { return Ok(()) };
         match answer {
             Ok(adopted) => failover.stage = Stage::Replaying(adopted),
             Err(CallError::Refused(Refusal::NothingLeft(_))) => {
@@ -238,7 +264,9 @@ impl Driver {
         let (replayed, after_ms) = (last.saturating_sub(failover.journaled), failover.took_ms());
         self.failovers.forget(name);
         self.say(run, Happening::FailoverComplete { agent: name.clone(), replayed, after_ms })?;
-        run.handle(Input::AgentBack { agent: name.clone() }, Instant::now());
+        if let Some(instance) = self.crew.holder(name) {
+            run.back((name, instance), Instant::now());
+        }
         self.crew.admit(name);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{Authority, FaultOrder, ReceiveOrder, StepKey, StepOrder, Turn, millis};
 
-use super::crew::Caller;
+use super::crew::{CallError, Caller, Presence};
 use super::driver::Driver;
 use super::standing;
 use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
@@ -22,11 +22,11 @@ impl Driver {
             Output::BeginTest { agent, test } => self.begin_test(agent, test),
             Output::Order { agent, order, turn } => {
                 let key = order.key.clone();
-                self.answer(&agent, refused(key), |caller| async move { start_in_turn(&caller, &order, &turn).await });
+                self.step(&agent, key, |caller| async move { start_in_turn(&caller, &order, &turn).await });
             }
             Output::OrderAgain { agent, order } => {
                 let key = order.key.clone();
-                self.answer(&agent, refused(key), |caller| async move { start_again(&caller, &order).await });
+                self.step(&agent, key, |caller| async move { start_again(&caller, &order).await });
             }
             Output::Together(orders) => self.together(*orders),
             Output::Cancel { agent, key } => self.cancel(&agent, key),
@@ -62,12 +62,27 @@ impl Driver {
         });
     }
 
+    /// Orders a step of the instance that is there now. The next one is not to get orders that were given before everything was known that
+    /// this one had told, so while nobody is there, nobody is told.
+    fn step<F, Answer>(&self, agent: &Name, key: StepKey, ask: F)
+    where
+        F: FnOnce(Caller) -> Answer,
+        Answer: Future<Output = Result<Option<Input>, String>> + Send + 'static,
+    {
+        let instance = match self.crew.presence(agent) {
+            Some(Presence::There(instance)) => Some(instance),
+            Some(Presence::Awaited) => return,
+            None => None,
+        };
+        self.answer(agent, refused(key), |caller| ask(caller.for_instance(instance)));
+    }
+
     fn together(&self, orders: OrdersTogether) {
         let OrdersTogether { parts, leader, order, again } = orders;
         let callers = |(agent, part): (Name, ReceiveOrder)| (self.crew.caller(&agent), agent, part);
         let parts: Vec<_> = parts.into_iter().map(callers).collect();
         let key = order.key.clone();
-        self.answer(&leader, refused(key), |caller| async move {
+        self.step(&leader, key, |caller| async move {
             for (agents_own, agent, part) in parts {
                 let agents_own = agents_own.ok_or_else(|| format!("agent {agent} is gone"))?;
                 receive_at(&agents_own, part).await.map_err(|reason| format!("agent {agent}: {reason}"))?;
@@ -189,12 +204,20 @@ fn refused(key: StepKey) -> impl FnOnce(String) -> Option<Input> + Send + 'stati
     move |reason| Some(Input::StepRefused { key, reason })
 }
 
+/// What an instance was to do that is gone is ordered anew of the next one.
+fn begun(started: Result<(), CallError>) -> Result<Option<Input>, String> {
+    match started {
+        Ok(()) | Err(CallError::Another) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 async fn start(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, String> {
     let started = caller.call(|client, context| {
         let order = Box::new(order.clone());
         async move { client.start(context, order).await }
     });
-    started.await.map(|()| None).map_err(|error| error.to_string())
+    begun(started.await)
 }
 
 async fn start_in_turn(caller: &Caller, order: &StepOrder, turn: &Turn) -> Result<Option<Input>, String> {
@@ -205,7 +228,7 @@ async fn start_in_turn(caller: &Caller, order: &StepOrder, turn: &Turn) -> Resul
         let (order, turn) = (Box::new(order.clone()), turn.clone());
         async move { client.start_in_turn(context, order, turn).await }
     });
-    started.await.map(|()| None).map_err(|error| error.to_string())
+    begun(started.await)
 }
 
 async fn start_again(caller: &Caller, order: &StepOrder) -> Result<Option<Input>, String> {
@@ -213,7 +236,7 @@ async fn start_again(caller: &Caller, order: &StepOrder) -> Result<Option<Input>
         let order = Box::new(order.clone());
         async move { client.start_again(context, order).await }
     });
-    started.await.map(|()| None).map_err(|error| error.to_string())
+    begun(started.await)
 }
 
 /// Tells an agent which processes are those of its service.

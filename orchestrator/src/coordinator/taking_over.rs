@@ -20,7 +20,9 @@ use super::{Options, confided, superseded};
 use crate::attach::{self, AttachError, End, Watched};
 use crate::journal;
 use crate::local::{Cause, KeptMesh, LocalEnvironment, What};
-use crate::memory::{Began, Conducted, Deeds, Late, Moment, Ready, Rebuilt, Recollection, Told, Wish, rebuild};
+use crate::memory::{
+    Began, Conducted, Deeds, Hands, Late, Moment, Present, Ready, Rebuilt, Recollection, Told, Wish, rebuild,
+};
 use crate::plan::{self, Checked, Inputs, Look, Plan, SecretInputs, Source, Wanted};
 use crate::progress::Mode;
 use crate::record::{Entry, Happening, now_ms};
@@ -358,23 +360,27 @@ impl Driver {
         }
     }
 
-    /// Those that are not there are lost; those that are another instance by now are to take over.
+    /// Those that are not there are lost; those that are another instance by now take over, or have done so already.
     fn go_on_with_agents(&mut self, promised: &BTreeMap<Name, Promised>, run: &mut Conducted) -> anyhow::Result<()> {
         let names: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         for name in names {
-            let holder = self.crew.holder(&name);
-            match (promised.get(&name), holder) {
-                (Some(promised), Some(peer)) if promised.holding.is_none() => self.orphaned(&name, peer, run)?,
-                (Some(promised), Some(peer)) => {
-                    if promised.origin != peer {
-                        self.tell_who_holds(&name, peer);
-                    }
-                    if run.is_down(&name) {
-                        // Everything that the instance before has told was handled.
-                        run.handle(Input::AgentBack { agent: name }, Instant::now());
-                    }
-                }
-                _ => self.lost(name, "it did not promise the run to the orchestrator that took it over", run),
+            let (Some(promised), Some(instance)) = (promised.get(&name), self.crew.holder(&name)) else {
+                self.lost(name, "it did not promise the run to the orchestrator that took it over", run);
+                continue;
+            };
+            if let Some(damage) = promised.holding.as_ref().and_then(|holding| holding.damage.as_ref()) {
+                self.lost(name, &format!("{damage}; what it saw is not all known"), run);
+                continue;
+            }
+            let present = Present { origin: promised.origin, instance, holds: promised.holding.is_some() };
+            let hands = run.hands(&name, present);
+            if hands != Hands::Vacant && promised.origin != instance {
+                self.tell_who_holds(&name, instance);
+            }
+            match hands {
+                Hands::Known => {}
+                Hands::Vacant => self.orphaned(&name, instance, run)?,
+                Hands::Awaited | Hands::Unheard => self.found_back((&name, instance), hands, run)?,
             }
         }
         Ok(())

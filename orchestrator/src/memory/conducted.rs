@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use meshproof_proto::event::Fact;
-use meshproof_proto::id::Name;
+use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::order::StepKey;
 
 use super::log::Log;
@@ -25,6 +25,8 @@ pub struct Conducted {
     floor: u64,
     /// Facts that came before the orders that led to them; only in a run that was taken over.
     early: Option<Early>,
+    /// Of names that changed hands: the last instance that the machine knows.
+    holders: BTreeMap<Name, PeerId>,
 }
 
 /// What becomes of inputs.
@@ -47,15 +49,24 @@ impl Conducted {
     /// A run that began at that time.
     #[must_use]
     pub fn new(run: Run, began: Instant) -> Self {
-        let mut conducted = Self { run, began, memory: Memory::None, outputs: VecDeque::new(), floor: 0, early: None };
+        let mut conducted = Self::of((run, began), (Memory::None, BTreeMap::new()));
         conducted.drain();
         conducted
     }
 
-    /// As [`Self::new`], of a run that another orchestrator has brought so far; these steps were ordered.
-    pub(super) fn taken_over((run, began): (Run, Instant), log: Log, ordered: BTreeSet<StepKey>) -> Self {
+    /// As [`Self::new`], of a run that another orchestrator has brought so far; these steps were ordered, and these have the names that
+    /// changed hands.
+    pub(super) fn taken_over(
+        began: (Run, Instant),
+        log: Log,
+        (ordered, holders): (BTreeSet<StepKey>, BTreeMap<Name, PeerId>),
+    ) -> Self {
         let early = Some(Early { ordered, waiting: BTreeMap::new() });
-        Self { run, began, memory: Memory::Kept(log), outputs: VecDeque::new(), floor: 0, early }
+        Self { early, ..Self::of(began, (Memory::Kept(log), holders)) }
+    }
+
+    fn of((run, began): (Run, Instant), (memory, holders): (Memory, BTreeMap<Name, PeerId>)) -> Self {
+        Self { run, began, memory, outputs: VecDeque::new(), floor: 0, early: None, holders }
     }
 
     /// The environment is ready: from now on everything is remembered in this log, and decisions wait for that.
@@ -88,6 +99,10 @@ impl Conducted {
             Input::Abort(_) => self.end(&input, now),
             // The agents are gone.
             Input::TornDown { .. } => {}
+            Input::AgentDown { agent, .. } => {
+                self.forget_steps(agent);
+                self.took(&input, now);
+            }
             Input::AgentLost { agent, .. } => {
                 if let Some(log) = self.log_mut() {
                     log.lose(agent);
@@ -113,6 +128,16 @@ impl Conducted {
             Input::TestBegun { .. } | Input::FaultActive { .. } | Input::FaultHealed { .. } => self.note(&record, now),
             _ => self.note_and_wait(&record, now),
         }
+    }
+
+    /// This instance has taken the name over, and everything that the one before it had told was handled.
+    pub fn back(&mut self, (agent, instance): (&Name, PeerId), now: Instant) {
+        self.note_and_wait(&Remembered::Back { at_us: self.at_us(now), agent: agent.clone(), instance }, now);
+        self.holders.insert(agent.clone(), instance);
+        self.forget_steps(agent);
+        self.run.handle(Input::AgentBack { agent: agent.clone() }, now);
+        self.drain();
+        self.hear_early(now);
     }
 
     /// An agent's fact of that number, the first time it is seen and after the journal has it.
@@ -204,9 +229,18 @@ impl Conducted {
     }
 
     /// Whether the machine waits for another instance of that agent.
-    #[must_use]
-    pub fn is_down(&self, agent: &Name) -> bool {
+    pub(super) fn is_down(&self, agent: &Name) -> bool {
         self.run.is_down(agent)
+    }
+
+    /// What an agent was to do that is gone is ordered anew once another instance is there: by then more is known of it.
+    fn forget_steps(&mut self, agent: &Name) {
+        self.outputs.retain(|(_, output)| outstanding::step(output).is_none_or(|(at, _)| at != agent));
+    }
+
+    /// Who has the name, as far as the machine knows; none: whoever had it first.
+    pub(super) fn holder(&self, agent: &Name) -> Option<PeerId> {
+        self.holders.get(agent).copied()
     }
 
     fn open(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::{Event, Fact};
-use meshproof_proto::id::{Name, Term};
+use meshproof_proto::id::{Name, PeerId, Term};
 use meshproof_proto::memory::{Extent, Piece};
 use meshproof_proto::order::millis;
 use thiserror::Error;
@@ -142,9 +142,9 @@ pub fn rebuild(
         replay.take(record, &mut setting)?;
     }
     let late = replay.late();
-    let Replay { run, told, outstanding, ordered, deeds, .. } = replay;
+    let Replay { run, told, outstanding, ordered, holders, deeds, .. } = replay;
     let log = Log::after((term, pieces), &extents);
-    let mut conducted = Conducted::taken_over((run, began), log, ordered);
+    let mut conducted = Conducted::taken_over((run, began), log, (ordered, holders));
     let at_us = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
     conducted.note_and_wait(&Remembered::Commands { at_us, term, at_unix_ms }, now);
     conducted.go_on(now);
@@ -179,6 +179,7 @@ struct Replay {
     told: Vec<Told>,
     outstanding: Outstanding,
     ordered: BTreeSet<meshproof_proto::order::StepKey>,
+    holders: BTreeMap<Name, PeerId>,
     deeds: Deeds,
 }
 
@@ -186,7 +187,7 @@ impl Replay {
     fn new(run: Run, (began, events): (Instant, Events)) -> Self {
         let (outstanding, ordered, deeds) = (Outstanding::default(), BTreeSet::new(), Deeds::default());
         let clock = Clock { at: Duration::ZERO, unix_ms: 0 };
-        Self { run, began, clock, events, told: Vec::new(), outstanding, ordered, deeds }
+        Self { run, began, clock, events, told: Vec::new(), outstanding, ordered, holders: BTreeMap::new(), deeds }
     }
 
     fn take(&mut self, record: Remembered, setting: &mut Option<Setting>) -> Result<(), NotRebuilt> {
@@ -204,6 +205,10 @@ impl Replay {
                 self.input(Input::Fact { agent, fact }, now);
             }
             Remembered::Took { input, .. } => self.input(*input, now),
+            Remembered::Back { agent, instance, .. } => {
+                self.holders.insert(agent.clone(), instance);
+                self.input(Input::AgentBack { agent }, now);
+            }
             Remembered::Time { .. } => self.run.handle_timeout(now),
             Remembered::Said { what, .. } => self.tell(at, *what),
             Remembered::Commands { at_unix_ms, .. } => {

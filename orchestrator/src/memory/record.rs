@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use meshproof_proto::id::{Name, Term};
+use meshproof_proto::id::{Name, PeerId, Term};
 use meshproof_proto::limits::PIECE_BYTES;
 use meshproof_proto::memory::Piece;
 use meshproof_proto::order::Initialized;
@@ -25,6 +25,8 @@ pub enum Remembered {
     Heard { at_us: u64, agent: Name, seq: u64 },
     /// It took something else.
     Took { at_us: u64, input: Box<Input> },
+    /// It was told that this instance has taken an agent's place.
+    Back { at_us: u64, agent: Name, instance: PeerId },
     /// It was told that its time has come.
     Time { at_us: u64 },
     /// Something that stands in the journal and does not come from the machine.
@@ -40,6 +42,7 @@ impl Remembered {
             Self::Ready { at_us, .. }
             | Self::Heard { at_us, .. }
             | Self::Took { at_us, .. }
+            | Self::Back { at_us, .. }
             | Self::Time { at_us }
             | Self::Said { at_us, .. }
             | Self::Commands { at_us, .. } => *at_us,

@@ -209,6 +209,29 @@ fn a_failover_is_three_timed_events_in_the_journal_the_lines_and_the_junit_file(
     assert!(junit.contains("back site after "), "{junit}");
 }
 
+/// The one that takes over is killed, too, and the next one, while they do.
+#[test]
+fn an_agent_that_is_killed_while_it_takes_over_is_followed_by_the_next_one() {
+    if !has_python() {
+        return;
+    }
+    let scene = Scene::new();
+    let shell = "echo 0 >> effects; until test -e go; do sleep 0.02; done";
+    let tests = format!("  - {{ id: t, steps: [{{ at: site, exec: {{ shell: \"{shell}\" }}, idempotent: true }}] }}\n");
+    let mut session = start(&scene, &tests);
+    let begins = |record: &Value| record["what"]["fact"]["step-started"]["key"]["test"] == "t";
+    session.record("the step", begins);
+    kill_agent(&scene);
+    for _ in 0..3 {
+        session.happening(("failover-decided", "agent", "site"));
+        kill_agent(&scene);
+    }
+    session.record("the step, done again", begins);
+    std::fs::write(run_folder(&scene).join("services/site/go"), "").expect("ours");
+    session.end().assert_code(0);
+    scene.assert_nothing_left();
+}
+
 /// A line that the service logs while nobody is there to see it.
 #[test]
 fn a_watch_misses_nothing_that_was_logged_while_its_agent_was_gone() {

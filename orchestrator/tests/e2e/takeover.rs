@@ -2,6 +2,7 @@
 //! themselves have written down.
 
 mod confided;
+mod replaced;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,14 +1,16 @@
-//! Agents and the keeper, as whoever commands knows them.
+//! Agents and the keeper, as whoever commands knows them. An agent dies between its steps, or in the middle of one; then another
+//! instance of it is there at once, which has the disk of the one before and does nothing until it has been given the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::event::{Event, Fact, Outcome};
-use meshproof_proto::id::{Name, RunId, Term};
+use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::memory::{Extent, Piece};
 use meshproof_proto::order::{StepKey, StepOrder, Turn};
+use meshproof_proto::seed::Seed;
 
 use super::Broken;
-use crate::memory::Events;
+use crate::memory::{Events, Present};
 use crate::plan::Plan;
 use crate::run::{Input, Output, ProcessOrder};
 use crate::world::World;
@@ -20,13 +22,23 @@ pub struct Agents {
     pub disks: BTreeMap<Name, Vec<Piece>>,
     promised: BTreeMap<Name, Term>,
     pub events: Events,
+    lives: BTreeMap<Name, Life>,
+    luck: Seed,
+    /// Agents that may still die.
+    mortal: u64,
     executed: BTreeSet<StepKey>,
+    /// Steps in the middle of which their agent died. Some of them may be begun once more.
+    pub cut_short: BTreeSet<StepKey>,
+    repeatable: BTreeSet<(String, String)>,
+    cancelled: BTreeSet<StepKey>,
     ended: BTreeMap<StepKey, Outcome>,
     /// Steps that were ordered before their turn.
     ahead: Vec<(Name, StepOrder)>,
     /// How often one agent has told another that its turn has come. Every third time that is lost.
     turns: u64,
     pub faults: BTreeSet<(Name, String)>,
+    /// Died with their agents.
+    pub faults_gone: u64,
     /// How often the keeper has started each service, and the highest term that it knows.
     pub starts: BTreeMap<Name, u64>,
     keeper: Term,
@@ -40,21 +52,54 @@ pub enum Taken {
     /// With answers that the one who gave it may not live to get.
     Yes(Vec<Input>),
     Refused,
+    /// Nobody has that name now; who calls it waits.
+    Waits,
+}
+
+/// The instance of an agent.
+#[derive(Debug)]
+struct Life {
+    number: u8,
+    course: Hold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Holds,
+    /// Until it is given the name.
+    StandsBy,
+}
+
+/// What comes of giving an instance its name.
+pub enum Given {
+    /// It has taken over, with so many events.
+    Taken(u64),
+    Refused,
 }
 
 impl Agents {
-    pub fn new(plan: &Plan, world: World) -> Self {
+    /// So many agents die in the end.
+    pub fn new(plan: &Plan, world: World, (luck, mortal): (Seed, u64)) -> Self {
         let names = || plan.services.iter().map(|service| service.name.clone());
+        let steps = plan.tests.iter().flat_map(|test| test.steps.iter().map(|step| (test.id.clone(), step)));
+        let repeatable = steps.filter(|(_, step)| step.idempotent).map(|(test, step)| (test, step.key.clone()));
         Self {
             world,
             disks: names().map(|name| (name, Vec::new())).collect(),
             promised: names().map(|name| (name, Term(1))).collect(),
             events: names().map(|name| (name, BTreeMap::new())).collect(),
+            lives: names().map(|name| (name, Life { number: 1, course: Hold::Holds })).collect(),
+            luck,
+            mortal,
             executed: BTreeSet::new(),
+            cut_short: BTreeSet::new(),
+            repeatable: repeatable.collect(),
+            cancelled: BTreeSet::new(),
             ended: BTreeMap::new(),
             ahead: Vec::new(),
             turns: 0,
             faults: BTreeSet::new(),
+            faults_gone: 0,
             starts: BTreeMap::new(),
             keeper: Term(1),
             torn_down: false,
@@ -74,6 +119,39 @@ impl Agents {
 
     pub fn has_executed_anything(&self) -> bool {
         !self.executed.is_empty() || !self.starts.is_empty()
+    }
+
+    /// Who answers for that name.
+    pub fn present(&self, name: &Name) -> Present {
+        let Life { number, course } = &self.lives[name];
+        Present { origin: PeerId([1; 32]), instance: PeerId([*number; 32]), holds: *course == Hold::Holds }
+    }
+
+    /// One of them dies between its steps, if any still may.
+    pub fn may_die(&mut self, name: &Name) {
+        if self.mortal > 0 && self.has_executed_anything() && !self.torn_down && self.luck.below(150) == 0 {
+            self.die(name);
+        }
+    }
+
+    fn die(&mut self, name: &Name) {
+        self.mortal -= 1;
+        let life = self.lives.get_mut(name).expect("an agent");
+        *life = Life { number: life.number + 1, course: Hold::StandsBy };
+        self.ahead.retain(|(agent, _)| agent != name);
+        let faults = self.faults.len();
+        self.faults.retain(|(agent, _)| agent != name);
+        self.faults_gone += (faults - self.faults.len()) as u64;
+    }
+
+    /// The instance that stands by gets the name from whoever commands at that term.
+    pub fn give(&mut self, name: &Name, term: Term) -> Given {
+        if !self.obeys(name, term) {
+            self.refused += 1;
+            return Given::Refused;
+        }
+        self.lives.get_mut(name).expect("an agent").course = Hold::Holds;
+        Given::Taken(self.events[name].len() as u64)
     }
 
     /// From now on it obeys that term only.
@@ -129,6 +207,9 @@ impl Agents {
             self.refused += 1;
             return Ok(Taken::Refused);
         }
+        if agent(output).is_some_and(|name| !self.present(name).holds) {
+            return Ok(Taken::Waits);
+        }
         match output {
             Output::Order { agent, order, .. } | Output::OrderAgain { agent, order } => {
                 self.order(output, agent, order)?
@@ -163,12 +244,12 @@ impl Agents {
             Output::BeginTest { .. } | Output::Pause { .. } | Output::Collect { .. } => {
                 return Ok(Taken::Yes(self.world.answers(output)));
             }
-            Output::Together(_)
-            | Output::Answer { .. }
-            | Output::Cancel { .. }
-            | Output::RenewFault { .. }
-            | Output::Record(_)
-            | Output::Finished { .. } => {}
+            Output::Cancel { key, .. } => {
+                self.ahead.retain(|(_, order)| order.key != *key);
+                self.cancelled.insert(key.clone());
+            }
+            Output::RenewFault { agent, order } => drop(self.faults.insert((agent.clone(), order.fault.clone()))),
+            Output::Together(_) | Output::Answer { .. } | Output::Record(_) | Output::Finished { .. } => {}
         }
         Ok(Taken::Yes(Vec::new()))
     }
@@ -190,7 +271,16 @@ impl Agents {
 
     /// An agent takes each key once, when its turn has come.
     fn order(&mut self, output: &Output, agent: &Name, order: &StepOrder) -> Result<(), Broken> {
-        if self.executed.contains(&order.key) {
+        let again = matches!(output, Output::OrderAgain { .. });
+        if again && self.cut_short.contains(&order.key) && !self.ended.contains_key(&order.key) {
+            let (test, step) = (order.key.test.clone(), order.key.step.clone());
+            // Whether a service is ready may be asked twice.
+            if !test.is_empty() && !self.repeatable.contains(&(test, step)) {
+                return Err(("each step is executed once", format!("{} was asked for again", order.key)));
+            }
+            self.executed.remove(&order.key);
+        }
+        if self.executed.contains(&order.key) || self.cancelled.contains(&order.key) {
             return Ok(());
         }
         match order.after.as_ref().map(|before| self.ended.get(before)) {
@@ -206,6 +296,12 @@ impl Agents {
     fn execute(&mut self, (at, key): (&Name, &StepKey), answers: Vec<Input>) -> Result<(), Broken> {
         if !self.executed.insert(key.clone()) {
             return Err(("each step is executed once", format!("{key} was begun again")));
+        }
+        if self.mortal > 0 && self.luck.below(20) == 0 {
+            self.tell(at, Fact::StepStarted { key: key.clone() });
+            self.cut_short.insert(key.clone());
+            self.die(at);
+            return Ok(());
         }
         for answer in answers {
             let Input::Fact { agent, fact } = answer else { panic!("steps are answered by facts") };
@@ -225,6 +321,14 @@ impl Agents {
             let output = Output::Order { agent: agent.clone(), order: Box::new(order.clone()), turn: Turn::default() };
             self.order(&output, &agent, &order)
         })
+    }
+}
+
+/// The agent that is asked, if one is.
+pub fn agent(output: &Output) -> Option<&Name> {
+    match asked(output) {
+        Asked::Agent(name) => Some(name),
+        Asked::Keeper | Asked::Nobody => None,
     }
 }
 

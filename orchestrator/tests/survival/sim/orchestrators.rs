@@ -1,16 +1,18 @@
 //! Whoever commands, one after the other, and what is on its way to each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use meshproof_proto::id::{Digest, Name, RunId, Term};
+use meshproof_proto::id::{Digest, Name, PeerId, RunId, Term};
 use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::{Exit, Verdict};
 
-use super::agents::Taken;
+use super::agents::{self, Given, Taken};
 use super::{Broken, Play};
-use crate::memory::{Began, Conducted, Deeds, Given, Late, Log, Moment, NotRebuilt, Ready, Recollected, Told, rebuild};
+use crate::memory::{
+    self, Began, Conducted, Deeds, Hands, Late, Log, Moment, NotRebuilt, Ready, Recollected, Told, rebuild,
+};
 use crate::record::Happening;
 use crate::run::{FirstFailure, Flaky, Input, Output, ProcessOrder, Run, Setup};
 
@@ -29,6 +31,12 @@ pub struct Orchestrator {
     pub times: Vec<u64>,
     /// Agents that did not promise it the run.
     pub lost: BTreeSet<Name>,
+    /// The last instance of each agent that it knows; none: the first.
+    knows: BTreeMap<Name, PeerId>,
+    /// Names that change hands; with how much the next instance has taken over, once it has.
+    changing: BTreeMap<Name, Option<u64>>,
+    /// Calls to agents that are not there, and the instance that was to be called.
+    waiting: VecDeque<(Output, Option<PeerId>)>,
     pub finished: Option<(Verdict, Exit)>,
 }
 
@@ -49,7 +57,7 @@ impl Play {
             file: "plan.yaml".to_owned(),
             text: self.source.text().to_owned(),
             plan_dir: "/plans".into(),
-            given: Given::default(),
+            given: memory::Given::default(),
             seed: 1,
             flaky: Flaky::Fail,
             first_failure: FirstFailure::GoOn,
@@ -119,11 +127,62 @@ impl Play {
                 Late::Answer(input) => next.conducted.handle(input, now),
             }
         }
+        of.iter().for_each(|name| self.found(name, &mut next));
         for agent in all.into_iter().filter(|name| !of.contains(name)) {
             next.lost.insert(agent.clone());
             next.conducted.handle(Input::AgentLost { agent, reason: "it did not promise".to_owned() }, now);
         }
         Ok(next)
+    }
+
+    /// How an agent is that promised.
+    fn found(&self, name: &Name, next: &mut Orchestrator) {
+        let present = self.agents.present(name);
+        let down = || Input::AgentDown { agent: name.clone(), how: "gone meanwhile".to_owned() };
+        match next.conducted.hands(name, present) {
+            Hands::Known => {}
+            Hands::Vacant => {
+                next.conducted.handle(down(), self.now);
+                next.changing.insert(name.clone(), None);
+                return;
+            }
+            Hands::Unheard => {
+                next.conducted.handle(down(), self.now);
+                next.conducted.back((name, present.instance), self.now);
+            }
+            Hands::Awaited => next.conducted.back((name, present.instance), self.now),
+        }
+        next.knows.insert(name.clone(), present.instance);
+    }
+
+    /// One agent, that may have died, or taken over from one that has. `false`: the one who looks was replaced.
+    fn looks_after(&mut self, one: &mut Orchestrator) -> bool {
+        let names = self.agents.names();
+        let name = &names[self.pick(names.len())];
+        let present = self.agents.present(name);
+        if one.lost.contains(name) {
+            return true;
+        }
+        match one.changing.get(name) {
+            None if one.knows.get(name).copied().unwrap_or(present.origin) == present.instance => {}
+            None => {
+                let how = "signal 9".to_owned();
+                one.conducted.handle(Input::AgentDown { agent: name.clone(), how }, self.now);
+                one.changing.insert(name.clone(), None);
+            }
+            Some(None) => match self.agents.give(name, one.term) {
+                Given::Taken(last) => drop(one.changing.insert(name.clone(), Some(last))),
+                Given::Refused => return false,
+            },
+            Some(Some(_)) if !present.holds => drop(one.changing.insert(name.clone(), None)),
+            Some(Some(last)) if one.heard.get(name).copied().unwrap_or_default() >= *last => {
+                one.conducted.back((name, present.instance), self.now);
+                one.changing.remove(name);
+                one.knows.insert(name.clone(), present.instance);
+            }
+            Some(Some(_)) => {}
+        }
+        true
     }
 
     /// What others told is told again with the time at which they told it.
@@ -158,7 +217,7 @@ impl Play {
 
     /// Something happens to one, or nothing for now. `false`: it has found out that it was replaced, and follows.
     pub fn live(&mut self, one: &mut Orchestrator) -> Result<bool, Broken> {
-        let lives = match self.seed.below(5) {
+        let lives = match self.seed.below(6) {
             0 => self.does(one)?,
             1 => {
                 self.hears(one);
@@ -170,6 +229,7 @@ impl Play {
                 true
             }
             3 => self.remembers(one),
+            4 => self.looks_after(one),
             _ => {
                 if let (Some((name, through)), Some(log)) = (one.answers.pop(), one.conducted.log_mut()) {
                     log.stored(&name, through);
@@ -184,15 +244,35 @@ impl Play {
     }
 
     fn does(&mut self, one: &mut Orchestrator) -> Result<bool, Broken> {
-        let Some(output) = one.conducted.poll_output() else { return Ok(true) };
+        let waited = if self.seed.below(2) == 0 { one.waiting.pop_front() } else { None };
+        let instance = |output: &Output| agents::agent(output).map(|name| self.agents.present(name).instance);
+        let next = waited.or_else(|| {
+            one.conducted.poll_output().map(|output| {
+                let meant = instance(&output);
+                (output, meant)
+            })
+        });
+        let Some((output, meant)) = next else { return Ok(true) };
+        // A step is ordered of one instance, once that is there: the next one is told anew.
+        let changes = agents::agent(&output).is_some_and(|name| one.changing.contains_key(name));
+        let is_step = matches!(output, Output::Order { .. } | Output::OrderAgain { .. } | Output::Together(_));
+        if is_step && (changes || instance(&output) != meant) {
+            return Ok(true);
+        }
         match &output {
             Output::Record(what) => one.journal.push(what.clone()),
             Output::Finished { verdict, exit } => one.finished = Some((*verdict, *exit)),
             _ => {}
         }
+        // An instance gets calls once everything that the one before it told was heard.
+        if changes {
+            one.waiting.push_back((output, meant));
+            return Ok(true);
+        }
         match self.agents.perform(&output, (one.term, &one.lost))? {
             Taken::Yes(answers) => one.inbox.extend(answers),
             Taken::Refused => return Ok(false),
+            Taken::Waits => one.waiting.push_back((output, meant)),
         }
         Ok(true)
     }
@@ -211,7 +291,7 @@ impl Play {
     fn remembers(&mut self, one: &mut Orchestrator) -> bool {
         let names = self.agents.names();
         let name = &names[self.pick(names.len())];
-        let Some(log) = one.conducted.log_mut() else { return true };
+        let (Some(log), true) = (one.conducted.log_mut(), self.agents.present(name).holds) else { return true };
         let Some((from, pieces)) = log.next_for(name, self.now) else { return true };
         if self.seed.below(4) == 0 {
             log.failed(name, self.now);
@@ -236,6 +316,9 @@ impl Orchestrator {
             journal: Vec::new(),
             times: Vec::new(),
             lost: BTreeSet::new(),
+            knows: BTreeMap::new(),
+            changing: BTreeMap::new(),
+            waiting: VecDeque::new(),
             finished: None,
         }
     }
