@@ -63,13 +63,15 @@ impl Masker {
     /// Masks these secrets, each a name and a value.
     pub fn new<'s>(secrets: impl IntoIterator<Item = (&'s str, &'s str)>) -> Result<Self, MaskError> {
         let mut names: Vec<String> = Vec::new();
-        let mut needles: Vec<&[u8]> = Vec::new();
+        let mut needles: Vec<Vec<u8>> = Vec::new();
         let mut owners = Vec::new();
         for (name, value) in secrets {
             check(name, value)?;
             for needle in parts(value) {
-                needles.push(needle.as_bytes());
-                owners.push(names.len());
+                for written in spellings(needle) {
+                    needles.push(written);
+                    owners.push(names.len());
+                }
             }
             names.push(name.to_owned());
         }
@@ -81,8 +83,7 @@ impl Masker {
         let decoder = Decoder { shortest, plus_is_space: needles.iter().any(|needle| needle.contains(&b' ')) };
         let search = (!needles.is_empty()).then(|| AhoCorasick::new(&needles)).transpose();
         let search = search.map_err(|error| MaskError::Search(error.to_string()))?;
-        let texts = needles.into_iter().map(<[u8]>::to_vec).collect();
-        Ok(Self { names, needles: search, texts, owners, decoder, longest })
+        Ok(Self { names, needles: search, texts: needles, owners, decoder, longest })
     }
 
     /// The text without secrets.
@@ -245,6 +246,26 @@ fn parts(value: &str) -> Vec<&str> {
         parts.extend(lines);
     }
     parts
+}
+
+/// The text, and what comes of it at those who take UTF-8 for Latin-1, as many servers do with headers, or write it as Latin-1.
+fn spellings(text: &str) -> Vec<Vec<u8>> {
+    let mut spellings = vec![text.as_bytes().to_vec()];
+    if text.is_ascii() {
+        return spellings;
+    }
+    let misread: String = text.bytes().map(char::from).collect();
+    spellings.push(misread.into_bytes());
+    let Some(narrow) = text.chars().map(|letter| u8::try_from(letter).ok()).collect::<Option<Vec<u8>>>() else {
+        return spellings;
+    };
+    // what has hardly a letter that stays one would be found in everything
+    if narrow.iter().filter(|byte| byte.is_ascii()).count() >= SECRET_LEAST_BYTES {
+        // as whoever expects UTF-8 shows it
+        spellings.push(String::from_utf8_lossy(&narrow).into_owned().into_bytes());
+        spellings.push(narrow);
+    }
+    spellings
 }
 
 impl fmt::Debug for Masker {

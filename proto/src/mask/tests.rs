@@ -275,3 +275,18 @@ fn a_text_whose_secrets_are_covered_is_as_long_as_before() {
     assert!(covered.contains(" b\nc: ******") && !covered.contains("aHVu"), "{covered}");
     assert_eq!(masker.covered("nothing"), "nothing");
 }
+
+#[test]
+fn letters_beyond_ascii_are_masked_also_where_somebody_takes_them_for_latin_1() {
+    let secret = "pep\"per<&>ünï\\x";
+    let masker = masker(secret);
+    let misread: String = secret.bytes().map(char::from).collect();
+    let narrow: Vec<u8> = secret.chars().map(|letter| u8::try_from(letter).expect("Latin-1 has it")).collect();
+    let name = masker.mask(secret).into_owned();
+    assert!(name.starts_with("***"), "{name}");
+    assert_eq!(masker.mask(&format!("not Bearer {misread}!")), format!("not Bearer {name}!"));
+    assert_eq!(masker.mask(&String::from_utf8_lossy(&narrow)), name);
+    assert_eq!(masker.mask_bytes(&narrow), name.as_bytes());
+    let broken = "\u{fffd}".repeat(40);
+    assert_eq!(Masker::new([("umlauts", "üüüüüüüü")]).expect("long enough").mask(&broken), broken, "nobody's secret");
+}
