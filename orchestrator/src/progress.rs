@@ -4,7 +4,7 @@
 mod lanes;
 mod manner;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +72,8 @@ pub struct Progress {
     lanes: Option<Lanes>,
     show: Show,
     records: Records,
+    /// What kept the first record from standard output that nobody has.
+    unwritten: Option<io::Error>,
     level: StatusLevel,
 }
 
@@ -81,7 +83,8 @@ impl Progress {
     pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
         let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());
         let lanes = (show == Show::Live).then(|| Lanes::new(style));
-        Self { lines: Lines::new(source, out, style), lanes, show, records, level: StatusLevel::default() }
+        let (lines, level) = (Lines::new(source, out, style), StatusLevel::default());
+        Self { lines, lanes, show, records, unwritten: None, level }
     }
 
     /// Shows fewer lines than all.
@@ -96,11 +99,12 @@ impl Progress {
         self.lanes.as_ref().map(Lanes::curtain).unwrap_or_default()
     }
 
-    /// Shows one record. Nobody is told when that cannot be written: a closed terminal ends no run.
+    /// Shows one record. That cannot be written does not end the run: a terminal may be closed; what records are written to, and is full,
+    /// is told at the end.
     /// Records are masked already; lines also show the plan, whose writer may have put a secret there.
     pub fn show(&mut self, record: &Record, masker: &Masker) {
         if self.records == Records::Stdout {
-            show_json(record);
+            self.show_json(record);
         }
         let text = match self.show {
             Show::Nothing => return,
@@ -114,20 +118,24 @@ impl Progress {
             None => text.into_iter().for_each(|text| write_stderr(&text)),
         }
     }
+
+    fn show_json(&mut self, record: &Record) {
+        if let (None, Ok(mut line)) = (&self.unwritten, crate::journal::line(record)) {
+            line.push(b'\n');
+            self.unwritten = crate::say::out_bytes(&line).err();
+        }
+    }
+
+    /// Why records are missing on standard output, if they are: who reads no more misses none.
+    pub fn unwritten(&mut self) -> Option<io::Error> {
+        self.unwritten.take()
+    }
 }
 
 /// Whether a run that is shown like this has live lanes, where this process shows it.
 #[must_use]
 pub fn is_live(mode: Mode) -> bool {
     Manner::of(mode, &Surroundings::of_this_process()).show == Show::Live
-}
-
-fn show_json(record: &Record) {
-    if let Ok(mut line) = crate::journal::line(record) {
-        line.push(b'\n');
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(&line).and_then(|()| out.flush());
-    }
 }
 
 fn write_stderr(text: &str) {

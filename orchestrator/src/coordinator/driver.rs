@@ -197,8 +197,7 @@ impl Driver {
                 crate::say::failed(&why, Exit::MeshFailed)
             }
         };
-        self.scribe.finish().await;
-        exit
+        self.scribe.finish(exit).await
     }
 
     /// What a machine is made with.

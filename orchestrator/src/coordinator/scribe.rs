@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use meshproof_proto::id::PeerId;
 use meshproof_proto::mask::Masker;
+use meshproof_proto::verdict::Exit;
 use tokio::sync::watch;
 
 use super::health::Counts;
@@ -89,9 +90,14 @@ impl Scribe {
     }
 
     /// Nothing more is written; what is still to be told elsewhere is.
-    pub(super) async fn finish(self) {
+    /// Gives how the run exits: as it would, or so that whoever takes its records from standard output knows that some are missing.
+    pub(super) async fn finish(mut self, exit: Exit) -> Exit {
         if let Some(problem) = self.traces.finish().await {
             say::note(&problem);
+        }
+        match self.progress.unwritten() {
+            Some(error) => Exit::of([exit, say::unwritten(&error)]),
+            None => exit,
         }
     }
 

@@ -185,6 +185,22 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_told() {
 }
 
 #[test]
+fn records_that_find_no_room_are_told_of_and_make_no_run_pass() {
+    let scene = Scene::new();
+    let run = |stdout: Stdio| {
+        let mut command = scene.run_command(Path::new(FLAKY), "json");
+        command.args(["--test", "always-good"]).stdout(stdout).output().expect("it starts")
+    };
+    let full = run(File::options().write(true).open("/dev/full").expect("Linux has it").into());
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert_eq!(full.status.code(), Some(5), "{said}");
+    assert!(said.contains("meshproof: cannot write to standard output: No space left"), "{said}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(run(writer.into()).status.code(), Some(0), "who reads no more misses nothing");
+}
+
+#[test]
 fn mistakes_that_nobody_can_be_told_of_are_mistakes_all_the_same() {
     let scene = Scene::new();
     let full = File::options().write(true).open("/dev/full").expect("Linux has it");
