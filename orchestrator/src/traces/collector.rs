@@ -1,5 +1,7 @@
 //! Where spans are told, as the environment says it.
 
+use std::time::Duration;
+
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry::KeyValue;
@@ -40,9 +42,9 @@ impl Collector {
         if !is_wanted(variables)? {
             return Ok(None);
         }
-        let protocol = protocol(variables)?;
+        let (protocol, within) = (protocol(variables)?, within(variables));
         let name = variables("OTEL_SERVICE_NAME").unwrap_or_else(|| "meshproof".to_owned());
-        let mut collector = Self { orchestrator: exporter(protocol)?, agents: exporter(protocol)? };
+        let mut collector = Self { orchestrator: exporter((protocol, within))?, agents: exporter((protocol, within))? };
         collector.agents.set_resource(&resource(format!("{name}-agent")));
         collector.orchestrator.set_resource(&resource(name));
         Ok(Some(collector))
@@ -83,8 +85,15 @@ fn protocol(variables: Variables<'_>) -> Result<Protocol, CollectorError> {
     }
 }
 
-/// Address, headers, time and certificates are taken from the environment.
-fn exporter(protocol: Protocol) -> Result<SpanExporter, CollectorError> {
+/// How long the collector may take for a message; the variables are in milliseconds. What is no number is as if it were not there, as for every
+/// exporter.
+fn within(variables: Variables<'_>) -> Duration {
+    let named = variables("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT").or_else(|| variables("OTEL_EXPORTER_OTLP_TIMEOUT"));
+    named.and_then(|ms| ms.trim().parse().ok()).map_or(FLUSH_WITHIN, Duration::from_millis)
+}
+
+/// Address, headers and certificates are taken from the environment, and by gRPC's own the time.
+fn exporter((protocol, within): (Protocol, Duration)) -> Result<SpanExporter, CollectorError> {
     if protocol == Protocol::Grpc {
         return Ok(SpanExporter::builder().with_tonic().build()?);
     }
@@ -92,7 +101,7 @@ fn exporter(protocol: Protocol) -> Result<SpanExporter, CollectorError> {
     plain.enforce_http(false);
     let connector =
         HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().wrap_connector(plain);
-    let client = opentelemetry_http::hyper::HyperClient::new(connector, FLUSH_WITHIN, None);
+    let client = opentelemetry_http::hyper::HyperClient::new(connector, within, None);
     Ok(SpanExporter::builder().with_http().with_protocol(protocol).with_http_client(client).build()?)
 }
 

@@ -231,3 +231,21 @@ fn a_collector_that_is_away_is_told_of_and_changes_no_verdict() {
     assert!(ended.all().contains("told to the collector of traces"), "{}", ended.all());
     scene.assert_nothing_left();
 }
+
+#[test]
+fn a_collector_that_answers_nothing_holds_a_run_up_no_longer_than_it_may() {
+    /// What nobody is given by the variable below.
+    const MOST: std::time::Duration = std::time::Duration::from_secs(8);
+    let scene = Scene::new();
+    // takes connections, and never says a word
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut run = scene.run_command(&plan(&scene), "json");
+    run.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", silent.local_addr().expect("an address")));
+    run.env("OTEL_EXPORTER_OTLP_TIMEOUT", "300");
+    let mut session = crate::session::Session::start(run, crate::session::Shown::Records);
+    session.happening(("run-ended", "verdict", "pass"));
+    let over = std::time::Instant::now();
+    session.end().assert_code(0);
+    assert!(over.elapsed() < MOST, "{:?}", over.elapsed());
+    scene.assert_nothing_left();
+}
