@@ -32,9 +32,8 @@ enum Format {
     meshproof report r-9d07 --format md | gh pr comment 7 --body-file -\n  meshproof report ci-out --format trace --out trace.json"
 )]
 pub(super) struct ReportArgs {
-    /// A run: its name, a beginning of it, `last`, or its folder.
-    #[arg(default_value = "last")]
-    run: String,
+    /// A run: its name, a beginning of it, `last`, or its folder. Default: the last one.
+    run: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
     /// Where to; `-` is standard output. Default: report.html beside the journal, every other format to standard output.
@@ -42,6 +41,13 @@ pub(super) struct ReportArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
+}
+
+impl ReportArgs {
+    /// Whether it leaves open which run.
+    pub(super) fn names_no_run(&self) -> bool {
+        self.run.is_none()
+    }
 }
 
 /// Why there is no report.
@@ -64,7 +70,8 @@ impl NoReport {
 
 /// Makes one.
 pub(super) fn report(args: &ReportArgs) -> Exit {
-    let made = args.place.kept().and_then(|kept| kept.find(&args.run)).map_err(NoReport::from);
+    let made =
+        args.place.kept().and_then(|kept| kept.find(args.run.as_deref().unwrap_or("last"))).map_err(NoReport::from);
     let made = made.and_then(|folder| Ok((text(&folder, args.format)?, folder)));
     let (text, folder) = match made {
         Ok(made) => made,
@@ -106,6 +113,7 @@ fn story(folder: &Path) -> Result<Story, ReportError> {
         story.take(record?);
     }
     story.finish();
+    story.goes_on = story.ending.is_none() && history::goes_on(&folder.join(journal::FILE_NAME));
     Ok(story)
 }
 

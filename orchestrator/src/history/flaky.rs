@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use meshproof_proto::id::Digest;
-use meshproof_proto::verdict::Verdict;
+use meshproof_proto::verdict::{Exit, Verdict};
 use serde::Serialize;
 
-use super::brief::Brief;
+use super::brief::{Brief, Finish, State};
 
 /// A test that cannot make up its mind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,8 +28,12 @@ pub fn flaky(newest_first: &[Brief]) -> Vec<Flake> {
     let mut passed: BTreeMap<(String, Digest, String), Vec<bool>> = BTreeMap::new();
     for brief in newest_first.iter().rev() {
         let Some(digest) = brief.digest else { continue };
+        let was_cut_short = was_cut_short(brief);
         for (test, verdict) in &brief.tests {
             let Some(verdict) = verdict else { continue };
+            if was_cut_short && *verdict != Verdict::Pass {
+                continue;
+            }
             let key = (brief.plan.clone(), digest, test.clone());
             passed.entry(key).or_default().push(*verdict == Verdict::Pass);
         }
@@ -43,6 +47,12 @@ pub fn flaky(newest_first: &[Brief]) -> Vec<Flake> {
     passed.into_iter().filter_map(flake).collect()
 }
 
+/// Whether somebody, or a deadline, ended the run: what had not passed by then might have.
+fn was_cut_short(brief: &Brief) -> bool {
+    let State::Ended(Finish { exit, .. }) = &brief.state else { return false };
+    matches!(Exit::from_code(*exit), Some(Exit::Interrupted | Exit::Terminated | Exit::Aborted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +63,7 @@ mod tests {
             let verdict = match letter {
                 'p' => Some(Verdict::Pass),
                 'f' => Some(Verdict::Fail),
+                'u' => Some(Verdict::Unknown),
                 _ => None,
             };
             let tests = BTreeMap::from([("t".to_owned(), verdict)]);
@@ -70,6 +81,12 @@ mod tests {
         for steady in ["", "p", "fff", "ppff", "ffpp"] {
             assert_eq!(of(steady), None, "{steady}");
         }
+        let mut cut_short = runs("pupup", 1);
+        for brief in cut_short.iter_mut().filter(|brief| brief.tests["t"] == Some(Verdict::Unknown)) {
+            brief.state =
+                State::Ended(Finish { verdict: Verdict::Unknown, exit: Exit::Interrupted.code(), duration_ms: 1.0 });
+        }
+        assert_eq!(flaky(&cut_short), [], "who interrupts a run says nothing about its tests");
         let mut changed = runs("p", 2);
         changed.extend(runs("pf", 1));
         assert_eq!(flaky(&changed), [], "the plan was mended");

@@ -20,7 +20,11 @@ const EVIDENCE: usize = 2_000;
 /// The page.
 #[must_use]
 pub fn markdown(story: &Story) -> String {
-    let sign = if story.verdict() == Verdict::Pass { "✅" } else { "❌" };
+    let sign = match story.verdict() {
+        _ if story.goes_on => "⏳",
+        Verdict::Pass => "✅",
+        Verdict::Fail | Verdict::Unknown | Verdict::Error => "❌",
+    };
     let mut page = format!("## {sign} {}: {}\n\n", text(&story.plan), story.word());
     let exit = story.ending.as_ref().map(|ending| format!(", exit code {}", ending.exit)).unwrap_or_default();
     let steps: u64 = story.steps.by_ending.values().sum();
@@ -32,6 +36,9 @@ pub fn markdown(story: &Story) -> String {
         code(&story.run),
         story.seed
     );
+    if let Some(why) = story.ended_by() {
+        let _ = write!(page, "It was ended before its time: {why}.\n\n");
+    }
     tests(&mut page, story);
     for failure in story.failures.iter().take(SHOWN) {
         one_failure(&mut page, failure);
@@ -55,7 +62,7 @@ fn tests(page: &mut String, story: &Story) {
     page.push_str("| test | verdict | took |\n| --- | --- | ---: |\n");
     for test in story.tests.iter().take(SHOWN) {
         let why = test.not_run.as_deref().map(|why| format!(": {}", text(why))).unwrap_or_default();
-        let verdict = test.verdict.map_or_else(|| format!("not run{why}"), |verdict| verdict.to_string());
+        let verdict = story.word_of(test) + &why;
         let took = test.ended.map_or_else(String::new, |_| duration(test.duration_ms));
         let _ = writeln!(page, "| {} | {verdict} | {took} |", text(&test.id));
     }

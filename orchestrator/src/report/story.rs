@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::event::Usage;
 use meshproof_proto::order::FaultReport;
-use meshproof_proto::verdict::Verdict;
+use meshproof_proto::verdict::{Exit, Verdict};
 
 use crate::record::{FailureRecord, Invocation, Record, Summary};
 pub use log::{Log, Told};
@@ -53,6 +53,8 @@ pub struct Story {
     pub stubs: BTreeMap<(String, Option<String>), Stub>,
     /// Events that agents could not keep.
     pub lost_events: u64,
+    /// Somebody writes its journal still; only who looks knows.
+    pub goes_on: bool,
     pub log: Log,
     around: around::Around,
 }
@@ -164,7 +166,31 @@ impl Story {
     /// The same in a word, also that there was no end.
     #[must_use]
     pub fn word(&self) -> String {
-        self.ending.as_ref().map_or_else(|| "broke off".to_owned(), |ending| ending.verdict.to_string())
+        let open = if self.goes_on { "goes on" } else { "broke off" };
+        self.ending.as_ref().map_or_else(|| open.to_owned(), |ending| ending.verdict.to_string())
+    }
+
+    /// What ended it before its time, if something did.
+    #[must_use]
+    pub fn ended_by(&self) -> Option<&'static str> {
+        match Exit::from_code(self.ending.as_ref()?.exit)? {
+            Exit::Interrupted => Some("it was interrupted (Ctrl-C)"),
+            Exit::Terminated => Some("it was terminated"),
+            Exit::Aborted => Some("its deadline had passed"),
+            _ => None,
+        }
+    }
+
+    /// What a test came to, in a word; one that was begun need not have ended.
+    #[must_use]
+    pub fn word_of(&self, test: &Test) -> String {
+        match (test.verdict, test.began) {
+            (Some(verdict), _) => verdict.to_string(),
+            (None, Some(_)) if self.goes_on => "goes on".to_owned(),
+            (None, Some(_)) => "did not end".to_owned(),
+            (None, None) if self.goes_on => "not begun".to_owned(),
+            (None, None) => "not run".to_owned(),
+        }
     }
 
     /// From the begin to the end, or to the last that was told.

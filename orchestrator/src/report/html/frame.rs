@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use meshproof_proto::verdict::Verdict;
+
 use super::text;
 use crate::report::story::Story;
 
@@ -16,13 +18,14 @@ const FOLDED: [&str; 2] = ["log", "plan"];
 
 /// The whole page of a run: a header, the way to each section, the sections.
 pub(super) fn page(story: &Story, header: &str, sections: &[(&str, &str, String)]) -> String {
-    let verdict = story.verdict().to_string();
-    let title = format!("{verdict}: {}", story.plan);
+    // the colour of what is not decided
+    let class = if story.goes_on { Verdict::Unknown } else { story.verdict() }.to_string();
+    let title = format!("{}: {}", story.word(), story.plan);
     let footer = format!(
         "{} events, read from the journal <code>events.jsonl</code>; times are those of who told them.",
         story.events
     );
-    standing(&Frame { class: &verdict, title: &title, header, footer: &footer }, sections)
+    standing(&Frame { class: &class, title: &title, header, footer: &footer }, sections)
 }
 
 /// What stands around the sections of a page.

@@ -52,7 +52,7 @@ struct Room {
 }
 
 fn of_test(story: &Story, test: &Test, steps: &[&Step], room: &mut Room) -> String {
-    let verdict = test.verdict.map_or_else(|| "not run".to_owned(), |verdict| verdict.to_string());
+    let verdict = story.word_of(test);
     let class = test.verdict.map_or("skipped", |verdict| word(Ending::from(verdict)));
     let open = if test.verdict == Some(Verdict::Pass) { "" } else { " open" };
     let took = if test.ended.is_some() { format!(" · {}", duration(test.duration_ms)) } else { String::new() };

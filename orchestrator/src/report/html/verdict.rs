@@ -11,8 +11,16 @@ use crate::report::summary::counted;
 
 /// Whether something that a pass rests on holds.
 struct Ground {
-    holds: bool,
+    holds: Holds,
     words: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    /// The run goes on.
+    NotYet,
 }
 
 /// Name, verdict, figures, grounds.
@@ -29,7 +37,11 @@ pub(super) fn header(story: &Story) -> String {
     }
     head.push_str("</dl>\n<ul class=\"grounds\" aria-label=\"What the verdict rests on\">");
     for Ground { holds, words } in grounds(story) {
-        let (class, mark) = if holds { ("holds", "✓") } else { ("fails", "✗") };
+        let (class, mark) = match holds {
+            Holds::Yes => ("holds", "✓"),
+            Holds::No => ("fails", "✗"),
+            Holds::NotYet => ("waits", "…"),
+        };
         let _ = write!(head, "<li class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {words}</li>");
     }
     head.push_str("</ul>\n</header>");
@@ -74,24 +86,32 @@ fn failures(story: &Story) -> usize {
 fn grounds(story: &Story) -> Vec<Ground> {
     let tests = story.tests.len();
     let passed = story.tests_by_verdict().get(&Some(Verdict::Pass)).copied().unwrap_or_default();
-    let came = if story.ending.is_some() { "the run came to its end" } else { "the run never came to its end" };
-    let mut grounds = vec![
-        Ground { holds: story.ending.is_some(), words: came.to_owned() },
-        Ground { holds: passed == tests && tests > 0, words: format!("{passed} of {} passed", counted(tests, "test")) },
-    ];
-    let bad: u64 = ["fail", "unknown", "error"].iter().filter_map(|word| story.steps.by_ending.get(word)).sum();
-    let bad = usize::try_from(bad).unwrap_or(usize::MAX);
-    let required = counted(story.expected_steps, "required step");
-    let words = if bad == 0 {
-        format!("every step passed ({required})")
-    } else {
-        counted(bad, "step") + &format!(" did not pass ({required})")
+    // what is not there yet may still come
+    let there = |holds: bool| match holds {
+        true => Holds::Yes,
+        false if story.goes_on => Holds::NotYet,
+        false => Holds::No,
     };
-    grounds.push(Ground { holds: bad == 0, words });
+    let seen = |holds: bool| if holds { Holds::Yes } else { Holds::No };
+    let came = match (&story.ending, story.ended_by()) {
+        (Some(_), None) => "the run came to its end".to_owned(),
+        (Some(_), Some(why)) => format!("the run was ended before its time: {why}"),
+        (None, _) if story.goes_on => "the run goes on".to_owned(),
+        (None, _) => "the run never came to its end".to_owned(),
+    };
+    let mut grounds = vec![
+        Ground { holds: there(story.ending.is_some() && story.ended_by().is_none()), words: came },
+        Ground {
+            holds: there(passed == tests && tests > 0),
+            words: format!("{passed} of {} passed", counted(tests, "test")),
+        },
+        steps(story),
+    ];
     let bounds = super::thresholds::kept(story);
     if !bounds.is_empty() {
         let (held, all) = (bounds.iter().filter(|bound| bound.holds()).count(), bounds.len());
-        grounds.push(Ground { holds: held == all, words: format!("{held} of {} held", counted(all, "threshold")) });
+        grounds
+            .push(Ground { holds: there(held == all), words: format!("{held} of {} held", counted(all, "threshold")) });
     }
     if !story.faults.is_empty() {
         let is = |test: fn(&meshproof_proto::order::FaultReport) -> bool| {
@@ -103,15 +123,37 @@ fn grounds(story: &Story) -> Vec<Ground> {
         } else {
             format!("of {}, {effective} did something and {healed} were seen to heal", counted(all, "fault"))
         };
-        grounds.push(Ground { holds: effective == all && healed == all, words });
+        grounds.push(Ground { holds: there(effective == all && healed == all), words });
     }
     if !story.failovers.is_empty() {
         let (back, all) =
             (story.failovers.iter().filter(|failover| failover.complete.is_some()).count(), story.failovers.len());
-        grounds.push(Ground { holds: back == all, words: format!("{back} of {} completed", counted(all, "failover")) });
+        let words = format!("{back} of {} completed", counted(all, "failover"));
+        grounds.push(Ground { holds: there(back == all), words });
     }
     let lost = story.lost_events;
     let words = if lost == 0 { "no event was lost".to_owned() } else { format!("{lost} events were lost") };
-    grounds.push(Ground { holds: lost == 0, words });
+    grounds.push(Ground { holds: seen(lost == 0), words });
     grounds
+}
+
+/// Steps that must pass; of the others it is said that some did not.
+fn steps(story: &Story) -> Ground {
+    let ended: u64 = story.steps.by_ending.values().sum();
+    let bad: u64 = ["fail", "unknown", "error"].iter().filter_map(|word| story.steps.by_ending.get(word)).sum();
+    let [ended, bad, optional] = [ended, bad - story.steps.optional_missed, story.steps.optional_missed]
+        .map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+    let required = counted(story.expected_steps, "required step");
+    let (holds, mut words) = if bad > 0 {
+        (Holds::No, counted(bad, "step") + &format!(" did not pass ({required})"))
+    } else if ended < story.expected_steps {
+        let holds = if story.goes_on { Holds::NotYet } else { Holds::No };
+        (holds, format!("{ended} of {required} ended"))
+    } else {
+        (Holds::Yes, format!("every step passed ({required})"))
+    };
+    if optional > 0 {
+        words += &format!("; {} did not pass", counted(optional, "optional step"));
+    }
+    Ground { holds, words }
 }

@@ -77,6 +77,8 @@ pub struct Steps {
     /// Steps beyond those.
     pub untold: u64,
     pub by_ending: BTreeMap<&'static str, u64>,
+    /// Of those that did not pass, the optional ones.
+    pub optional_missed: u64,
 }
 
 /// How a step ended, beside what it was.
@@ -91,6 +93,7 @@ pub(super) struct Ended<'e> {
 impl Steps {
     pub(super) fn take(&mut self, info: &StepInfo, ended: &Ended<'_>) {
         *self.by_ending.entry(word(ended.ending)).or_default() += 1;
+        self.optional_missed += u64::from(info.optional && !matches!(ended.ending, Ending::Pass | Ending::Skipped));
         if self.all.len() >= STEPS {
             self.untold += 1;
             return;
