@@ -39,7 +39,10 @@ fn a_token_of_another_process_opens_nothing_and_says_what_would() {
     let served = Served::beside(&run);
     browser.go(&format!("{}/#nonsense", served.origin()), WIDE);
     shows(&mut browser, "notice", "open the URL that `meshproof web` prints now");
-    shows(&mut browser, "way", "joining");
+    for (id, said) in [("state", "NOT LET IN"), ("way", "no link"), ("topology", "a token that is good here")] {
+        shows(&mut browser, id, said);
+    }
+    assert_eq!(browser.evaluate("/joining|waiting/i.test(document.body.innerText)"), false, "nothing is on its way");
     served.stop();
     run.end();
 }

@@ -103,7 +103,7 @@ export class Run {
     "test-not-run": ({ test, why }) => this.tests.set(test, { test, state: "not run", why }),
     "step-began": (step, { at_ms: at }) => {
       const lane = this.lane(step.agent ?? "orchestrator");
-      const bar = { began: at, ended: null, title: step.title, test: step.key.test, ending: null };
+      const bar = { began: at, ended: null, title: step.title, test: step.key.test, ending: null, optional: step.optional };
       this.bar(lane, bar);
       lane.now = bar;
       this.steps.running.set(keyOf(step), { lane, bar });
@@ -112,9 +112,9 @@ export class Run {
       const running = this.steps.running.get(keyOf(step));
       this.steps.running.delete(keyOf(step));
       this.steps.ended += 1;
-      if (ending === "fail" || ending === "error") this.steps.failed += 1;
+      if (failed({ ending, optional: step.optional })) this.steps.failed += 1;
       const lane = running?.lane ?? this.lane(step.agent ?? "orchestrator");
-      const bar = running?.bar ?? { began: at - took, title: step.title, test: step.key.test };
+      const bar = running?.bar ?? { began: at - took, title: step.title, test: step.key.test, optional: step.optional };
       Object.assign(bar, { ended: at, ending, why });
       if (!running) this.bar(lane, bar);
       if (lane.now === bar) lane.now = null;
@@ -182,5 +182,7 @@ export class Run {
     return this.silence ? "left" : "runs";
   }
 }
+
+export const failed = ({ ending, optional }) => !optional && (ending === "fail" || ending === "error");
 
 const keyOf = ({ key, section }) => `${section}/${key.test}/${key.step}/${key.attempt}`;

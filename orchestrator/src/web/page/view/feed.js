@@ -65,7 +65,7 @@ export class Feed {
     this.not = words.filter((word) => word.startsWith("!")).map((word) => word.slice(1));
     Object.assign(this, { found: [], looked: 0, sticks: true });
     this.choose(null);
-    if (this.run) this.draw({ run: this.run });
+    if (this.page) this.draw(this.page);
   }
 
   shows({ from, word, text }) {
@@ -74,8 +74,9 @@ export class Feed {
     return this.words.every((wanted) => line.includes(wanted)) && !this.not.some((word_) => line.includes(word_));
   }
 
-  draw({ run }) {
-    this.run = run;
+  draw(page) {
+    const { run, link } = page;
+    this.page = page;
     if (this.journal !== run.journal || run.dropped !== this.dropped || this.looked > run.lines.length) {
       Object.assign(this, { found: [], looked: 0, journal: run.journal, dropped: run.dropped });
     }
@@ -88,12 +89,12 @@ export class Feed {
     const all = run.lines.length + run.dropped;
     const about = this.found.length === run.lines.length ? `${all.toLocaleString("en")} lines` : `${this.found.length.toLocaleString("en")} of ${all.toLocaleString("en")} lines`;
     say(byId("feed-about"), run.dropped > 0 ? `${about}; the first ${run.dropped.toLocaleString("en")} are in the journal` : about);
-    this.say(run);
+    this.say(run, link);
   }
 
-  say(run) {
+  say(run, link) {
     const why = run.lines.length === 0
-      ? (run.silence ? `Nothing to read: ${run.silence}.` : "Waiting for the run's journal…")
+      ? (run.silence ? `Nothing to read: ${run.silence}.` : link.refused ? "Nothing to read without a token that is good here." : "Waiting for the run's journal…")
       : "No line has these words. `!word` leaves lines out.";
     if (this.found.length > 0) this.empty.remove();
     else {

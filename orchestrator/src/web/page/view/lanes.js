@@ -1,6 +1,7 @@
 // A lane for each agent: its steps as bars, faults as bands behind them, and where it was gone. Drawn on one canvas, so that a
 // thousand events a second cost what ten do; the same in words stands beside each lane, and the arrow keys go from mark to mark.
 
+import { failed } from "../run/run.js";
 import { byId, clean, el, say } from "./dom.js";
 import { count, cut, span } from "./words.js";
 
@@ -38,10 +39,11 @@ export class Lanes {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.last = null; });
   }
 
-  draw({ run }) {
-    this.run = run;
+  draw(page) {
+    const { run, link } = page;
+    this.page = page;
     if (run.beganAt === null) {
-      this.place.replaceChildren(el("p", { class: "empty" }, run.silence ? `No journal here: ${run.silence}.` : "Waiting for the run's journal…"));
+      this.place.replaceChildren(el("p", { class: "empty" }, run.silence ? `No journal here: ${run.silence}.` : link.refused ? "Nothing to read without a token that is good here." : "Waiting for the run's journal…"));
       say(byId("lanes-about"), "");
       return;
     }
@@ -202,7 +204,9 @@ export class Lanes {
       // bars that would lie on each other are one
       if (left + wide <= free && (bar.ending === "pass" || bar.ending === null)) continue;
       free = left + wide;
-      pen.fillStyle = colour(`--bar-${bar.ending ?? (over ? "unknown" : "runs")}`);
+      // what need not hold is no failure
+      const shown = bar.optional && bar.ending !== "pass" ? "unknown" : bar.ending;
+      pen.fillStyle = colour(`--bar-${(bar.ending && shown) ?? (over ? "unknown" : "runs")}`);
       pen.beginPath();
       pen.roundRect(left, top, wide, tall, Math.min(3, wide / 2));
       pen.fill();
@@ -261,7 +265,7 @@ export class Lanes {
     if (chosen === this.chosen) return;
     this.chosen = chosen;
     this.last = null;
-    this.draw({ run: this.run });
+    this.draw(this.page);
   }
 }
 
@@ -275,11 +279,11 @@ function box({ began, ended }, { x, now }, least) {
 const byName = (left, right) => (right.name === "orchestrator") - (left.name === "orchestrator") || (left.name < right.name ? -1 : 1);
 
 function inWords(lane, run) {
-  const failed = lane.bars.filter(({ ending }) => ending === "fail" || ending === "error").length;
+  const bad = lane.bars.filter(failed).length;
   const ended = lane.bars.length + lane.dropped;
   const agent = run.agents.get(lane.name);
   if (agent?.state === "lost") return `lost: ${cut(agent.reason ?? "", 40)}`;
   if (agent?.state === "failover") return "being replaced";
   if (lane.now && run.endedAt === null) return cut(lane.now.title, 36);
-  return ended === 0 ? "" : `${count(ended, "step")}${failed > 0 ? `, ${failed} failed` : ""}`;
+  return ended === 0 ? "" : `${count(ended, "step")}${bad > 0 ? `, ${bad} failed` : ""}`;
 }

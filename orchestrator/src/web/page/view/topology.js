@@ -18,10 +18,10 @@ export class Topology {
     this.last = "";
   }
 
-  draw({ mesh, watch, run }) {
+  draw({ mesh, watch, run, link }) {
     const others = (mesh?.others ?? []).map(({ name, role }) => `${name} (${role.replace("-", " ")})`);
     say(byId("people"), others.length > 0 ? `also here: ${others.join(", ")}` : "");
-    const drawn = model(mesh, watch, run);
+    const drawn = link.refused ? { nodes: [], empty: "Nobody is asked without a token that is good here." } : model(mesh, watch, run);
     const state = JSON.stringify(drawn);
     if (state === this.last) return;
     this.last = state;

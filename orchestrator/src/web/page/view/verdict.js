@@ -4,6 +4,7 @@ import { byId, clean, el, mark, say } from "./dom.js";
 import { bytes, count, cut, span } from "./words.js";
 
 const STATES = {
+  refused: "not let in",
   unread: "waiting", runs: "running", held: "held", left: "no orchestrator", pass: "passed", fail: "failed", unknown: "unknown", error: "error",
 };
 
@@ -37,15 +38,16 @@ export class Verdict {
   draw(page) {
     const { run, me, mesh, link } = page;
     say(byId("plan"), run.plan ?? me?.mesh ?? "meshproof");
-    const title = `${STATES[run.state]}: ${run.plan ?? me?.mesh ?? "meshproof"}`;
+    const known = link.refused ? "refused" : run.state;
+    const title = `${STATES[known]}: ${run.plan ?? me?.mesh ?? "meshproof"}`;
     if (this.title !== title) {
       this.title = title;
       document.title = clean(title);
     }
     const about = [run.id ?? me?.run, run.file?.split("/").at(-1), run.takenOver ? `term ${run.takenOver}` : null, me && `${me.name}, ${roleOf(me.role)}`];
-    say(byId("about"), about.filter(Boolean).join(" · ") || "joining…");
-    mark(byId("verdict"), "data-state", run.state);
-    const state = run.held ? `held by ${run.held.by}` : STATES[run.state];
+    say(byId("about"), about.filter(Boolean).join(" · ") || (link.refused ? "" : "joining…"));
+    mark(byId("verdict"), "data-state", known);
+    const state = run.held ? `held by ${run.held.by}` : STATES[known];
     say(byId("state"), state);
     this.figure("tests", tests(run));
     this.figure("steps", run.n > 0 ? `${run.steps.ended.toLocaleString("en")} of ${Math.max(run.expected.steps, run.steps.ended).toLocaleString("en")}` : "–");
@@ -99,7 +101,7 @@ export class Verdict {
     if (direct > 0 && direct === agents.length) [way, text] = ["direct", `WebRTC, ${direct} of ${agents.length}`];
     else if (through > 0) [way, text] = ["stand-in", direct > 0 ? `WebRTC ${direct}, fallback ${through}` : `fallback, ${through} of ${agents.length}`];
     else if (direct > 0) [way, text] = ["some", `WebRTC, ${direct} of ${agents.length}`];
-    else if (!mesh) text = "joining";
+    else if (!mesh) text = link.refused ? "no link" : "joining";
     else if (over && agents.length === 0) text = "run is over";
     else if (agents.length > 0) text = `linking ${count(agents.length, "agent")}…`;
     mark(badge, "data-way", way);
