@@ -116,6 +116,16 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it is about one run, and leaves open which.
+    fn names_no_run(&self) -> bool {
+        match self {
+            Self::Attach(args) => args.names_no_run(),
+            Self::Show(args) => args.names_no_run(),
+            Self::Report(args) => args.names_no_run(),
+            _ => false,
+        }
+    }
+
     /// Whether it shows a mesh and its run, and does nothing else.
     fn only_looks(&self) -> bool {
         match self {

@@ -179,7 +179,7 @@ pub enum Refusal {
     #[error("`{call}` is for {}, not for {}", any_of(.needed), one(*.role))]
     NeedsRole { call: String, role: Role, needed: Vec<Role> },
     #[error(
-        "`{call}` takes `{capability}`, which the caller's token does not allow; use one that does (`meshproof mesh invite --allow`)"
+        "`{call}` takes `{capability}`, which the caller's token does not allow; in a mesh of your own `meshproof mesh invite --allow` does, in a run of this machine what its plan takes"
     )]
     NeedsCapability { call: String, capability: Capability },
     #[error("the agent's settings do not permit this `{call}`: {reason}")]

@@ -294,7 +294,10 @@ pub(super) fn address(
     service: &ServicePlace,
 ) -> Result<String, Refusal> {
     let own = || service.ports.get(label.split_once('.')?.1);
-    let unknown = || Refusal::Unknown { what: "way to a service in this run".to_owned(), name: label.to_owned() };
+    let unknown = || {
+        let why = "a step of the plan that calls it from here, or the service's `dials`, makes one";
+        Refusal::Failed(format!("this agent has no way to `{label}`: {why}"))
+    };
     tunnels.get(label).or_else(own).cloned().ok_or_else(unknown)
 }
 

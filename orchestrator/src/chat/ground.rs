@@ -1,6 +1,7 @@
 //! What a chat stands on: the plan of the run that goes on. A step of the chat is checked against it as any step of a plan is.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::order::{Authority, RecordStreamId, StepOrder};
@@ -68,6 +69,18 @@ impl Ground {
         let services: String = agents.iter().map(|agent| format!("  {agent}: {{ ports: {{ any: 1 }} }}\n")).collect();
         let head = format!("meshproof: 1\nplan: chat\nservices:\n{services}");
         Self { head, inputs: Inputs::default(), ids: Ids::of(None) }
+    }
+
+    /// Where the plan is, if that is known.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        Some(Path::new(&self.inputs.dir)).filter(|dir| dir.is_absolute())
+    }
+
+    /// What the run was given.
+    #[must_use]
+    pub fn params(&self) -> &BTreeMap<String, String> {
+        &self.inputs.params
     }
 
     /// Logs, tests and steps.

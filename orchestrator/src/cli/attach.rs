@@ -43,6 +43,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Whether it leaves open which run.
+    pub(super) fn names_no_run(&self) -> bool {
+        self.run.is_none()
+    }
+
     /// Whether it follows a run and does no more.
     pub(super) fn only_looks(&self) -> bool {
         !self.take_over && !self.standby

@@ -33,6 +33,13 @@ pub(super) struct Args {
     local: LocalAddresses,
 }
 
+impl Args {
+    /// Whether it leaves open which run.
+    pub(super) fn names_no_run(&self) -> bool {
+        self.run.is_none()
+    }
+}
+
 /// Shows a run, and what its agents hold of it.
 pub(super) fn run(args: Args) -> Exit {
     let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));

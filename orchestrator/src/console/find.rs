@@ -68,6 +68,12 @@ fn choose(wanted: Option<&str>, running: &[Running]) -> Result<PathBuf, FindErro
     if Path::new(wanted).exists() {
         return Ok(wanted.into());
     }
+    let begins: Vec<&Running> = running.iter().filter(|running| running.run.starts_with(wanted)).collect();
+    match begins[..] {
+        [only] => return Ok(only.mesh_file.clone()),
+        [] => {}
+        _ => return Err(FindError::Several { runs: begins.iter().map(|running| running.run.clone()).collect() }),
+    }
     Err(FindError::Unknown { wanted: wanted.to_owned(), runs: runs() })
 }
 
@@ -90,6 +96,9 @@ mod tests {
         assert_eq!(found, Path::new("/runs/r-1/mesh.toml"));
         let two = running(&["r-1", "r-2"]);
         assert_eq!(choose(Some("r-2"), &two).expect("named"), Path::new("/runs/r-2/mesh.toml"));
+        assert_eq!(choose(Some("r-"), &running(&["r-1"])).expect("it begins so"), Path::new("/runs/r-1/mesh.toml"));
+        let error = choose(Some("r-"), &two).expect_err("which?");
+        assert_eq!(error.to_string(), "several runs go on: r-1, r-2; say which with --mesh RUN");
         let error = choose(None, &two).expect_err("which?");
         assert_eq!(error.to_string(), "several runs go on: r-1, r-2; say which with --mesh RUN");
         assert_eq!(error.exit(), Exit::Usage);

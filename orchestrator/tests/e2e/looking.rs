@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::journal::Journal;
 use crate::processes;
@@ -268,6 +268,14 @@ fn of_two_runs_one_has_to_be_named() {
     assert_eq!(runs.len(), 2, "{said}");
     for named in runs {
         assert_eq!(run.told(&["links", "--mesh", named, "--json"])["run"], *named);
+        assert_eq!(run.told(&["links", "--mesh", &named[..10], "--json"])["run"], *named, "a beginning is enough");
+        // in the chat of one, commands about a run are about that one
+        assert_eq!(run.told(&["chat", "--mesh", named, "-c", "/show --json"])["run"]["run"], *named);
+        let report = run.told(&["chat", "--mesh", named, "-c", "/report --format json"]);
+        assert_eq!(
+            (&report["run"], &report["goes_on"], &report["verdict"]),
+            (&json!(named), &json!(true), &Value::Null)
+        );
     }
     std::fs::write(run.scene.path().join("go"), "").expect("a new file");
     other.end().assert_code(0);

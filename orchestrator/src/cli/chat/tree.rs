@@ -115,6 +115,14 @@ pub(super) fn only_looks(words: &[String]) -> bool {
     }
 }
 
+/// Whether a command is about one run, and leaves open which.
+pub(super) fn names_no_run(words: &[String]) -> bool {
+    match Slash::try_parse_from(words) {
+        Ok(Slash { does: Does::There(command) }) => command.names_no_run(),
+        Ok(Slash { does: Does::Here(_) }) | Err(_) => false,
+    }
+}
+
 /// What agents are asked for.
 pub(super) fn verb(words: &[String]) -> Result<Verb, Asked> {
     ToAgents::try_parse_from(words).map(|asked| asked.verb).map_err(|error| told(&error, words, &ToAgents::command()))
@@ -123,7 +131,9 @@ pub(super) fn verb(words: &[String]) -> Result<Verb, Asked> {
 fn told(error: &clap::Error, words: &[String], tree: &clap::Command) -> Asked {
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     // the slash belongs to the word behind it
-    let mut text = error.render().to_string().replace("Usage: / ", "Usage: /");
+    let mut text = error.render().to_string().replace("Usage: / ", "Usage: ");
+    text = text.replace("Usage: ", if tree.get_name() == "/" { "Usage: /" } else { "Usage: @AGENT " });
+    text = text.replace("@AGENT @AGENT", "@AGENT");
     // for short words clap sees no likeness
     if error.kind() == ErrorKind::InvalidSubcommand
         && !text.contains("tip:")
@@ -178,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_command_about_a_run_that_leaves_open_which_is_told_from_others() {
+        let names_none = |line: &str| names_no_run(&words(line).expect("words"));
+        for line in ["attach", "attach --progress plain", "show", "show --json", "report", "report --format md"] {
+            assert!(names_none(line), "{line}");
+        }
+        for line in
+            ["attach r-9d07", "show last", "report last", "report r-9d07 --format md", "runs", "who", "nonsense"]
+        {
+            assert!(!names_none(line), "{line}");
+        }
+    }
+
+    #[test]
     fn what_only_looks_is_told_from_what_does_more() {
         let looks = |line: &str| only_looks(&words(line).expect("words"));
         for line in ["who", "links --json", "stubs", "attach", "show", "schema"] {
@@ -206,7 +229,7 @@ mod tests {
         for (line, exit, said) in [
             ("woh", Exit::Usage, "'who'"),
             ("who --jsn", Exit::Usage, "--json"),
-            ("heal", Exit::Usage, "<FAULT>"),
+            ("heal", Exit::Usage, "Usage: /heal <FAULT>"),
             ("help", Exit::Passed, "links"),
             ("fault --help", Exit::Passed, "/fault"),
             ("keep", Exit::Usage, ""),

@@ -6,6 +6,7 @@ use meshproof_proto::order::FaultOrder;
 use meshproof_proto::rpc::{LogQuery, RoomNews};
 use meshproof_proto::verdict::Exit;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::joined::Alone;
@@ -90,12 +91,19 @@ impl Room {
         {
             words.extend(["--mesh".to_owned(), mesh.to_owned()]);
         }
+        if let Some(run) = self.joined.run().filter(|_| tree::names_no_run(&words)) {
+            words.insert(1, run);
+        }
         self.twin(&format!("meshproof {}", words.join(" ")));
         let thread = self.threads.begin(line);
         let stop = CancellationToken::new();
         self.stops.insert(thread, stop.clone());
         let output = match self.live {
-            true => Output::Lines(self.voice.clone(), thread.to_string(), self.filter.subscribe()),
+            // of what goes on; what a command answers is all shown
+            true if words[0] == "attach" => {
+                Output::Lines(self.voice.clone(), thread.to_string(), self.filter.subscribe())
+            }
+            true => Output::Lines(self.voice.clone(), thread.to_string(), watch::Sender::default().subscribe()),
             false => Output::Ours,
         };
         let ended = async move {

@@ -61,6 +61,19 @@ impl Joined {
         self.args.mesh.as_deref()
     }
 
+    /// The run whose mesh it is, if it is one's: as commands name it.
+    pub(super) fn run(&self) -> Option<String> {
+        // one who has asked no agent so far is in no mesh yet, and may have named one
+        let named = || self.args.mesh.as_deref().and_then(|mesh| find::find(Some(mesh)).ok());
+        let run = &self.seat.as_ref().map(|seat| seat.file().clone()).or_else(named)?.run?.0;
+        if kept().is_some_and(|kept| kept.find(run).is_ok()) {
+            return Some(run.clone());
+        }
+        // one whose reports go elsewhere is known by them
+        let running = local::running().ok()?.into_iter().find(|running| running.run == *run)?;
+        Some(running.reports?.to_string_lossy().into_owned())
+    }
+
     /// The place in the mesh, if there is one.
     pub(super) fn here_mut(&mut self) -> Option<&mut Seat> {
         self.seat.as_mut()
@@ -168,10 +181,13 @@ fn is_over(seat: &Seat) -> bool {
     local::running().is_ok_and(|running| running.iter().all(|running| running.run != run.0))
 }
 
+fn kept() -> Option<Kept> {
+    Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new)).ok()
+}
+
 /// The runs that are kept; a folder has no more than that.
 fn runs() -> Vec<String> {
-    let kept = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new));
-    let folders = kept.ok().and_then(|kept| std::fs::read_dir(kept.folder()).ok()).into_iter().flatten();
+    let folders = kept().and_then(|kept| std::fs::read_dir(kept.folder()).ok()).into_iter().flatten();
     folders.filter_map(|folder| folder.ok()?.file_name().into_string().ok()).collect()
 }
 

@@ -13,6 +13,7 @@ use crate::chat::line;
 use crate::chat::threads::{State, ThreadId};
 use crate::console::Heard;
 use crate::history::Kept;
+use crate::report::summary::counted;
 use crate::report::{failures, sanitise};
 
 impl Room {
@@ -68,7 +69,8 @@ impl Room {
         }
         let number: usize = what.strip_prefix('f')?.parse().ok()?;
         let kept = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new)).ok()?;
-        let folder = attach::find(None, &kept).or_else(|_| attach::find(Some("last"), &kept));
+        let run = self.joined.run();
+        let folder = attach::find(run.as_deref(), &kept).or_else(|_| attach::find(Some("last"), &kept));
         let found = folder
             .map_err(|error| error.to_string())
             .and_then(|folder| failures::nth(&folder, number).map_err(|error| error.to_string()));
@@ -98,17 +100,31 @@ impl Room {
         let Some(tests) = self.notes.tests() else {
             return self.refuse(&"nothing was done in this chat that a plan could do again", Exit::Usage);
         };
-        let plan = self.joined.ground().with_tests(&tests);
-        let shown = file.display();
+        let ground = self.joined.ground();
+        let plan = ground.with_tests(&tests);
+        // the plan's text names files as they are found from its own folder
+        let file = ground.dir().map_or_else(|| file.to_owned(), |dir| dir.join(file));
+        let here = std::env::current_dir().unwrap_or_default();
+        let shown = file.strip_prefix(here).unwrap_or(&file).display();
         let written =
-            std::fs::File::create_new(file).and_then(|mut file| std::io::Write::write_all(&mut file, plan.as_bytes()));
+            std::fs::File::create_new(&file).and_then(|mut file| std::io::Write::write_all(&mut file, plan.as_bytes()));
         if let Err(error) = written {
             return self.refuse(&format!("cannot write {shown}: {error}"), Exit::Usage);
         }
         let (steps, left_out) = self.notes.count();
         let without =
             if left_out > 0 { format!(", without {left_out} that did not come out well") } else { String::new() };
-        self.voice.result(&format!("{shown}: {steps} steps{without}; `meshproof run {shown}` does them again\n"));
+        let param =
+            |(name, value): (&String, &String)| format!(" --param {}", line::shell_word(&format!("{name}={value}")));
+        let params: String = ground.params().iter().map(param).collect();
+        let again = format!("meshproof run {}{params}", line::shell_word(&shown.to_string()));
+        let steps = counted(steps, "step");
+        self.voice.result(&format!("{shown}: {steps}{without}; `{again}` does that again\n"));
+        let is_elsewhere = ground.dir().is_some_and(|dir| file.parent() != Some(dir));
+        if is_elsewhere {
+            self.voice
+                .note("the files that it names are looked for from its folder, and the run's plan is in another one");
+        }
         Begun::Next(Next::Came(Exit::Passed))
     }
 }
