@@ -1,6 +1,6 @@
 //! Commit by commit: which change broke it.
 //!
-//! `request` says what is asked for, `import` reads it from the file of an older tool, and `template` how a type of project is tested; `repository` and `git` know the commits;
+//! `request` says what is asked for, `template` how a type of project is tested; `repository` and `git` know the commits;
 //! `search`, which is pure, says which of them to test next; `session` has each tested in a `workspace` of its own by a run of its own
 //! (`attempt`, whose plan is `check.yaml`); `results` is what came of it, and `report` what people and programs read of that.
 //! Never here: processes other than git, the mesh. Both are a run's.
@@ -8,7 +8,6 @@
 pub mod attempt;
 mod course;
 pub mod git;
-pub mod import;
 pub mod kept;
 pub mod limits;
 pub mod report;

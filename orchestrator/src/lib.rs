@@ -13,6 +13,7 @@ pub mod console;
 pub mod coordinator;
 pub mod doctor;
 pub mod history;
+pub mod import;
 pub mod journal;
 pub mod keeper;
 pub mod library;

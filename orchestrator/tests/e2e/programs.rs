@@ -148,6 +148,18 @@ fn programs_find_the_api_where_it_was_when_another_agent_takes_the_place_of_thei
 }
 
 #[test]
+fn a_coordinator_measures_its_runners_slow_data_network_and_the_control_network_stays_fast() {
+    if !networks::are_possible() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.run_plain(root().join("testdata/coordinated/plan.yaml")).end().assert_code(0);
+    scene.assert_nothing_left();
+    let printed = printed(&scene, "coordinator-1");
+    assert_eq!(printed.matches("ms").count(), 2, "{printed}");
+}
+
+#[test]
 fn programs_of_testgrounds_sdks_run_unchanged_and_get_the_network_that_they_ask_for() {
     let has_npm = std::process::Command::new("npm").arg("--version").output().is_ok();
     if !has_npm {

@@ -3,15 +3,8 @@
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::repository::{Place, RepositoryError};
-
-/// A plan that does what the file asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Imported {
-    pub plan: String,
-    /// Of each key of the file, in its order.
-    pub became: Vec<(String, String)>,
-}
+use super::Imported;
+use crate::commits::repository::{Place, RepositoryError};
 
 /// The file says nothing that a plan can be made of.
 #[derive(Debug, Error)]
