@@ -36,5 +36,8 @@ pub(super) const SIGNALING_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked whether somebody goes on with a run whose journal nobody writes.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// From a page's opening to its links: the fallback is tried after six seconds, and takes two.
+pub(super) const LINKED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How often a page is told of the links of who stands in for it: two heartbeats.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);

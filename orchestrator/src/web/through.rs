@@ -12,10 +12,10 @@ use meshproof_proto::codec::Codec;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, RoomNews};
 use tarpc::{ClientMessage, Request, Response};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::limits::CALLS;
+use super::limits::{CALLS, LINKED_WITHIN};
 use super::wire::ToPage;
 use crate::mesh_file::MeshFile;
 
@@ -26,6 +26,9 @@ pub struct Through {
     file: MeshFile,
     to_page: mpsc::Sender<ToPage>,
     linked: Arc<Mutex<Linked>>,
+    /// How many there have been so far, for whoever waits for one.
+    links: watch::Sender<u64>,
+    opened: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +52,7 @@ type Far = tarpc::transport::channel::Channel<ClientMessage<AgentRequest>, Respo
 
 impl Through {
     pub(super) fn new(name: Name, file: MeshFile, to_page: mpsc::Sender<ToPage>) -> Self {
-        Self { name, file, to_page, linked: Arc::default() }
+        Self { name, file, to_page, linked: Arc::default(), links: watch::Sender::default(), opened: Instant::now() }
     }
 
     /// What the page is called in the mesh.
@@ -81,6 +84,17 @@ impl Through {
         self.agents_named("all").into_iter().map(|(name, _)| name.to_string()).collect()
     }
 
+    /// Waits until the agents that ought to be there are linked; a page that was opened just now has its time for that.
+    pub async fn settle(&self) {
+        let mut links = self.links.subscribe();
+        let all = async {
+            let is_there = |agent: &Name| self.linked().agents.values().any(|linked| linked.name == *agent);
+            while !self.file.agents.iter().all(is_there) && links.changed().await.is_ok() {}
+        };
+        let left = LINKED_WITHIN.saturating_sub(self.opened.elapsed());
+        let _ = tokio::time::timeout(left, all).await;
+    }
+
     /// Why an agent of that name does not answer; none when nobody knows of one.
     #[must_use]
     pub fn why_missing(&self, name: &str) -> Option<String> {
@@ -106,13 +120,17 @@ impl Through {
         counted.ok().and_then(Result::ok).unwrap_or(0)
     }
 
-    /// The page has a link to an agent.
+    /// The page has a link to an agent. It may say so again: calls that are on their way go on.
     pub(super) fn link(&self, peer: PeerId, name: Name) {
+        if self.linked().agents.contains_key(&peer) {
+            return;
+        }
         let (near, far) = tarpc::transport::channel::bounded(CALLS);
         let client = AgentClient::new(tarpc::client::Config::default(), near).spawn();
         let (replies, replied) = mpsc::channel(CALLS);
         let calling = AbortOnDropHandle::new(tokio::spawn(call(peer, far, (replied, self.to_page.clone()))));
         self.linked().agents.insert(peer, Agent { name, client, replies, _calling: calling });
+        self.links.send_modify(|links| *links += 1);
     }
 
     pub(super) fn unlink(&self, peer: &PeerId) {

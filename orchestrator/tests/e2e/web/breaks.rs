@@ -71,6 +71,7 @@ fn an_agent_that_is_killed_is_seen_to_go_and_its_successor_is_linked() {
     writes(&mut browser, "@ledger ping");
     says(&mut browser, "ledger: pong in ");
     assert_eq!(browser.evaluate("meshproof.run.lanes.get('ledger').gone.length"), 1);
+    assert_eq!(browser.errors(), Vec::<String>::new());
     served.stop();
     run.end();
 }

@@ -212,6 +212,19 @@ fn without_udp_somebody_stands_in_for_the_page_and_it_says_so() {
     says(&mut browser, "shop: 200 in ");
     browser.until_it_holds("meshproof.watch.seen.size === 2 && [...meshproof.watch.seen.values()].every(({ status, failed }) => status && !failed)");
     assert_eq!(browser.evaluate("meshproof.mesh.agents.some(({ isUp }) => isUp)"), false, "no link is up that is none");
+    // direct links are tried beside it, and break no call: more attempts than one lie between these
+    let attempts = "Math.max(...meshproof.mesh.agents.map(({ highest }) => highest))";
+    let before = browser.evaluate(attempts).as_u64().expect("a number");
+    let mut calls = 0;
+    while browser.evaluate(attempts).as_u64() < Some(before + 2) {
+        calls += 1;
+        writes(&mut browser, "@all ping");
+        let answers =
+            format!("document.getElementById('said').innerText.split('2 of 2 well').length - 1 === {}", calls + 1);
+        browser.until_it_holds(&answers);
+    }
+    let said = browser.evaluate("document.getElementById('said').innerText");
+    assert!(!said.as_str().is_some_and(|said| said.contains("0 of 2") || said.contains("1 of 2")), "{said}");
     // people are heard through it, too, and hear what is said here
     let said = run.ask(&["chat", "--as", "bob", "-c", "is anybody at a page?"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("1 person heard it"), "{said:?}");

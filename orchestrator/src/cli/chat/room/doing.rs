@@ -249,6 +249,7 @@ impl Room {
     pub(super) async fn say(&mut self, text: String) -> Begun {
         let (console, agents) = match self.joined.console().await {
             Ok(console) => {
+                console.settle().await;
                 let agents = console.agents_named("all");
                 (console, agents)
             }
@@ -280,6 +281,7 @@ impl Room {
     /// The agents that are meant, or who may have been.
     async fn meant(&mut self, wanted: &str) -> Result<Vec<Agent>, Refused> {
         let console = self.joined.console().await?;
+        console.settle().await;
         let meant = console.agents_named(wanted);
         if !meant.is_empty() {
             return Ok(meant.into_iter().map(|(name, client)| Agent { name, client }).collect());

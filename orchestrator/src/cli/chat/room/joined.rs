@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshproof_mesh::MeshEvent;
+use meshproof_proto::id::RunId;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 
@@ -43,17 +44,19 @@ pub(super) struct Joined {
     ear: mpsc::Sender<Heard>,
     seat: Option<Seat>,
     ground: Option<Ground>,
+    /// The run that lines were meant for so far.
+    of: Option<RunId>,
 }
 
 impl Joined {
     pub(super) fn new(args: MeshArgs, person: String, ear: mpsc::Sender<Heard>) -> Self {
-        Self { args, person, ear, seat: None, ground: None }
+        Self { args, person, ear, seat: None, ground: None, of: None }
     }
 
     /// Through a page, which is in the mesh for as long as it is open.
     pub(super) fn through(args: MeshArgs, page: Through, ear: mpsc::Sender<Heard>) -> Self {
         let person = page.name().to_string();
-        Self { args, person, ear, seat: Some(Seat::Page(Box::new(page))), ground: None }
+        Self { args, person, ear, seat: Some(Seat::Page(Box::new(page))), ground: None, of: None }
     }
 
     /// Which mesh was asked for, to pass it on.
@@ -79,8 +82,21 @@ impl Joined {
         self.seat.as_mut()
     }
 
-    /// The place in the mesh; joins it first, or the next one when its run is over.
+    /// The place in the mesh; joins it first, or the next one when its run is over. A line that was meant for that run is done in no other.
     pub(super) async fn console(&mut self) -> Result<&mut Seat, Alone> {
+        let run = self.join().await?.file().run.clone();
+        match std::mem::replace(&mut self.of, run.clone()) {
+            Some(over) if Some(&over) != run.as_ref() => {
+                let now = run.map_or_else(|| "another mesh".to_owned(), |run| run.to_string());
+                let why =
+                    format!("{over} is over, and nothing was done; this is {now} now: say it again if you mean that");
+                Err(Alone { why, exit: Exit::MeshFailed })
+            }
+            _ => Ok(self.seat.as_mut().expect("it was joined just now")),
+        }
+    }
+
+    async fn join(&mut self) -> Result<&mut Seat, Alone> {
         if self.seat.as_ref().is_some_and(is_over)
             && let Some(over) = self.seat.take()
         {
@@ -127,7 +143,7 @@ impl Joined {
     }
 
     pub(super) async fn greeting(&mut self) -> String {
-        match self.console().await {
+        match self.join().await {
             Ok(console) => {
                 let mesh =
                     console.file().run.as_ref().map_or_else(|| console.file().mesh.to_string(), ToString::to_string);

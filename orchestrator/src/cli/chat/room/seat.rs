@@ -49,6 +49,14 @@ impl Seat {
         }
     }
 
+    /// Waits for links to the agents that ought to be there, as long as they may take. A place of this process has them, or not.
+    pub(super) async fn settle(&self) {
+        match self {
+            Self::Own(_) => {}
+            Self::Page(page) => page.settle().await,
+        }
+    }
+
     /// Waits for links to the other people, a moment. A page has them, or not.
     pub(super) async fn meet(&mut self) {
         match self {
