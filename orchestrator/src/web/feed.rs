@@ -12,7 +12,8 @@ use super::wire::{Place, SaidLine, Shown, ToPage};
 use crate::attach::{self, AttachError};
 use crate::history::Kept;
 use crate::journal::{self, Followed, Following};
-use crate::record::Record;
+use crate::local;
+use crate::record::{Happening, Record};
 use crate::report::telling;
 
 /// Reads the journal of this run to the page until nobody takes it.
@@ -34,20 +35,55 @@ pub(super) async fn tell(run: Option<RunId>, after: Option<Place>, to_page: mpsc
 /// Ends when nobody takes what is read.
 async fn read(path: &Path, mut after: Option<Place>, to_page: &mpsc::Sender<ToPage>) -> Result<(), AttachError> {
     loop {
-        let mut following = Following::open(path)?;
-        if one(&mut following, after.take(), to_page).await? == Gone::Reader {
+        let (mut following, mut seen) = (Following::open(path)?, Seen::default());
+        if one((&mut following, &mut seen), after.take(), to_page).await? == Gone::Reader {
             return Ok(());
         }
         let said = "nobody writes the run's journal any more".to_owned();
         if to_page.send(ToPage::NoJournal(said)).await.is_err() {
             return Ok(());
         }
+        let mut is_told = seen.has_ended;
         // whoever goes on with the run sets this one aside
-        while following.is_in_its_place()? || !path.exists() {
+        loop {
+            // asked first: whoever has ended the run by now has written a journal before
+            let waits = has_keeper(seen.run.as_ref())?;
+            if !following.is_in_its_place()? && path.exists() {
+                break;
+            }
+            if !waits && !std::mem::replace(&mut is_told, true) {
+                let why = "the run broke off: its orchestrator died, and nobody went on with it".to_owned();
+                if to_page.send(ToPage::BrokeOff(why)).await.is_err() {
+                    return Ok(());
+                }
+            }
             tokio::select! {
                 () = to_page.closed() => return Ok(()),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+        }
+    }
+}
+
+/// Whether somebody waits for another orchestrator of that run.
+fn has_keeper(run: Option<&RunId>) -> Result<bool, AttachError> {
+    let running = local::running()?;
+    Ok(run.is_none_or(|run| running.iter().any(|running| running.run == run.0)))
+}
+
+/// What a journal has said so far.
+#[derive(Default)]
+struct Seen {
+    run: Option<RunId>,
+    has_ended: bool,
+}
+
+impl Seen {
+    fn take(&mut self, what: &Happening) {
+        match what {
+            Happening::RunBegan { run, .. } => self.run = Some(run.clone()),
+            Happening::RunEnded { .. } => self.has_ended = true,
+            _ => {}
         }
     }
 }
@@ -59,7 +95,7 @@ enum Gone {
 }
 
 async fn one(
-    following: &mut Following,
+    (following, seen): (&mut Following, &mut Seen),
     after: Option<Place>,
     to_page: &mpsc::Sender<ToPage>,
 ) -> Result<Gone, AttachError> {
@@ -74,8 +110,12 @@ async fn one(
         let mut shown = Vec::new();
         let is_written = loop {
             match next {
-                Followed::Record(record, _) if record.n > after => shown.push(said(*record)),
-                Followed::Record(..) => {}
+                Followed::Record(record, _) => {
+                    seen.take(&record.entry.what);
+                    if record.n > after {
+                        shown.push(said(*record));
+                    }
+                }
                 Followed::Left => break false,
             }
             if shown.len() >= RECORDS {
@@ -115,7 +155,7 @@ fn said(record: Record) -> Shown {
 mod tests {
     use super::*;
     use crate::journal::Journal;
-    use crate::record::{Entry, Happening};
+    use crate::record::Entry;
 
     fn noted(text: &str) -> Entry {
         Entry::own(1, Happening::Noted { text: text.to_owned() })

@@ -140,6 +140,8 @@ pub enum ToPage {
     Records(Vec<Shown>),
     /// There is no journal to read, or nobody writes it any more; and why.
     NoJournal(String),
+    /// Nobody writes it, and nobody will; and why.
+    BrokeOff(String),
 }
 
 /// What a page is told when it comes in.

@@ -96,16 +96,21 @@ impl Browser {
             "Emulation.setEmulatedMedia",
             json!({ "features": [{ "name": "prefers-color-scheme", "value": view.scheme }] }),
         );
-        let height = if view.width >= WALL { view.width * 9 / 16 } else { 900 };
-        self.ask(
-            "Emulation.setDeviceMetricsOverride",
-            json!({ "width": view.width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
-        );
+        self.resizes(view);
         let began = std::time::Instant::now();
         self.ask("Page.navigate", json!({ "url": url }));
         self.until("Page.loadEventFired");
         self.evaluate("document.body.offsetHeight");
         began.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// The window gets this size.
+    pub fn resizes(&mut self, view: View) {
+        let height = if view.width >= WALL { view.width * 9 / 16 } else { 900 };
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": view.width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
     }
 
     /// What an expression comes to in the page.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use meshproof::journal::{self, Journal};
 use meshproof::mesh_file::MeshFile;
-use meshproof::record::Record;
+use meshproof::record::{Happening, Record};
 use meshproof_proto::id::{Name, RunId};
 use meshproof_proto::identity::{Grant, Key, Role, Token, UnixSeconds};
 use serde_json::Value;
@@ -33,7 +33,7 @@ struct Served {
     child: Child,
     url: String,
     _place: tempfile::TempDir,
-    journal: Journal,
+    journal: Option<Journal>,
     /// Records that were there from the beginning.
     count: usize,
 }
@@ -57,7 +57,7 @@ impl Served {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it says where");
         let url = line.split_whitespace().next().expect("a URL").to_owned();
-        Self { child, url, _place: place, journal, count }
+        Self { child, url, _place: place, journal: Some(journal), count }
     }
 
     /// Opens the page, and waits until it has read everything.
@@ -120,6 +120,68 @@ fn faults_bars_and_gaps_are_in_the_lanes_where_the_journal_has_them() {
 }
 
 #[test]
+fn a_run_that_nobody_goes_on_with_has_broken_off_and_its_clock_stands() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut all = records();
+    let end = all.iter().position(|record| matches!(record.entry.what, Happening::RunEnded { .. })).expect("it ends");
+    all.truncate(end);
+    let mut served = Served::of(all);
+    served.open(&mut browser, WIDE);
+    browser.until_it_holds("document.getElementById('state').innerText === 'RUNNING'");
+    served.journal = None;
+    browser.until_it_holds("document.getElementById('state').innerText === 'BROKE OFF'");
+    browser.until_it_holds("document.getElementById('notice').innerText.includes('nobody went on with it')");
+    assert_eq!(browser.evaluate("meshproof.run.endedAt === meshproof.run.at"), true);
+    browser.until_it_holds("document.getElementById('topology').innerText.includes('The run is over')");
+}
+
+#[test]
+fn the_tab_key_completes_however_fast_it_comes_and_leads_on_where_nothing_is_proposed() {
+    let Some(mut browser) = Browser::start() else { return };
+    let served = Served::of(records());
+    served.open(&mut browser, WIDE);
+    browser.evaluate("document.getElementById('line').focus()");
+    browser.types("/schem");
+    browser.presses("Tab");
+    browser.until_it_holds("document.getElementById('line').value === '/schema '");
+    browser.evaluate("document.getElementById('line').value = ''");
+    // several: the key goes through them, and Enter takes one
+    browser.types("/s");
+    browser.presses("Tab");
+    browser.until_it_holds("document.querySelector('#words [aria-selected=true]')?.id === 'word-0'");
+    browser.presses("Tab");
+    browser.until_it_holds("document.querySelector('#words [aria-selected=true]')?.id === 'word-1'");
+    browser.presses("Enter");
+    browser.until_it_holds("/^\\/s[a-z]+ $/.test(document.getElementById('line').value)");
+    assert_eq!(browser.evaluate("document.activeElement.id"), "line");
+    browser.presses("Escape");
+    browser.presses("Tab");
+    browser.until_it_holds("document.activeElement.type === 'submit'");
+}
+
+#[test]
+fn a_feed_follows_whatever_becomes_of_the_window() {
+    let Some(mut browser) = Browser::start() else { return };
+    let all = busy::records(2_000, 3);
+    let (before, later) = all.split_at(1_000);
+    let mut served = Served::of(before.to_vec());
+    let newest = "document.getElementById('newest').hidden";
+    served.open(&mut browser, WIDE);
+    for width in [320, 1920, 700, 1280, 360, 1280] {
+        browser.resizes(View { width, ..WIDE });
+        browser.awaited("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    }
+    let journal = served.journal.as_mut().expect("somebody writes it");
+    for record in later {
+        drop(journal.append(record.entry.clone()).expect("written"));
+    }
+    browser.until_it_holds(&format!("meshproof.run.n === {}", all.len()));
+    browser.until_it_holds(newest);
+    let last = "document.querySelector('#lines .line:last-of-type') && [...document.querySelectorAll('#lines .line')].some((line) => Number(line.dataset.at) === meshproof.run.lines.length - 1)";
+    browser.until_it_holds(last);
+}
+
+#[test]
 fn a_page_of_a_hundred_thousand_events_has_few_elements_and_every_line_is_found() {
     let Some(mut browser) = Browser::start() else { return };
     let served = Served::of(busy::records(100_000, 30));
@@ -179,7 +241,8 @@ fn a_page_follows_a_thousand_records_a_second_at_nearly_every_frame() {
     );
     let mut due = std::time::Instant::now();
     for (at, record) in later.iter().enumerate() {
-        drop(served.journal.append(record.entry.clone()).expect("written"));
+        let journal = served.journal.as_mut().expect("somebody writes it");
+        drop(journal.append(record.entry.clone()).expect("written"));
         if at % 50 == 49 {
             due += std::time::Duration::from_millis(50);
             // the pace of whoever writes, and no wait for anything

@@ -73,6 +73,10 @@ class Page {
     candidates: (candidates) => this.console.candidates(candidates),
     journal: (journal) => this.run.begin(journal),
     records: (records) => this.records(records),
+    "broke-off": (why) => {
+      this.run.brokeOff(why);
+      this.console.changed();
+    },
     "no-journal": (why) => {
       this.run.unread(why);
       this.console.changed();

@@ -166,7 +166,8 @@ export class Link {
     this.beat += 1;
     this.beats.set(this.beat, now);
     this.beats.delete(this.beat - 8);
-    this.live.send({ Beat: this.beat });
+    // it may have ended just now
+    this.live?.send({ Beat: this.beat });
   }
 
   // Signals

@@ -17,7 +17,7 @@ export class Run {
       n: 0, at: 0, beganAt: null, endedAt: null, id: null, plan: null, file: null, seed: null,
       expected: { steps: 0, tests: [] }, tests: new Map(), steps: { ended: 0, failed: 0, running: new Map() },
       lanes: new Map(), faults: new Map(), people: new Map(), agents: new Map(), services: new Map(), failures: [],
-      verdict: null, exit: null, summary: null, held: null, lines: [], dropped: 0, silence: null, takenOver: 0, version: 0,
+      verdict: null, exit: null, summary: null, held: null, lines: [], dropped: 0, silence: null, isBroken: false, takenOver: 0, version: 0,
     });
     this.lane("orchestrator");
   }
@@ -32,6 +32,12 @@ export class Run {
   // Nobody writes the journal, or there is none.
   unread(why) {
     this.silence = why;
+  }
+
+  // Nobody will: what stands there is all there is.
+  brokeOff(why) {
+    Object.assign(this, { isBroken: true, endedAt: this.at, silence: why });
+    this.version += 1;
   }
 
   take(record) {
@@ -177,6 +183,7 @@ export class Run {
 
   get state() {
     if (this.verdict) return this.verdict;
+    if (this.isBroken) return "broke off";
     if (this.journal === null) return "unread";
     if (this.held) return "held";
     return this.silence ? "left" : "runs";

@@ -60,13 +60,14 @@ export class Chat {
   ask() {
     this.asked += 1;
     const line = this.input.value.slice(0, this.input.selectionStart);
-    this.askedFor = line;
+    Object.assign(this, { waits: line.trim() !== "", tabbed: false });
     this.page.process.say({ complete: { number: this.asked, line } });
   }
 
   candidates({ number, from, words }) {
     if (number !== this.asked || document.activeElement !== this.input) return;
-    Object.assign(this, { words, from, chosen: -1 });
+    const { tabbed } = this;
+    Object.assign(this, { words, from, chosen: -1, waits: false, tabbed: false });
     this.list.replaceChildren(...words.slice(0, 60).map(({ word, about }, at) => {
       const option = el("li", { role: "option", id: `word-${at}`, "aria-selected": "false" }, el("b", {}, word), el("span", { class: "soft" }, about));
       option.addEventListener("mousedown", (event) => {
@@ -77,6 +78,19 @@ export class Chat {
     }));
     this.list.hidden = words.length === 0;
     mark(this.input, "aria-expanded", String(words.length > 0));
+    if (tabbed && words.length > 0) this.tab();
+  }
+
+  // The only word is taken, of several the next is pointed at; one whose words are still on their way is heeded when they come. Where
+  // nothing is proposed, and after Escape, Tab leads on.
+  tab() {
+    if (this.list.hidden) {
+      this.tabbed = Boolean(this.waits);
+      return this.tabbed;
+    }
+    if (this.words.length === 1) this.take(0);
+    else this.choose(this.chosen + 1);
+    return true;
   }
 
   choose(at) {
@@ -98,7 +112,7 @@ export class Chat {
 
   close() {
     this.list.hidden = true;
-    this.chosen = -1;
+    Object.assign(this, { chosen: -1, waits: false, tabbed: false });
     this.asked += 1;
     mark(this.input, "aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
@@ -107,11 +121,11 @@ export class Chat {
   key(event) {
     const open = !this.list.hidden;
     const keys = {
-      Tab: () => (open && !event.shiftKey && this.words.length === 1 ? this.take(0) : open && !event.shiftKey && this.chosen >= 0 ? this.take(this.chosen) : false),
+      Tab: () => (event.shiftKey ? false : this.tab()),
       ArrowDown: () => (open ? this.choose(this.chosen + 1) : this.recall(1)),
       ArrowUp: () => (open ? this.choose(this.chosen < 0 ? -1 : this.chosen - 1) : this.recall(-1)),
       Enter: () => (open && this.chosen >= 0 ? this.take(this.chosen) : false),
-      Escape: () => (open ? this.close() : false),
+      Escape: () => (open || this.waits ? this.close() : false),
     };
     const done = keys[event.key]?.();
     if (done !== false && keys[event.key]) event.preventDefault();

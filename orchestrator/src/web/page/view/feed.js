@@ -105,12 +105,16 @@ export class Feed {
 
   scrolled() {
     const { scrollTop, clientHeight } = this.place;
-    this.sticks = scrollTop + clientHeight >= this.found.length * this.row - this.row;
+    const isAtEnd = scrollTop + clientHeight >= this.found.length * this.row - this.row;
+    // a window that changes its size scrolls, too
+    if (isAtEnd) this.sticks = true;
+    else if (clientHeight === this.high) this.sticks = false;
     this.show();
   }
 
   show() {
     const { place, found } = this;
+    this.high = place.clientHeight;
     this.space.style.height = `${found.length * this.row}px`;
     if (this.sticks) place.scrollTop = found.length * this.row;
     byId("newest").hidden = this.sticks || found.length === 0;

@@ -18,8 +18,10 @@ export class Topology {
     this.last = "";
   }
 
-  draw({ mesh, watch, run, link }) {
-    const others = (mesh?.others ?? []).map(({ name, role }) => `${name} (${role.replace("-", " ")})`);
+  draw({ me, mesh, watch, run, link }) {
+    // whoever stands in for this page is called like it; and nobody leaves a mesh that is over
+    const isOther = ({ name }) => !run.endedAt && !name.startsWith(`${me?.name}-`);
+    const others = (mesh?.others ?? []).filter(isOther).map(({ name, role }) => `${name} (${role.replace("-", " ")})`);
     say(byId("people"), others.length > 0 ? `also here: ${others.join(", ")}` : "");
     const drawn = link.refused ? { nodes: [], empty: "Nobody is asked without a token that is good here." } : model(mesh, watch, run);
     const state = JSON.stringify(drawn);
@@ -70,7 +72,7 @@ function picture({ nodes, edges }) {
   const height = heightOf(nodes.length);
   const middle = { x: WIDTH / 2, y: nodes.length <= 2 ? 42 : height / 2 };
   const places = new Map(nodes.map(({ name }, at) => {
-    const angle = (2 * Math.PI * at) / nodes.length - Math.PI / 2 + (nodes.length === 2 ? Math.PI / 2 : 0);
+    const angle = (2 * Math.PI * at) / nodes.length - Math.PI / 2 + (nodes.length <= 2 ? Math.PI / 2 : 0);
     const [across, down] = nodes.length > MOST_NAMES ? [195, 140] : nodes.length > MOST_LABELS ? [165, 108] : [160, height / 2 - 50];
     return [name, { x: middle.x + across * Math.cos(angle), y: middle.y + down * Math.sin(angle) }];
   }));

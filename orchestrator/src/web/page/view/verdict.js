@@ -5,10 +5,12 @@ import { bytes, count, cut, span } from "./words.js";
 
 const STATES = {
   refused: "not let in",
-  unread: "waiting", runs: "running", held: "held", left: "no orchestrator", pass: "passed", fail: "failed", unknown: "unknown", error: "error",
+  unread: "waiting", runs: "running", held: "held", left: "no orchestrator", "broke off": "broke off", pass: "passed", fail: "failed", unknown: "unknown", error: "error",
 };
 
 const MOST_FAILURES = 4;
+
+const HEADLESS_MS = 3_000;
 
 const THEMES = ["auto", "light", "dark"];
 
@@ -124,11 +126,20 @@ export class Verdict {
     return `${ways[way]}${traffic} ${server} ${process}`;
   }
 
+  // For longer than a newcomer or a server that begins anew takes.
+  isHeadless(run, mesh) {
+    const isThere = !mesh?.signaling.up || mesh.others.some(({ role }) => role === "orchestrator");
+    if (isThere || run.state !== "runs" || mesh.agents.length === 0) this.headless = null;
+    else this.headless ??= Date.now();
+    return this.headless !== null && Date.now() - this.headless > HEADLESS_MS;
+  }
+
   notice(run, mesh, link) {
     const notices = [];
     if (link.refused) notices.push(link.refused);
     else if (!link.up && mesh) notices.push("The process that served this page does not answer: no feed and no chat until it does. Links go on.");
-    if (mesh && !mesh.signaling.up && !run.verdict && link.up) notices.push(`Signaling is away (${mesh.signaling.why}). Links that are up go on without it.`);
+    if (mesh && !mesh.signaling.up && run.endedAt === null && link.up) notices.push(`Signaling is away (${mesh.signaling.why}). Links that are up go on without it.`);
+    if (this.isHeadless(run, mesh)) notices.push("The run's orchestrator is not in the mesh: it hangs or is gone, and another one can go on with the run.");
     if (run.silence && !run.verdict) notices.push(`${run.silence[0].toUpperCase()}${run.silence.slice(1)}.`);
     const notice = byId("notice");
     say(notice, notices.join(" "));
