@@ -62,6 +62,13 @@ pub fn write(out: &Path) -> Result<(), ReportError> {
 /// It cannot be written.
 pub fn save(path: &Path, text: &str) -> Result<(), ReportError> {
     let io = |source| ReportError::Io { path: path.to_owned(), source };
+    // a device or a pipe is written to, and what a link leads to is what is meant
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let written = std::fs::File::options().write(true).open(path);
+        return written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(io);
+    }
+    let meant = path.canonicalize();
+    let path = meant.as_deref().unwrap_or(path);
     let mut aside = path.as_os_str().to_owned();
     aside.push(".part");
     let aside = Path::new(&aside);

@@ -110,6 +110,25 @@ fn reports_are_made_later_and_two_runs_are_held_against_each_other() {
     }
     let nowhere = meshproof(&scene, &["report", "last", "--out", "no/such/folder/x.html"]);
     nowhere.assert_code(2);
+    // what a link leads to is written, and what is no file stays what it is
+    let [there, link] = ["there.md", "link.md"].map(|name| scene.path().join(name));
+    std::fs::write(&there, "before").expect("a new file");
+    std::os::unix::fs::symlink(&there, &link).expect("a new link");
+    meshproof(&scene, &["report", "last", "--format", "md", "--out", "link.md"]).assert_code(0);
+    assert!(link.is_symlink() && std::fs::read_to_string(&there).expect("there").starts_with("## ❌ two-tests"));
+    let pipe = scene.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .expect("a new pipe");
+    let reader = pipe.clone();
+    let read = std::thread::spawn(move || std::fs::read_to_string(reader).expect("somebody writes"));
+    meshproof(&scene, &["report", "last", "--format", "md", "--out", "pipe"]).assert_code(0);
+    assert!(read.join().expect("it ends").starts_with("## ❌ two-tests"));
 
     let before = runs(&scene)["runs"][0]["run"].as_str().expect("an id").to_owned();
     std::fs::write(scene.path().join("mended"), "").expect("a new file");
