@@ -59,8 +59,11 @@ pub(super) fn run(args: Args) -> Exit {
             exit = Box::pin(talk) => exit,
             exit = mesh::stopped() => exit,
         };
-        room.leave().await;
-        exit
+        // whoever says it twice does not wait for what was begun here
+        tokio::select! {
+            () = Box::pin(room.leave()) => exit,
+            exit = mesh::stopped() => exit,
+        }
     })
 }
 

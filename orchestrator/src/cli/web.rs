@@ -75,13 +75,17 @@ pub(super) fn run(args: Args) -> Exit {
             addresses: args.local.addresses.addresses(),
             reads_lines: reads_lines(args.local.clone()),
         };
-        let served = tokio::spawn(server::serve(listener, config, stop.clone()));
+        let mut served = tokio::spawn(server::serve(listener, config, stop.clone()));
         tokio::select! {
             exit = stops => {
                 stop.cancel();
-                exit
+                // whoever says it twice does not wait for what was begun at a page
+                tokio::select! {
+                    _ = &mut served => exit,
+                    again = stopped() => again,
+                }
             }
-            served = served => match served {
+            served = &mut served => match served {
                 Ok(Ok(())) => Exit::Passed,
                 Ok(Err(error)) => say::failed(&error, Exit::MeshFailed),
                 Err(error) => say::failed(&error, Exit::Bug),

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::access::Pass;
 use super::limits::{CONNECTIONS, HELLO_WITHIN, TABS, WORD_BYTES};
@@ -64,13 +65,15 @@ struct Server {
     tabs: Arc<Semaphore>,
 }
 
-/// Serves until it is stopped; then every tab hears that.
+/// Serves until it is stopped; then every tab hears that, and what was begun in one is waited for.
 ///
 /// # Errors
 /// The listener's.
 pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> io::Result<()> {
     let Config { passes, person, addresses, reads_lines } = config;
-    let house = Arc::new(House { passes, person, addresses, reads_lines, stop: stop.clone() });
+    let readers = TaskTracker::new();
+    let house =
+        Arc::new(House { passes, person, addresses, reads_lines, readers: readers.clone(), stop: stop.clone() });
     let server = Server { house, served: listener.local_addr()?, tabs: Arc::new(Semaphore::new(TABS)) };
     let routes = Router::new()
         .route("/socket", get(socket))
@@ -83,7 +86,12 @@ pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToke
         let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {
+                drop(listener);
+                readers.close();
+                readers.wait().await;
+                return Ok(());
+            }
         };
         let (stream, _) = accepted?;
         let routes = routes.clone();

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::access::Pass;
 use super::limits::{ASKED, HELLO_WITHIN, PING_EVERY, SILENCE, WAITING};
@@ -53,6 +54,7 @@ pub(super) struct House {
     pub person: String,
     pub addresses: Vec<IpAddr>,
     pub reads_lines: ReadsLines,
+    pub readers: TaskTracker,
     pub stop: CancellationToken,
 }
 
@@ -163,7 +165,8 @@ impl Tab {
         let file = self.pass.file.clone();
         tasks.spawn(feed::tell(file.run.clone(), after, self.to_page.clone()));
         tasks.spawn(passage::carry(file, to_signaling, self.to_page.clone()));
-        tasks.spawn((self.house.reads_lines)(Seat {
+        // whoever reads lines ends by itself when no more come, and has what was begun there end first
+        self.house.readers.spawn((self.house.reads_lines)(Seat {
             pass: self.pass.clone(),
             mesh: self.mesh.clone(),
             asked: to_reader,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::journal::Journal;
-use crate::looking::Waiting;
+use crate::looking::{Waiting, is_waiting, waiting_plan};
 use crate::scene::Scene;
 use crate::screen::Screen;
 use crate::session::{Ended, Session, Shown};
@@ -320,6 +320,47 @@ fn at_a_terminal_lines_are_threads_with_an_id_a_status_and_the_command_that_does
     terminal.press("/quit\r");
     assert_eq!(terminal.code(), Some(0));
     run.end();
+}
+
+#[test]
+fn at_a_terminal_lines_are_taken_however_much_is_told_meanwhile() {
+    let scene = Scene::new();
+    let path = scene.path().join("flood.yaml");
+    let steps: String = (0..4_000).map(|at| format!("      - say: line {at}\n")).collect();
+    let head = "meshproof: 1\nplan: flood\nservices: { shop: { exec: { argv: [sleep, \"600\"] } } }\ntests:\n  - id: t\n    steps:\n";
+    std::fs::write(&path, head.to_owned() + &steps).expect("a new file");
+    let mut terminal = Screen::of(&chatting(&scene, "anna"));
+    terminal.shows("nobody is here");
+    terminal.press(&format!("/run {} --out {}\r", path.display(), scene.out().display()));
+    for at in [100, 1_000, 2_000] {
+        terminal.until("many lines", |rows| rows.iter().any(|row| number(row).is_some_and(|number| number > at)));
+        terminal.press("/threads\r");
+    }
+    terminal.shows("t1 done");
+    terminal.press("/quit\r");
+    assert_eq!(terminal.code(), Some(0));
+    scene.assert_nothing_left();
+}
+
+/// Of `t1     said line 17`.
+fn number(row: &str) -> Option<u32> {
+    row.split_once("line ")?.1.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn a_run_that_was_begun_in_a_chat_ends_with_it_as_by_ctrl_c() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    std::fs::write(&plan, waiting_plan(scene.path())).expect("a new file");
+    let mut command = chatting(&scene, "anna");
+    command.arg("-c").arg(format!("/run {} --out {} --progress json", plan.display(), scene.out().display()));
+    let mut session = Session::start(command, Shown::Records);
+    session.record("the step that waits", is_waiting);
+    session.signal(rustix::process::Signal::INT);
+    session.end().assert_code(130);
+    let journal = Journal::read(&scene.out());
+    assert_eq!(journal.only("run-ended")["exit"], 130);
+    scene.assert_nothing_left();
 }
 
 /// What is different each time.

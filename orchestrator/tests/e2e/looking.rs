@@ -55,7 +55,7 @@ impl Waiting {
 }
 
 /// The sample plan's services, and one step that ends when a file is there.
-fn waiting_plan(scene: &Path) -> String {
+pub fn waiting_plan(scene: &Path) -> String {
     let plan = std::fs::read_to_string(root().join(crate::scene::CHECKOUT)).expect("the sample plan is there");
     let (head, _) = plan.split_once("tests:\n").expect("it has tests");
     let root = root();
@@ -69,7 +69,7 @@ fn waiting_plan(scene: &Path) -> String {
 }
 
 /// The readiness checks are steps as well, of no test.
-fn is_waiting(record: &Value) -> bool {
+pub fn is_waiting(record: &Value) -> bool {
     record["what"]["fact"]["step-started"]["key"]["test"] == "waits"
 }
 

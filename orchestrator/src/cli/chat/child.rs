@@ -24,7 +24,8 @@ pub(super) enum Output {
 pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationToken) -> std::io::Result<Exit> {
     // what runs now, whatever became of its file
     let mut command = Command::new("/proc/self/exe");
-    command.args(&words).stdin(Stdio::null()).kill_on_drop(true);
+    // a terminal's Ctrl-C is for the chat, which passes it on
+    command.args(&words).stdin(Stdio::null()).kill_on_drop(true).process_group(0);
     if let Output::Lines(..) = output {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
@@ -61,7 +62,7 @@ async fn tell(pipe: impl AsyncRead + Unpin, (voice, thread): (&Voice, &str), fil
     while let Ok(Some(line)) = lines.next_line().await {
         let is_shown = filter.borrow().shows(&line);
         match is_shown {
-            true => voice.result(&format!("{thread} {line}\n")),
+            true => voice.result_of_many(&format!("{thread} {line}\n")).await,
             false => left_out += 1,
         }
     }

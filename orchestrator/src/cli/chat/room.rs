@@ -146,9 +146,21 @@ impl Room {
         self.voice.note(&text);
     }
 
-    pub(super) async fn leave(self) {
-        // What goes on ends with the chat: processes are interrupted, answers of agents are in the journal.
+    /// What goes on ends with the chat: answers of agents are in the journal; processes are interrupted, and waited for, as a run has to
+    /// clean up behind itself.
+    pub(super) async fn leave(mut self) {
         self.stops.values().for_each(CancellationToken::cancel);
+        if !self.stops.is_empty() {
+            let those: Vec<String> = self.stops.keys().map(ToString::to_string).collect();
+            self.voice.note(&format!("waiting for {} to end", those.join(", ")));
+        }
+        while !self.stops.is_empty()
+            && let Some(ended) = self.going.join_next().await
+        {
+            if let Ok(ended) = ended {
+                self.stops.remove(&ended.thread);
+            }
+        }
         self.joined.leave().await;
     }
 

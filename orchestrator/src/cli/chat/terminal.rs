@@ -17,7 +17,7 @@ use reedline::{
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::voice::Voice;
+use super::voice::{Above, Voice};
 use crate::chat::complete::{Candidate, Known, Trees, complete};
 use crate::console::limits;
 use crate::history::state_folder;
@@ -25,8 +25,8 @@ use crate::history::state_folder;
 /// Lines that are remembered from chat to chat.
 const HISTORY: usize = 1_000;
 
-/// What is said and not on the screen yet; who says more waits.
-const SAID: usize = 1_024;
+/// What the editor is to print and has not; each may be many lines.
+const PRINTED: usize = 4;
 
 const MENU: &str = "words";
 
@@ -60,8 +60,8 @@ impl Seat {
 pub(super) fn sit(trees: Trees, names: Names) -> Seat {
     let (written, lines) = mpsc::channel(limits::LINES);
     let (next, goes_on) = sync_channel(1);
-    let printer = ExternalPrinter::new(SAID);
-    let voice = Voice::Above(printer.sender());
+    let printer = ExternalPrinter::new(PRINTED);
+    let voice = Voice::Above(Above::new(printer.sender()));
     let terminal = AsItWas(tcgetattr(std::io::stdin()).ok());
     std::thread::spawn(move || {
         let mut editor = editor(Words { trees, names }).with_external_printer(printer);

@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{LINKED, Served, WIDE, says, shows, writes};
 use crate::browser::Browser;
+use crate::journal::Journal;
 use crate::looking::Waiting;
 use crate::processes;
 
@@ -49,6 +50,21 @@ fn links_of_a_page_outlive_signaling_and_the_process_that_served_it_and_what_it_
     let lines: Vec<u64> = lines.as_array().expect("a list").iter().filter_map(serde_json::Value::as_u64).collect();
     assert!(lines.windows(2).all(|pair| pair[0] < pair[1]), "{lines:?}");
     served.stop();
+    run.end();
+}
+
+#[test]
+fn a_run_that_was_begun_at_a_page_ends_as_by_ctrl_c_when_its_process_is_stopped() {
+    let Some(mut browser) = Browser::start() else { return };
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    let (plan, out) = (run.scene.path().join("plan.yaml"), run.scene.path().join("second"));
+    writes(&mut browser, &format!("/run {} --out {}", plan.display(), out.display()));
+    browser.until_it_holds(r"/ready \[.*\] shop/.test(document.getElementById('said').innerText)");
+    served.stop();
+    assert_eq!(Journal::read(&out).only("run-ended")["exit"], 130);
     run.end();
 }
 
