@@ -80,6 +80,7 @@ fn fault(fault: &Fault) -> Value {
         "name": fault.name,
         "target": fault.target,
         "asked": fault.asked,
+        "by": fault.by,
         "measured": report.map(|report| &report.measured),
         "deviation_percent": report.and_then(|report| report.deviation_percent),
         "effective": report.map(|report| report.effective),

@@ -267,9 +267,16 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
         | Fact::Steered { .. }
         | Fact::StubCalled(_)
         | Fact::StubErred { .. }
-        | Fact::FaultBegan { .. }
-        | Fact::FaultEnded(_) => None,
+        | Fact::FaultBegan { .. } => None,
+        // the plan's are told as a whole
+        Fact::FaultEnded(report) => is_of_person(&report.fault).then(|| fault_said(report)),
     }
+}
+
+/// Whether a fault has the name of a thread of some console's chat, as only persons' have.
+fn is_of_person(fault: &str) -> bool {
+    let number = fault.rsplit_once(".t").filter(|(by, _)| by.starts_with("console-")).map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn fault_said(report: &FaultReport) -> Said {

@@ -56,6 +56,8 @@ pub struct Story {
     /// Somebody writes its journal still; only who looks knows.
     pub goes_on: bool,
     pub log: Log,
+    /// Faults that persons asked for, by the names that they have: who, and in which words.
+    wished: BTreeMap<String, (String, String)>,
     around: around::Around,
 }
 
@@ -95,6 +97,8 @@ pub struct Fault {
     pub target: String,
     pub asked: String,
     pub agents: Vec<String>,
+    /// Whom a person is called who asked for it; none: the plan did.
+    pub by: Option<String>,
     pub began: Moment,
     pub ended: Option<(Moment, FaultReport)>,
 }

@@ -132,7 +132,13 @@ fn a_fault_of_a_chat_is_active_measured_and_healed_and_not_the_runs() {
         refused.assert_code(2);
         assert!(refused.all().contains(said), "{}", refused.all());
     }
+    let report = run.scene.meshproof().args(["report", "--format", "json"]).arg(run.scene.out()).output();
+    let report: Value = serde_json::from_slice(&report.expect("it was built").stdout).expect("a report is JSON");
     let journal = end(run);
+    let fault = &report["faults"][0];
+    assert!(fault["by"].as_str().is_some_and(|by| by.starts_with("console-anna-")), "{fault}");
+    assert_eq!(fault["target"], "traffic shop -> ledger latency 300ms for 60s");
+    assert!(fault["measured"].as_str().is_some_and(|measured| measured.starts_with("latency 3")), "{fault}");
     let began = facts(&journal, "fault-began");
     assert_eq!(began.len(), 1);
     let asked: Vec<Value> = facts(&journal, "asked").iter().map(|asked| asked["line"].clone()).collect();

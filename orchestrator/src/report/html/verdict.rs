@@ -6,7 +6,7 @@ use meshproof_proto::verdict::Verdict;
 
 use super::text;
 use crate::report::figures::{day_and_time, duration};
-use crate::report::story::Story;
+use crate::report::story::{Fault, Story};
 use crate::report::summary::counted;
 
 /// Whether something that a pass rests on holds.
@@ -113,11 +113,13 @@ fn grounds(story: &Story) -> Vec<Ground> {
         grounds
             .push(Ground { holds: there(held == all), words: format!("{held} of {} held", counted(all, "threshold")) });
     }
-    if !story.faults.is_empty() {
+    // no verdict hangs on what persons disturb
+    let planned: Vec<&Fault> = story.faults.iter().filter(|fault| fault.by.is_none()).collect();
+    if !planned.is_empty() {
         let is = |test: fn(&meshproof_proto::order::FaultReport) -> bool| {
-            story.faults.iter().filter(|fault| fault.ended.as_ref().is_some_and(|(_, report)| test(report))).count()
+            planned.iter().filter(|fault| fault.ended.as_ref().is_some_and(|(_, report)| test(report))).count()
         };
-        let (effective, healed, all) = (is(|report| report.effective), is(|report| report.healed), story.faults.len());
+        let (effective, healed, all) = (is(|report| report.effective), is(|report| report.healed), planned.len());
         let words = if effective == all && healed == all {
             format!("{} did something and healed", counted(all, "fault"))
         } else {

@@ -1,6 +1,7 @@
 //! One record after the other becomes part of the story.
 
 use meshproof_proto::event::{Fact, StubCall, Usage};
+use meshproof_proto::order::FaultReport;
 
 use super::steps::Ended;
 use super::{Failover, Failure, Fault, Moment, RunEnding, Story, Stub, Test};
@@ -69,14 +70,9 @@ impl Story {
             Happening::FaultBegan { fault, target, asked, agents, .. } if self.faults.len() < FAULTS => {
                 let agents = agents.iter().map(ToString::to_string).collect();
                 let (name, target, asked) = (fault.clone(), target.clone(), asked.clone());
-                self.faults.push(Fault { name, target, asked, agents, began: at, ended: None });
+                self.faults.push(Fault { name, target, asked, agents, by: None, began: at, ended: None });
             }
-            Happening::FaultEnded(report) => {
-                let is_it = |fault: &&mut Fault| fault.name == report.fault && fault.ended.is_none();
-                if let Some(fault) = self.faults.iter_mut().rev().find(is_it) {
-                    fault.ended = Some((at, report.clone()));
-                }
-            }
+            Happening::FaultEnded(report) => self.fault_ended(at, report),
             Happening::AgentJoined { name, path, rtt_us } => {
                 let agent = self.agents.entry(name.to_string()).or_default();
                 (agent.path, agent.rtt_us) = (path.clone(), *rtt_us);
@@ -115,8 +111,31 @@ impl Story {
         }
     }
 
+    /// A person's fault is begun by the agent that was asked.
+    fn wished(&mut self, at: Moment, from: &str, name: &str) {
+        let Some((by, words)) = self.wished.get(name).filter(|_| self.faults.len() < FAULTS) else { return };
+        let agents = vec![from.to_owned()];
+        let (target, asked, by) = (words.clone(), format!("by {by}"), Some(by.clone()));
+        self.faults.push(Fault { name: name.to_owned(), target, asked, agents, by, began: at, ended: None });
+    }
+
+    fn fault_ended(&mut self, at: Moment, report: &FaultReport) {
+        let is_it = |fault: &&mut Fault| fault.name == report.fault && fault.ended.is_none();
+        if let Some(fault) = self.faults.iter_mut().rev().find(is_it) {
+            fault.ended = Some((at, report.clone()));
+        }
+    }
+
     fn fact(&mut self, at: Moment, from: &str, fact: &Fact) {
         match fact {
+            Fact::Asked { by, id, line } if self.wished.len() < FAULTS => {
+                if let Some(words) = line.trim_start().strip_prefix("/fault ") {
+                    self.wished.insert(id.clone(), (by.to_string(), words.trim().to_owned()));
+                }
+            }
+            Fact::FaultBegan { fault } => self.wished(at, from, fault),
+            // what the plan asked for is told as a whole by the orchestrator
+            Fact::FaultEnded(report) if self.wished.contains_key(&report.fault) => self.fault_ended(at, report),
             Fact::LinkAcknowledged { from: peer } => self.link(peer.as_str(), from, |link| link.acknowledged += 1),
             Fact::LinkSuspect { peer, .. } => self.link(from, peer.as_str(), |link| link.suspected += 1),
             Fact::LinkBytes { sent, .. } => {
@@ -136,7 +155,6 @@ impl Story {
             Fact::LinkOffered { .. }
             | Fact::StepStarted { .. }
             | Fact::StepEnded { .. }
-            | Fact::FaultBegan { .. }
             | Fact::FaultEnded(_)
             | Fact::Printed { .. }
             | Fact::StubPurged { .. }
