@@ -62,6 +62,9 @@ pub struct Initialize {
     pub network: Option<Box<DataNetwork>>,
     /// What the service's programs find at the agent; none: it opens nothing for them.
     pub api: Option<Box<ApiOrder>>,
+    /// Certificates that the run's authority has made, as PEM, its own among them: `tls.ca`, `tls.NAME.cert`. What a person has the agent
+    /// call finds them here, and the keys of `secrets`.
+    pub certificates: BTreeMap<String, String>,
 }
 
 /// An API for the programs of the service, on loopback.

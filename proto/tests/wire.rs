@@ -500,6 +500,7 @@ fn initialize() -> Initialize {
             egress: Egress::Host,
         })),
         api: Some(Box::new(ApiOrder { about: "{}".to_owned(), port: Some(5_050) })),
+        certificates: texts(),
     }
 }
 

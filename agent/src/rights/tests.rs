@@ -424,7 +424,8 @@ fn setting() -> Initialize {
     let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
     let secrets = Secrets::default();
-    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network: None, api: None }
+    let (network, api, certificates) = (None, None, BTreeMap::new());
+    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network, api, certificates }
 }
 
 fn step(action: Action) -> StepOrder {

@@ -49,6 +49,8 @@ pub(super) struct Run {
     /// What is remembered here for whoever commands next.
     pub(super) memory: Extent,
     pub(super) confided: Secrets,
+    /// What the run's authority has made and anybody may see, by name.
+    pub(super) certificates: BTreeMap<String, String>,
     pub(super) roster: BTreeMap<Name, PeerId>,
     /// At which term other names are held, of those that changed hands.
     pub(super) terms: BTreeMap<Name, NameTerm>,

@@ -69,8 +69,7 @@ pub(super) async fn run(
 ) -> Result<Run, Refusal> {
     let before = former.as_ref().map(|former| former.ports.clone()).unwrap_or_default();
     let mut left = former.as_mut().map(|former| std::mem::take(&mut former.recovered.left));
-    let Initialize { authority, roster, service, mut stubs, tunnels: tunnel_orders, seed, secrets, network, api } =
-        order;
+    let Initialize { authority, roster, service, mut stubs, seed, secrets, network, api, certificates, .. } = order;
     let permits = rights.permits();
     let masker = secrets.masker().map_err(|error| Refusal::Failed(error.to_string()))?;
     let (masker, confided, secrets) = (Arc::new(masker), secrets.clone(), secrets.scope());
@@ -83,7 +82,7 @@ pub(super) async fn run(
     let (noting, notes) = mpsc::channel(limits::NOTES);
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized =
-        Initialized { tunnels: listen_all(&tunnels, tunnel_orders, (&before, standing)).await?, ..before.clone() };
+        Initialized { tunnels: listen_all(&tunnels, order.tunnels, (&before, standing)).await?, ..before.clone() };
     let inlet = join((network.as_deref(), left.as_ref()), (&tunnels, seed), outside).await?;
     let links = inlet.as_ref().map(Inlet::links).cloned();
     tunnels.take_datagrams(&Lets { ports: datagram_ports(&service), rights: Arc::clone(rights), inlet });
@@ -116,6 +115,7 @@ pub(super) async fn run(
         promised,
         memory,
         confided,
+        certificates,
         roster,
         terms: BTreeMap::new(),
         initialized,

@@ -138,6 +138,7 @@ impl Run {
 
     fn may_act(&mut self, order: &mut StepOrder) -> Result<(), Refusal> {
         let tunnels = self.initialized.tunnels.clone();
+        self.put_in_identities(order)?;
         let work = self.working()?;
         if work.tending.running.len() >= limits::ASKED_AT_ONCE {
             return Err(Refusal::Failed(format!("{} steps of persons run here; wait for one", limits::ASKED_AT_ONCE)));
@@ -154,6 +155,20 @@ impl Run {
         if let Some(target) = order.action.target_mut() {
             // Whatever address came with it: only services of the run are called.
             target.address = setup::address(&target.label, &tunnels, &work.service)?;
+        }
+        Ok(())
+    }
+
+    /// A person knows what an identity is called, and this agent has it, if a step of the plan uses it here.
+    fn put_in_identities(&self, order: &mut StepOrder) -> Result<(), Refusal> {
+        for wanted in order.action.held_mut().into_iter().filter(|held| held.text.is_empty()) {
+            let key = || self.confided.iter().find(|(name, _)| *name == wanted.name).map(|(_, key)| key);
+            let text = self.certificates.get(&wanted.name).map(String::as_str).or_else(key);
+            let Some(text) = text else {
+                let why = "an agent has the identities of its service and of the plan's steps that it does";
+                return Err(Refusal::Failed(format!("`{}` is not at this agent: {why}", wanted.name)));
+            };
+            wanted.text = text.to_owned();
         }
         Ok(())
     }

@@ -214,6 +214,7 @@ impl Orchestrator {
             secrets: Default::default(),
             network: None,
             api: None,
+            certificates: BTreeMap::new(),
         }
     }
 

@@ -129,6 +129,9 @@ impl Settled {
     /// Something is named that only the run knows.
     pub fn order(&self, ask: &Ask, authority: &Authority, (console, id): (&str, &str)) -> Result<StepOrder, Missing> {
         let way = |target| (Tunnel { at: ask.at.clone(), to: target }, String::new());
+        // the agent has what the run's authority has made
+        let named = ask.action.clone().held_mut().into_iter().map(|held| held.name.clone()).collect::<Vec<_>>();
+        let of_the_run = named.into_iter().filter(|name| name.starts_with("tls."));
         let occasion = Occasion {
             authority,
             test: console,
@@ -136,7 +139,7 @@ impl Settled {
             stream: RecordStreamId(0),
             scope: &json!({ "params": self.plan.params }),
             addresses: &ask.target.clone().map(way).into_iter().collect::<BTreeMap<_, _>>(),
-            held: &BTreeMap::new(),
+            held: &of_the_run.map(|name| (name, String::new())).collect(),
         };
         let mut order = ask.order(&self.step, &occasion)?;
         order.key.step = id.to_owned();

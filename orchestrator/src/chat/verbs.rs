@@ -133,6 +133,12 @@ pub struct How {
     /// The agent that calls; the run must have a way from there. Default: the service's own.
     #[arg(long, value_name = "AGENT")]
     from: Option<String>,
+    /// Speak TLS, and trust the run's authority.
+    #[arg(long)]
+    tls: bool,
+    /// Speak TLS as this identity of the run: `--as clerk`.
+    #[arg(long = "as", value_name = "NAME")]
+    identity: Option<String>,
     /// How long one try may take.
     #[arg(long, value_name = "DURATION")]
     within: Option<String>,
@@ -248,7 +254,12 @@ impl Http {
 
 impl How {
     /// The step around the verb.
-    fn around(&self, agent: &str, verb: Value) -> Value {
+    fn around(&self, agent: &str, mut verb: Value) -> Value {
+        // inside of the verb, of which there is one
+        if let Some(inside) = verb.as_object_mut().and_then(|verb| verb.values_mut().next()) {
+            let own = self.identity.as_ref().map(|name| json!({ "as": name }));
+            put(inside, "tls", own.or_else(|| self.tls.then(|| Value::from("run"))));
+        }
         let mut step = json!({});
         put(&mut step, "at", self.from.clone().map(Value::from));
         put(&mut step, "to", Some(Value::from(agent)));
@@ -291,6 +302,8 @@ mod tests {
                 "http get / --from ledger --expect 'duration=< 1s' --expect 'json={ $.a: [1] }' --eventually 3s",
                 "{ at: ledger, to: shop, http: { get: / }, expect: { duration: \"< 1s\", json: { \"$.a\": [1] } }, eventually: \"3s\" }",
             ),
+            ("http get / --tls", "{ to: shop, http: { get: /, tls: run } }"),
+            ("ws a --as clerk", "{ to: shop, ws: { path: /, send: [a], tls: { as: clerk } } }"),
             (r#"tcp "PING\n""#, r#"{ to: shop, tcp: { send: "PING\n" } }"#),
             ("ws a b", "{ to: shop, ws: { path: /, send: [a, b] } }"),
             (

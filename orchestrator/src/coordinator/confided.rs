@@ -17,6 +17,12 @@ pub(super) fn keys(held: &BTreeMap<String, String>) -> impl Iterator<Item = (&st
     keys.map(|(name, text)| (name.as_str(), text.as_str()))
 }
 
+/// What anybody may see of what the run's authority has made.
+pub(super) fn certificates(held: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let certificates = held.iter().filter(|(name, _)| name.starts_with("tls.") && !is_key(name));
+    certificates.map(|(name, text)| (name.clone(), text.clone())).collect()
+}
+
 /// What that agent has to know.
 pub(super) fn to(agent: &Name, plan: &Plan, confided: &Secrets) -> Secrets {
     let used = identities(agent, plan);

@@ -215,6 +215,7 @@ impl Driver {
             api: service
                 .and_then(|service| programs::api(&self.plan, service, (&self.authority.run, &scope)))
                 .map(Box::new),
+            certificates: confided::certificates(held),
         }
     }
 }

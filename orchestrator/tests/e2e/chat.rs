@@ -173,6 +173,41 @@ fn a_chat_is_saved_as_a_plan_that_does_it_again() {
 }
 
 #[test]
+fn an_agent_asked_in_a_chat_calls_over_tls_with_what_the_runs_authority_has_made() {
+    let scene = Scene::new();
+    let plan = std::fs::read_to_string(crate::scene::root().join("testdata/verbs/tls/pass.yaml")).expect("it is there");
+    let (head, _) = plan.split_once("tests:\n").expect("it has tests");
+    let path = scene.path().join("plan.yaml");
+    let go = scene.path().join("go");
+    let tests = format!(
+        "tests:\n  - id: waits\n    timeout: 200s\n    steps:\n      - {{ to: vault, http: {{ get: /, tls: {{ as: clerk }} }} }}\n      \
+        - {{ at: phone, exec: {{ shell: \"until [ -e {} ]; do sleep 0.05; done\" }}, within: 200s, expect: {{ code: 0 }} }}\n",
+        go.display()
+    );
+    std::fs::write(&path, head.to_owned() + &tests).expect("a new file");
+    std::fs::copy(crate::scene::root().join("testdata/verbs/tls/wss.py"), scene.path().join("wss.py")).expect("a copy");
+    let mut run = scene.run(&path);
+    run.record("its last step", |record| record["what"]["step-began"]["key"]["step"] == "1");
+    let asked = chat(
+        &scene,
+        &[
+            "@vault http get / --as clerk --expect status=200",
+            "@vault http get / --tls --expect error=tls",
+            "@phone ws hello --path /any --as probe --expect line=hello",
+        ],
+    );
+    asked.assert_code(0);
+    let stranger = chat(&scene, &["@phone ws hello --as clerk"]);
+    stranger.assert_code(5);
+    assert!(stranger.all().contains("`tls.clerk.key` is not at this agent"), "{}", stranger.all());
+    let nobody = chat(&scene, &["@vault http get / --as nobody"]);
+    assert!(nobody.all().contains("`tls.nobody.cert` is not at this agent"), "{}", nobody.all());
+    std::fs::write(&go, "").expect("a new file");
+    run.end().assert_code(0);
+    scene.assert_nothing_left();
+}
+
+#[test]
 fn lines_come_through_a_pipe_and_a_run_is_begun_from_a_chat_with_its_exit_code() {
     let scene = Scene::new();
     let plan = crate::attached::plan(&scene);
