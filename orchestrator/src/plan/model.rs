@@ -18,7 +18,7 @@ use super::source::{Span, Spanned};
 use super::units::{Bandwidth, Percent};
 
 pub use groups::{Count, Group, Membership, Passes};
-pub use network::{Between, Conditions, Network};
+pub use network::{Between, Conditions, Network, Region};
 pub use verbs::{
     Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
     ProcessVerb, Quorum, Repeat, Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,

@@ -65,7 +65,7 @@ struct Compiler<'d> {
     tunnels: BTreeSet<Tunnel>,
     /// Whether the services live on a data network, and the regions that it names.
     networked: Option<Span>,
-    regions: &'d [(Word, Vec<Word>)],
+    regions: &'d [(Word, model::Region)],
     /// Every fault as it was compiled, to be held against the tunnels when all are known.
     shapes: RefCell<Vec<(model::Fault, Shape)>>,
     /// What must hold before a service counts as ready, for those that can be restarted.

@@ -79,6 +79,11 @@ impl<'d> Names<'d> {
         }
     }
 
+    /// Whether that is a group.
+    pub(super) fn is_group(&self, name: &str) -> bool {
+        self.groups.contains_key(name)
+    }
+
     /// Whether that is a service.
     pub(super) fn is_service(&self, name: &str) -> bool {
         self.services.contains_key(name)

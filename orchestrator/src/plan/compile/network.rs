@@ -9,7 +9,7 @@ use meshproof_proto::shaper::{DatagramShape, Shape};
 use super::super::code::Code;
 use super::super::compiled::Network;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{self, Conditions, Document, Word};
+use super::super::model::{self, Conditions, Document, Region, Word};
 use super::super::read;
 use super::{Compiler, faults};
 
@@ -38,11 +38,23 @@ impl<'d> Compiler<'d> {
         })
     }
 
-    /// A region has a name that no service has.
+    /// A region has a name that no service has, and all of them are at most everybody.
     fn regions_are_apart(&self, network: &model::Network) {
         for (region, _) in network.regions.iter().filter(|(region, _)| self.names.is_service(&region.value)) {
             let message = format!("{} is a service, so it cannot be a region too", quote(&region.value));
             self.cx.report(Diagnostic::new(Code::DuplicateName, region.span, message));
+        }
+        let shares = network.regions.iter().filter_map(|(_, region)| match region {
+            Region::Share(share) => Some((share.span, self.share(Some(share))?)),
+            Region::Of(_) => None,
+        });
+        let mut all = 0.0;
+        for (span, share) in shares {
+            all += share;
+            if all > 100.0 {
+                let message = format!("with this region all shares are {all}%");
+                return self.cx.report(Diagnostic::new(Code::OutOfRange, span, message).expected("at most 100%"));
+            }
         }
     }
 
@@ -69,11 +81,12 @@ impl<'d> Compiler<'d> {
     /// The services of a region, or the service of that name.
     fn members(&self, word: &Word) -> Option<Vec<Name>> {
         match self.region(word) {
-            Some(services) => self.named_services(services),
+            Some(region) => self.placed(&word.value, region),
+            None if self.names.is_group(&word.value) => Some(self.names.members(word)),
             None if self.names.is_service(&word.value) => Some(vec![super::name(&word.value)?]),
             None => {
                 let known = || self.regions.iter().map(|(region, _)| region.value.as_str());
-                let message = format!("{} is neither a region nor a service", quote(&word.value));
+                let message = format!("{} is neither a region nor a service or group", quote(&word.value));
                 let problem = Diagnostic::new(Code::UnknownService, word.span, message).expected(one_of(known()));
                 self.cx.report(problem.did_you_mean(&word.value, known()));
                 None
@@ -113,17 +126,55 @@ impl<'d> Compiler<'d> {
     /// The services that a side of a partition names: one, or all of a region.
     pub(super) fn side(&self, word: &Word) -> Option<Vec<Name>> {
         match self.region(word) {
-            Some(services) => self.named_services(services),
-            None => self.names.service_name(word).map(|name| vec![name]),
+            Some(region) => self.placed(&word.value, region),
+            None => Some(self.names.members(word)).filter(|members| !members.is_empty()),
         }
     }
 
-    /// What that region lists, if it is one.
-    fn region(&self, word: &Word) -> Option<&'d [Word]> {
-        self.regions.iter().find(|(region, _)| region.value == word.value).map(|(_, services)| services.as_slice())
+    fn region(&self, word: &Word) -> Option<&'d Region> {
+        self.regions.iter().find(|(region, _)| region.value == word.value).map(|(_, region)| region)
     }
 
-    fn named_services(&self, services: &[Word]) -> Option<Vec<Name>> {
-        services.iter().map(|service| self.names.service_name(service)).collect()
+    /// Who is in a region; `None` after a report.
+    fn placed(&self, name: &str, region: &Region) -> Option<Vec<Name>> {
+        match region {
+            Region::Of(words) => self.listed(words),
+            Region::Share(_) => self.dealt()?.remove(name),
+        }
+    }
+
+    /// Services, and members of groups.
+    fn listed(&self, words: &[Word]) -> Option<Vec<Name>> {
+        let members: Vec<Vec<Name>> = words.iter().map(|word| self.names.members(word)).collect();
+        members.iter().all(|members| !members.is_empty()).then(|| members.concat())
+    }
+
+    /// Everybody who is in no list is dealt out to the regions that are shares, one after the other, so that each group is spread over them.
+    fn dealt(&self) -> Option<BTreeMap<&'d str, Vec<Name>>> {
+        let mut listed = Vec::new();
+        // what the shares leave is nowhere
+        let (mut shares, mut left) = (Vec::new(), 100.0);
+        for (name, region) in self.regions {
+            match region {
+                Region::Of(words) => listed.extend(self.listed(words)?),
+                Region::Share(share) => {
+                    let share = self.share(Some(share))?;
+                    left -= share;
+                    shares.push((Some(name.value.as_str()), share / 100.0, Vec::new()));
+                }
+            }
+        }
+        shares.push((None, left / 100.0, Vec::new()));
+        let members: Vec<Name> = self.names.groups().flat_map(|(_, members)| members.to_vec()).collect();
+        let everybody = if members.is_empty() { self.names.services().collect() } else { members };
+        for (number, name) in everybody.into_iter().filter(|name| !listed.contains(name)).enumerate() {
+            let behind = |share: &f64, has: &Vec<Name>| share * (number + 1) as f64 - has.len() as f64;
+            let furthest =
+                shares.iter_mut().max_by(|(_, a, has), (_, b, had)| behind(a, has).total_cmp(&behind(b, had)));
+            if let Some((_, _, has)) = furthest {
+                has.push(name);
+            }
+        }
+        Some(shares.into_iter().filter_map(|(name, _, has)| Some((name?, has))).collect())
     }
 }

@@ -15,11 +15,20 @@ pub struct Network {
     pub span: Span,
     /// Between every two services.
     pub default: Conditions,
-    /// Names for lists of services.
-    pub regions: Vec<(Word, Vec<Word>)>,
+    /// Where services are.
+    pub regions: Vec<(Word, Region)>,
     /// Between some of them.
     pub between: Vec<Between>,
     pub egress: Spanned<Egress>,
+}
+
+/// Who is in a region.
+#[derive(Debug, Clone)]
+pub enum Region {
+    /// These services, and the members of these groups.
+    Of(Vec<Word>),
+    /// So many of those that are in no list.
+    Share(Spanned<Given<Percent>>),
 }
 
 /// What befalls packets one way; what is not said is as `default` says.

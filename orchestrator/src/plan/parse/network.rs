@@ -4,7 +4,7 @@ use meshproof_proto::order::Egress;
 
 use super::super::code::Code;
 use super::super::diagnostic::Diagnostic;
-use super::super::model::{Between, Conditions, Network, Word};
+use super::super::model::{Between, Conditions, Network, Region, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Kind, Node};
@@ -36,17 +36,18 @@ fn conditions<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Conditions> {
     Some(conditions)
 }
 
-fn regions<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Vec<Word>)>> {
+fn regions<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Word, Region)>> {
     let region = |(name, node): (Word, &'n Node)| {
         if let Kind::Text(_) | Kind::Number(_) = &node.kind {
-            cx.report(read::not_yet(node.span, "a region as a share of a group").expected("a list of services"));
-            return (name, Vec::new());
+            // one that was reported is known all the same
+            let share = read::percent(node, cx).map(Region::Share);
+            return (name, share.unwrap_or_else(|| Region::Of(Vec::new())));
         }
         if node.items().is_some_and(<[Node]>::is_empty) {
-            cx.report(Diagnostic::new(Code::Empty, node.span, "nobody is in this region").expected("services"));
+            let problem = Diagnostic::new(Code::Empty, node.span, "nobody is in this region");
+            cx.report(problem.expected("services and groups, or a share"));
         }
-        // one that was reported is known all the same
-        (name, read::each(node, cx, read::name).unwrap_or_default())
+        (name, Region::Of(read::each(node, cx, read::name).unwrap_or_default()))
     };
     Some(named(node, "regions", cx).into_iter().map(region).collect())
 }

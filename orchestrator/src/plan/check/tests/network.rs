@@ -1,6 +1,7 @@
 //! The data network: who has which address, what lies between whom, and what cannot be.
 
 use super::*;
+use meshproof_proto::id::Name;
 use meshproof_proto::order::Egress;
 
 const PLAN: &str = "\
@@ -45,12 +46,32 @@ fn every_service_has_an_address_and_conditions_to_every_other_one() {
 }
 
 #[test]
+fn members_of_groups_are_dealt_out_to_regions_that_are_shares() {
+    let groups = "groups:\n  seeds: { count: 2, exec: { argv: [a] } }\n  nodes: { count: 6, exec: { argv: [b] } }\n  odd: { count: 1, exec: { argv: [c] } }\n";
+    let network = "network:\n  regions: { eu: 50%, us: 25%, far: [odd] }\n  between: [[eu, us, 45ms], [far, eu, 90ms], [seeds, odd, 7ms]]\n";
+    let text = format!("meshproof: 1\nplan: p\n{network}{groups}tests:\n  - {{ id: t, steps: [{{ say: hello }}] }}\n");
+    let checked = check("plan.yaml", text.as_bytes(), &Inputs::default());
+    let plan = checked.plan.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let shapes = &plan.network.as_ref().expect("it has one").shapes;
+    let has = |from: &str, to: &str, latency_us| {
+        let is_it = |pair: &(Name, Name)| pair.0.as_str() == from && pair.1.as_str() == to;
+        shapes.iter().any(|(pair, shape)| is_it(pair) && shape.latency_us == latency_us)
+    };
+    let everybody = ["seeds-1", "seeds-2", "nodes-1", "nodes-2", "nodes-3", "nodes-4", "nodes-5", "nodes-6"];
+    let eu: Vec<&str> = everybody.into_iter().filter(|name| has(name, "odd-1", 90_000)).collect();
+    // seeds are nearer to the odd one than their region is
+    assert_eq!(eu, ["nodes-1", "nodes-4", "nodes-5"], "half of them, of each group");
+    assert_eq!(everybody.into_iter().filter(|name| has(name, "nodes-1", 45_000)).count(), 2, "a quarter is in us");
+}
+
+#[test]
 fn what_cannot_be_on_a_network_is_refused_where_it_stands() {
     for (from, to, found) in [
-        ("us: [c]", "us: 50%", "MP0110 [50%] a region as a share of a group is not supported by this version yet"),
+        ("us: [c]", "us: 60%, asia: 50%", "MP0203 [50%] with this region all shares are 110%"),
+        ("us: [c]", "us: 5", "MP0201 [5] a bare number where a unit belongs"),
         ("us: [c]", "us: []", "MP0206 [[]] nobody is in this region"),
         ("us: [c]", "us: [d]", "MP0301 [d] there is no service `d`"),
-        ("[eu, us, 45ms]", "[eu, asia, 45ms]", "MP0301 [asia] `asia` is neither a region nor a service"),
+        ("[eu, us, 45ms]", "[eu, asia, 45ms]", "MP0301 [asia] `asia` is neither a region nor a service or group"),
         ("[eu, us, 45ms]", "[eu, us]", "MP0108 [[eu, us]] this does not say what lies between what"),
         ("us: [c]", "us: [c], a: [c]", "MP0308 [a] `a` is a service, so it cannot be a region too"),
         ("egress: none", "egress: some", "MP0204 [some] `some` is not one of the choices"),
