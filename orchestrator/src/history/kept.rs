@@ -89,6 +89,15 @@ impl Kept {
         self.each(Brief::read)
     }
 
+    /// The folders of those that go on, newest first.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub fn going_on(&self) -> Result<Vec<PathBuf>, HistoryError> {
+        let going = self.beginnings()?.into_iter().filter(|brief| brief.state == State::GoesOn);
+        Ok(going.map(|brief| brief.folder).collect())
+    }
+
     /// The same of each journal's first line alone: they may be long, and there may be a gigabyte of them.
     fn beginnings(&self) -> Result<Vec<Brief>, HistoryError> {
         self.each(Brief::beginning).map(|(briefs, _)| briefs)

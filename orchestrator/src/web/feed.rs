@@ -1,35 +1,117 @@
 //! The run's journal, read to a page: from its first record, or from where the page has stopped, and as it grows.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::FutureExt as _;
 use meshproof_proto::id::RunId;
 use tokio::sync::mpsc;
 
-use super::limits::{LOOK_EVERY, RECORDS};
+use super::limits::{LOOK_EVERY, NEXT_RUN_EVERY, RECORDS};
 use super::wire::{Place, SaidLine, Shown, ToPage};
 use crate::attach::{self, AttachError};
-use crate::history::Kept;
+use crate::history::{Brief, Kept};
 use crate::journal::{self, Followed, Following};
 use crate::local;
+use crate::mesh_file::MeshFile;
 use crate::record::{Happening, Record};
 use crate::report::telling;
 
-/// Reads the journal of this run to the page until nobody takes it.
-pub(super) async fn tell(run: Option<RunId>, after: Option<Place>, to_page: mpsc::Sender<ToPage>) {
-    let folder = Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new))
-        .map_err(AttachError::from)
-        .and_then(|kept| attach::find(run.as_ref().map(|run| run.0.as_str()), &kept));
-    let why = match folder {
-        Ok(folder) => match read(&folder.join(journal::FILE_NAME), after, &to_page).await {
-            Ok(()) => return,
-            Err(error) => error.to_string(),
-        },
-        Err(AttachError::NoRun) => "no run of this machine uses this mesh".to_owned(),
-        Err(error) => error.to_string(),
+/// Reads the journal of the page's run to it until nobody takes it; in a mesh that is no run's, of each run that comes.
+pub(super) async fn tell(file: MeshFile, after: Option<Place>, to_page: mpsc::Sender<ToPage>) {
+    let told = match &file.run {
+        Some(run) => of_run(run, after, &to_page).await,
+        None => of_mesh(&file, after, &to_page).await,
     };
-    let _ = to_page.send(ToPage::NoJournal(why)).await;
+    if let Err(error) = told {
+        let _ = to_page.send(ToPage::NoJournal(error.to_string())).await;
+    }
+}
+
+async fn of_run(run: &RunId, after: Option<Place>, to_page: &mpsc::Sender<ToPage>) -> Result<(), AttachError> {
+    let folder = attach::find(Some(run.0.as_str()), &kept()?)?;
+    read(&folder.join(journal::FILE_NAME), after, to_page).await
+}
+
+/// What is read stays there until another run goes on.
+async fn of_mesh(file: &MeshFile, mut after: Option<Place>, to_page: &mpsc::Sender<ToPage>) -> Result<(), AttachError> {
+    let mut runs = Runs { kept: kept()?, file, known: BTreeMap::new() };
+    let mut folder = runs.newest()?;
+    if folder.is_none() {
+        let said = "no run of this machine uses this mesh so far".to_owned();
+        let _ = to_page.send(ToPage::NoJournal(said)).await;
+    }
+    loop {
+        let path = folder.as_ref().map(|folder| folder.join(journal::FILE_NAME));
+        let reading = async {
+            match path {
+                Some(path) => read(&path, after.take(), to_page).await,
+                None => {
+                    to_page.closed().await;
+                    Ok(())
+                }
+            }
+        };
+        folder = tokio::select! {
+            read = reading => return read,
+            next = runs.another(folder.as_deref()) => Some(next?),
+        };
+    }
+}
+
+fn kept() -> Result<Kept, AttachError> {
+    Ok(Kept::in_folder(std::env::var_os("MESHPROOF_RUNS").as_deref().map(Path::new))?)
+}
+
+/// The runs of this machine in one mesh.
+struct Runs<'m> {
+    kept: Kept,
+    file: &'m MeshFile,
+    /// Whether those that were looked at are in it.
+    known: BTreeMap<PathBuf, bool>,
+}
+
+impl Runs<'_> {
+    /// The newest that goes on.
+    fn newest(&mut self) -> Result<Option<PathBuf>, AttachError> {
+        for folder in self.kept.going_on()? {
+            let is_in = match self.known.get(&folder) {
+                Some(is_in) => *is_in,
+                None => match is_in(self.file, &Brief::read(&folder)?) {
+                    Some(is_in) => *self.known.entry(folder.clone()).or_insert(is_in),
+                    None => continue,
+                },
+            };
+            if is_in {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for one that is not this one.
+    async fn another(&mut self, than: Option<&Path>) -> Result<PathBuf, AttachError> {
+        loop {
+            tokio::time::sleep(NEXT_RUN_EVERY).await;
+            if let Some(next) = self.newest()?.filter(|next| Some(next.as_path()) != than) {
+                return Ok(next);
+            }
+        }
+    }
+}
+
+/// Whether the run was started in this mesh; none: its journal does not say so yet.
+fn is_in(file: &MeshFile, brief: &Brief) -> Option<bool> {
+    let how = brief.invocation.as_ref()?;
+    let mut arguments = how.arguments.iter();
+    let mesh = arguments.find_map(|argument| match argument.strip_prefix("--mesh")? {
+        "" => Some(None),
+        value => value.strip_prefix('=').map(Some),
+    });
+    let mesh = mesh.and_then(|value| value.or_else(|| arguments.next().map(String::as_str)));
+    let theirs = mesh.and_then(|mesh| MeshFile::read(&Path::new(&how.directory).join(mesh)).ok());
+    Some(theirs.is_some_and(|theirs| theirs.mesh == file.mesh && theirs.root == file.root))
 }
 
 /// Ends when nobody takes what is read.

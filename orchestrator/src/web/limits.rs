@@ -39,5 +39,8 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// From a page's opening to its links: the fallback is tried after six seconds, and takes two.
 pub(super) const LINKED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether another run goes on in a mesh: the first line of each kept run is read for it.
+pub(super) const NEXT_RUN_EVERY: Duration = Duration::from_secs(2);
+
 /// How often a page is told of the links of who stands in for it: two heartbeats.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(1);

@@ -163,7 +163,7 @@ impl Tab {
         let (asked, to_reader) = mpsc::channel(ASKED);
         let (heard, to_hear) = mpsc::channel(HEARD);
         let file = self.pass.file.clone();
-        tasks.spawn(feed::tell(file.run.clone(), after, self.to_page.clone()));
+        tasks.spawn(feed::tell(file.clone(), after, self.to_page.clone()));
         tasks.spawn(passage::carry(file, to_signaling, self.to_page.clone()));
         // whoever reads lines ends by itself when no more come, and has what was begun there end first
         self.house.readers.spawn((self.house.reads_lines)(Seat {

@@ -32,7 +32,7 @@ const MOST_ELEMENTS: u64 = 1_500;
 struct Served {
     child: Child,
     url: String,
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
     journal: Option<Journal>,
     /// Records that were there from the beginning.
     count: usize,
@@ -40,9 +40,14 @@ struct Served {
 
 impl Served {
     fn of(records: Vec<Record>) -> Self {
+        Self::beside(Some(RunId("r-told".to_owned())), records)
+    }
+
+    /// Of a run, or of a mesh that is no run's.
+    fn beside(run: Option<RunId>, records: Vec<Record>) -> Self {
         let place = tempfile::tempdir().expect("a temporary folder");
-        let run = RunId("r-told".to_owned());
-        let folder = place.path().join("runs").join(&run.0);
+        let name = run.as_ref().map_or("none", |run| run.0.as_str());
+        let folder = place.path().join(if run.is_some() { "runs" } else { "elsewhere" }).join(name);
         std::fs::create_dir_all(&folder).expect("a new folder");
         let mut journal = Journal::create(&folder.join(journal::FILE_NAME)).expect("a new file");
         // one that an agent told twice is written once
@@ -57,7 +62,7 @@ impl Served {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it says where");
         let url = line.split_whitespace().next().expect("a URL").to_owned();
-        Self { child, url, _place: place, journal: Some(journal), count }
+        Self { child, url, place, journal: Some(journal), count }
     }
 
     /// Opens the page, and waits until it has read everything.
@@ -77,7 +82,7 @@ impl Drop for Served {
     }
 }
 
-fn mesh_file(run: RunId) -> MeshFile {
+fn mesh_file(run: Option<RunId>) -> MeshFile {
     let root = Key::from_seed([1; 32]);
     let mesh: Name = "local".parse().expect("a name");
     let token = Token::issue(&root, [2; 32], |token| Grant {
@@ -90,7 +95,7 @@ fn mesh_file(run: RunId) -> MeshFile {
     });
     // nobody listens at that port
     let signaling = vec!["ws://127.0.0.1:1/mesh".to_owned()];
-    MeshFile { run: Some(run), mesh, root: root.public(), signaling, agents: Vec::new(), token, ca: None }
+    MeshFile { run, mesh, root: root.public(), signaling, agents: Vec::new(), token, ca: None }
 }
 
 #[track_caller]
@@ -133,6 +138,35 @@ fn a_run_that_nobody_goes_on_with_has_broken_off_and_its_clock_stands() {
     browser.until_it_holds("document.getElementById('notice').innerText.includes('nobody went on with it')");
     assert_eq!(browser.evaluate("meshproof.run.endedAt === meshproof.run.at"), true);
     browser.until_it_holds("document.getElementById('topology').innerText.includes('The run is over')");
+}
+
+#[test]
+fn a_page_of_a_mesh_of_ones_own_shows_each_run_that_comes() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut served = Served::beside(None, Vec::new());
+    browser.go(&served.url, WIDE);
+    browser.until_it_holds(
+        "document.getElementById('notice').innerText.includes('No run of this machine uses this mesh so far')",
+    );
+    let file = served.place.path().join("mesh.toml").to_string_lossy().into_owned();
+    for (run, arguments) in
+        [("r-one", ["--mesh".to_owned(), file.clone()]), ("r-two", [format!("--mesh={file}"), String::new()])]
+    {
+        let folder = served.place.path().join("runs").join(run);
+        std::fs::create_dir_all(&folder).expect("a new folder");
+        let mut journal = Journal::create(&folder.join(journal::FILE_NAME)).expect("a new file");
+        for mut entry in records().into_iter().take(3).map(|record| record.entry) {
+            match &mut entry.what {
+                Happening::RunBegan { run: name, .. } => *name = RunId(run.to_owned()),
+                Happening::Invoked(how) => how.arguments = arguments.to_vec(),
+                _ => {}
+            }
+            journal.append(entry).expect("written");
+        }
+        // the one before is not written any more
+        served.journal = Some(journal);
+        browser.until_it_holds(&format!("meshproof.run.id === '{run}' && meshproof.run.state === 'runs'"));
+    }
 }
 
 #[test]
