@@ -1,0 +1,46 @@
+//! Members of a real run.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::member::{self, Kind, Told};
+
+/// So many agents with so many members each.
+pub fn run(kind: Kind, agents: usize, at_each: usize) -> Told {
+    let place = TempDir::with_prefix("mp-").expect("a temporary folder");
+    let this = std::env::current_exe().expect("this program has a path");
+    let members = agents * at_each;
+    // a shell says which of them it is: the number behind the name of the group
+    let line = format!(
+        "exec {} {} {} $(( (${{HOSTNAME##*-}} - 1) * {at_each} )) {members} {at_each}",
+        this.display(),
+        member::CHILD,
+        kind.word()
+    );
+    let plan = format!(
+        "meshproof: 1\nplan: sync\ngroups:\n  members:\n    count: {agents}\n    exec: {{ argv: [sh, -c, {}] }}\n\
+         tests:\n  - id: t\n    timeout: 5m\n    pass-when: {{ members: all }}\n    steps: [{{ say: begun }}]\n    \
+         after: [{{ collect: [logs] }}]\n",
+        serde_json::Value::from(line)
+    );
+    let (file, out) = (place.path().join("plan.yaml"), place.path().join("out"));
+    std::fs::write(&file, plan).expect("a new file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+    for (variable, folder) in [("XDG_RUNTIME_DIR", "run"), ("XDG_STATE_HOME", "state")] {
+        let folder = place.path().join(folder);
+        std::fs::create_dir_all(&folder).expect("a temporary folder takes folders");
+        command.env(variable, folder);
+    }
+    command.arg("run").arg(&file).arg("--out").arg(&out).args(["--progress", "plain"]);
+    let ended = command.stdin(Stdio::null()).output().expect("the binary was built with this bench");
+    let said = || format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{}", said());
+    Told::of((1..=agents).map(|number| printed(&out, number)))
+}
+
+fn printed(out: &Path, number: usize) -> String {
+    let log = out.join(format!("logs/members-{number}/stdout.log"));
+    std::fs::read_to_string(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()))
+}
