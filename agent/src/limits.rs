@@ -369,3 +369,16 @@ pub const LOAD_EARLY: Duration = Duration::from_micros(50);
 
 /// Calls that are due before the end of a load may begin so late; whoever is behind by more cannot make as many as were asked for.
 pub const LOAD_LATE: Duration = Duration::from_millis(100);
+
+/// Runs of so many names have each agent's events copied to another one: that is a link more for each, and beyond this many it would be
+/// felt. In larger ones only those are copied that have a link to another agent anyway.
+pub const COPIED_AMONG: usize = 64;
+
+/// Bytes of copies that are kept of one agent: many times what a run of thousands of steps tells, and no disk is filled by others.
+pub const COPIED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What is written goes to whoever keeps copies of it together, after so long.
+pub const COPIES_GATHERED: Duration = Duration::from_millis(20);
+
+/// Whoever did not take copies is asked again after this.
+pub const COPIES_AGAIN: Duration = Duration::from_millis(500);

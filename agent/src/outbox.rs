@@ -13,11 +13,13 @@ mod kept;
 mod left;
 mod recall;
 mod records;
+mod tail;
 
 pub use entry::{Entry, Recovered};
 pub use file::{OutboxFile, Store};
 pub use kept::KeptOutbox;
 pub use left::{Course, Left, StubPast};
+pub use tail::Tail;
 
 use std::collections::VecDeque;
 

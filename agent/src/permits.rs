@@ -138,7 +138,8 @@ impl Permits {
             | Call::Holder(_)
             | Call::Steer(..)
             | Call::StepOver(..)
-            | Call::AnswerPrograms(..) => Ok(()),
+            | Call::AnswerPrograms(..)
+            | Call::Copy(..) => Ok(()),
         }
     }
 

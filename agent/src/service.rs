@@ -13,7 +13,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
-use meshproof_proto::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
+use meshproof_proto::memory::{Copies, Holder, Promise, Promised, Recall, Recalled, Remember};
 use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
     StepKey, StepOrder, StepOver, Turn,
@@ -80,6 +80,7 @@ pub(crate) enum Call {
     StartInTurn(Box<StepOrder>, Turn, Answer<()>),
     StepOver(StepOver, Answer<()>),
     AnswerPrograms(Authority, Vec<sync::Answer>, Answer<()>),
+    Copy(Box<Copies>, Answer<u64>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -270,6 +271,10 @@ impl Agent for AgentServer {
         answers: Vec<sync::Answer>,
     ) -> Result<(), Refusal> {
         self.ask(|answer| Call::AnswerPrograms(authority, answers, answer)).await
+    }
+
+    async fn copy(self, _: Context, copies: Box<Copies>) -> Result<u64, Refusal> {
+        self.ask(|answer| Call::Copy(copies, answer)).await
     }
 }
 

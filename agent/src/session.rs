@@ -7,6 +7,7 @@ mod adopting;
 mod ahead;
 mod benching;
 mod closing;
+mod copying;
 mod faults;
 mod guard;
 mod kept;

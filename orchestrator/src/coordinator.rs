@@ -9,6 +9,7 @@ mod build;
 mod claiming;
 mod conduct;
 mod confided;
+mod copies;
 mod crew;
 mod driver;
 mod failover;

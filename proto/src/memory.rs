@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::id::{Digest, PeerId, RunId, Term};
+use crate::id::{Digest, Name, PeerId, RunId, Term};
 use crate::order::Authority;
 use crate::secrets::Secrets;
 
@@ -92,12 +92,14 @@ pub struct Recall {
 }
 
 /// A part of what is on an agent's disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recollection {
     /// Pieces from this number on.
     Pieces(u64),
     /// Events from this number on, acknowledged or not.
     Events(u64),
+    /// Copies of another agent's events, from this number on.
+    Copies { of: Name, from: u64 },
 }
 
 /// As much of it as goes into an answer.
@@ -107,4 +109,15 @@ pub struct Recalled {
     pub events: Vec<Event>,
     /// Whether more follows.
     pub more: bool,
+}
+
+/// Keep these events of an agent, whose disk may be lost. Those that follow on what is kept are added; the answer says up to which number
+/// all of them are there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Copies {
+    pub run: RunId,
+    /// Whose they are, and the instance that began their numbering.
+    pub name: Name,
+    pub origin: PeerId,
+    pub events: Vec<Event>,
 }

@@ -8,7 +8,7 @@ use crate::event::{Steering, StepResult};
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::links::LinkReport;
-use crate::memory::{Holder, Promise, Promised, Recall, Recalled, Remember};
+use crate::memory::{Copies, Holder, Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
     ServicePlace, StepKey, StepOrder, StepOver, Turn,
@@ -91,6 +91,8 @@ pub trait Agent {
     async fn step_over(over: StepOver) -> Result<(), Refusal>;
     /// What programs of the service are told that asked something of the run. Told again it does nothing.
     async fn answer_programs(authority: Authority, answers: Vec<Answer>) -> Result<(), Refusal>;
+    /// From agent to agent: keep these events of mine. On disk before it is answered; gives the number up to which all are there.
+    async fn copy(copies: Box<Copies>) -> Result<u64, Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.

@@ -18,7 +18,7 @@ use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
 use meshproof_proto::links::{LinkPath, LinkReport};
 use meshproof_proto::matcher::{Comparison, Matcher, Mismatch, Quantity};
 use meshproof_proto::memory::{
-    self, Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember,
+    self, Copies, Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember,
 };
 use meshproof_proto::order::network::{Filter, Outward, Rule, Wanted};
 use meshproof_proto::order::*;
@@ -403,11 +403,14 @@ fn remembered(golden: &mut Golden) {
     golden.value("promised", &Promised { holding: None, ..promised });
     let piece = memory::Piece { term: Term(1), bytes: vec![0, 255] };
     golden.value("remember", &Remember { authority: authority(), from: 3, pieces: vec![piece.clone()] });
-    for what in [Recollection::Pieces(3), Recollection::Events(4)] {
+    let copies = Recollection::Copies { of: name("shop"), from: 5 };
+    for what in [Recollection::Pieces(3), Recollection::Events(4), copies] {
         golden.value("recall", &Recall { run: run(), term: Term(2), what });
     }
     let event = Event { run: run(), seq: 4, at_ms: 5, fact: Fact::Gap { lost: 6 } };
-    golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event], more: true });
+    golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event.clone()], more: true });
+    let origin = PeerId([1; 32]);
+    golden.value("copies", &Copies { run: run(), name: name("shop"), origin, events: vec![event] });
     golden.value("holder", &Holder { run: run(), term: Term(2), peer: PeerId([1; 32]) });
     golden.value("turn", &Turn { before: Some(name("shop")), next: Some(name("ledger")) });
     golden.value("step over", &StepOver { authority: authority(), key: key(), well: true });

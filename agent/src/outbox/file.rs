@@ -8,7 +8,7 @@ use std::io::{self, BufReader};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use meshproof_proto::id::{Digest, PeerId, RunId};
+use meshproof_proto::id::{Digest, Name, PeerId, RunId};
 use meshproof_proto::memory::{Recalled, Recollection};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -95,9 +95,31 @@ impl Store {
     /// # Errors
     /// It cannot be read.
     pub fn recall(&self, run: &RunId, what: Recollection) -> io::Result<Option<Recalled>> {
+        self.read(run)?.map(|file| recall::read(BufReader::new(file), what)).transpose()
+    }
+
+    /// Where the copies of that agent's events are kept, as its own outbox is.
+    pub fn of(&self, agent: &Name) -> Self {
+        Self(self.0.with_file_name("copies").join(agent.as_str()))
+    }
+
+    /// Begins the file of a run, also where there is one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn create_anew(&self, run: &RunId, origin: PeerId) -> io::Result<OutboxFile> {
+        match std::fs::remove_file(self.path(run)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        self.create(run, origin)
+    }
+
+    /// The file of a run, to read. `None`: there is none.
+    pub(super) fn read(&self, run: &RunId) -> io::Result<Option<File>> {
         match File::open(self.path(run)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => recall::read(BufReader::new(opened?), what).map(Some),
+            opened => opened.map(Some),
         }
     }
 
@@ -114,6 +136,11 @@ impl Store {
 }
 
 impl OutboxFile {
+    /// How long it is.
+    pub fn bytes(&self) -> u64 {
+        self.end
+    }
+
     /// Has the file system promise space for what comes next. One that gives no promises is taken at its word when it is written to.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::io;
 
 use meshproof_proto::event::{EventBatch, Fact};
 use meshproof_proto::id::PeerId;
+use tokio::sync::watch;
 
 use super::{Entry, Outbox, OutboxFile};
 
@@ -14,12 +15,20 @@ pub struct KeptOutbox {
     file: Option<OutboxFile>,
     /// Why nothing is written now. It is tried again with whatever happens next.
     trouble: Option<io::Error>,
+    /// The last number that is on disk, for whoever copies what stands there.
+    on_disk: watch::Sender<u64>,
 }
 
 impl KeptOutbox {
     /// Without a file, facts do not survive this process.
     pub fn new(outbox: Outbox, file: Option<OutboxFile>) -> Self {
-        Self { outbox, file, trouble: None }
+        let on_disk = watch::Sender::new(if file.is_some() { outbox.written } else { 0 });
+        Self { outbox, file, trouble: None, on_disk }
+    }
+
+    /// The last number that is on disk, now and later.
+    pub fn on_disk(&self) -> watch::Receiver<u64> {
+        self.on_disk.subscribe()
     }
 
     /// Keeps a fact, and writes it. `None`: there is not even room in memory.
@@ -130,6 +139,7 @@ impl KeptOutbox {
         }
         if let Some(through) = written {
             self.outbox.written(through);
+            self.on_disk.send_replace(through);
         }
         match (&self.trouble, &trouble) {
             (None, Some(error)) => {

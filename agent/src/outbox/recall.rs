@@ -18,8 +18,8 @@ pub(super) fn read(from: impl Read, what: Recollection) -> io::Result<Recalled> 
     let mut pieces = BTreeMap::new();
     let Some(mut reader) = Reader::new(from)? else { return Ok(page.0) };
     while let Next::Record(bytes) = reader.next()? {
-        match (entry::decode(&bytes), what) {
-            (Ok(Entry::Event(event)), Recollection::Events(first)) if event.seq >= first => {
+        match (entry::decode(&bytes), &what) {
+            (Ok(Entry::Event(event)), Recollection::Events(first)) if event.seq >= *first => {
                 if !page.takes_event(event) {
                     break;
                 }
@@ -27,7 +27,7 @@ pub(super) fn read(from: impl Read, what: Recollection) -> io::Result<Recalled> 
             (Ok(Entry::Piece { number, piece }), Recollection::Pieces(first)) => {
                 // What stood there from this number on does not count any more.
                 drop(pieces.split_off(&number));
-                if number >= first {
+                if number >= *first {
                     pieces.insert(number, piece);
                 }
             }

@@ -50,6 +50,7 @@ impl Call {
             Self::StartInTurn(order, ..) => command("start_in_turn", [order.action.capability()]),
             Self::StepOver(..) => between("step_over", []),
             Self::AnswerPrograms(..) => command("answer_programs", []),
+            Self::Copy(..) => between("copy", []),
         }
     }
 }

@@ -9,7 +9,7 @@ use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
-use meshproof_proto::memory::{Promise, Recall, Recollection, Remember};
+use meshproof_proto::memory::{Copies, Promise, Recall, Recollection, Remember};
 use meshproof_proto::order::{
     Action, Adopt, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
@@ -124,7 +124,10 @@ fn rows_in_turn() -> Vec<Row> {
     let in_turn = AgentRequest::StartInTurn { order: Box::new(step(exec())), turn: Turn::default() };
     let over = StepOver { authority: authority(), key, well: true };
     let answers = AgentRequest::AnswerPrograms { authority: authority(), answers: Vec::new() };
-    vec![(in_turn, COMMAND, &[Exec]), (AgentRequest::StepOver { over }, BETWEEN, &[]), (answers, COMMAND, &[])]
+    let (name, origin, events) = (name("shop"), PeerId([1; 32]), Vec::new());
+    let copies = AgentRequest::Copy { copies: Box::new(Copies { run: authority().run, name, origin, events }) };
+    let over = AgentRequest::StepOver { over };
+    vec![(in_turn, COMMAND, &[Exec]), (over, BETWEEN, &[]), (answers, COMMAND, &[]), (copies, BETWEEN, &[])]
 }
 
 fn traffic() -> FaultTarget {
@@ -228,6 +231,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::StartInTurn { order, turn } => client.start_in_turn(now, order, turn).await?,
         AgentRequest::StepOver { over } => client.step_over(now, over).await?,
         AgentRequest::AnswerPrograms { authority, answers } => client.answer_programs(now, authority, answers).await?,
+        AgentRequest::Copy { copies } => client.copy(now, copies).await?.map(drop),
     })
 }
 
@@ -382,6 +386,7 @@ fn refuse(call: Call) {
         Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
         Call::Promise(_, answer) => drop(answer.send(Err(reached()))),
         Call::Remember(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Copy(_, answer) => drop(answer.send(Err(reached()))),
         Call::Recall(_, answer) => drop(answer.send(Err(reached()))),
         Call::Holder(answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),

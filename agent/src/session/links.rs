@@ -8,7 +8,7 @@ use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::order::StepOver;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
@@ -33,6 +33,8 @@ pub(super) struct Links {
     clients: BTreeMap<PeerId, AgentClient>,
     /// What agents are to hear as soon as they are linked.
     waiting: Vec<(PeerId, StepOver)>,
+    /// Who keeps copies of our events, and how it is called.
+    copies: Option<(PeerId, watch::Sender<Option<AgentClient>>)>,
     /// Peers to be linked to, also when the roster does not know them yet.
     wanted: BTreeSet<PeerId>,
     /// Links that are there, in the order they came: a run that begins later hears of them.
@@ -42,7 +44,8 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn new(mesh: Mesh, orders: mpsc::Sender<Order>, rights: Arc<Rights>) -> Self {
         let (serving, clients, waiting) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { mesh, orders, rights, serving, clients, waiting, wanted: BTreeSet::new(), known: Vec::new() }
+        let (wanted, known) = (BTreeSet::new(), Vec::new());
+        Self { mesh, orders, rights, serving, clients, waiting, copies: None, wanted, known }
     }
 
     pub(super) fn up(&mut self, LinkUp { peer, generation, rpc, .. }: LinkUp) {
@@ -51,7 +54,12 @@ impl Links {
         let id = peer.peer;
         // nobody else is called
         if peer.role == Role::Agent {
-            self.clients.insert(id, AgentClient::new(tarpc::client::Config::default(), client).spawn());
+            let client = AgentClient::new(tarpc::client::Config::default(), client).spawn();
+            self.copies
+                .iter()
+                .filter(|(to, _)| *to == id)
+                .for_each(|(_, way)| drop(way.send_replace(Some(client.clone()))));
+            self.clients.insert(id, client);
             let theirs = self.waiting.extract_if(.., |(to, _)| *to == id).collect::<Vec<_>>();
             theirs.into_iter().for_each(|(to, over)| self.step_over(to, over));
         }
@@ -68,6 +76,7 @@ impl Links {
         }
         self.serving.remove(&peer.peer);
         self.clients.remove(&peer.peer);
+        self.copies.iter().filter(|(to, _)| *to == peer.peer).for_each(|(_, way)| drop(way.send_replace(None)));
         self.known.retain(|(_, known)| *known != peer.peer);
     }
 
@@ -92,6 +101,15 @@ impl Links {
         if self.wanted.insert(peer) {
             self.ask(peer);
         }
+    }
+
+    /// How to call whoever keeps copies of our events from now on; nobody while there is no link.
+    pub(super) fn copies_go_to(&mut self, peer: PeerId) -> watch::Receiver<Option<AgentClient>> {
+        let way = watch::Sender::new(self.clients.get(&peer).cloned());
+        let calls = way.subscribe();
+        self.copies = Some((peer, way));
+        self.connect(peer);
+        calls
     }
 
     /// Whether that agent can be called.
@@ -120,6 +138,10 @@ impl Links {
     pub(super) fn replaced(&mut self, former: PeerId, peer: PeerId) {
         self.known.retain(|(_, known)| *known != former);
         self.waiting.retain(|(to, _)| *to != former);
+        for (to, way) in self.copies.iter_mut().filter(|(to, _)| *to == former) {
+            *to = peer;
+            way.send_replace(self.clients.get(&peer).cloned());
+        }
         let mesh = self.mesh.clone();
         tokio::spawn(async move { mesh.forget(former).await });
         if self.wanted.remove(&former) {

@@ -45,14 +45,10 @@ impl Session {
                 Ok(run) => run.begin_fault(*order, answer),
                 Err(refusal) => reply(answer, Err(refusal)),
             },
-            Call::HealFault(authority, fault, answer) => match self.admitted(caller, &authority) {
-                Ok(run) => run.heal_fault(&fault, answer),
-                Err(refusal) => reply(answer, Err(refusal)),
-            },
-            Call::Finish(authority, answer) => match self.admitted(caller, &authority) {
-                Ok(run) => run.finish(answer),
-                Err(refusal) => reply(answer, Err(refusal)),
-            },
+            Call::HealFault(authority, fault, answer) => {
+                self.begun((caller, &authority), answer, |run, answer| run.heal_fault(&fault, answer));
+            }
+            Call::Finish(authority, answer) => self.begun((caller, &authority), answer, Run::finish),
             Call::Links(answer) => reply(answer, Ok(self.link_reports())),
             Call::About(answer) => reply(answer, Ok(self.about())),
             Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
@@ -81,6 +77,7 @@ impl Session {
                 self.commanded((caller, &authority), answer, |run| run.answer_programs(answers));
             }
             Call::Say(text, by, answer) => reply(answer, self.say(&text, by)),
+            Call::Copy(copies, answer) => reply(answer, self.keep_copies(caller, *copies)),
         }
     }
 
@@ -92,6 +89,19 @@ impl Session {
         done: impl FnOnce(&mut Run) -> Result<T, Refusal>,
     ) {
         reply(answer, self.admitted(caller, authority).and_then(done));
+    }
+
+    /// The same of what takes a while, and is answered then.
+    fn begun<T>(
+        &mut self,
+        (caller, authority): (PeerId, &Authority),
+        answer: Answer<T>,
+        begin: impl FnOnce(&mut Run, Answer<T>),
+    ) {
+        match self.admitted(caller, authority) {
+            Ok(run) => begin(run, answer),
+            Err(refusal) => reply(answer, Err(refusal)),
+        }
     }
 
     /// Takes a new run, or answers again for the one it has.
@@ -138,6 +148,7 @@ impl Session {
         for peer in reached.iter().filter_map(|name| run.peer(name)) {
             self.links.connect(peer);
         }
+        self.copy_events(&mut run, &reached);
         tracing::info!(run = %run.authority.run, "takes part in a run");
         Ok(run)
     }

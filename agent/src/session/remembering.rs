@@ -3,7 +3,7 @@
 use std::io;
 
 use meshproof_proto::id::{PeerId, RunId, Term};
-use meshproof_proto::memory::{Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Remember};
+use meshproof_proto::memory::{Extent, Holder, Holding, Promise, Promised, Recall, Recalled, Recollection, Remember};
 use meshproof_proto::rpc::Refusal;
 
 use super::run::Run;
@@ -52,7 +52,15 @@ impl Session {
         if holder != (term, caller) {
             return Err(Refusal::OldTerm { offered: term.0, current: holder.0.0 });
         }
-        outboxes.recall(&run, what).map_err(unreadable)?.ok_or_else(nothing)
+        let recalled = match what {
+            // Nobody's events need to be here.
+            Recollection::Copies { of, from } => {
+                let copies = outboxes.of(&of).recall(&run, Recollection::Events(from)).map_err(unreadable)?;
+                Some(copies.unwrap_or(Recalled { pieces: Vec::new(), events: Vec::new(), more: false }))
+            }
+            Recollection::Pieces(_) | Recollection::Events(_) => outboxes.recall(&run, what).map_err(unreadable)?,
+        };
+        recalled.ok_or_else(nothing)
     }
 }
 

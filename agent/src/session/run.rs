@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::ahead::Ahead;
 use super::closing::{self, Closed, LinkBytes};
+use super::copying::Copying;
 use super::faults::{Beginning, Faults, Place};
 use super::links::Linked;
 use super::orders::reply;
@@ -81,6 +82,8 @@ pub(super) struct Run {
     pub(super) orphaned_at: Option<Instant>,
     /// The data network of a run that is closed, until another one begins here.
     pub(super) network: Option<Tunnels>,
+    /// Copies of its events go to another agent, and those of others are kept here.
+    pub(super) copies: Copying,
 }
 
 /// How far the run is.

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
 use super::closing::LinkBytes;
+use super::copying::Copying;
 use super::faults::Faults;
 use super::kept::KeptStubs;
 use super::pump::Pump;
@@ -78,8 +79,7 @@ pub(super) async fn run(
     for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
         route.put_in_secrets(&secrets);
     }
-    let (tell, facts) = mpsc::channel(limits::FACTS);
-    let (noting, notes) = mpsc::channel(limits::NOTES);
+    let ((tell, facts), (noting, notes)) = (mpsc::channel(limits::FACTS), mpsc::channel(limits::NOTES));
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized =
         Initialized { tunnels: listen_all(&tunnels, order.tunnels, (&before, standing)).await?, ..before.clone() };
@@ -134,6 +134,7 @@ pub(super) async fn run(
         stage: Stage::Working(Box::new(work)),
         orphaned_at: None,
         network: None,
+        copies: Copying::default(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod benches;
+mod copying;
 mod datagrams;
 mod process;
 mod remembering;

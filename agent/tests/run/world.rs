@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
 use meshproof_agent::audit::Audit;
+use meshproof_agent::outbox::Store;
 use meshproof_agent::permits::Settings;
 use meshproof_agent::session::{Allowed, Session};
 use meshproof_mesh::rtc::RtcConfig;
@@ -90,19 +92,21 @@ impl World {
 
     /// An agent with these capabilities, until the world ends.
     pub fn agent(&self, who: &str, capabilities: &[Capability]) {
+        self.agent_with(who, capabilities, None);
+    }
+
+    /// One that may do everything, and keeps what it saw in this folder.
+    pub fn keeping_agent(&self, who: &str, state: &Path) {
+        self.agent_with(who, &Capability::ALL, Some(Store::in_directory(state)));
+    }
+
+    fn agent_with(&self, who: &str, capabilities: &[Capability], outboxes: Option<Store>) {
         let joined = self.join(who, Role::Agent);
         let capabilities = capabilities.iter().copied().collect();
         let settings = Settings { shell: true, ..Settings::default() };
         let (audit, signaling) = (Audit::default(), vec![self.url.clone()]);
-        let allowed = Allowed {
-            capabilities,
-            audit,
-            news: None,
-            outboxes: None,
-            settings,
-            signaling,
-            standing: Default::default(),
-        };
+        let allowed =
+            Allowed { capabilities, audit, news: None, outboxes, settings, signaling, standing: Default::default() };
         tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
     }
 

@@ -224,7 +224,7 @@ async fn promise(caller: &Caller, promise: Promise) -> Result<Promised, CallErro
         .await
 }
 
-async fn recalled(caller: &Caller, recall: Recall) -> Result<Recalled, CallError> {
+pub(super) async fn recalled(caller: &Caller, recall: Recall) -> Result<Recalled, CallError> {
     caller
         .call(|client, context| {
             let recall = recall.clone();

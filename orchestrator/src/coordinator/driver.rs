@@ -270,8 +270,8 @@ impl Driver {
                     run.handle(Input::Abort(abort), Instant::now());
                 }
                 Wake::Acknowledge => self.acknowledge().await?,
-                Wake::Adopted(answered) => self.adopted(*answered, run)?,
-                Wake::Overdue => self.failovers_overdue(run),
+                Wake::Adopted(answered) => self.answered(*answered, run)?,
+                Wake::Overdue => self.failovers_overdue(),
                 Wake::Stored(stored) => stored_by(stored, run),
                 // Done with whatever else there is to do.
                 Wake::Store => {}

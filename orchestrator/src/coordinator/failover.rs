@@ -15,6 +15,7 @@ use meshproof_proto::order::{Adopt, Adopted, NameTerm, Reseat};
 use meshproof_proto::rpc::Refusal;
 use tokio::task::JoinSet;
 
+use super::copies::Copied;
 use super::crew::{CallError, Caller};
 use super::driver::Driver;
 use crate::memory::{Conducted, Hands};
@@ -31,6 +32,8 @@ pub(super) struct Failovers {
     of: BTreeMap<Name, Failover>,
     /// Instances that are taking over, with what they found.
     adopting: JoinSet<(Name, PeerId, Result<Adopted, CallError>)>,
+    /// What others have copied of agents that are lost with what they saw.
+    copied: JoinSet<Copied>,
 }
 
 #[derive(Debug)]
@@ -48,26 +51,52 @@ enum Stage {
     Adopting,
     /// The journal must have so many events first.
     Replaying(Adopted),
+    /// It is lost; what others have of it is asked for.
+    Lost,
 }
 
-/// An instance has answered, or not.
-pub(super) type Answered = (Name, PeerId, Result<Adopted, CallError>);
+/// What was waited for in a failover.
+#[derive(Debug)]
+pub(super) enum Answered {
+    /// An instance has taken over, or could not.
+    Adopted(Name, PeerId, Result<Adopted, CallError>),
+    Copied(Copied),
+}
 
 impl Failovers {
     /// When the next one has taken too long.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.of.values().map(|failover| failover.began + BACK_WITHIN).min()
+        let awaited = self.of.values().filter(|failover| !matches!(failover.stage, Stage::Lost));
+        awaited.map(|failover| failover.began + BACK_WITHIN).min()
     }
 
-    /// The next instance that has answered; never while none is asked.
+    /// The next answer; never while nobody is asked.
     pub(super) async fn answered(&mut self) -> Answered {
         loop {
-            match self.adopting.join_next().await {
-                Some(Ok(answered)) => return answered,
-                Some(Err(error)) => tracing::error!(%error, "asking an instance to take over ended badly"),
-                None => return std::future::pending().await,
+            let answered = tokio::select! {
+                Some(adopted) = self.adopting.join_next() => {
+                    adopted.map(|(name, peer, adopted)| Answered::Adopted(name, peer, adopted))
+                }
+                Some(copied) = self.copied.join_next() => copied.map(Answered::Copied),
+                else => return std::future::pending().await,
+            };
+            match answered {
+                Ok(answered) => return answered,
+                Err(error) => tracing::error!(%error, "asking for what an instance left ended badly"),
             }
         }
+    }
+
+    /// It is lost; what others have of it is waited for.
+    pub(super) fn is_lost(&mut self, agent: &Name, copied: impl Future<Output = Copied> + Send + 'static) {
+        let failover = || Failover { began: Instant::now(), stage: Stage::Lost, journaled: 0 };
+        self.of.entry(agent.clone()).or_insert_with(failover).stage = Stage::Lost;
+        self.copied.spawn(copied);
+    }
+
+    /// Whether that was said already.
+    pub(super) fn has_lost(&self, agent: &Name) -> bool {
+        self.of.get(agent).is_some_and(|failover| matches!(failover.stage, Stage::Lost))
     }
 
     pub(super) fn is_of(&self, agent: &Name) -> bool {
@@ -91,7 +120,9 @@ impl Driver {
         let is_news = self.crew.vacate(agent);
         if let Some(failover) = self.failovers.of.get_mut(agent) {
             // The one that was taking over is gone, too; the next one is asked.
-            failover.stage = Stage::Vacant;
+            if !matches!(failover.stage, Stage::Lost) {
+                failover.stage = Stage::Vacant;
+            }
             return Ok(());
         }
         if !is_news {
@@ -160,7 +191,8 @@ impl Driver {
     /// Another instance has joined: it gets the name, if that is its.
     pub(super) async fn joined(&mut self, peer: Identity, run: &mut Conducted) -> anyhow::Result<()> {
         let Some(holder) = self.crew.holder(&peer.name).filter(|holder| *holder != peer.peer) else { return Ok(()) };
-        if peer.role != Role::Agent || self.crew.has_held(&peer.name, peer.peer) {
+        let is_too_late = self.failovers.has_lost(&peer.name);
+        if peer.role != Role::Agent || is_too_late || self.crew.has_held(&peer.name, peer.peer) {
             return Ok(());
         }
         self.vacated(&peer.name, ("another instance of it has joined", None), run)?;
@@ -225,8 +257,20 @@ impl Driver {
         })
     }
 
+    /// What was waited for is there.
+    pub(super) fn answered(&mut self, answered: Answered, run: &mut Conducted) -> anyhow::Result<()> {
+        match answered {
+            Answered::Adopted(name, peer, adopted) => self.adopted((name, peer, adopted), run),
+            Answered::Copied(copied) => self.copied(copied, run),
+        }
+    }
+
     /// An instance has taken over, or could not.
-    pub(super) fn adopted(&mut self, (name, peer, answer): Answered, run: &mut Conducted) -> anyhow::Result<()> {
+    fn adopted(
+        &mut self,
+        (name, peer, answer): (Name, PeerId, Result<Adopted, CallError>),
+        run: &mut Conducted,
+    ) -> anyhow::Result<()> {
         if self.crew.holder(&name) != Some(peer) {
             return Ok(());
         }
@@ -235,13 +279,11 @@ impl Driver {
         match answer {
             Ok(adopted) => failover.stage = Stage::Replaying(adopted),
             Err(CallError::Refused(Refusal::NothingLeft(_))) => {
-                let why =
-                    format!("its disk is gone with it: what it saw after event {} is missing", failover.journaled);
-                self.lost(name, &why, run);
+                self.lost_but_for_copies(&name, "its disk is gone with it".to_owned());
                 return Ok(());
             }
             Err(error) => {
-                self.lost(name, &format!("its next instance could not take over: {error}"), run);
+                self.lost_but_for_copies(&name, format!("its next instance could not take over: {error}"));
                 return Ok(());
             }
         }
@@ -257,8 +299,8 @@ impl Driver {
             return Ok(());
         }
         if let Some(damage) = damage {
-            let why = format!("{damage}; what it saw is not all known");
-            self.lost(name.clone(), &why, run);
+            let why = damage.clone();
+            self.lost_but_for_copies(name, why);
             return Ok(());
         }
         let (replayed, after_ms) = (last.saturating_sub(failover.journaled), failover.took_ms());
@@ -272,12 +314,14 @@ impl Driver {
     }
 
     /// Nobody came, or not in time.
-    pub(super) fn failovers_overdue(&mut self, run: &mut Conducted) {
+    pub(super) fn failovers_overdue(&mut self) {
         let now = Instant::now();
-        let is_overdue = |(_, failover): &(&Name, &Failover)| failover.began + BACK_WITHIN <= now;
-        let overdue: Vec<Name> = self.failovers.of.iter().filter(is_overdue).map(|(name, _)| name.clone()).collect();
+        let is_overdue = |failover: &Failover| failover.began + BACK_WITHIN <= now;
+        let awaited = self.failovers.of.iter().filter(|(_, failover)| !matches!(failover.stage, Stage::Lost));
+        let overdue: Vec<Name> =
+            awaited.filter(|(_, failover)| is_overdue(failover)).map(|(name, _)| name.clone()).collect();
         for name in overdue {
-            self.lost(name, &format!("no instance of it took over within {BACK_WITHIN:?}"), run);
+            self.lost_but_for_copies(&name, format!("no instance of it took over within {BACK_WITHIN:?}"));
         }
     }
 

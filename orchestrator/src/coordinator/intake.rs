@@ -100,7 +100,7 @@ impl Driver {
         (batch, bytes): (EventBatch, usize),
         run: &mut Conducted,
     ) -> anyhow::Result<bool> {
-        if self.windows.is_closed(&peer.peer) {
+        if self.windows.is_closed(&peer.peer) || self.failovers.has_lost(&peer.name) {
             return Ok(false);
         }
         if !self.crew.may_tell(&peer.peer, &batch.instance) {
@@ -187,7 +187,7 @@ impl Driver {
                 return Ok(());
             }
             Notice::AgentGivenUp { name, reason } => {
-                self.lost(name, &format!("it is not started again: {reason}"), run);
+                self.lost_but_for_copies(&name, format!("it is not started again: {reason}"));
                 return Ok(());
             }
             Notice::Replaced => {

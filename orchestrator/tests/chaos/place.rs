@@ -59,15 +59,18 @@ impl Place {
         command
     }
 
+    /// Does something in this place's network.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let Some(network) = &self.network else { return Ok(work()) };
+        aside(|| {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(work())
+        })
+    }
+
     /// Starts it in this place's network.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        match &self.network {
-            Some(network) => aside(|| {
-                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
-                command.spawn()
-            }),
-            None => command.spawn(),
-        }
+        self.inside(|| command.spawn())?
     }
 
     /// Whether paths can be cut here.

@@ -12,6 +12,7 @@ mod chat;
 mod commands;
 mod commits;
 mod conduct;
+mod copies;
 mod crashes;
 mod detached;
 mod disk;

@@ -39,12 +39,6 @@ fn kill_agent(scene: &Scene) {
     kill(processes::agent(&processes::mentioning(scene.path()), "site"));
 }
 
-/// The folder of the only run.
-fn run_folder(scene: &Scene) -> PathBuf {
-    let base = std::fs::read_dir(scene.path().join("run")).expect("it is there").flatten().next().expect("one user");
-    std::fs::read_dir(base.path()).expect("it is there").flatten().next().expect("one run").path()
-}
-
 /// What the steps wrote into the service's folder, in order.
 fn effects(at: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(at.join("services/site/effects")).unwrap_or_default();
@@ -118,14 +112,14 @@ fn an_agent_whose_disk_is_lost_with_it_makes_the_run_an_error_that_names_what_is
         "  - id: t\n    steps:\n      - { at: site, exec: { argv: [echo, \"1\"] } }\n      - { at: site, exec: { argv: [sleep, \"30\"] } }\n  - { id: after, steps: [{ say: over }] }\n",
     );
     session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
-    std::fs::remove_dir_all(run_folder(&scene).join("state/site/outbox")).expect("it is there");
+    std::fs::remove_dir_all(scene.run_folder().join("state/site/outbox")).expect("it is there");
     kill_agent(&scene);
     session.end().assert_code(5);
     scene.assert_nothing_left();
     let journal = Journal::read(&scene.out());
     assert_eq!(journal.only("run-ended")["verdict"], "error");
     let reason = journal.only("agent-lost")["reason"].as_str().expect("a text");
-    assert!(reason.starts_with("its disk is gone with it: what it saw after event "), "{reason}");
+    assert!(reason.starts_with("its disk is gone with it; what it saw after event "), "{reason}");
     assert!(journal.verdicts().values().all(|verdict| *verdict != "pass"), "{:?}", journal.verdicts());
 }
 
@@ -137,7 +131,7 @@ fn an_outbox_that_is_damaged_makes_the_run_an_error_also_when_the_agent_is_back(
     let scene = Scene::new();
     let mut session = start(&scene, "  - { id: t, steps: [{ at: site, exec: { argv: [sleep, \"30\"] } }] }\n");
     session.record("the step", |record| record["what"]["fact"]["step-started"]["key"]["test"] == "t");
-    let folder = run_folder(&scene).join("state/site/outbox");
+    let folder = scene.run_folder().join("state/site/outbox");
     let file = std::fs::read_dir(folder).expect("it is there").flatten().next().expect("one run").path();
     let mut bytes = std::fs::read(&file).expect("ours");
     let middle = bytes.len() / 2;
@@ -162,7 +156,7 @@ fn a_program_of_a_killed_agent_does_not_outlive_it() {
     let mut session =
         start(&scene, &format!("  - {{ id: t, steps: [{{ at: site, exec: {{ shell: \"{shell}\" }} }}] }}\n"));
     session.record("the step", |record| record["what"]["fact"]["step-started"]["key"]["test"] == "t");
-    let pid = run_folder(&scene).join("services/site/pid");
+    let pid = scene.run_folder().join("services/site/pid");
     let pid: i32 = loop {
         if let Ok(text) = std::fs::read_to_string(&pid)
             && let Ok(pid) = text.trim().parse()
@@ -227,7 +221,7 @@ fn an_agent_that_is_killed_while_it_takes_over_is_followed_by_the_next_one() {
         kill_agent(&scene);
     }
     session.record("the step, done again", begins);
-    std::fs::write(run_folder(&scene).join("services/site/go"), "").expect("ours");
+    std::fs::write(scene.run_folder().join("services/site/go"), "").expect("ours");
     session.end().assert_code(0);
     scene.assert_nothing_left();
 }

@@ -64,6 +64,12 @@ impl Scene {
         command
     }
 
+    /// The folder of the only run.
+    pub fn run_folder(&self) -> PathBuf {
+        let first = |at: &Path| std::fs::read_dir(at).expect("it is there").flatten().next().expect("one").path();
+        first(&first(&self.path().join("run")))
+    }
+
     /// Fails if any process or runtime file of this scene is left.
     pub fn assert_nothing_left(&self) {
         leftovers::assert_no_process(self.path());

@@ -1,6 +1,6 @@
 //! An agent and then the orchestrator are killed: what the one that goes on finds is an instance that the run may not know.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -65,10 +65,9 @@ fn a_change_of_hands_that_nobody_could_keep_is_learnt_from_the_instance_that_too
 }
 
 /// The file of the agent's outbox.
-fn outbox(scene: &Scene, agent: &str) -> std::path::PathBuf {
-    let first = |at: &Path| std::fs::read_dir(at).expect("it is there").flatten().next().expect("one").path();
-    let run = first(&first(&scene.path().join("run")));
-    first(&run.join("state").join(agent).join("outbox"))
+fn outbox(scene: &Scene, agent: &str) -> PathBuf {
+    let folder = scene.run_folder().join("state").join(agent).join("outbox");
+    std::fs::read_dir(folder).expect("it is there").flatten().next().expect("one run").path()
 }
 
 #[test]
