@@ -24,3 +24,6 @@ pub const LINES: usize = 16;
 
 /// Columns of a terminal that tables keep to.
 pub const COLUMNS: usize = 100;
+
+/// What is said above the line that a person writes, and not on the screen yet.
+pub const SAID: usize = 1_024;

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::console::limits::SAID;
 use crate::say;
 use crate::web::wire::{Kind, ToPage};
-
-/// What is said and not on the screen yet.
-const SAID: usize = 1_024;
 
 /// What the editor is given at once: it draws its line anew each time.
 const AT_ONCE_BYTES: usize = 16 * 1024;
