@@ -71,8 +71,15 @@ async fn call(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
         Some(name) if !name.is_empty() && name.len() <= limits::API_NAME_BYTES => Ok(name),
         _ => Err(Wrong::bad(format!("a name has 1 to {} bytes of UTF-8", limits::API_NAME_BYTES))),
     };
-    let query = Query::of(request.uri().query())?;
     let (word, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+    // what an SDK of Testground takes for a database of measurements, whose name stands in the query
+    if (request.method(), word) == (&Method::POST, "write") {
+        for (metric, value) in influx::measured(&body(request).await?).map_err(Wrong::bad)? {
+            shared.said(Ask::Measured { metric, value }).await?;
+        }
+        return Ok(empty(StatusCode::NO_CONTENT));
+    }
+    let query = Query::of(request.uri().query())?;
     match (request.method(), word) {
         (&Method::POST, "signal") => shared.told(Ask::Signal { name: name(rest)? }, &query).await,
         (&Method::POST, "barrier") => {
@@ -111,13 +118,6 @@ async fn call(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
         (&Method::GET, "params") => {
             let about = shared.about.lock().map(|about| about.clone());
             Ok(with(StatusCode::OK, &about.unwrap_or_default()))
-        }
-        // metrics of an SDK of Testground, which adds what it knows from databases of this kind
-        (&Method::POST, "write") => {
-            for (metric, value) in influx::measured(&body(request).await?).map_err(Wrong::bad)? {
-                shared.said(Ask::Measured { metric, value }).await?;
-            }
-            Ok(empty(StatusCode::NO_CONTENT))
         }
         (_, "signal" | "barrier" | "publish" | "subscribe" | "metric" | "event" | "network" | "peers" | "params") => {
             let why = format!("{} is not how `{word}` is called; docs/sidecar-api.md has each call", request.method());
@@ -163,8 +163,6 @@ impl Query {
                         units::duration(&value).map_err(|_| Wrong::bad("`within` is a duration, as in `30s`"))?;
                     query.within = Some(time);
                 }
-                // where an SDK says which database its metrics are for
-                "db" | "precision" => {}
                 _ => {
                     return Err(Wrong::bad(format!("`{key}` is not known; there are of, count, from, signal, within")));
                 }

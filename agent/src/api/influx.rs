@@ -15,8 +15,9 @@ pub(super) fn measured(body: &[u8]) -> Result<Vec<(String, f64)>, String> {
         for field in split(fields, ',') {
             let (key, value) = field.split_once('=').ok_or_else(wrong)?;
             let key = unescaped(key);
-            // texts and truth values are no measurements
-            if let Ok(value) = value.trim_end_matches(['i', 'u']).parse() {
+            // texts and truth values are no measurements, and what is no number is none
+            if let Some(value) = value.trim_end_matches(['i', 'u']).parse().ok().filter(|value: &f64| value.is_finite())
+            {
                 let metric = if key == "value" { name.clone() } else { format!("{name}.{key}") };
                 if metric.len() > limits::API_NAME_BYTES {
                     return Err(format!("a name has at most {} bytes", limits::API_NAME_BYTES));
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_number_of_every_line_is_taken() {
-        let body = b"joined,member=one,run=a\\ b value=12.5 1700000000\n\n# a remark\nsent\\ bytes bytes=7i,of=\"a, b\",ok=true,rate=0.5\n";
+        let body = b"joined,member=one,run=a\\ b value=12.5 1700000000\n\n# a remark\nsent\\ bytes bytes=7i,of=\"a, b\",ok=true,rate=0.5\nodd a=NaN,b=inf,c=1e999\n";
         let expected = [("joined", 12.5), ("sent bytes.bytes", 7.0), ("sent bytes.rate", 0.5)];
         let expected: Vec<(String, f64)> = expected.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         assert_eq!(measured(body), Ok(expected));

@@ -31,11 +31,10 @@ impl Shared {
     pub(super) fn peers(&self) -> Value {
         let about = self.about.lock().map(|about| about.clone()).unwrap_or_default();
         let peers = members(&about).filter(|member| member["name"] != about["name"]).map(|member| {
-            let address = match (&self.links, member["name"].as_str()) {
-                (Some(links), Some(name)) => links.address(name),
+            let address = match &self.links {
+                Some(links) => member["name"].as_str().and_then(|name| links.address(name)),
                 // without a data network all are at home on this machine
-                (None, _) => Some(Ipv4Addr::LOCALHOST),
-                (Some(_), None) => None,
+                None => Some(Ipv4Addr::LOCALHOST),
             };
             json!({ "name": member["name"], "group": member["group"], "address": address })
         });
