@@ -1,11 +1,11 @@
 //! What lies between the service here and the others on the data network: as the plan says it, or as the service's own program wants it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::network::{Filter, Outward, Wanted};
+use meshproof_proto::order::network::{Filter, Wanted};
 use meshproof_proto::order::{DataNetwork, Egress};
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
@@ -37,7 +37,8 @@ struct Now {
     cut: bool,
     /// What goes nowhere else is stopped here.
     stays: bool,
-    rejected: BTreeSet<Ipv4Addr>,
+    /// What a program wants let through; everything, to those that are not here.
+    filters: BTreeMap<Ipv4Addr, Filter>,
 }
 
 /// What becomes of a packet that the service sends.
@@ -59,7 +60,7 @@ impl Links {
             let (exchange, path) = (Arc::clone(&far.datagrams), Arc::clone(&far.path));
             ways.insert(other.address, Way { name: name.clone(), exchange, path, planned: other.shape.clone() });
         }
-        let now = Now { seed: Seed::new(seed), cut: false, stays: false, rejected: BTreeSet::new() };
+        let now = Now { seed: Seed::new(seed), cut: false, stays: false, filters: BTreeMap::new() };
         let links = Self { own: order.address, ways, now: Mutex::new(now) };
         links.make(None);
         Ok(links)
@@ -81,17 +82,11 @@ impl Links {
         now.cut = wanted.is_some_and(|wanted| wanted.cut);
         // what the plan shuts stays shut
         now.stays = wanted.is_some_and(|wanted| wanted.egress == Egress::Nowhere);
-        now.rejected.clear();
+        now.filters.clear();
         for (address, way) in &self.ways {
-            let Outward { shape, filter } = match wanted {
-                Some(wanted) => wanted.to(*address),
-                None => &Outward { shape: way.planned.clone(), filter: Filter::Accept },
-            };
-            let lost = Shape { loss_percent: 100.0, ..Shape::default() };
-            way.path.shape(if *filter == Filter::Drop { &lost } else { shape }, now.seed.next_u64());
-            if *filter == Filter::Reject {
-                now.rejected.insert(*address);
-            }
+            let outward = wanted.map(|wanted| wanted.to(*address));
+            way.path.shape(outward.map_or(&way.planned, |outward| &outward.shape), now.seed.next_u64());
+            now.filters.extend(outward.map(|outward| (*address, outward.filter)));
         }
     }
 
@@ -100,8 +95,11 @@ impl Links {
         let now = self.lock();
         match self.ways.get(&destination) {
             _ if now.cut => Onward::Dropped,
-            Some(_) if now.rejected.contains(&destination) => Onward::Rejected,
-            Some(way) => Onward::To(&way.exchange),
+            Some(way) => match now.filters.get(&destination) {
+                None | Some(Filter::Accept) => Onward::To(&way.exchange),
+                Some(Filter::Reject) => Onward::Rejected,
+                Some(Filter::Drop) => Onward::Dropped,
+            },
             None if now.stays => Onward::Dropped,
             None => Onward::Out,
         }
