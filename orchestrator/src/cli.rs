@@ -119,9 +119,9 @@ impl Command {
     /// Whether it is about one run, and leaves open which.
     fn names_no_run(&self) -> bool {
         match self {
-            Self::Attach(args) => args.names_no_run(),
-            Self::Show(args) => args.names_no_run(),
-            Self::Report(args) => args.names_no_run(),
+            Self::Attach(args) => args.run.is_none(),
+            Self::Show(args) => args.run.is_none(),
+            Self::Report(args) => args.run.is_none(),
             _ => false,
         }
     }

@@ -24,7 +24,7 @@ use crate::say;
 )]
 pub(super) struct Args {
     /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// Command the run from now on, in the place of an orchestrator that died or hangs: with the promises of more than half of its
     /// agents, from what they remember. One that comes back follows.
     #[arg(long)]
@@ -43,11 +43,6 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Whether it leaves open which run.
-    pub(super) fn names_no_run(&self) -> bool {
-        self.run.is_none()
-    }
-
     /// Whether it follows a run and does no more.
     pub(super) fn only_looks(&self) -> bool {
         !self.take_over && !self.standby

@@ -33,7 +33,7 @@ enum Format {
 )]
 pub(super) struct ReportArgs {
     /// A run: its name, a beginning of it, `last`, or its folder. Default: the last one.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
     /// Where to; `-` is standard output. Default: report.html beside the journal, every other format to standard output.
@@ -41,13 +41,6 @@ pub(super) struct ReportArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
-}
-
-impl ReportArgs {
-    /// Whether it leaves open which run.
-    pub(super) fn names_no_run(&self) -> bool {
-        self.run.is_none()
-    }
 }
 
 /// Why there is no report.

@@ -23,7 +23,7 @@ use crate::say;
 )]
 pub(super) struct Args {
     /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
-    run: Option<String>,
+    pub(super) run: Option<String>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
@@ -31,13 +31,6 @@ pub(super) struct Args {
     place: Place,
     #[command(flatten)]
     local: LocalAddresses,
-}
-
-impl Args {
-    /// Whether it leaves open which run.
-    pub(super) fn names_no_run(&self) -> bool {
-        self.run.is_none()
-    }
 }
 
 /// Shows a run, and what its agents hold of it.
