@@ -20,6 +20,8 @@ mod measure;
 mod plans;
 mod respawn;
 mod screen;
+#[path = "../../../proto/mesh/benches/mesh/sections.rs"]
+mod sections;
 mod sequence;
 mod server;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
@@ -44,22 +46,12 @@ const SECTIONS: &[(&str, Section)] = &[
 ];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words = sections::words();
     if let [word, port @ ..] = &words[..]
         && word == server::CHILD
     {
         server::serve(port.first().map_or(0, |port| port.parse().expect("a port")));
         return ExitCode::SUCCESS;
     }
-    println!("{}", machine::description());
-    let mut table = Table::default();
-    for (name, section) in SECTIONS {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            eprintln!("{name} …");
-            table.extend(section());
-        }
-    }
-    println!("{table}");
-    println!("{}", machine::load());
-    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    sections::tell(&words, SECTIONS, |section| section())
 }

@@ -14,6 +14,8 @@ mod measure;
 mod member;
 mod ours;
 mod redis;
+#[path = "../../../proto/mesh/benches/mesh/sections.rs"]
+mod sections;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
 #[allow(dead_code, reason = "the mesh's bench has other goals")]
 mod table;
@@ -29,29 +31,19 @@ const MEMBERS: usize = 100;
 /// Members at each agent of the larger crowd.
 const AT_EACH: usize = 10;
 
-type Section = fn(&mut Table);
+type Section = fn() -> Table;
 
 const SECTIONS: &[(&str, Section)] = &[("barrier", barriers), ("publish", values), ("operations", operations)];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words = sections::words();
     if let [mode, rest @ ..] = &words[..]
         && mode == member::CHILD
     {
         member::run(rest);
         return ExitCode::SUCCESS;
     }
-    println!("{}", machine::description());
-    let mut table = Table::default();
-    for (name, section) in SECTIONS {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            eprintln!("{name} …");
-            section(&mut table);
-        }
-    }
-    println!("{table}");
-    println!("{}", machine::load());
-    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    sections::tell(&words, SECTIONS, |section| section())
 }
 
 /// The same done by members of a run and by clients of redis; what both tell.
@@ -60,7 +52,8 @@ fn both(kind: Kind, at_each: usize) -> (Told, Option<Told>) {
     (ours::run(kind, MEMBERS, at_each), theirs)
 }
 
-fn barriers(table: &mut Table) {
+fn barriers() -> Table {
+    let mut table = Table::default();
     for at_each in [1, AT_EACH] {
         let members = MEMBERS * at_each;
         let (ours, theirs) = both(Kind::Barrier, at_each);
@@ -73,9 +66,11 @@ fn barriers(table: &mut Table) {
             table.plain(format!("ms, barrier of {members}, redis: to each who goes, p99"), theirs.each_p99);
         }
     }
+    table
 }
 
-fn values(table: &mut Table) {
+fn values() -> Table {
+    let mut table = Table::default();
     let (ours, theirs) = both(Kind::Publish, 1);
     let (p50, p99) = ours.latencies();
     table.judged("ms, a value from one member to 99 others, p50", Spread::of(&[p50]), Goal::at_most(p50, 50.0, 2.0));
@@ -85,9 +80,11 @@ fn values(table: &mut Table) {
         table.plain("ms, the same by redis PUBLISH, p50", Spread::of(&[p50]));
         table.plain("ms, the same by redis PUBLISH, p99", Spread::of(&[p99]));
     }
+    table
 }
 
-fn operations(table: &mut Table) {
+fn operations() -> Table {
+    let mut table = Table::default();
     let (ours, theirs) = both(Kind::Operations, 1);
     let rate = ours.rate();
     let goal = Goal::figure_at_least(rate, 10_000.0, 50_000.0);
@@ -95,4 +92,5 @@ fn operations(table: &mut Table) {
     if let Some(theirs) = theirs {
         table.plain("INCR/s, redis, 100 clients, one outstanding each", Spread::of(&[theirs.rate()]));
     }
+    table
 }

@@ -17,6 +17,8 @@ mod measure;
 mod observer;
 mod rivals;
 mod runs;
+#[path = "../../../proto/mesh/benches/mesh/sections.rs"]
+mod sections;
 #[path = "../steps/server.rs"]
 mod server;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
@@ -32,26 +34,12 @@ type Section = fn() -> Table;
 const SECTIONS: &[(&str, Section)] = &[("load", load::run), ("carried", carried::run), ("accuracy", accuracy::run)];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words = sections::words();
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [server::CHILD] => server::serve(0),
         [observer::FAR, port] => observer::far(port),
         [observer::LOOK, what, rest @ ..] => println!("{}", observer::look(what, rest)),
-        _ => return tell(&words),
+        _ => return sections::tell(&words, SECTIONS, |section| section()),
     }
     ExitCode::SUCCESS
-}
-
-fn tell(words: &[String]) -> ExitCode {
-    println!("{}", machine::description());
-    let mut table = Table::default();
-    for (name, section) in SECTIONS {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            eprintln!("{name} …");
-            table.extend(section());
-        }
-    }
-    println!("{table}");
-    println!("{}", machine::load());
-    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -13,6 +13,7 @@ mod longpath;
 mod machine;
 mod measure;
 mod rpc;
+mod sections;
 #[allow(dead_code, reason = "the bench of steps has ratios that should be low")]
 mod table;
 mod ways;
@@ -38,7 +39,7 @@ const SECTIONS: &[(&str, Section)] = &[
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be had");
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words = sections::words();
     if words == [idle::CHILD] {
         runtime.block_on(async { tokio::spawn(idle::child()).await.expect("the child's task does not panic") });
         return ExitCode::SUCCESS;
@@ -49,17 +50,9 @@ fn main() -> ExitCode {
         runtime.block_on(async { rpc::child(url, tcp).await });
         return ExitCode::SUCCESS;
     }
-    println!("{}", machine::description());
-    let mut table = Table::default();
-    for (name, section) in SECTIONS {
-        if words.is_empty() || words.iter().any(|word| word == name) {
-            eprintln!("{name} …");
-            // on a worker: the thread that blocks here would be one core more than the machine has
-            let part = runtime.block_on(async { tokio::spawn(section()).await.expect("a section does not panic") });
-            table.extend(part);
-        }
-    }
-    println!("{table}");
-    println!("{}", machine::load());
-    if table.misses() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    // on a worker: the thread that blocks here would be one core more than the machine has
+    let run = |section: &Section| {
+        runtime.block_on(async { tokio::spawn(section()).await.expect("a section does not panic") })
+    };
+    sections::tell(&words, SECTIONS, run)
 }
