@@ -52,6 +52,16 @@ impl Served {
     }
 }
 
+/// An operator's page that is linked to both agents of a run. None: there is no browser here.
+fn linked_page() -> Option<(Browser, Waiting, Served)> {
+    let mut browser = Browser::start()?;
+    let run = Waiting::start();
+    let served = Served::beside(&run);
+    browser.go(&served.operators, WIDE);
+    browser.until_it_holds(LINKED);
+    Some((browser, run, served))
+}
+
 /// Writes a line of the chat and sends it, by keyboard.
 fn writes(browser: &mut Browser, line: &str) {
     browser.evaluate("document.getElementById('line').focus()");

@@ -2,8 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{LINKED, Served, WIDE, says, shows, writes};
-use crate::browser::Browser;
+use super::{LINKED, linked_page, says, shows, writes};
 use crate::journal::Journal;
 use crate::looking::Waiting;
 use crate::processes;
@@ -19,11 +18,7 @@ fn signaling(run: &Waiting) -> i32 {
 
 #[test]
 fn links_of_a_page_outlive_signaling_and_the_process_that_served_it_and_what_it_missed_is_read_to_it() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     let pid = signaling(&run);
     signal(pid, Signal::STOP);
     shows(&mut browser, "notice", "Signaling is away");
@@ -55,11 +50,7 @@ fn links_of_a_page_outlive_signaling_and_the_process_that_served_it_and_what_it_
 
 #[test]
 fn a_run_that_was_begun_at_a_page_ends_as_by_ctrl_c_when_its_process_is_stopped() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     let (plan, out) = (run.scene.path().join("plan.yaml"), run.scene.path().join("second"));
     writes(&mut browser, &format!("/run {} --out {}", plan.display(), out.display()));
     browser.until_it_holds(r"/ready \[.*\] shop/.test(document.getElementById('said').innerText)");
@@ -70,11 +61,7 @@ fn a_run_that_was_begun_at_a_page_ends_as_by_ctrl_c_when_its_process_is_stopped(
 
 #[test]
 fn an_agent_that_is_killed_is_seen_to_go_and_its_successor_is_linked() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     let before = browser.evaluate("meshproof.mesh.agents.find(({ name }) => name === 'ledger').peer");
     signal(processes::agent(&processes::mentioning(run.scene.path()), "ledger").pid, Signal::KILL);
     shows(&mut browser, "lines", "ledger");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{LINKED, Served, WIDE, says, shows, writes};
+use super::{LINKED, Served, WIDE, linked_page, says, shows, writes};
 use crate::browser::Browser;
 use crate::journal::Journal;
 use crate::looking::Waiting;
@@ -10,11 +10,7 @@ use crate::session::{Session, Shown};
 
 #[test]
 fn a_page_links_to_the_agents_over_webrtc_and_what_is_asked_in_it_goes_that_way() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     shows(&mut browser, "way", "WebRTC, 2 of 2");
     assert_eq!(browser.evaluate("location.hash"), "", "the token is out of sight");
     // each has a pair of candidates that was chosen and carries bytes
@@ -78,11 +74,7 @@ fn listening(run: &Waiting) -> Session {
 
 #[test]
 fn people_at_pages_and_at_terminals_hear_each_other() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     let said = run.ask(&["chat", "--as", "bob", "-c", "is anybody at a page?"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("1 person heard it"), "{said:?}");
     says(&mut browser, "is anybody at a page?");
@@ -100,11 +92,7 @@ fn people_at_pages_and_at_terminals_hear_each_other() {
 
 #[test]
 fn what_disturbs_an_agent_is_seen_in_the_mesh_and_the_lanes_until_it_is_healed() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     // as agents tell it: links with round trip and throughput, and the state of each service
     browser.until_it_holds(r"/ up, [\d.]+ ms, .+B\/s$/.test(document.querySelector('#topology .edge.up title')?.textContent.replace(':', ''))");
     browser.until_it_holds("document.querySelectorAll('#topology .spoke.direct').length === 2");
@@ -136,11 +124,7 @@ fn what_disturbs_an_agent_is_seen_in_the_mesh_and_the_lanes_until_it_is_healed()
 
 #[test]
 fn a_whole_session_is_done_by_keyboard() {
-    let Some(mut browser) = Browser::start() else { return };
-    let run = Waiting::start();
-    let served = Served::beside(&run);
-    browser.go(&served.operators, WIDE);
-    browser.until_it_holds(LINKED);
+    let Some((mut browser, run, served)) = linked_page() else { return };
     // from the top to the chat at one stroke, a word completed, the line sent
     browser.presses("Tab");
     browser.presses("Enter");
