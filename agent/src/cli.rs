@@ -10,9 +10,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use meshproof_mesh::addresses::{Offered, of_interface};
 use meshproof_mesh::proxy::Proxies;
-use meshproof_mesh::rtc::{IceServer, RtcConfig};
+use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::tls::Authorities;
 use meshproof_mesh::{Mesh, MeshConfig, token_file};
+use meshproof_proto::ice::{self, IceServer};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Grant, Role};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -208,22 +209,11 @@ fn open_audit(state: &Path) -> anyhow::Result<Audit> {
     Audit::in_directory(state).with_context(|| format!("cannot open the audit log in {}", state.display()))
 }
 
-/// One entry of the file of ICE servers, as a browser's `RTCIceServer` is written.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListedServer {
-    urls: Vec<String>,
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    credential: String,
-}
-
 /// The errors name the file and the place in it, and none of its text: it holds credentials.
 fn read_ice_servers(path: &Path) -> anyhow::Result<Vec<IceServer>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the file of ICE servers {}", path.display()))?;
-    let listed: Vec<ListedServer> = serde_json::from_str(&text).map_err(|error| {
+    let listed: Vec<IceServer> = serde_json::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         anyhow!(
             "{} holds no list of ICE servers (line {line}, column {column}); \
@@ -232,13 +222,9 @@ fn read_ice_servers(path: &Path) -> anyhow::Result<Vec<IceServer>> {
         )
     })?;
     for url in listed.iter().flat_map(|server| &server.urls) {
-        let udp = ["stun:", "turn:"].iter().any(|scheme| url.starts_with(scheme));
-        if !udp || url.contains("transport=tcp") {
-            bail!("{} names `{url}`; only stun: and turn: (over UDP) are supported", path.display());
-        }
+        ice::check_url(url).with_context(|| format!("{} names a server that cannot be used", path.display()))?;
     }
-    let server = |ListedServer { urls, username, credential }| IceServer { urls, username, credential };
-    Ok(listed.into_iter().map(server).collect())
+    Ok(listed)
 }
 
 fn proxies(address: Option<&str>) -> anyhow::Result<Proxies> {
@@ -298,10 +284,10 @@ mod tests {
         assert_eq!(servers.expect("a good file").len(), 2);
         for (text, expected) in [
             (r#"{"urls":[],"credential":"s3cret"}"#, "holds no list of ICE servers (line 1"),
-            (r#"[{"urls":["turns:a:1"],"credential":"s3cret"}]"#, "names `turns:a:1`"),
-            (r#"[{"urls":["turn:a:1?transport=tcp"],"credential":"s3cret"}]"#, "only stun: and turn: (over UDP)"),
+            (r#"[{"urls":["turns:a:1"],"credential":"s3cret"}]"#, "`turns:a:1` is not"),
+            (r#"[{"urls":["turn:a:1?transport=tcp"],"credential":"s3cret"}]"#, "only these, over UDP"),
         ] {
-            let error = read(text).expect_err("a bad file").to_string();
+            let error = format!("{:#}", read(text).expect_err("a bad file"));
             assert!(error.contains(expected) && !error.contains("s3cret"), "{error}");
         }
         assert!(read_ice_servers(Path::new("/nowhere")).expect_err("no file").to_string().contains("/nowhere"));

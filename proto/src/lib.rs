@@ -16,6 +16,7 @@ pub mod glob;
 pub mod grpc;
 pub mod hello;
 pub mod histogram;
+pub mod ice;
 pub mod id;
 pub mod identity;
 pub mod limits;

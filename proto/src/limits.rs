@@ -151,6 +151,13 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 /// is what a revoked one has.
 pub const TOKENS_LOOK: Duration = Duration::from_secs(5);
 
+/// STUN and TURN servers that a peer takes from a signaling server: every connection asks all of them.
+pub const ICE_SERVERS: usize = 8;
+
+/// How long a peer's credentials for TURN servers are good, unless it gets new ones: long for a connection to be made, short for
+/// somebody whose token was revoked.
+pub const ICE_CREDENTIALS: Duration = Duration::from_secs(3_600);
+
 /// A signal is worthless after its attempt; the rest is clock skew.
 pub const SIGNAL_LIFETIME: Duration = Duration::from_secs(30);
 

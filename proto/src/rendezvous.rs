@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::base64_bytes;
+use crate::ice::IceServer;
 use crate::id::{Generation, Name, PeerId};
 use crate::identity::{Chain, Signed};
 use crate::signal::ConnectionKind;
@@ -76,6 +77,9 @@ pub enum ToPeer {
     },
     /// What the mesh's root has said, if anything: before `welcome`, and again when there is more. Since protocol 1.1.
     News(RootNews),
+    /// The STUN and TURN servers of this mesh, if it has any, with credentials of this peer: before `welcome`, and again before they
+    /// end. Since protocol 1.1.
+    Ice(Vec<IceServer>),
 }
 
 /// From a peer to the server on a relay socket, in answer to [`FromRelay::Challenge`]. After [`FromRelay::Paired`] there are

@@ -13,6 +13,7 @@ use meshproof_proto::event::{
 use meshproof_proto::expr::{Template, ValueTemplate};
 use meshproof_proto::frame::{BulkFrame, ControlFrame, EventFrame, Piece};
 use meshproof_proto::hello::Hello;
+use meshproof_proto::ice::IceServer;
 use meshproof_proto::id::{Digest, Generation, Name, PeerId, RunId, StreamId, Term};
 use meshproof_proto::identity::{Chain, Role, Signed, UnixSeconds};
 use meshproof_proto::links::{LinkPath, LinkReport};
@@ -200,6 +201,9 @@ fn news(golden: &mut Golden) {
     golden.value("control.news", &ControlFrame::News(news.clone()));
     golden.value("to-server.news", &ToServer::News { mesh: name("dev"), news: news.clone() });
     golden.value("to-peer.news", &ToPeer::News(news));
+    let turn =
+        IceServer { urls: vec!["turn:a:3478".to_owned()], username: "9:b".to_owned(), credential: "c".to_owned() };
+    golden.value("to-peer.ice", &ToPeer::Ice(vec![turn]));
     let keys = [PeerId([2; 32])].into();
     golden.value("revoked", &Revoked { mesh: name("dev"), root: PeerId([1; 32]), number: 3, keys });
 }

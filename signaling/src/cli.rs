@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::ice::Ice;
 use crate::limits;
 use crate::server::{Config, serve};
 use crate::tls::Tls;
@@ -40,6 +41,13 @@ pub struct Args {
     /// The certificate's key: PEM
     #[arg(long, value_name = "PATH", env = "MESHPROOF_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// STUN and TURN servers that peers are told, `stun:HOST:PORT` and `turn:HOST:PORT` (over UDP); several are separated by commas
+    #[arg(long, value_name = "URLS", env = "MESHPROOF_ICE", value_delimiter = ',')]
+    pub ice: Vec<String>,
+    /// File with the secret that the TURN servers share (coturn's `static-auth-secret`): each peer gets credentials made with it,
+    /// good for an hour, and new ones before that
+    #[arg(long, value_name = "PATH", env = "MESHPROOF_TURN_SECRET_FILE")]
+    pub turn_secret_file: Option<PathBuf>,
     /// Where to answer `/healthz`, `/readyz` and `/metrics` over HTTP, as in `0.0.0.0:9464`; the names of meshes are told there.
     /// Default: `/healthz` only, where the server listens
     #[arg(long, value_name = "ADDRESS", env = "MESHPROOF_HEALTH")]
@@ -82,6 +90,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let meshes = distinct(args.meshes)?;
     let tls =
         args.tls_cert.zip(args.tls_key).map(|(certificate, key)| Tls::of_files(&certificate, &key)).transpose()?;
+    let secret = args.turn_secret_file.as_deref().map(Ice::read_secret).transpose()?;
+    let ice = Ice::new(args.ice, secret)?;
     // before the line that makes a parent believe that it may send them
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     take_descriptors();
@@ -99,7 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     announce(&url).context("cannot say on stdout where the server listens")?;
 
     let shutdown = CancellationToken::new();
-    let serving = serve(listener, Config { tls, health, ..Config::new(meshes) }, shutdown.clone());
+    let serving = serve(listener, Config { tls, ice, health, ..Config::new(meshes) }, shutdown.clone());
     let stopping = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -2,12 +2,13 @@
 //!
 //! [`rooms`] decides, without sockets or clocks; [`server`] is the WebSocket shell around it; [`cli`] is the command. Where
 //! two peers have no other way, [`relays`] decides whose datagrams go to whom, and `relay` carries them. What
-//! lives here never looks inside a signal, never depends on the mesh crate, and holds no secret: it knows the public root
-//! key of each mesh that it serves, and forgets everything when it stops.
+//! lives here never looks inside a signal, never depends on the mesh crate, and knows of each mesh that it serves the public root
+//! key only; it forgets everything when it stops. The one secret that it may hold is what it shares with TURN servers ([`ice`]).
 
 pub mod cli;
 mod health;
 mod hub;
+pub mod ice;
 pub mod limits;
 mod relay;
 pub mod relays;

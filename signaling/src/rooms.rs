@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod claims;
+mod ice;
 mod news;
 #[cfg(test)]
 mod properties;
@@ -30,6 +31,8 @@ pub use refusal::Refusal;
 use room::{Member, Room};
 
 pub use crate::vetting::{Claim, Vetted};
+
+use crate::ice::Ice;
 
 /// One WebSocket. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +97,9 @@ pub struct Rooms {
     deadlines: BTreeSet<(Instant, ConnId)>,
     /// When the members' tokens are looked at, while there are any.
     look: Option<Instant>,
+    ice: Ice,
+    /// When the members get new credentials for TURN, while there are any.
+    renew: Option<Instant>,
     register_within: Duration,
     outputs: VecDeque<Output>,
 }
@@ -127,9 +133,17 @@ impl Rooms {
             conns: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             look: None,
+            ice: Ice::default(),
+            renew: None,
             register_within,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// With STUN and TURN servers for all of them.
+    #[must_use]
+    pub fn with_ice(self, ice: Ice) -> Self {
+        Self { ice, ..self }
     }
 
     /// How many peers are registered in each mesh.
@@ -167,12 +181,15 @@ impl Rooms {
         if self.look.is_some_and(|look| look <= now.instant) {
             self.look_at_tokens(now);
         }
+        if self.renew.is_some_and(|renew| renew <= now.instant) {
+            self.renew_credentials(now);
+        }
     }
 
     /// When [`Rooms::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        deadline.into_iter().chain(self.look).min()
+        deadline.into_iter().chain(self.look).chain(self.renew).min()
     }
 
     /// What is to be done next; call until there is nothing.
@@ -256,6 +273,9 @@ impl Rooms {
         if !news.is_empty() && protocol.has_news() {
             // the chains that follow may need it
             self.send(conn, ToPeer::News(news));
+        }
+        if !self.ice.is_empty() && protocol.has_ice() {
+            self.tell_servers(conn, &peer, now);
         }
         self.send(conn, ToPeer::Welcome { peers });
         if former.is_none_or(|former| former.chain != chain) {

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::health::{self, Watched};
 use crate::hub::{Arrival, Hub, Vetting};
+use crate::ice::Ice;
 use crate::limits;
 use crate::relay::{self, Desk};
 use crate::relays::{Patience, Relays};
@@ -47,6 +48,8 @@ pub struct Config {
     pub relay_wait: Duration,
     /// With it only TLS is spoken.
     pub tls: Option<Tls>,
+    /// STUN and TURN servers that peers are told.
+    pub ice: Ice,
     /// Where whoever watches over the server asks for its health and its figures.
     pub health: Option<Arc<TcpListener>>,
 }
@@ -61,6 +64,7 @@ impl Config {
             silence: limits::SILENCE,
             relay_wait: limits::RELAY_WAIT,
             tls: None,
+            ice: Ice::default(),
             health: None,
         }
     }
@@ -112,7 +116,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         stop: stop.clone(),
         connections: AtomicU64::new(0),
     });
-    let rooms = Rooms::new(config.meshes.clone(), config.register_deadline);
+    let rooms = Rooms::new(config.meshes.clone(), config.register_deadline).with_ice(config.ice);
     let (learned, relays_learn) = watch::channel(BTreeMap::new());
     let vetting = Vetting::new(server.hub.clone(), server.tasks.clone());
     server.tasks.spawn(Hub::new(rooms, learned, vetting).run(arrivals, stop.clone()));

@@ -1,12 +1,15 @@
 //! What all parts of a joined peer share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use meshproof_proto::ice::{self, IceServer};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Identity, Key, TrustError, UnixSeconds};
+use meshproof_proto::limits::ICE_SERVERS;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::Version;
@@ -28,6 +31,8 @@ pub(crate) struct Context {
     pub key: Key,
     pub chain: Chain,
     pub rtc: RtcConfig,
+    /// The STUN and TURN servers that each signaling server tells, by its index.
+    pub told: Mutex<BTreeMap<usize, Vec<IceServer>>>,
     pub protocol: Version,
     pub proxies: Proxies,
     pub authorities: Authorities,
@@ -66,7 +71,26 @@ impl Context {
     /// How connections are made now.
     pub(crate) fn rtc(&self) -> RtcConfig {
         let addresses = self.addresses.borrow().iter().copied().collect();
-        RtcConfig { addresses, ..self.rtc.clone() }
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let ice_servers = self.rtc.ice_servers.iter().chain(told.values().flatten()).cloned().collect();
+        RtcConfig { addresses, ice_servers, ..self.rtc.clone() }
+    }
+
+    /// Takes the STUN and TURN servers that a signaling server tells, in the place of those that it told before. They count for
+    /// connections that are made from now on.
+    pub(crate) fn use_servers(&self, from: usize, mut servers: Vec<IceServer>) {
+        for server in &mut servers {
+            server.urls.retain(|url| {
+                let checked = ice::check_url(url);
+                if let Err(error) = &checked {
+                    tracing::warn!(%error, "a server that signaling tells of is not used");
+                }
+                checked.is_ok()
+            });
+        }
+        servers.retain(|server| !server.urls.is_empty());
+        servers.truncate(ICE_SERVERS);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(from, servers);
     }
 
     /// Whether this machine still has the address.

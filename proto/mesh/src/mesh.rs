@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -78,6 +78,7 @@ impl Mesh {
             key,
             chain,
             rtc: config.rtc,
+            told: Mutex::default(),
             protocol,
             proxies: config.proxies,
             authorities: config.authorities,

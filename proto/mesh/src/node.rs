@@ -216,6 +216,7 @@ impl Node {
             ToPeer::Left { peer } => self.left(index, peer).await,
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal),
             ToPeer::News(news) => self.context.learn(&news),
+            ToPeer::Ice(servers) => self.context.use_servers(index, servers),
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {
                 tracing::warn!("a signaling server sent something out of order");

@@ -42,10 +42,11 @@ use incoming::{Incoming, Side};
 use setup::Prepared;
 use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
 
+pub use meshproof_proto::ice::IceServer;
 pub use relayed::Carriage;
 pub use types::{
-    ChannelSpec, IceServer, IncomingMessage, MAX_MESSAGE_BYTES, Reliability, RtcConfig, RtcError, RtcEvent,
-    SelectedPath, SendError,
+    ChannelSpec, IncomingMessage, MAX_MESSAGE_BYTES, Reliability, RtcConfig, RtcError, RtcEvent, SelectedPath,
+    SendError,
 };
 pub use wire::Wire;
 

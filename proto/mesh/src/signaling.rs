@@ -174,7 +174,7 @@ impl Client {
         line.send(&register).await?;
         loop {
             match line.receive().await? {
-                ToPeer::News(news) => self.tell(News::Message(ToPeer::News(news))).await,
+                before @ (ToPeer::News(_) | ToPeer::Ice(_)) => self.tell(News::Message(before)).await,
                 welcome @ ToPeer::Welcome { .. } => return Ok(Registered { line, welcome, server: protocol }),
                 ToPeer::Refused { reason } => return Err(Ended::Refused(reason)),
                 _ => return Err(Ended::OutOfOrder),

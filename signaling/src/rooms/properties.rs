@@ -128,6 +128,7 @@ impl World {
         let view = self.views.get_mut(&conn).unwrap_or_else(|| panic!("{message:?} to {conn:?}, which is closed"));
         match message {
             ToPeer::News(_) => panic!("nobody brought news"),
+            ToPeer::Ice(_) => panic!("there are no servers"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {}
             ToPeer::Welcome { peers } => {
                 let asked = self.asked.get(&conn).expect("welcomed without a good proof").clone();

@@ -85,6 +85,11 @@ impl Room {
         self.members.values().filter(|member| member.speaks.has_news()).map(|member| member.conn).collect()
     }
 
+    /// Those who take STUN and TURN servers.
+    pub(super) fn members_with_ice(&self) -> impl Iterator<Item = (ConnId, PeerId)> {
+        self.members.iter().filter(|(_, member)| member.speaks.has_ice()).map(|(peer, member)| (member.conn, *peer))
+    }
+
     fn without(&self, peer: &PeerId) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(move |(id, _)| *id != peer).map(|(_, member)| member)
     }

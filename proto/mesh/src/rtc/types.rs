@@ -1,9 +1,9 @@
 //! What a connection is given, what it tells, and why it may refuse. Nothing here names the stack.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use meshproof_proto::ice::IceServer;
 use meshproof_proto::links::LinkPath;
 
 use super::wire::Wire;
@@ -23,7 +23,7 @@ pub struct RtcConfig {
     /// Local addresses to bind, each with a port of its own choice; no wildcards. A mesh that is given none uses those that
     /// the machine has, and follows their changes.
     pub addresses: Vec<IpAddr>,
-    /// STUN and TURN servers; none is asked unless it is listed here.
+    /// STUN and TURN servers, beside those that a signaling server tells; no other is asked.
     pub ice_servers: Vec<IceServer>,
     /// Size of an SCTP packet in bytes; `None` is safe on every path.
     pub mtu: Option<u32>,
@@ -37,14 +37,6 @@ pub struct RtcConfig {
     pub send_buffer: Option<usize>,
     /// Makes the path worse than it is; for benches.
     pub wire: Option<Wire>,
-}
-
-/// A STUN or TURN server (`stun:host:port`, `turn:host:port?transport=udp`). Its credential is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IceServer {
-    pub urls: Vec<String>,
-    pub username: String,
-    pub credential: String,
 }
 
 /// A channel that both sides create, under the same id, before the offer.
@@ -121,10 +113,4 @@ pub enum SendError {
     TooLarge { bytes: usize },
     #[error("the connection has no channel {channel}")]
     UnknownChannel { channel: u16 },
-}
-
-impl fmt::Debug for IceServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
-    }
 }

@@ -4,7 +4,7 @@
 import { fromHex, random, sha256, text, utf8 } from "../wire/bytes.js";
 import { verify } from "../wire/identity.js";
 
-// Candidates are this machine's own addresses, which are there at once.
+// This machine's own addresses are there at once; a STUN or TURN server that has not answered by then is done without.
 const GATHERED_WITHIN_MS = 900;
 
 // Above it the channel would be closed by the browser; nobody of ours comes near.
@@ -12,9 +12,9 @@ const MOST_UNSENT_BYTES = 4 * 1024 * 1024;
 
 export class Connection {
   // `on` hears open(), frame(frame, bytes) and ended(why), the last once.
-  constructor(self, peer, generation, on) {
+  constructor({ self, iceServers }, peer, generation, on) {
     Object.assign(this, { self, peer, generation, on, ended: false, heard: 0, sent: 0 });
-    this.rtc = new RTCPeerConnection({ iceServers: [] });
+    this.rtc = new RTCPeerConnection({ iceServers });
     const channel = (label, id) => {
       const made = this.rtc.createDataChannel(label, { negotiated: true, id, ordered: true });
       made.binaryType = "arraybuffer";

@@ -104,7 +104,7 @@ export class Link {
       frame: (frame) => this.frame(attempt.connection, frame),
       ended: (why) => this.ended(attempt, why),
     };
-    attempt.connection = new Connection(this.mesh.self, this.peer, generation, on);
+    attempt.connection = new Connection(this.mesh, this.peer, generation, on);
     attempt.timer = setTimeout(() => attempt.connection.end(`no connection within ${HANDSHAKE_MS / 1000} s`), HANDSHAKE_MS);
     this.attempt = attempt;
     return attempt;

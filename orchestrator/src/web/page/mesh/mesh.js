@@ -18,6 +18,7 @@ export class Mesh {
     Object.assign(this, { self, process, on });
     this.links = new Map();
     this.roster = new Map();
+    this.iceServers = [];
     this.signaling = { up: false, why: "not reached yet" };
     this.standIn = new StandIn(this);
   }
@@ -64,6 +65,10 @@ export class Mesh {
         break;
       case "news":
         this.news(value);
+        break;
+      case "ice":
+        // for connections that are made from now on
+        this.iceServers = value;
         break;
       case "refused":
         this.signaling = { up: false, why: value.reason };
