@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod backoff;
 pub mod bench;
 pub mod codec;
+pub mod epoch;
 pub mod event;
 pub mod expr;
 pub mod flow;

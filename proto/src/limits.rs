@@ -188,6 +188,9 @@ pub const LINK_REASON_CHARS: usize = 120;
 /// Root keys of one mesh, each after the other: a rotation a year, and a peer checks a chain against all of them.
 pub const ROOTS: usize = 8;
 
+/// Pools of agents of one mesh, each with epochs of its own: a pool a service at the most, and a peer keeps a notice of 2 kB of each.
+pub const POOLS: usize = 256;
+
 /// Keys that a list of revoked ones names: with a line of roots it fits into one message, twice over.
 pub const REVOKED_KEYS: usize = 400;
 

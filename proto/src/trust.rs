@@ -121,6 +121,11 @@ impl Trust {
         Self { mesh, line: vec![root], successions: Vec::new(), revoked: None }
     }
 
+    /// Whose keys these are.
+    pub fn mesh(&self) -> &Name {
+        &self.mesh
+    }
+
     /// The key that grants now.
     pub fn newest(&self) -> PeerId {
         *self.line.last().expect("a line has a key")

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
 use meshproof_proto::codec::Codec;
+use meshproof_proto::epoch::{Epoch, EpochNotice};
 use meshproof_proto::event::{
     CheckFailure, Event, EventBatch, Evidence, Fact, Outcome, Pipe, Steering, StepResult, StubCall, StubError, Usage,
 };
@@ -206,6 +207,10 @@ fn news(golden: &mut Golden) {
     golden.value("to-peer.ice", &ToPeer::Ice(vec![turn]));
     let keys = [PeerId([2; 32])].into();
     golden.value("revoked", &Revoked { mesh: name("dev"), root: PeerId([1; 32]), number: 3, keys });
+    let epoch = Epoch { mesh: name("dev"), pool: name("shop"), number: 2, zone: name("b") };
+    golden.value("epoch", &epoch);
+    let epoch = Signed { text: "{}".to_owned(), signature: vec![4] };
+    golden.value("epoch notice", &EpochNotice { chain: chain(), epoch });
 }
 
 /// New in protocol 1.1.
