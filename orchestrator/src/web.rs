@@ -7,8 +7,9 @@
 //! it is [`access`](access) that does. Reading of lines comes from [`crate::cli`], which gives it to [`server::serve`].
 
 pub mod access;
-mod feed;
+pub(crate) mod feed;
 mod guard;
+mod health;
 mod limits;
 mod page;
 mod passage;

@@ -65,7 +65,7 @@ async fn metrics(State(watched): State<Watched>) -> Response {
     let Some(figures) = watched.figures(meshproof_health::limits::WITHIN).await else { return silent() };
     let kind = (header::CONTENT_TYPE, meshproof_health::FIGURES);
     match watched.text(figures) {
-        Ok(text) => ([kind], text).into_response(),
+        Ok(text) => ([kind], meshproof_health::in_order(&text)).into_response(),
         Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -19,7 +19,7 @@ use crate::record::{Happening, Record};
 use crate::report::telling;
 
 /// Reads the journal of the page's run to it until nobody takes it; in a mesh that is no run's, of each run that comes.
-pub(super) async fn tell(file: MeshFile, after: Option<Place>, to_page: mpsc::Sender<ToPage>) {
+pub(crate) async fn tell(file: MeshFile, after: Option<Place>, to_page: mpsc::Sender<ToPage>) {
     let told = match &file.run {
         Some(run) => of_run(run, after, &to_page).await,
         None => of_mesh(&file, after, &to_page).await,

@@ -1,9 +1,10 @@
 //! What every request has to show, and what every answer says to the browser.
 //!
 //! A page of another site may have the browser ask this server too, also by a name that leads to this machine. So a request is answered
-//! only if it names this server as its host, and comes from this server's own page or from nobody's.
+//! only if it names this machine as its host as nobody but this machine is named (`localhost`, a loopback address), and comes from the page
+//! of that very host and port, or from nobody's. The port may be another one than that which is served: `ssh -L` brings one here by any.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Request, StatusCode};
@@ -23,8 +24,8 @@ const SAID: [(HeaderName, &str); 6] = [
 ];
 
 /// The refusal of a request, if it is to be refused.
-pub(super) fn refusal<T>(request: &Request<T>, served: SocketAddr) -> Option<Response> {
-    match check(request.headers(), served) {
+pub(super) fn refusal<T>(request: &Request<T>) -> Option<Response> {
+    match check(request.headers()) {
         Ok(()) => None,
         Err(why) => Some((StatusCode::FORBIDDEN, format!("{why}\n")).into_response()),
     }
@@ -39,16 +40,33 @@ pub(super) fn guarded(mut response: Response) -> Response {
     response
 }
 
-fn check(headers: &HeaderMap, served: SocketAddr) -> Result<(), &'static str> {
-    let ours = [served.to_string(), format!("localhost:{}", served.port())];
+fn check(headers: &HeaderMap) -> Result<(), &'static str> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let Some(host) = host.filter(|host| ours.iter().any(|ours| ours == host)) else {
-        return Err("this server is not of that name; open the URL that `meshproof web` printed");
+    let Some(host) = host.filter(|host| is_this_machine(host)) else {
+        return Err(
+            "this server is not of that name; open the URL that `meshproof web` printed, of 127.0.0.1 or localhost and any port that leads here",
+        );
     };
     match headers.get(header::ORIGIN) {
         None => Ok(()),
         Some(origin) if *origin == format!("http://{host}") => Ok(()),
         Some(_) => Err("a page of another site asks; open the URL that `meshproof web` printed"),
+    }
+}
+
+/// Whether this host, with or without a port, is a name that leads to this machine wherever it is looked up.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        Some(_) | None => host,
+    };
+    let in_brackets = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    match in_brackets {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            name == "localhost"
+                || name.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4() && address.is_loopback())
+        }
     }
 }
 
@@ -58,25 +76,35 @@ mod tests {
 
     #[test]
     fn who_asks_by_another_name_or_from_another_page_is_refused() {
-        let served = "127.0.0.1:4000".parse().expect("an address");
         let asked = |host: Option<&str>, origin: Option<&str>| {
             let mut headers = HeaderMap::new();
             for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
                 value.map(|value| headers.insert(name, value.parse().expect("a value")));
             }
-            check(&headers, served).is_ok()
+            check(&headers).is_ok()
         };
-        assert!(asked(Some("127.0.0.1:4000"), None) && asked(Some("localhost:4000"), Some("http://localhost:4000")));
+        // also by the port at the near end of an `ssh -L`
+        for host in ["127.0.0.1:4000", "localhost:4000", "localhost:9000", "[::1]:9000", "127.0.0.1", "localhost"] {
+            assert!(asked(Some(host), None) && asked(Some(host), Some(&format!("http://{host}"))), "{host}");
+        }
         for (host, origin) in [
             (None, None),
-            (Some("127.0.0.1"), None),
-            (Some("127.0.0.1:4001"), None),
+            (Some(""), None),
+            (Some(":4000"), None),
             (Some("evil.example:4000"), None),
+            (Some("evil.example"), None),
+            (Some("localhost.evil.example:4000"), None),
+            (Some("127.0.0.1.evil.example:4000"), None),
+            (Some("127.0.0.1@evil.example:4000"), None),
+            (Some("10.0.0.7:4000"), None),
+            (Some("0.0.0.0:4000"), None),
+            (Some("[::]:4000"), None),
             (Some("127.0.0.1:4000"), Some("http://evil.example")),
             (Some("127.0.0.1:4000"), Some("null")),
             (Some("127.0.0.1:4000"), Some("https://127.0.0.1:4000")),
             // the same machine, but not the page that was opened
             (Some("127.0.0.1:4000"), Some("http://localhost:4000")),
+            (Some("127.0.0.1:4000"), Some("http://127.0.0.1:4001")),
         ] {
             assert!(!asked(host, origin), "{host:?} {origin:?}");
         }

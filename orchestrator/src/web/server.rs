@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::Pass;
+use super::health::{self, Figures, Watched};
 use super::limits::{CONNECTIONS, HELLO_WITHIN, TABS, WORD_BYTES};
 use super::tab::{self, House};
 use super::{guard, page};
@@ -33,6 +36,8 @@ pub struct Config {
     pub person: String,
     pub addresses: Vec<IpAddr>,
     pub reads_lines: ReadsLines,
+    /// Where machines ask how this process is; they may where the page is, too.
+    pub health: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for Config {
@@ -61,31 +66,43 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 #[derive(Clone)]
 struct Server {
     house: Arc<House>,
-    served: SocketAddr,
     tabs: Arc<Semaphore>,
+    watched: Watched,
 }
 
 /// Serves until it is stopped; then every tab hears that, and what was begun in one is waited for.
 ///
 /// # Errors
-/// The listener's.
-pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> io::Result<()> {
-    let Config { passes, person, addresses, reads_lines } = config;
+/// The listener's, or the place for health is not to be had.
+pub async fn serve(listener: TcpListener, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let Config { passes, person, addresses, reads_lines, health } = config;
+    let (watched, mut asked) = health::watched();
+    let _health = health.map(|address| meshproof_health::serve(address, watched.clone())).transpose()?;
     let readers = TaskTracker::new();
     let house =
         Arc::new(House { passes, person, addresses, reads_lines, readers: readers.clone(), stop: stop.clone() });
-    let server = Server { house, served: listener.local_addr()?, tabs: Arc::new(Semaphore::new(TABS)) };
+    let tabs = Arc::new(Semaphore::new(TABS));
+    let server = Server { house, tabs: Arc::clone(&tabs), watched };
     let routes = Router::new()
         .route("/socket", get(socket))
         .fallback(file)
-        .layer(middleware::from_fn_with_state(server.clone(), guarded))
+        .layer(middleware::from_fn(guarded))
         .with_state(server);
-    let (places, mut open) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
+    let (places, mut open, began) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new(), Instant::now());
     loop {
         while open.try_join_next().is_some() {}
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accepting = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes this semaphore");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accepting => accepted,
+            Some(asker) = asked.recv() => {
+                let counts = (TABS - tabs.available_permits(), CONNECTIONS - places.available_permits());
+                // whoever asked may be gone
+                let _ = asker.send(Figures::now(began, counts));
+                continue;
+            }
             () = stop.cancelled() => {
                 drop(listener);
                 readers.close();
@@ -115,15 +132,18 @@ async fn http(stream: TcpStream, routes: Router) {
     }
 }
 
-async fn guarded(State(server): State<Server>, request: Request, next: Next) -> Response {
-    let answer = match guard::refusal(&request, server.served) {
+async fn guarded(request: Request, next: Next) -> Response {
+    let answer = match guard::refusal(&request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
     guard::guarded(answer)
 }
 
-async fn file(request: Request) -> Response {
+async fn file(State(server): State<Server>, request: Request) -> Response {
+    if let Some(answer) = meshproof_health::answer_at(request.method(), request.uri().path(), &server.watched).await {
+        return answer.map(Body::new);
+    }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }

@@ -35,6 +35,17 @@ pub enum Question {
     Figures,
 }
 
+impl Question {
+    fn at(path: &str) -> Option<Self> {
+        match path {
+            "/healthz" => Some(Self::Lives),
+            "/readyz" => Some(Self::Ready),
+            "/metrics" => Some(Self::Figures),
+            _ => None,
+        }
+    }
+}
+
 /// What is watched over.
 pub trait Watched: Clone + Send + Sync + 'static {
     /// The figures, or any word that it is well; else why not.
@@ -94,24 +105,36 @@ async fn answer_all(stream: TcpStream, watched: impl Watched) {
 }
 
 async fn answer(request: &Request<Incoming>, watched: &impl Watched) -> Response<Full<Bytes>> {
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n");
+    let there = || text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n");
+    answer_at(request.method(), request.uri().path(), watched).await.unwrap_or_else(there)
+}
+
+/// What is answered at this path; none: nobody asks about health there. For servers that answer other things at the same address.
+pub async fn answer_at(method: &Method, path: &str, watched: &impl Watched) -> Option<Response<Full<Bytes>>> {
+    let question = Question::at(path)?;
+    if ![Method::GET, Method::HEAD].contains(method) {
+        return Some(text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n"));
     }
-    let question = match request.uri().path() {
-        "/healthz" => Question::Lives,
-        "/readyz" => Question::Ready,
-        "/metrics" => Question::Figures,
-        _ => return text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
-    };
-    match (watched.tell(question).await, question) {
+    Some(match (watched.tell(question).await, question) {
         (Ok(figures), Question::Figures) => {
-            let mut response = text(StatusCode::OK, figures);
+            let mut response = text(StatusCode::OK, in_order(&figures));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FIGURES));
             response
         }
         (Ok(_), Question::Lives | Question::Ready) => text(StatusCode::OK, "ok\n"),
         (Err(why), _) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    })
+}
+
+/// Figures with the series of each metric in order, as whoever compares two answers wants them. Not for histograms, whose buckets have an
+/// order of their own.
+#[must_use]
+pub fn in_order(figures: &str) -> String {
+    let mut lines: Vec<&str> = figures.lines().collect();
+    for series in lines.chunk_by_mut(|line, next| !line.starts_with('#') && !next.starts_with('#')) {
+        series.sort_unstable();
     }
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -133,6 +156,15 @@ pub async fn asked<Figures>(asks: &mpsc::Sender<oneshot::Sender<Figures>>, withi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_stand_in_order_below_what_is_said_of_their_metric() {
+        let figures =
+            "# HELP a A.\n# TYPE a counter\na_total{v=\"x\"} 1\na_total{v=\"b\"} 2\n# HELP b B.\nb 3\n# EOF\n";
+        let ordered =
+            "# HELP a A.\n# TYPE a counter\na_total{v=\"b\"} 2\na_total{v=\"x\"} 1\n# HELP b B.\nb 3\n# EOF\n";
+        assert_eq!(in_order(figures), ordered);
+    }
 
     #[tokio::test]
     async fn who_is_not_answered_in_time_and_who_is_gone_is_not_well() {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use meshproof_proto::verdict::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::figures::{counter, gauge, seconds, text_with_process};
 use crate::record::{Ending, Happening};
 
 /// What has been told so far.
@@ -27,6 +28,7 @@ impl Counts {
         match what {
             Happening::StepEnded { ending, .. } => *self.steps.entry(ending_word(*ending)).or_default() += 1,
             Happening::TestEnded { verdict, .. } => *self.tests.entry(verdict_word(*verdict)).or_default() += 1,
+            Happening::TestNotRun { .. } => *self.tests.entry(SKIPPED).or_default() += 1,
             Happening::Failure(_) => self.failures += 1,
             Happening::FaultBegan { .. } => self.faults += 1,
             Happening::FailoverComplete { .. } => self.failovers += 1,
@@ -35,8 +37,11 @@ impl Counts {
     }
 }
 
+/// What a step or a test came to that never began.
+const SKIPPED: &str = "skipped";
+
 fn ending_word(ending: Ending) -> &'static str {
-    ending.verdict().map_or("skipped", verdict_word)
+    ending.verdict().map_or(SKIPPED, verdict_word)
 }
 
 fn verdict_word(verdict: Verdict) -> &'static str {
@@ -109,49 +114,44 @@ impl Figures {
         registry.register("meshproof_journal_lines_unsynced", "Lines that are not on disk yet", gauge(waiting));
         let away = u64::try_from(self.signaling_away).unwrap_or(u64::MAX);
         registry.register("meshproof_run_signaling_away", "Signaling servers that were there and are not", gauge(away));
-        let memory = gauge(memory_bytes());
-        registry.register_with_unit("process_resident_memory", "Memory of this process", Unit::Bytes, memory);
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let cpu = ConstCounter::new(cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
-        registry.register_with_unit("process_cpu", "Processor time of this process", Unit::Seconds, cpu);
-        let mut text = String::new();
-        // writing to a String cannot fail, and whatever else does leaves out figures and not the run
-        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-        text
+        text_with_process(registry)
     }
-}
-
-fn gauge(value: u64) -> Gauge {
-    let gauge = Gauge::default();
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-    gauge
-}
-
-fn seconds(time: Duration) -> Gauge<f64, std::sync::atomic::AtomicU64> {
-    let gauge = Gauge::default();
-    gauge.set(time.as_secs_f64());
-    gauge
-}
-
-fn counter(value: u64) -> Counter {
-    let counter = Counter::default();
-    counter.inc_by(value);
-    counter
 }
 
 /// None is missing where it is nought.
 fn came_to(counts: &BTreeMap<&'static str, u64>) -> Family<CameTo, Counter> {
     let family = Family::<CameTo, Counter>::default();
-    for verdict in ["pass", "fail", "unknown", "error"].into_iter().chain(counts.keys().copied()) {
-        let count = family.get_or_create(&CameTo { verdict });
-        count.inc_by(counts.get(verdict).copied().unwrap_or_default().saturating_sub(count.get()));
+    for verdict in ["pass", "fail", "unknown", "error", SKIPPED] {
+        family.get_or_create(&CameTo { verdict }).inc_by(counts.get(verdict).copied().unwrap_or_default());
     }
     family
 }
 
-/// Resident.
-fn memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or_default() * 1_024
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(counts: Counts) -> String {
+        let (run, plan, up) = ("r-1".to_owned(), "p".to_owned(), Duration::from_secs(1));
+        let figures =
+            Figures { run, plan, up, term: 1, counts, linked: 2, away: 0, signaling_away: 0, lines: 9, on_disk: 9 };
+        figures.text()
+    }
+
+    #[test]
+    fn steps_and_tests_have_a_series_for_all_that_they_may_come_to_before_any_has_and_after() {
+        let mut counts = Counts::default();
+        for figure in ["steps", "tests"] {
+            for verdict in ["pass", "fail", "unknown", "error", "skipped"] {
+                let series = format!("meshproof_run_{figure}_total{{verdict=\"{verdict}\"}} 0\n");
+                assert!(text(counts.clone()).contains(&series), "{series}");
+            }
+        }
+        counts.take(&Happening::TestNotRun { test: "t".to_owned(), why: "an earlier one failed".to_owned() });
+        counts.take(&Happening::TestEnded { test: "u".to_owned(), verdict: Verdict::Fail, duration_ms: 1.0 });
+        let text = text(counts);
+        for series in ["{verdict=\"skipped\"} 1\n", "{verdict=\"fail\"} 1\n", "{verdict=\"pass\"} 0\n"] {
+            assert!(text.contains(&format!("meshproof_run_tests_total{series}")), "{series} is not in:\n{text}");
+        }
+    }
 }

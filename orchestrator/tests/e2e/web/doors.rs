@@ -17,9 +17,15 @@ fn an_observers_page_looks_and_is_refused_whatever_does_more() {
     shows(&mut browser, "about", "observer");
     for (line, said) in [
         ("@all ping", "2 of 2 well"),
-        ("@shop http get /healthz", "`act` is for an orchestrator or an operator console, not for an observer"),
-        ("/fault traffic shop -> ledger latency 1s for 5s", "`disturb` is for an orchestrator or an operator console"),
-        ("/pause", "`steer` is for an orchestrator or an operator console"),
+        (
+            "@shop http get /healthz",
+            "doing a step beside a run is for an orchestrator or an operator console, not for an observer",
+        ),
+        (
+            "/fault traffic shop -> ledger latency 1s for 5s",
+            "beginning a fault is for an orchestrator or an operator console",
+        ),
+        ("/pause", "holding a run, or letting it go on, is for an orchestrator or an operator console"),
         ("/run plan.yaml", "this console only looks"),
         ("/stubs payments --purge", "this console only looks"),
         ("/save here.yaml", "it writes no files"),
@@ -68,8 +74,12 @@ fn who_asks_by_another_name_or_for_another_site_is_refused() {
     let page = get("/", &address, "");
     assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
     assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{page}");
+    // as at the near end of `ssh -L 9000:…`
+    assert!(get("/", "localhost:9000", "Origin: http://localhost:9000\r\n").starts_with("HTTP/1.1 200 "));
     for (path, host, more) in [
         ("/", "evil.example", ""),
+        ("/metrics", "evil.example", ""),
+        ("/", "localhost:9000", "Origin: http://localhost:9001\r\n"),
         ("/main.js", "evil.example", ""),
         ("/socket", address.as_str(), "Origin: http://evil.example\r\n"),
         ("/socket", address.as_str(), "Origin: null\r\n"),
@@ -82,6 +92,34 @@ fn who_asks_by_another_name_or_for_another_site_is_refused() {
         );
     }
     assert!(get("/../Cargo.toml", &address, "").starts_with("HTTP/1.1 404 "));
+    served.stop();
+    run.end();
+}
+
+#[test]
+fn machines_ask_how_it_is_where_the_page_is_and_where_they_are_told_to() {
+    let run = Waiting::start();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let elsewhere = free.to_string();
+    let mut command = run.scene.meshproof();
+    command.args(["web", "--health", &elsewhere]);
+    let served = Served::start(command);
+    let page = served.origin().strip_prefix("http://").expect("a URL").to_owned();
+    for address in [page, elsewhere] {
+        let get = |path: &str| {
+            asked(&address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+        };
+        for path in ["/healthz", "/readyz"] {
+            let answer = get(path);
+            assert!(
+                answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"),
+                "{address}{path}: {answer}"
+            );
+        }
+        let figures = get("/metrics");
+        assert!(figures.contains("content-type: application/openmetrics-text; version=1.0.0"), "{figures}");
+        assert!(figures.contains("\nmeshproof_web_tabs 0\n") && figures.ends_with("# EOF\n"), "{figures}");
+    }
     served.stop();
     run.end();
 }
