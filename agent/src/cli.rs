@@ -137,7 +137,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let namespace = args.netns.as_deref().map(|path| enter(path, args.hosts.as_deref())).transpose()?;
     let (mesh, events) = Mesh::join(config).context("cannot join the mesh")?;
-    tracing::info!(%name, mesh = %grant.mesh, instance = %mesh.me(), "joined");
     descriptors::raise_limit();
     let stop = CancellationToken::new();
     say_what_is_missing(&args.permits);

@@ -14,6 +14,7 @@ pub mod endpoints;
 mod evidence;
 mod health;
 mod inherited;
+mod joined;
 pub mod lease;
 mod limits;
 mod load;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use meshproof_agent::cli::{self, Args};
 use meshproof_agent::own_log;
-use tracing_subscriber::EnvFilter;
 
 /// Acts for one service under test, in a meshproof mesh
 #[derive(Parser)]
@@ -19,8 +18,7 @@ struct Cli {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     own_log::mask_panics();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,meshproof_agent=info"));
-    own_log::to_stderr(filter);
+    own_log::to_stderr_as_named("RUST_LOG", "warn,meshproof_agent=info");
     match cli::run(Cli::parse().args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

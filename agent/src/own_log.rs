@@ -19,8 +19,50 @@ pub fn mask_with(masker: Arc<Masker>) {
     *MASKER.write().unwrap_or_else(PoisonError::into_inner) = masker;
 }
 
-/// `json`: an object a line, for whoever collects the logs of containers. Anything else: lines for people.
+/// `json`: an object a line, for whoever collects the logs of containers. `text`, or nothing: lines for people.
 const FORMAT: &str = "MESHPROOF_LOG_FORMAT";
+
+/// What is said of the variables, and of nothing else, also where they let nothing through.
+const OF_LOG: &str = "meshproof::log";
+
+/// As `variable` says it in the form of `RUST_LOG`, else as is usual. What it says wrongly is told: whoever wrote it would wait for lines
+/// that never come.
+pub fn to_stderr_as_named(variable: &str, usual: &str) {
+    let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (filter, wrong) = chosen((variable, value(variable).as_deref()), usual);
+    to_stderr(filter);
+    if let Some(why) = wrong {
+        tracing::warn!(target: OF_LOG, "{why}");
+    }
+    if let Some(format) = value(FORMAT).filter(|format| !["json", "text"].contains(&format.as_str())) {
+        tracing::warn!(target: OF_LOG, "{FORMAT}={format} is neither `json` nor `text`; lines are text");
+    }
+}
+
+/// What is let through, and what is wrong with what was asked for.
+fn chosen((variable, value): (&str, Option<&str>), usual: &str) -> (EnvFilter, Option<String>) {
+    let usual = || EnvFilter::new(usual).add_directive(of_log());
+    let Some(value) = value else { return (usual(), None) };
+    let levels = "levels are off, error, warn, info, debug and trace, alone or as `meshproof_mesh=debug`";
+    match EnvFilter::try_new(value) {
+        Err(error) => (usual(), Some(format!("{variable}={value} is not heeded: {error}; {levels}"))),
+        Ok(filter) => {
+            let filter = filter.add_directive(of_log());
+            let odd = value.split(',').map(str::trim).find(|word| is_odd(word));
+            (filter, odd.map(|word| format!("{variable}: `{word}` is no level, and was taken for a target; {levels}")))
+        }
+    }
+}
+
+/// A word that is no level means a target, which few people mean.
+fn is_odd(word: &str) -> bool {
+    let is_level = word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    !is_level && !word.is_empty() && !word.starts_with("meshproof") && !word.contains(['=', '[', ':'])
+}
+
+fn of_log() -> tracing_subscriber::filter::Directive {
+    format!("{OF_LOG}=warn").parse().expect("it is one")
+}
 
 /// Everything that `tracing` is told, and the filter lets through, goes to stderr. Where somebody logs already, nothing changes.
 pub fn to_stderr(filter: EnvFilter) {
@@ -79,5 +121,29 @@ impl Write for Stderr {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(value: Option<&str>) -> Option<String> {
+        chosen(("MESHPROOF_LOG", value), "warn").1
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_told_with_those_there_are_and_the_usual_one_is_taken() {
+        for well in
+            [None, Some("debug"), Some("meshproof_mesh=debug,warn"), Some("meshproof_agent"), Some("WARN"), Some("0")]
+        {
+            assert_eq!(wrong(well), None, "{well:?}");
+        }
+        let loud = wrong(Some("meshproof_mesh=loud")).expect("no level");
+        assert!(loud.starts_with("MESHPROOF_LOG=meshproof_mesh=loud is not heeded: "), "{loud}");
+        let typo = wrong(Some("warn,debgu")).expect("no level");
+        assert!(typo.contains("`debgu` is no level") && typo.contains("debug and trace"), "{typo}");
+        let (filter, _) = chosen(("MESHPROOF_LOG", Some("a=loud")), "warn,meshproof_agent=info");
+        assert!(filter.to_string().contains("meshproof_agent=info"), "{filter}");
     }
 }

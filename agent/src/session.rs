@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::health::{self, Figures};
+use crate::joined;
 use crate::limits;
 use crate::namespace::Outside;
 use crate::news::NewsFile;
@@ -72,6 +73,8 @@ pub struct Session {
     away: BTreeSet<String>,
     /// Those that can.
     reached: BTreeSet<String>,
+    /// Whether one has taken it so far, which is told once.
+    has_joined: bool,
     /// Who wants to know how it is.
     asks: health::Asks,
     asked: mpsc::Receiver<oneshot::Sender<Figures>>,
@@ -124,6 +127,7 @@ impl Session {
             began,
             away,
             reached,
+            has_joined: false,
             asks,
             asked,
             kept_stubs,
@@ -179,6 +183,9 @@ impl Session {
         match event {
             MeshEvent::SignalingUp { url } => {
                 self.reached.insert(url.clone());
+                if !std::mem::replace(&mut self.has_joined, true) {
+                    joined::tell(&self.mesh, &self.name, &url);
+                }
                 match self.away.remove(&url) {
                     true => tracing::warn!(url, "signaling is there again"),
                     false => tracing::info!(url, "signaling is there"),

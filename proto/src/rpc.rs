@@ -160,7 +160,7 @@ pub struct LogText {
 /// Why an agent did not take an order.
 #[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    #[error("the caller's role does not allow `{call}`")]
+    #[error("the caller's role does not allow {}", deed(.call))]
     Role { call: String },
     #[error("the run's term is {current} here, the order is of term {offered}")]
     OldTerm { offered: u64, current: u64 },
@@ -178,13 +178,14 @@ pub enum Refusal {
     Unknown { what: String, name: String },
     #[error("{0}")]
     Failed(String),
-    #[error("`{call}` is for {}, not for {}", any_of(.needed), one(*.role))]
+    #[error("{} is for {}, not for {}{}", deed(.call), any_of(.needed), one(*.role), way_in(.needed, *.role))]
     NeedsRole { call: String, role: Role, needed: Vec<Role> },
     #[error(
-        "`{call}` takes `{capability}`, which the caller's token does not allow; in a mesh of your own `meshproof mesh invite --allow` does, in a run of this machine what its plan takes"
+        "{} takes `{capability}`, which the caller's token does not allow; in a mesh of your own `meshproof mesh invite --allow` does, in a run of this machine what its plan takes",
+        deed(.call)
     )]
     NeedsCapability { call: String, capability: Capability },
-    #[error("the agent's settings do not permit this `{call}`: {reason}")]
+    #[error("the agent's settings do not permit {}: {reason}", deed(.call))]
     NotPermitted { call: String, reason: String },
     #[error("the name's term is {current} here, {offered} was offered")]
     OldNameTerm { offered: NameTerm, current: NameTerm },
@@ -192,6 +193,38 @@ pub enum Refusal {
     NothingLeft(String),
     #[error("this agent has promised nobody to obey at term {offered}; it is to be asked for that first")]
     NotPromised { offered: u64 },
+}
+
+/// What somebody did who made such a call, in words of their own. What is no call names itself, as `a tunnel`.
+fn deed(call: &str) -> &str {
+    match call {
+        "act" => "doing a step beside a run",
+        "disturb" => "beginning a fault",
+        "mend" => "ending a fault",
+        "steer" => "holding a run, or letting it go on,",
+        "say" => "writing into the journal of a run",
+        "hear" => "talking with the people who are there",
+        "read_log" => "reading a log",
+        "begin_bench" | "bench" => "measuring a link",
+        "purge_stub" => "making a stub forget its calls",
+        "start" | "start_again" | "start_in_turn" | "receive" => "doing a step of a run",
+        "begin_fault" => "beginning a fault of a run",
+        "heal_fault" => "ending a fault of a run",
+        "initialize" | "adopt" => "setting up a run",
+        "begin_test" | "cancel" | "observe" | "reseat" | "answer_programs" | "finish" => "commanding a run",
+        "promise" | "remember" | "recall" => "taking a run over",
+        "status" | "links" | "about" | "stubs" | "place" | "holder" => "looking at an agent",
+        "step_over" | "copy" => "telling an agent what another one did",
+        other => other,
+    }
+}
+
+/// What makes somebody who only looks one who may.
+fn way_in(needed: &[Role], role: Role) -> &'static str {
+    match role == Role::Observer && needed.contains(&Role::OperatorConsole) {
+        true => "; `meshproof mesh invite NAME --role operator-console` makes a token of that role",
+        false => "",
+    }
 }
 
 /// `an orchestrator or an operator console`

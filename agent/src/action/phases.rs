@@ -34,12 +34,14 @@ impl Phases {
     }
 }
 
-/// As people read them: `dns 40.1µs, connect 98.2µs, wait 1.2ms`.
+/// As people read them: `dns 40.1µs, connect 98.2µs, wait 1.2ms`; over a connection that stood, `connected before, wait 1.2ms`.
 impl fmt::Display for Phases {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all =
             [("dns", self.dns), ("connect", self.connect), ("tls", self.tls), ("wait", self.wait), ("body", self.body)];
-        let done = all.iter().filter_map(|(name, took)| took.map(|took| format!("{name} {took:.1?}")));
+        let took = all.iter().filter_map(|(name, took)| Some((name, took.filter(|took| !took.is_zero())?)));
+        let before = self.is_of_kept().then(|| "connected before".to_owned());
+        let done = before.into_iter().chain(took.map(|(name, took)| format!("{name} {took:.1?}")));
         out.write_str(&done.collect::<Vec<_>>().join(", "))
     }
 }
@@ -59,5 +61,19 @@ impl Lap {
         let took = now - self.0;
         self.0 = now;
         Some(took)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_have_to_be_done_is_not_told_as_a_time_of_nothing() {
+        let took = |micros| Some(Duration::from_micros(micros));
+        let all = Phases { dns: took(40), connect: took(98), tls: None, wait: took(1_200), body: None };
+        assert_eq!(all.to_string(), "dns 40.0µs, connect 98.0µs, wait 1.2ms");
+        let kept = Phases { wait: took(1_200), ..Phases::of_kept(&Target::plain("shop", "127.0.0.1:80")) };
+        assert_eq!(kept.to_string(), "connected before, wait 1.2ms");
     }
 }

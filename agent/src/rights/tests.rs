@@ -247,7 +247,8 @@ async fn every_call_by_every_role_without_each_capability_is_refused_with_a_reas
             return allowed += 1;
         }
         let reason = refusal.to_string();
-        assert!(refusal != reached() && reason.contains('`'), "{what}: {reason}");
+        assert!(refusal != reached() && (reason.contains(" is for ") || reason.contains('`')), "{what}: {reason}");
+        assert!(!reason.contains('_'), "a call of ours is no word of anybody's: {reason}");
         refused += 1;
     };
     for role in ROLES {
@@ -338,7 +339,9 @@ fn a_refusal_says_whose_the_call_is() {
     let refused = |role, call: &Call| rights.allow(&caller(role, &BTreeSet::new()), &call.needs());
     let (answer, _) = tokio::sync::oneshot::channel();
     let refusal = refused(Role::Observer, &Call::BeginBench(bench(), answer)).expect_err("an observer only looks");
-    assert_eq!(refusal.to_string(), "`begin_bench` is for an orchestrator or an operator console, not for an observer");
+    let said = "measuring a link is for an orchestrator or an operator console, not for an observer; \
+                `meshproof mesh invite NAME --role operator-console` makes a token of that role";
+    assert_eq!(refusal.to_string(), said);
     let (answer, _) = tokio::sync::oneshot::channel();
     let refusal = refused(Role::ZoneOperator, &Call::Links(answer)).expect_err("has no use for it");
     assert!(refusal.to_string().ends_with("or an observer, not for a zone operator"), "{refusal}");

@@ -48,8 +48,9 @@ impl Links {
         Self { mesh, orders, rights, serving, clients, waiting, copies: None, wanted, known }
     }
 
-    pub(super) fn up(&mut self, LinkUp { peer, generation, rpc, .. }: LinkUp) {
-        tracing::info!(peer = %peer.name, %generation, "linked");
+    pub(super) fn up(&mut self, LinkUp { peer, generation, path, rpc }: LinkUp) {
+        let path = path.map_or("unknown", |path| path.kind.word());
+        tracing::info!(peer = %peer.name, path, %generation, "linked");
         let (client, server) = rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
         let id = peer.peer;
         // nobody else is called

@@ -41,6 +41,12 @@ fn an_agent_is_ready_once_it_is_registered_and_tells_its_figures() {
     assert!(status == 503 && why.contains("no signaling server is reached"), "{why}");
 
     town.start_signaling(&line);
+    let joined = agent.says("joined");
+    for said in
+        ["mesh=dev", "name=shop", "peers=\"nobody else so far\"", "paths=\"direct at 127.0.0.1, else relayed by ws://"]
+    {
+        assert!(joined.contains(said), "{joined}");
+    }
     agent.says("signaling is there");
     assert_eq!(get(&health, "/readyz"), (200, "ok\n".to_owned()));
     assert_eq!(figure(&health, "meshproof_signaling_servers{state=\"up\"}"), Some(1.0));
@@ -51,6 +57,18 @@ fn an_agent_is_ready_once_it_is_registered_and_tells_its_figures() {
     assert_eq!(town.agents(&console), ["shop"]);
     assert!(figure(&health, "meshproof_links{state=\"up\"}").is_some(), "the console may have gone");
     assert_eq!(get(&health, "/secrets").0, 404);
+}
+
+#[test]
+fn an_agent_that_is_asked_for_no_log_says_in_one_line_that_it_has_joined() {
+    let town = Town::new();
+    let token = town.invite("shop", "agent");
+    let mut command = town.command(&["agent", "--token-file", &token]);
+    command.env_remove("MESHPROOF_LOG");
+    let mut agent = Process::start(command);
+    let line = agent.says("joined");
+    assert!(line.contains("mesh=dev name=shop peers="), "{line}");
+    assert_eq!(agent.seen(), [line], "nothing before it");
 }
 
 #[test]

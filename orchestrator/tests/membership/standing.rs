@@ -188,10 +188,13 @@ fn an_observer_of_a_run_looks_and_what_it_may_not_do_is_refused_with_the_reason(
         assert!(code == Some(0) && told.contains(said), "{line}: {code:?} {told}");
     }
     for (line, why) in [
-        ("@client exec touch it-was-done", "`act` is for an orchestrator or an operator console, not for an observer"),
+        (
+            "@client exec touch it-was-done",
+            "doing a step beside a run is for an orchestrator or an operator console, not for an observer; `meshproof mesh invite",
+        ),
         // with nobody else there, only the journal would have it
-        ("look at this", "`say` is for an orchestrator or an operator console, not for an observer"),
-        ("@client logs signs", "`read_log` takes `logs`, which the caller's token does not allow"),
+        ("look at this", "writing into the journal of a run is for an orchestrator or an operator console"),
+        ("@client logs signs", "reading a log takes `logs`, which the caller's token does not allow"),
     ] {
         let (code, told) = chat(&eyes, line);
         assert!(code == Some(5) && told.contains(why), "{line}: {code:?} {told}");

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use meshproof_proto::frame::EventFrame;
-use meshproof_proto::id::PeerId;
+use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Identity, Key, TrustError};
 use meshproof_proto::limits;
 use meshproof_proto::signal::ConnectionKind;
@@ -133,6 +133,11 @@ impl Mesh {
     /// By which others reach us.
     pub fn addresses(&self) -> BTreeSet<IpAddr> {
         self.context.addresses.borrow().clone()
+    }
+
+    /// What the mesh is called.
+    pub fn name(&self) -> &Name {
+        &self.context.mesh
     }
 
     /// Our instance.
