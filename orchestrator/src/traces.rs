@@ -7,6 +7,7 @@
 //! Where to, and how, is said by the usual variables: <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. A collector that is
 //! away changes no verdict: it is said once.
 
+mod client;
 mod collector;
 mod limits;
 mod spans;

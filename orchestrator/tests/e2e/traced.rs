@@ -224,11 +224,16 @@ fn over_grpc_a_run_is_one_trace_from_the_orchestrator_through_an_agent_to_the_se
 fn a_collector_that_is_away_is_told_of_and_changes_no_verdict() {
     let scene = Scene::new();
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let mut run = scene.run_command(&plan(&scene), "plain");
-    run.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{gone}"));
-    let ended = crate::session::Session::start(run, crate::session::Shown::Text).end();
-    ended.assert_code(0);
-    assert!(ended.all().contains("told to the collector of traces"), "{}", ended.all());
+    for (protocol, path, why) in
+        [("http/protobuf", "/v1/traces", "Connection refused"), ("grpc", "", "gRPC code: Unavailable")]
+    {
+        let mut run = scene.run_command(&plan(&scene), "plain");
+        run.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{gone}")).env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        let ended = crate::session::Session::start(run, crate::session::Shown::Text).end();
+        ended.assert_code(0);
+        let said = format!("the collector at http://{gone}{path} has nothing of this run's trace: {why}");
+        assert!(ended.all().contains(&said), "{}", ended.all());
+    }
     scene.assert_nothing_left();
 }
 
