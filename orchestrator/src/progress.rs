@@ -1,6 +1,7 @@
 //! What people see of a run while it goes on: a reader of its records that writes lines, and on a terminal keeps a live lane
 //! for each agent below them. Nothing here decides anything, and nothing is known here that no record says.
 
+mod board;
 mod lanes;
 mod manner;
 
@@ -15,8 +16,8 @@ use meshproof_proto::verdict::Verdict;
 use crate::plan::Source;
 use crate::record::{Ending, Happening, Record};
 use crate::report::lines::Lines;
-pub use lanes::Curtain;
-use lanes::Lanes;
+use board::Board;
+pub use board::Curtain;
 use manner::{Manner, Records, Show, Surroundings};
 
 /// How a run is shown.
@@ -69,7 +70,7 @@ impl StatusLevel {
 #[derive(Debug)]
 pub struct Progress {
     lines: Lines,
-    lanes: Option<Lanes>,
+    board: Option<Board>,
     show: Show,
     records: Records,
     /// What kept the first record from standard output that nobody has.
@@ -82,9 +83,9 @@ impl Progress {
     #[must_use]
     pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
         let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());
-        let lanes = (show == Show::Live).then(|| Lanes::new(style));
+        let board = (show == Show::Live).then(|| Board::new(style));
         let (lines, level) = (Lines::new(source, out, style), StatusLevel::default());
-        Self { lines, lanes, show, records, unwritten: None, level }
+        Self { lines, board, show, records, unwritten: None, level }
     }
 
     /// Shows fewer lines than all.
@@ -96,10 +97,10 @@ impl Progress {
     /// What takes the lanes off the terminal for good.
     #[must_use]
     pub fn curtain(&self) -> Curtain {
-        self.lanes.as_ref().map(Lanes::curtain).unwrap_or_default()
+        self.board.as_ref().map(Board::curtain).unwrap_or_default()
     }
 
-    /// Shows one record. That cannot be written does not end the run: a terminal may be closed; what records are written to, and is full,
+    /// Shows one record. That it cannot be written does not end the run: a terminal may be closed; what records are written to, and is full,
     /// is told at the end.
     /// Records are masked already; lines also show the plan, whose writer may have put a secret there.
     pub fn show(&mut self, record: &Record, masker: &Masker) {
@@ -113,8 +114,8 @@ impl Progress {
             Show::Failures => self.lines.of_failure(&record.entry),
         };
         let text = text.map(|text| masker.mask(&text).into_owned());
-        match &mut self.lanes {
-            Some(lanes) => lanes.show(&record.entry.what, text.as_deref()),
+        match &self.board {
+            Some(board) => board.show(&record.entry.what, text.as_deref()),
             None => text.into_iter().for_each(|text| write_stderr(&text)),
         }
     }

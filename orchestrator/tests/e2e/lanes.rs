@@ -82,6 +82,49 @@ fn a_screen_of_a_run_with_its_lanes_is_as_in_the_golden_file_and_they_are_gone_a
 }
 
 #[test]
+fn a_window_that_is_made_narrower_and_wider_has_each_lane_once() {
+    let scene = Scene::new();
+    let mut screen = waiting(&scene);
+    for columns in [40, 90, 25, 100] {
+        screen.reflow(std::num::NonZero::new(columns).expect("some"));
+        let is_drawn_anew = |rows: &[String]| {
+            let lanes =
+                |name: &str| rows.iter().filter(|row| row.trim_start().starts_with(&format!("{name} "))).count();
+            let last = rows
+                .last()
+                .is_some_and(|row| row.trim_start().starts_with("shop ") && row.chars().count() < columns.into());
+            (lanes("ledger"), lanes("shop"), last) == (1, 1, true)
+                // a piece of a lane that was broken into rows
+                && rows.iter().filter(|row| row.contains("do sleep") || row.contains("done")).all(|row| row.contains("s]"))
+        };
+        screen.until(&format!("each lane once in {columns} columns"), is_drawn_anew);
+    }
+    go(&scene);
+    screen.shows("Summary");
+    assert_eq!(screen.code(), Some(0));
+    screen.drain();
+    let is_lane = |row: &&String| ["ledger ", "shop "].iter().any(|name| row.trim_start().starts_with(name));
+    assert_eq!(screen.rows().iter().filter(is_lane).count(), 0, "{:#?}", screen.rows());
+}
+
+#[test]
+fn what_the_run_itself_waits_for_has_a_lane() {
+    let scene = Scene::new();
+    let path = scene.path().join("plan.yaml");
+    let text = "meshproof: 1\nplan: lanes\nservices:\n  shop: { exec: { argv: [sleep, \"600\"] } }\ntests:\n  - id: held\n    steps:\n      \
+        - pause: look around\n";
+    std::fs::write(&path, text).expect("a writable folder");
+    let mut screen = Screen::of(&scene.run_command(&path, "tty"));
+    screen
+        .until("a lane", |rows| rows.iter().any(|row| row.trim_start().starts_with("(run) ") && row.contains("pause")));
+    screen.press("\r");
+    screen.shows("Summary");
+    assert_eq!(screen.code(), Some(0));
+    screen.drain();
+    assert!(!screen.rows().iter().any(|row| row.contains("(run)")), "{:#?}", screen.rows());
+}
+
+#[test]
 fn records_go_to_standard_output_while_a_person_reads_lines_and_lanes_on_the_terminal() {
     let scene = Scene::new();
     let run = scene.run_command(&plan(&scene), "json");

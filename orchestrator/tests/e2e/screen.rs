@@ -41,8 +41,12 @@ impl Screen {
 
     /// The rows down to the last that is not empty.
     pub fn rows(&self) -> Vec<String> {
-        let mut rows: Vec<String> =
-            self.drawn.screen().rows(0, COLUMNS.get()).map(|row| row.trim_end().to_owned()).collect();
+        let mut rows: Vec<String> = self
+            .drawn
+            .screen()
+            .rows(0, self.drawn.screen().size().1.get())
+            .map(|row| row.trim_end().to_owned())
+            .collect();
         while rows.last().is_some_and(String::is_empty) {
             rows.pop();
         }
@@ -84,6 +88,24 @@ impl Screen {
 
     pub fn shows(&mut self, what: &str) {
         self.until(&format!("`{what}`"), |rows| rows.iter().any(|row| row.contains(what)));
+    }
+
+    /// The window gets other columns; what stands in it is broken into rows anew, as most terminals do, and the cursor stays with its line.
+    pub fn reflow(&mut self, columns: NonZero<u16>) {
+        let before = self.drawn.screen();
+        let (row, column) = before.cursor_position();
+        let rows: Vec<String> = before.rows(0, before.size().1.get()).map(|row| row.trim_end().to_owned()).collect();
+        let last = rows.iter().rposition(|row| !row.is_empty()).unwrap_or_default().max(usize::from(row));
+        let height = |row: &str| row.chars().count().div_ceil(usize::from(columns.get())).max(1);
+        let above: usize = rows.iter().take(usize::from(row)).map(|row| height(row)).sum();
+        let below: usize = rows[usize::from(row)..=last].iter().map(|row| height(row)).sum();
+        let scrolled = (above + below).saturating_sub(usize::from(ROWS.get()));
+        let mut after = vt100::Parser::new(ROWS, columns, 1_000);
+        after.process(rows[..=last].join("\r\n").as_bytes());
+        let place = above.saturating_sub(scrolled) + usize::from(column / columns.get());
+        after.process(format!("\x1b[{};{}H", place + 1, column % columns.get() + 1).as_bytes());
+        self.drawn = after;
+        self.terminal.resize(ROWS.get(), columns.get());
     }
 
     fn draw(&mut self, piece: &[u8]) {
