@@ -1,61 +1,117 @@
-//! Tables of text: columns as wide as what is in them, the last one broken into lines that fit the terminal.
+//! Tables of text: columns as wide as what is in them, broken into lines between words where the terminal is narrower, and where it is
+//! narrower than the words are, each row as a list of its cells.
 
 use super::sanitise;
 use crate::console::limits::COLUMNS;
 
-/// The narrowest last column; below it lines grow past the terminal.
-const LAST_AT_LEAST: usize = 24;
+/// The last column gives way first, down to this or its longest word: it is the one of prose.
+const LAST_AT_LEAST: usize = 12;
+
+/// Between two columns.
+const GAP: usize = 2;
 
 /// Draws rows below a heading, as wide as the terminal is. Cells are remote text.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let columns = terminal_size::terminal_size_of(std::io::stdout());
-    table_within(columns.map_or(COLUMNS, |(width, _)| usize::from(width.0)), heading, rows)
+    table_within(columns(), heading, rows)
+}
+
+/// Columns of the terminal; where there is none, those that the variable `COLUMNS` says, as a chat does for its commands.
+fn columns() -> usize {
+    if let Some((width, _)) = terminal_size::terminal_size_of(std::io::stdout()) {
+        return usize::from(width.0);
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.filter(|columns| *columns > 0).unwrap_or(COLUMNS)
 }
 
 fn table_within<const N: usize>(columns: usize, heading: [&str; N], rows: &[[String; N]]) -> String {
     let clean = |row: &[String; N]| row.each_ref().map(|cell| sanitise::line(cell));
     let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned)).chain(rows.iter().map(clean)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let before: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
-    let room = columns.saturating_sub(before).max(LAST_AT_LEAST);
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths).take(N.saturating_sub(1)) {
-            line += &format!("{cell:<width$}  ");
-        }
-        let last = row.last().map(String::as_str).unwrap_or_default();
-        for (number, piece) in broken(last, room).into_iter().enumerate() {
-            let lead = if number == 0 { line.clone() } else { " ".repeat(before) };
-            text += format!("{lead}{piece}").trim_end();
-            text.push('\n');
-        }
+    match widths(columns, &rows) {
+        Some(widths) => rows.iter().map(|row| drawn(row, &widths)).collect(),
+        None => listed(columns, &rows),
     }
-    text
 }
 
-/// Lines of at most so many characters, broken between words where that is possible. At least one.
+/// How wide each column is; none: the longest words alone are wider than the terminal.
+fn widths<const N: usize>(columns: usize, rows: &[[String; N]]) -> Option<[usize; N]> {
+    let most = |measure: fn(&str) -> usize| {
+        std::array::from_fn::<usize, N, _>(|at| rows.iter().map(|row| measure(&row[at])).max().unwrap_or_default())
+    };
+    let (mut widths, least) = (most(length), most(longest_word));
+    let room = columns.saturating_sub(GAP * N.saturating_sub(1));
+    let last = N.checked_sub(1)?;
+    let last_least = least[last].max(LAST_AT_LEAST).min(widths[last]);
+    let mut over = widths.iter().sum::<usize>().saturating_sub(room);
+    let gives = over.min(widths[last] - last_least);
+    widths[last] -= gives;
+    over -= gives;
+    while over > 0 {
+        let at = (0..N).filter(|at| widths[*at] > least[*at]).max_by_key(|at| widths[*at])?;
+        widths[at] -= 1;
+        over -= 1;
+    }
+    Some(widths)
+}
+
+/// A row, of as many lines as its longest cell has.
+fn drawn<const N: usize>(row: &[String; N], widths: &[usize; N]) -> String {
+    let cells: Vec<Vec<String>> = row.iter().zip(widths).map(|(cell, width)| broken(cell, *width)).collect();
+    let lines = cells.iter().map(Vec::len).max().unwrap_or_default();
+    let line = |number: usize| {
+        let pieces = cells.iter().zip(widths).map(|(cell, width)| {
+            let piece = cell.get(number).map(String::as_str).unwrap_or_default();
+            format!("{piece:<width$}")
+        });
+        pieces.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned() + "\n"
+    };
+    (0..lines).map(line).collect()
+}
+
+/// Rows below the heading, each cell on a line of its own behind the word of its column; an empty line between two rows.
+fn listed<const N: usize>(columns: usize, rows: &[[String; N]]) -> String {
+    let Some((heading, rows)) = rows.split_first() else { return String::new() };
+    let before = heading.iter().map(|word| length(word)).max().unwrap_or_default() + GAP;
+    let cell = |(word, cell): (&String, &String)| {
+        let lines = broken(cell, columns.saturating_sub(before));
+        let lead = |number: usize| if number == 0 { word.as_str() } else { "" };
+        let line = |(number, piece): (usize, &String)| {
+            format!("{:<before$}{piece}", lead(number)).trim_end().to_owned() + "\n"
+        };
+        lines.iter().enumerate().map(line).collect::<String>()
+    };
+    let listed: Vec<String> = rows.iter().map(|row| heading.iter().zip(row).map(cell).collect()).collect();
+    listed.join("\n")
+}
+
+/// Lines of at most so many characters, broken between words, and in long ones where people read on: behind a slash or a comma. What has no
+/// such place is longer than that. At least one.
 fn broken(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let mut word: Vec<char> = word.chars().collect();
-        loop {
+        for (number, piece) in pieces(word, room).into_iter().enumerate() {
             let line = lines.last_mut().expect("there is one from the start");
-            let used = line.chars().count();
-            let gap = usize::from(used > 0);
-            if used + gap + word.len() <= room {
-                line.extend(std::iter::repeat_n(' ', gap).chain(word));
-                break;
+            let gap = if number == 0 && !line.is_empty() { " " } else { "" };
+            if line.is_empty() || length(line) + gap.len() + length(piece) <= room {
+                line.extend([gap, piece]);
+            } else {
+                lines.push(piece.to_owned());
             }
-            if used > 0 {
-                lines.push(String::new());
-                continue;
-            }
-            line.extend(word.drain(..room));
         }
     }
     lines
+}
+
+fn pieces(word: &str, room: usize) -> Vec<&str> {
+    if length(word) <= room { vec![word] } else { word.split_inclusive(['/', ',']).collect() }
+}
+
+fn longest_word(text: &str) -> usize {
+    text.split(' ').flat_map(|word| pieces(word, 0)).map(length).max().unwrap_or_default()
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
 }
 
 /// A name that may be long, for a column.
@@ -107,8 +163,44 @@ mod tests {
         assert_eq!(wide.lines().count(), 2, "{wide}");
         let narrow = table_within(40, ["LINK", "LAST CHANGE"], &[["ledger - shop".to_owned(), why.to_owned()]]);
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
-        assert_eq!(broken("abcdef gh", 4), ["abcd", "ef", "gh"]);
+        assert_eq!(broken("abcdef gh", 4), ["abcdef", "gh"]);
+        assert_eq!(broken("at /var/lib/x,y z", 6), ["at /", "var/", "lib/x,", "y z"]);
         assert_eq!(broken("", 4), [""]);
+    }
+
+    const RUN: [&str; 7] = [
+        "r-9d079c3dfefb",
+        "an-order-is-settled-desp…",
+        "12 min ago",
+        "broke off",
+        "128.4 s",
+        "10.24 MB",
+        "3 passed, not order-is-settled",
+    ];
+
+    #[test]
+    fn no_word_is_broken_in_any_window_and_none_of_the_rows_is_wider_than_it() {
+        let heading = ["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"];
+        let row = RUN.map(str::to_owned);
+        for columns in 34..200 {
+            let drawn = table_within(columns, heading, &[row.clone(), row.clone()]);
+            assert!(drawn.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{drawn}");
+            for word in row.iter().flat_map(|cell| cell.split(' ')) {
+                let is_there = |line: &str| line.split(' ').any(|there| there == word);
+                assert!(drawn.lines().filter(|line| is_there(line)).count() >= 2, "{word} in {columns}:\n{drawn}");
+            }
+        }
+    }
+
+    #[test]
+    fn in_a_window_narrower_than_its_words_each_cell_has_a_line_behind_the_word_of_its_column() {
+        let heading = ["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"];
+        let drawn = table_within(40, heading, &[RUN.map(str::to_owned)]);
+        assert_eq!(
+            drawn,
+            "RUN      r-9d079c3dfefb\nPLAN     an-order-is-settled-desp…\nWHEN     12 min ago\nVERDICT  broke off\n\
+             TOOK     128.4 s\nSIZE     10.24 MB\nTESTS    3 passed, not order-is-settled\n"
+        );
     }
 
     #[test]

@@ -108,14 +108,17 @@ fn the_table_is_readable_at_a_hundred_columns() {
     let expected = "\
 LINK                   STATE   GEN  PATH    RTT      THERE/S  BACK/S  QUEUED   LAST CHANGE
 ledger - shop          lost    1    direct  0.18 ms  1.00 kB  200 B   4.00 kB  12 s ago: gone
-                                                                               \\u{202e}\\u{1b}[2J with a
-                                                                               long story that goes on
-                                                                               past the end of the
-                                                                               line, and on
-ledger - orchestrator  up      1    direct  0.18 ms  1.00 kB  200 B   4.00 kB  12 s ago: connection 1
-                                                                               opened, or came back
+                                                                               \\u{202e}\\u{1b}[2J
+                                                                               with a long story
+                                                                               that goes on past the
+                                                                               end of the line, and
+                                                                               on
+ledger - orchestrator  up      1    direct  0.18 ms  1.00 kB  200 B   4.00 kB  12 s ago: connection
+                                                                               1 opened, or came
+                                                                               back
 audit                  silent  -    -       -        -        -       -        does not answer: no
                                                                                answer within 2s
 ";
     assert_eq!(drawn, expected, "\n{drawn}");
+    assert!(drawn.lines().all(|line| line.chars().count() <= 100), "{drawn}");
 }
