@@ -10,7 +10,7 @@ mod kept;
 mod logs;
 mod rerun;
 
-pub use brief::{Brief, Finish, State, goes_on};
+pub use brief::{Brief, Finish, State, goes_on, size};
 pub use flaky::{Flake, flaky};
 pub use keep::{Keep, Removed, Why};
 pub use kept::{HistoryError, Kept, state_folder};

@@ -17,10 +17,12 @@ pub enum AttachError {
         "no run goes on here; start one with `meshproof run PLAN`, or name one that was (`meshproof runs` lists them)"
     )]
     NoRun,
-    #[error("several runs go on: {}; say which with `meshproof attach RUN`", .0.join(", "))]
+    #[error("several runs go on: {}; name the one that is meant", .0.join(", "))]
     Several(Vec<String>),
-    #[error("`{wanted}` is no run that goes on{}; {source}", those(.running))]
-    Unknown { wanted: String, running: Vec<String>, source: HistoryError },
+    #[error("there is no run `{wanted}`{}; `meshproof runs` lists those that were, in {}", those(.running), .place.display())]
+    Unknown { wanted: String, running: Vec<String>, place: PathBuf },
+    #[error("no run `{wanted}` goes on here{}", those(.running))]
+    Over { wanted: String, running: Vec<String> },
     #[error(transparent)]
     Local(#[from] LocalError),
     #[error(transparent)]
@@ -32,23 +34,23 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    /// What the command exits with.
+    /// What the command exits with: a run that is not there is a mistake of whoever asked for it, named or not.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Several(_) | Self::Unknown { .. } => Exit::Usage,
+            Self::NoRun | Self::Several(_) | Self::Unknown { .. } | Self::Over { .. } => Exit::Usage,
             Self::History(error) => error.exit(),
-            Self::NoRun | Self::Local(_) | Self::Journal(_) | Self::NoBeginning(_) => Exit::MeshFailed,
+            Self::Local(_) | Self::Journal(_) | Self::NoBeginning(_) => Exit::MeshFailed,
         }
     }
 }
 
 fn those(running: &[String]) -> String {
-    if running.is_empty() { String::new() } else { format!(" (these do: {})", running.join(", ")) }
+    if running.is_empty() { String::new() } else { format!(" (these go on: {})", running.join(", ")) }
 }
 
 /// The folder of this run's reports: one that goes on, by its name or a beginning of it, or one that was. Without a name, of the one
-/// that goes on.
+/// that goes on. Every command that is about a run asks here, so that all know the same runs and say the same of one that is not there.
 ///
 /// # Errors
 /// There is none, or more than one.
@@ -82,9 +84,13 @@ pub fn running(wanted: Option<&str>) -> Result<Running, AttachError> {
             None => running.into_iter().filter(|one| one.run.starts_with(wanted)).collect(),
         };
     }
-    match running.len() {
-        0 => Err(AttachError::NoRun),
-        1 => Ok(running.remove(0)),
+    match (running.len(), wanted) {
+        (0, None) => Err(AttachError::NoRun),
+        (0, Some(wanted)) => {
+            let running = local::running()?.into_iter().map(|one| one.run).collect();
+            Err(AttachError::Over { wanted: wanted.to_owned(), running })
+        }
+        (1, _) => Ok(running.remove(0)),
         _ => Err(AttachError::Several(running.into_iter().map(|one| one.run).collect())),
     }
 }
@@ -103,14 +109,17 @@ fn named(wanted: &str, going: &BTreeMap<String, PathBuf>, kept: &Kept) -> Result
         ([(_, folder)], Ok(found)) if is_same(folder, &found) => Ok(found),
         ([(_, folder)], Err(HistoryError::Unknown { .. } | HistoryError::NoRun(_))) => Ok((*folder).clone()),
         ([], found) => found.map_err(|source| unknown(wanted, going, source)),
-        (_, Ok(_) | Err(_)) => Err(AttachError::Several(begins.into_iter().map(|(run, _)| run.clone()).collect())),
+        (_, Ok(_) | Err(_)) => {
+            let runs = begins.into_iter().map(|(run, _)| run.clone()).collect();
+            Err(HistoryError::Several { wanted: wanted.to_owned(), runs }.into())
+        }
     }
 }
 
 fn unknown(wanted: &str, going: &BTreeMap<String, PathBuf>, source: HistoryError) -> AttachError {
     match source {
-        HistoryError::Unknown { .. } | HistoryError::NoRun(_) => {
-            AttachError::Unknown { wanted: wanted.to_owned(), running: going.keys().cloned().collect(), source }
+        HistoryError::Unknown { place, .. } => {
+            AttachError::Unknown { wanted: wanted.to_owned(), running: going.keys().cloned().collect(), place }
         }
         other => other.into(),
     }
@@ -136,12 +145,17 @@ mod tests {
         }
         assert_eq!(named("r-b", &going, &kept).expect("one begins so"), Path::new("/out/r-b"));
         let several = named("r-aa", &going, &kept).expect_err("two begin so");
-        assert_eq!(several.to_string(), "several runs go on: r-aa1, r-aa2; say which with `meshproof attach RUN`");
+        assert_eq!(several.to_string(), "`r-aa` may be any of r-aa1, r-aa2");
         let error = named("r-c", &going, &kept).expect_err("there is none");
+        let said = error.to_string();
         assert!(
-            error.to_string().starts_with("`r-c` is no run that goes on (these do: r-aa1, r-aa2, r-b); "),
-            "{error}"
+            said.starts_with("there is no run `r-c` (these go on: r-aa1, r-aa2, r-b); `meshproof runs` lists"),
+            "{said}"
         );
-        assert_eq!((several.exit(), error.exit()), (Exit::Usage, Exit::Usage));
+        let none = named("last", &going, &kept).expect_err("none was kept");
+        assert!(none.to_string().starts_with("no run is kept in "), "{none}");
+        for error in [several, error, none, AttachError::NoRun, AttachError::Several(Vec::new())] {
+            assert_eq!(error.exit(), Exit::Usage, "{error}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The sessions that were: a folder each among the kept runs, removed by the same rules, whole.
+//! The sessions that were: a folder each among the kept runs, removed by the same rules, whole. Their sizes are counted apart from those
+//! of runs.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::request::Folder;
 use super::workspace::expire;
-use crate::history::{Keep, Kept};
+use crate::history::{Keep, Kept, size};
 use crate::report::summary::counted;
 
 /// Below the folder of the kept runs.
@@ -54,23 +55,27 @@ pub fn begin(out: Option<&Path>, kept: &Kept, name: &str) -> io::Result<Begun> {
     Ok(Begun { folder: Folder { path, copies: sessions.join("repositories") }, _lock: lock })
 }
 
-/// Removes workspaces whose time is over, and sessions that are too old or too many. Gives what was removed.
+/// Removes workspaces whose time is over, and sessions that are too old, too many, or too large together. Gives what was removed.
 ///
 /// # Errors
 /// A folder cannot be listed, or not be removed.
 pub fn prune(kept: &Kept, keep: &Keep, now_ms: u64) -> io::Result<Vec<String>> {
     let mut removed = Vec::new();
     let oldest_ms = now_ms.saturating_sub(u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX));
+    let mut bytes = 0_u64;
     for (number, (began_ms, folder)) in ended(kept)?.into_iter().enumerate() {
         let gone = expire(&folder.join("workspaces"), now_ms)?;
         if gone > 0 {
             removed.push(format!("{} of {}", counted(gone, "workspace"), folder.display()));
         }
+        let together = bytes.saturating_add(size(&folder));
         // The newest is what somebody has just made.
-        if number > 0 && (number >= keep.runs || began_ms < oldest_ms) {
+        if number > 0 && (number >= keep.runs || began_ms < oldest_ms || together > keep.bytes) {
             expire(&folder.join("workspaces"), u64::MAX)?;
             fs::remove_dir_all(&folder)?;
             removed.push(folder.display().to_string());
+        } else {
+            bytes = together;
         }
     }
     Ok(removed)
@@ -149,5 +154,27 @@ mod tests {
         assert_eq!(clean(&kept).expect("removed"), 1);
         drop(first);
         assert_eq!(prune(&kept, &keep, crate::record::now_ms()).expect("removed").len(), 1);
+    }
+
+    #[test]
+    fn sessions_that_are_too_large_together_go_and_the_newest_stays() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let kept = Kept::in_folder(Some(place.path())).expect("named");
+        for (name, bytes) in [("c-1", 400), ("c-2", 4_000), ("c-3", 6_000)] {
+            let begun = begin(None, &kept, name).expect("made");
+            fs::write(begun.folder.path.join("report.html"), vec![b'x'; bytes]).expect("written");
+            // the order in which they began is that of their locks
+            let at = std::time::UNIX_EPOCH + Duration::from_secs(bytes as u64);
+            File::options()
+                .write(true)
+                .open(begun.folder.path.join(LOCK))
+                .and_then(|lock| lock.set_modified(at))
+                .expect("ours");
+        }
+        let keep = Keep { age: Duration::MAX, bytes: 9_000, ..Keep::default() };
+        let removed = prune(&kept, &keep, crate::record::now_ms()).expect("removed");
+        assert!(matches!(&removed[..], [only] if only.ends_with("c-2")), "what is smaller still has room: {removed:?}");
+        let removed = prune(&kept, &Keep { bytes: 0, ..keep }, crate::record::now_ms()).expect("removed");
+        assert!(matches!(&removed[..], [only] if only.ends_with("c-1")), "the newest stays: {removed:?}");
     }
 }

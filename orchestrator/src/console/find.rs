@@ -27,8 +27,8 @@ impl FindError {
     /// What the command exits with.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Several { .. } | Self::Unknown { .. } | Self::File(_) => Exit::Usage,
-            Self::NoRun | Self::Local(_) => Exit::MeshFailed,
+            Self::NoRun | Self::Several { .. } | Self::Unknown { .. } | Self::File(_) => Exit::Usage,
+            Self::Local(_) => Exit::MeshFailed,
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(error.exit(), Exit::Usage);
         let error = choose(None, &[]).expect_err("none");
         assert!(error.to_string().contains("meshproof run PLAN"), "{error}");
-        assert_eq!(error.exit(), Exit::MeshFailed);
+        assert_eq!(error.exit(), Exit::Usage, "as of every command about a run that is not there");
         let error = choose(Some("r-3"), &two).expect_err("not there");
         assert_eq!(error.to_string(), "`r-3` is no run that goes on and no file; these runs go on: r-1, r-2");
         assert_eq!(error.exit(), Exit::Usage);

@@ -183,7 +183,8 @@ pub fn goes_on(journal: &Path) -> bool {
 }
 
 /// Bytes of everything below a folder; links are not followed.
-fn size(folder: &Path) -> u64 {
+#[must_use]
+pub fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
         Ok(about) if about.is_dir() => size(&entry.path()),

@@ -25,8 +25,10 @@ pub enum Why {
     /// There are so many newer ones.
     Many,
     Old,
-    /// The newer ones fill what is allowed.
-    Large,
+    /// With the newer ones that stay it is more than may stay.
+    Large {
+        together: u64,
+    },
 }
 
 /// A run that was removed.
@@ -49,7 +51,7 @@ impl Keep {
                 () if at == 0 || brief.state == State::GoesOn => None,
                 () if at >= self.runs => Some(Why::Many),
                 () if brief.began_ms < oldest_ms => Some(Why::Old),
-                () if total > self.bytes => Some(Why::Large),
+                () if total > self.bytes => Some(Why::Large { together: total }),
                 () => None,
             };
             match why {
@@ -81,7 +83,11 @@ mod tests {
         let many = [run("a", 900_000, 1), run("b", 900_000, 1), run("c", 900_000, 1), run("d", 900_000, 1)];
         assert_eq!(removed(keep, &many), [("d", Why::Many)]);
         let large = [run("a", 900_000, 50), run("b", 900_000, 60), run("c", 900_000, 50)];
-        assert_eq!(removed(keep, &large), [("b", Why::Large)], "what is smaller and older still has room");
+        assert_eq!(
+            removed(keep, &large),
+            [("b", Why::Large { together: 110 })],
+            "what is smaller and older still has room"
+        );
         assert_eq!(removed(keep, &[run("a", 0, 1_000)]), [], "the newest is what somebody has just made");
         let going = Brief { state: State::GoesOn, ..run("b", 0, 1_000) };
         assert_eq!(removed(keep, &[run("a", 900_000, 1), going]), []);

@@ -24,7 +24,7 @@ pub enum HistoryError {
     NoPlace,
     #[error("no run is kept in {}; `meshproof run PLAN` makes one", .0.display())]
     NoRun(PathBuf),
-    #[error("`{wanted}` is no folder of a run and none of those in {}; `meshproof runs` lists them", .place.display())]
+    #[error("there is no run `{wanted}`; `meshproof runs` lists those that were, in {}", .place.display())]
     Unknown { wanted: String, place: PathBuf },
     #[error("`{wanted}` may be any of {}", .runs.join(", "))]
     Several { wanted: String, runs: Vec<String> },
@@ -99,7 +99,10 @@ impl Kept {
     }
 
     /// The same of each journal's first line alone: they may be long, and there may be a gigabyte of them.
-    fn beginnings(&self) -> Result<Vec<Brief>, HistoryError> {
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub fn beginnings(&self) -> Result<Vec<Brief>, HistoryError> {
         self.each(Brief::beginning).map(|(briefs, _)| briefs)
     }
 

@@ -16,7 +16,10 @@ use crate::record::Ending;
 pub struct Diff {
     pub before: String,
     pub after: String,
+    /// Whether the plan's text is, whatever its `params` were.
     pub same_plan: bool,
+    /// Of those that were given; none: the plan's default.
+    pub params: Vec<Change<String>>,
     pub tests: Vec<Change<String>>,
     /// Medians of calls, in milliseconds.
     pub calls: Vec<Change<f64>>,
@@ -47,7 +50,8 @@ impl Diff {
         Self {
             before: before.run.clone(),
             after: after.run.clone(),
-            same_plan: before.digest == after.digest,
+            same_plan: is_same_plan(before, after),
+            params: changes(&params(before), &params(after), differs),
             tests: changes(&tests(before), &tests(after), differs),
             calls: changes(&medians(before), &medians(after), |before, after| far(*before, *after, LEAST_MS)),
             faults: changes(&faults(before), &faults(after), differs),
@@ -72,15 +76,46 @@ impl Diff {
             text += "the plan is not the same\n";
         }
         let bytes = |bytes: &u64| indicatif::BinaryBytes(*bytes).to_string();
+        section(&mut text, "params", &self.params, |value| clean(value));
         section(&mut text, "tests", &self.tests, |verdict| clean(verdict));
         section(&mut text, "calls, median", &self.calls, |median| duration(*median));
         section(&mut text, "faults, measured", &self.faults, |measured| clean(measured));
         section(&mut text, "peak memory", &self.memory, bytes);
-        if self.tests.is_empty() && self.calls.is_empty() && self.faults.is_empty() && self.memory.is_empty() {
+        if self.tests.is_empty()
+            && self.params.is_empty()
+            && self.calls.is_empty()
+            && self.faults.is_empty()
+            && self.memory.is_empty()
+        {
             text += "nothing of note differs\n";
         }
         text
     }
+}
+
+/// A digest is of the text and of what the params came to; the text alone stands in the journal of a run that a command began.
+fn is_same_plan(before: &Story, after: &Story) -> bool {
+    match (&before.invocation, &after.invocation) {
+        (Some(before), Some(after)) => before.plan == after.plan,
+        _ => before.digest == after.digest,
+    }
+}
+
+/// What was given with `--param`, as `meshproof run` takes it; the last one counts.
+fn params(story: &Story) -> BTreeMap<String, String> {
+    let mut arguments = story.invocation.iter().flat_map(|how| &how.arguments).map(String::as_str);
+    let mut params = BTreeMap::new();
+    while let Some(argument) = arguments.next() {
+        let given = match argument.strip_prefix("--param") {
+            Some("") => arguments.next(),
+            Some(joined) => joined.strip_prefix('='),
+            None => None,
+        };
+        if let Some((name, value)) = given.and_then(|given| given.split_once('=')) {
+            params.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    params
 }
 
 fn section<T>(text: &mut String, title: &str, changes: &[Change<T>], words: impl Fn(&T) -> String) {
@@ -147,4 +182,39 @@ fn faults(story: &Story) -> BTreeMap<String, String> {
 
 fn memory(story: &Story) -> BTreeMap<String, u64> {
     story.agents.iter().filter_map(|(name, agent)| Some((name.clone(), agent.usage?.memory_most_bytes))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Invocation;
+
+    fn run(plan: &str, arguments: &[&str]) -> Story {
+        let invocation = Invocation {
+            version: String::new(),
+            system: String::new(),
+            cores: 1,
+            memory_bytes: 1,
+            directory: "/".to_owned(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            plan: plan.to_owned(),
+        };
+        // a digest is of both
+        let digest = format!("{plan} {arguments:?}");
+        let mut story = Story::default();
+        (story.run, story.digest, story.invocation) = ("r-1".to_owned(), digest, Some(invocation));
+        story
+    }
+
+    #[test]
+    fn of_the_same_plan_with_other_params_the_params_are_told() {
+        let before = run("one", &["p.yaml", "--param", "orders=4", "--param=slow=2s", "--param", "same=1"]);
+        let after = run("one", &["p.yaml", "--param", "orders=8", "--param", "same=1"]);
+        let diff = Diff::of(&before, &after);
+        assert!(diff.same_plan);
+        assert_eq!(diff.text(), "r-1 -> r-1\nparams\n  orders: 4 -> 8\n  slow: 2s -> -\n");
+        assert_eq!(Diff::of(&before, &before).text(), "r-1 -> r-1\nnothing of note differs\n");
+        let other = Diff::of(&before, &run("two", &["p.yaml", "--param", "orders=4"]));
+        assert!(!other.same_plan && other.text().contains("the plan is not the same\n"), "{}", other.text());
+    }
 }

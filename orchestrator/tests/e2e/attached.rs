@@ -101,14 +101,18 @@ fn whoever_attached_and_goes_disturbs_nothing() {
 #[test]
 fn a_run_that_is_not_there_is_said_and_one_that_breaks_off_too() {
     let scene = Scene::new();
-    attach(&scene, &[]).end().assert_code(5);
+    attach(&scene, &[]).end().assert_code(2);
     let missing = attach(&scene, &["r-nothing"]).end();
     missing.assert_code(2);
-    assert!(missing.stderr().contains("`r-nothing` is no run that goes on"), "{}", missing.all());
+    assert!(
+        missing.stderr().contains("there is no run `r-nothing`; `meshproof runs` lists those that were"),
+        "{}",
+        missing.all()
+    );
     let (run, id) = begun(&scene);
     let missing = attach(&scene, &["r-nothing"]).end();
     missing.assert_code(2);
-    assert!(missing.stderr().contains(&format!("(these do: {id})")), "{}", missing.all());
+    assert!(missing.stderr().contains(&format!("(these go on: {id})")), "{}", missing.all());
     let mut attached = attach(&scene, &[&id, "--progress", "json"]);
     attached.record("what was before", is_step);
     let mut processes = processes::mentioning(scene.path());

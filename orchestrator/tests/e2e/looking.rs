@@ -237,7 +237,7 @@ fn without_a_run_or_with_a_bad_mesh_file_the_commands_say_what_to_do() {
     std::fs::write(&file, "mesh = 3\n").expect("a new file");
     let bad = file.to_str().expect("a plain path");
     for (arguments, code, why) in [
-        (&["links"][..], 5, "no run goes on here; start one with `meshproof run PLAN`"),
+        (&["links"][..], 2, "no run goes on here; start one with `meshproof run PLAN`"),
         (&["who", "--mesh", "r-1"], 2, "`r-1` is no run that goes on and no file"),
         (&["links", "--mesh", bad], 2, "mesh.toml:1: "),
         (&["bench", "--between", "shop", "shop"], 2, "a link has two ends"),

@@ -308,6 +308,6 @@ fn of_several_who_stand_by_one_goes_on_whether_the_orchestrator_is_killed_or_han
 fn a_run_that_nobody_can_take_over_says_why() {
     let scene = Scene::new();
     let missing = attach(&scene, "--take-over").end();
-    missing.assert_code(5);
+    missing.assert_code(2);
     assert!(missing.stderr().contains("no run goes on here"), "{}", missing.stderr());
 }
