@@ -12,6 +12,7 @@ pub mod filter;
 pub mod flow;
 pub mod ground;
 pub mod line;
+pub mod news;
 pub mod notes;
 pub mod threads;
 pub mod verbs;

@@ -39,11 +39,32 @@ use crate::say;
 
 /// Integration testing of distributed systems from inside: one plan, one binary, one verdict.
 #[derive(Debug, Parser)]
-#[command(name = "meshproof", version, about, max_term_width = 100)]
+#[command(
+    name = "meshproof",
+    version,
+    about,
+    max_term_width = 100,
+    before_help = "Examples:\n  meshproof init && meshproof run plan.yaml    a small plan, and its verdict\n  \
+    meshproof check plan.yaml                    all that is wrong with a plan; nothing is started\n  \
+    meshproof chat                               with the agents of a run that goes on\n  \
+    meshproof report                             a page about the last run",
+    after_help = "Exit codes: 0 pass or done, 1 a check failed, 2 usage, or there is no such run, 3 invalid plan, 4 nothing selected,\n\
+    5 mesh or tool failure, 6 a load missed its expectation, 7 flaky, 8 deadline, 9 a fault could not be confirmed as healed,\n\
+    70 bug, 130 Ctrl-C, 143 SIGTERM. `meshproof COMMAND --help` says which a command has."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Of commands that do one small thing.
+const ONLY_USAGE: &str = "Exit codes: 0 done, 2 usage.";
+
+/// Of the processes behind a run.
+const SERVED: &str = "Exit codes: 0 stopped by SIGTERM or Ctrl-C, 2 usage, 5 it could not begin.";
+
+/// Of commands that read a run that is named.
+const READ: &str = "Exit codes: 0 done, 2 usage, or there is no such run, 5 its journal cannot be read.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -60,10 +81,13 @@ enum Command {
     /// Make a plan of commits from the config.json of backend.im.
     Import(import::Args),
     /// Print the JSON Schema of plans, for editors.
-    #[command(before_help = "Examples:\n  meshproof schema > plan.schema.json")]
+    #[command(before_help = "Examples:\n  meshproof schema > plan.schema.json", after_help = ONLY_USAGE)]
     Schema,
     /// Explain a diagnostic's code: `meshproof explain MP0107`.
-    #[command(before_help = "Examples:\n  meshproof explain MP0107")]
+    #[command(
+        before_help = "Examples:\n  meshproof explain MP0107",
+        after_help = "Exit codes: 0 done, 2 there is no such code."
+    )]
     Explain { code: String },
     /// Make a mesh of your own, let others in, and take it back.
     #[command(subcommand)]
@@ -103,11 +127,15 @@ enum Command {
     /// Write the manual pages.
     Man(completions::ManArgs),
     /// Act for one service; what runs beside it.
-    #[command(before_help = "Examples:\n  meshproof agent --token-file shop.token --service http=127.0.0.1:8080")]
+    #[command(
+        before_help = "Examples:\n  meshproof agent --token-file shop.token --service http=127.0.0.1:8080",
+        after_help = SERVED
+    )]
     Agent(Box<meshproof_agent::cli::Args>),
     /// Introduce the peers of a mesh to each other.
     #[command(
-        before_help = "Examples:\n  meshproof signaling --listen 127.0.0.1:7447 --mesh dev=KEY    as `meshproof mesh new` says it"
+        before_help = "Examples:\n  meshproof signaling --listen 127.0.0.1:7447 --mesh dev=KEY    as `meshproof mesh new` says it",
+        after_help = SERVED
     )]
     Signaling(meshproof_signaling::cli::Args),
     /// Keep a local environment alive; started by `run`.
@@ -161,6 +189,7 @@ impl Command {
 
 /// Parses the command line, runs the command, and gives the exit code. A bug of ours (a panic) exits with 70.
 pub fn main() -> ExitCode {
+    completions::answer_a_shell();
     meshproof_agent::own_log::mask_panics();
     let cli = Cli::parse();
     match std::panic::catch_unwind(|| dispatch(cli.command)) {
@@ -266,12 +295,10 @@ fn runtime(threads: Threads) -> tokio::runtime::Runtime {
 }
 
 /// Logs for whoever operates the process; `MESHPROOF_LOG` sets the level (`warn`, or `meshproof_mesh=debug`). A call that is
-/// not answered in time is an error to tarpc and an ordinary thing to us, who repeat it.
+/// not answered in time is an error to tarpc and an ordinary thing to us, who repeat it. That an agent has joined is told wherever it is.
 fn log_to_stderr() {
-    // somebody who starts an agent by hand wants to see that it joined
+    // somebody who starts an agent by hand wants to see what becomes of it
     let agent = if std::io::stderr().is_terminal() { "info" } else { "warn" };
-    let usual = || format!("warn,meshproof_agent={agent},webrtc=error,rtc=error,tarpc=off");
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual()));
-    meshproof_agent::own_log::to_stderr(filter);
+    let usual = format!("warn,meshproof_agent={agent},meshproof_agent::joined=info,webrtc=error,rtc=error,tarpc=off");
+    meshproof_agent::own_log::to_stderr_as_named("MESHPROOF_LOG", &usual);
 }

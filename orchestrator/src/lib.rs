@@ -12,6 +12,7 @@ pub mod commits;
 pub mod console;
 pub mod coordinator;
 pub mod doctor;
+mod figures;
 pub mod history;
 pub mod import;
 pub mod journal;

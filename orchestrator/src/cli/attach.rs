@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 
+use super::completions;
 use super::history::Place;
 use super::mesh::stopped;
 use crate::attach::{self, End};
@@ -19,11 +21,12 @@ use crate::say;
     meshproof attach r-9d07              this one, or what it was if it has ended\n  \
     meshproof attach last --progress json | jq .what\n  \
     meshproof attach --standby           wait; should the run's orchestrator be gone, go on in its place",
-    after_help = "Exit codes: those of the run (`meshproof run --help`); 5 also if it broke off, 2 if there is none of that name,\n\
+    after_help = "Exit codes: those of the run (`meshproof run --help`); 5 also if it broke off, 2 if there is no such run,\n\
     130 Ctrl-C, which leaves the run alone; once it was taken over, Ctrl-C ends it."
 )]
 pub(super) struct Args {
     /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     pub(super) run: Option<String>,
     /// Command the run from now on, in the place of an orchestrator that died or hangs: with the promises of more than half of its
     /// agents, from what they remember. One that comes back follows.
@@ -58,8 +61,7 @@ pub(super) fn run(args: &Args) -> Exit {
     if args.health.is_some() {
         return say::failed(&"--health is for whoever may command the run: add --standby or --take-over", Exit::Usage);
     }
-    let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));
-    let folder = match found {
+    let folder = match args.place.find(args.run.as_deref()) {
         Ok(folder) => folder,
         Err(error) => return say::failed(&error, error.exit()),
     };

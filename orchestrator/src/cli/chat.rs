@@ -29,7 +29,7 @@ use voice::Voice;
     meshproof chat < lines.txt                      the same, a line at a time",
     after_help = "Lines: /command, @agent verb, @all verb, #run command, words for the other people, // for words that begin with a slash.\n\
     /help lists the commands, `@all help` the verbs.\n\n\
-    Exit codes: of what the lines came to the one that counts most: 0 well, 1 something did not hold, 2 a line was not understood,\n\
+    Exit codes: of what the lines came to the one that counts most: 0 well, 1 something did not hold, 2 a line was not understood, or there is no such run,\n\
     5 an agent did not answer or refused, 9 a fault could not be confirmed as healed, 130 Ctrl-C; of a command its own."
 )]
 pub(super) struct Args {

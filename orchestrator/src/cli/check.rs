@@ -14,7 +14,8 @@ use crate::say;
 /// The arguments of `meshproof check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    before_help = "Examples:\n  meshproof check plan.yaml\n  meshproof check plan.yaml --param peers=50    with what the plan is to be given"
+    before_help = "Examples:\n  meshproof check plan.yaml\n  meshproof check plan.yaml --param peers=50    with what the plan is to be given",
+    after_help = "Exit codes: 0 nothing is wrong, 2 usage, 3 invalid plan."
 )]
 pub(super) struct Args {
     /// The plan file.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 
+use super::completions;
 use super::history::Place;
 use crate::doctor::{self, Finding, Need};
 use crate::report;
@@ -26,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     bundle: Option<PathBuf>,
     /// The run that it is about: its name, a beginning of it, or its folder.
-    #[arg(long, default_value = "last", requires = "bundle")]
+    #[arg(long, default_value = "last", requires = "bundle", add = ArgValueCandidates::new(completions::runs))]
     run: String,
     #[command(flatten)]
     place: Place,
@@ -55,7 +57,7 @@ pub(super) fn run(args: &Args) -> Exit {
 
 /// Without a run there is less to tell; one that was named and is not there is a mistake.
 fn bundle(args: &Args, file: &Path, findings: &[Finding]) -> Exit {
-    let run = match args.place.kept().and_then(|kept| kept.find(&args.run)) {
+    let run = match args.place.find(Some(&args.run)) {
         Ok(run) => Some(run),
         Err(_) if args.run == "last" => None,
         Err(error) => return say::failed(&error, error.exit()),

@@ -4,8 +4,11 @@ use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 
+use super::completions;
+use crate::attach::{self, AttachError};
 use crate::history::{self, Brief, Finish, Flake, Keep, Kept, Log, Removed, State, Which, Why};
 use crate::record::now_ms;
 use crate::report::sanitise;
@@ -22,6 +25,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The folder of the run that is meant; without a name, of the one that goes on.
+    pub(super) fn find(&self, wanted: Option<&str>) -> Result<PathBuf, AttachError> {
+        attach::find(wanted, &self.kept()?)
+    }
+
     pub(super) fn kept(&self) -> Result<Kept, history::HistoryError> {
         Kept::in_folder(self.folder.as_deref())
     }
@@ -30,13 +38,13 @@ impl Place {
 /// How many runs stay.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Keeping {
-    /// Keep so many runs; older ones are removed when a run ends.
+    /// Keep so many runs; older ones are removed when a run ends. The newest stays in any case.
     #[arg(long, value_name = "N", env = "MESHPROOF_KEEP_RUNS", default_value_t = Keep::default().runs)]
     keep_runs: usize,
     /// Keep runs for so many days.
     #[arg(long, value_name = "DAYS", env = "MESHPROOF_KEEP_DAYS", default_value_t = Keep::default().age.as_secs() / 86_400)]
     keep_days: u64,
-    /// Keep no more than this, all runs together.
+    /// Keep no more than this, all runs together, and all sessions of commits together.
     #[arg(long, value_name = "SIZE", env = "MESHPROOF_KEEP_SIZE", default_value = "1GiB", value_parser = size)]
     keep_size: u64,
 }
@@ -62,19 +70,26 @@ impl Keeping {
 
 fn told(removed: &Removed, keep: &Keep) -> String {
     let why = match removed.why {
-        Why::Many => format!("{} are newer (--keep-runs)", counted(keep.runs, "run")),
+        Why::Many if keep.runs <= 1 => format!("only the newest run stays (--keep-runs {})", keep.runs),
+        Why::Many => format!("{} newer ones stay (--keep-runs)", keep.runs),
+        Why::Old if keep.age.is_zero() => "only the newest run stays (--keep-days 0)".to_owned(),
         Why::Old => {
             format!("it is older than {} (--keep-days)", span(u64::try_from(keep.age.as_millis()).unwrap_or(u64::MAX)))
         }
-        Why::Large => format!("newer ones fill {} (--keep-size)", bytes(keep.bytes)),
+        Why::Large { together } => {
+            format!("it and the newer ones have {}, and {} may stay (--keep-size)", bytes(together), bytes(keep.bytes))
+        }
     };
     format!("  removed {} ({}): {why}", sanitise::line(&removed.run), bytes(removed.bytes))
 }
 
 /// The arguments of `meshproof runs`.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  meshproof runs                       what was run here, newest first\n  \
-    meshproof runs --plan checkout       runs of one plan\n  meshproof runs --json | jq '.runs[0].folder'")]
+#[command(
+    before_help = "Examples:\n  meshproof runs                       what was run here, newest first\n  \
+    meshproof runs --plan checkout       runs of one plan\n  meshproof runs --json | jq '.runs[0].folder'",
+    after_help = "Exit codes: 0 done, 2 usage, 5 the folder cannot be read."
+)]
 pub(super) struct RunsArgs {
     #[command(flatten)]
     place: Place,
@@ -103,7 +118,8 @@ pub(super) fn runs(args: &RunsArgs) -> Exit {
         return say::result(&format!("{document:#}\n"));
     }
     if briefs.is_empty() {
-        return say::result(&format!("no run is kept in {}\n", sanitise::line(&kept.folder().to_string_lossy())));
+        let of = args.plan.as_ref().map(|plan| format!(" of the plan {plan}")).unwrap_or_default();
+        return say::result(&(sanitise::line(&format!("no run{of} is kept in {}", kept.folder().display())) + "\n"));
     }
     let rows: Vec<[String; 7]> = briefs.iter().map(row).collect();
     let mut text = table(["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"], &rows);
@@ -138,9 +154,10 @@ fn flaky_line(flake: &Flake) -> String {
 /// The arguments of `meshproof logs`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Examples:\n  meshproof logs last                  which logs there are\n  \
-    meshproof logs last shop             what the shop said\n  meshproof logs r-9d07 ledger --log audit --raw | grep posted")]
+    meshproof logs last shop             what the shop said\n  meshproof logs r-9d07 ledger --log audit --raw | grep posted", after_help = super::READ)]
 pub(super) struct LogsArgs {
     /// A run: its name, a beginning of it, `last`, or its folder.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     run: String,
     /// Whose logs; without it they are listed.
     service: Option<String>,
@@ -156,7 +173,7 @@ pub(super) struct LogsArgs {
 
 /// Shows logs.
 pub(super) fn logs(args: &LogsArgs) -> Exit {
-    let found = args.place.kept().and_then(|kept| kept.find(&args.run)).and_then(|folder| history::logs(&folder));
+    let found = args.place.find(Some(&args.run)).and_then(|folder| Ok(history::logs(&folder)?));
     let all = match found {
         Ok(all) => all,
         Err(error) => return say::failed(&error, error.exit()),
@@ -222,10 +239,14 @@ fn show(log: &Log, title: Option<&str>, args: &LogsArgs) -> std::io::Result<Read
 
 /// The arguments of `meshproof rerun`.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  meshproof rerun last                 the same again, with the same seed\n  \
-    meshproof rerun last --failed        only the tests that did not pass\n  meshproof rerun r-9d07 -- --progress plain --seed 7")]
+#[command(
+    before_help = "Examples:\n  meshproof rerun last                 the same again, with the same seed\n  \
+    meshproof rerun last --failed        only the tests that did not pass\n  meshproof rerun r-9d07 -- --progress plain --seed 7",
+    after_help = "Exit codes: those of the run (`meshproof run --help`); 2 also if there is no such run, 4 if --failed and all passed."
+)]
 pub(super) struct RerunArgs {
     /// A run: its name, a beginning of it, `last`, or its folder.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     run: String,
     /// Only the tests that did not pass.
     #[arg(long)]
@@ -240,7 +261,7 @@ pub(super) struct RerunArgs {
 /// Becomes the run.
 pub(super) fn rerun(args: &RerunArgs) -> Exit {
     use std::os::unix::process::CommandExt as _;
-    let brief = args.place.kept().and_then(|kept| Ok(Brief::read(&kept.find(&args.run)?)?));
+    let brief = args.place.find(Some(&args.run)).and_then(|folder| Ok(Brief::read(&folder)?));
     let brief = match brief {
         Ok(brief) => brief,
         Err(error) => return say::failed(&error, error.exit()),
@@ -258,4 +279,26 @@ pub(super) fn rerun(args: &RerunArgs) -> Exit {
     };
     let error = std::process::Command::new(binary).args(&again.arguments).current_dir(&again.directory).exec();
     say::failed(&format!("cannot run it again in {}: {error}", again.directory.display()), Exit::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_run_was_removed_is_told_as_its_owner_would_say_it() {
+        let said = |why, keep: Keep| told(&Removed { run: "r-1".to_owned(), bytes: 2_000_000, why }, &keep);
+        let many = |runs| said(Why::Many, Keep { runs, ..Keep::default() });
+        assert_eq!(many(3), "  removed r-1 (2.00 MB): 3 newer ones stay (--keep-runs)");
+        assert_eq!(many(1), "  removed r-1 (2.00 MB): only the newest run stays (--keep-runs 1)");
+        assert_eq!(many(0), "  removed r-1 (2.00 MB): only the newest run stays (--keep-runs 0)");
+        let old = |days: u64| said(Why::Old, Keep { age: Duration::from_hours(24 * days), ..Keep::default() });
+        assert_eq!(old(30), "  removed r-1 (2.00 MB): it is older than 30 days (--keep-days)");
+        assert_eq!(old(0), "  removed r-1 (2.00 MB): only the newest run stays (--keep-days 0)");
+        let large = said(Why::Large { together: 5_500_000 }, Keep { bytes: 5_000_000, ..Keep::default() });
+        assert_eq!(
+            large,
+            "  removed r-1 (2.00 MB): it and the newer ones have 5.50 MB, and 5.00 MB may stay (--keep-size)"
+        );
+    }
 }

@@ -19,6 +19,7 @@ use crate::say;
     before_help = "Examples:\n  meshproof import config.json              the plan on standard output\n  \
     meshproof import config.json commits.yaml && meshproof run commits.yaml\n  \
     meshproof import testground manifest.toml composition.toml plan.yaml",
+    after_help = super::ONLY_USAGE,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -38,7 +39,8 @@ enum From {
     /// A test plan of Testground and one of its compositions
     #[command(
         before_help = "Examples:\n  meshproof import testground manifest.toml composition.toml plan.yaml && meshproof run plan.yaml\n  \
-        meshproof import testground manifest.toml composition.toml --exec 'node ping.js'"
+        meshproof import testground manifest.toml composition.toml --exec 'node ping.js'",
+        after_help = super::ONLY_USAGE
     )]
     Testground(TestgroundArgs),
 }

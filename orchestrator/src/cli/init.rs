@@ -12,7 +12,7 @@ const PLAN: &str = include_str!("init/plan.yaml");
 
 /// The arguments of `meshproof init`.
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Examples:\n  meshproof init && meshproof run plan.yaml")]
+#[command(before_help = "Examples:\n  meshproof init && meshproof run plan.yaml", after_help = super::ONLY_USAGE)]
 pub(super) struct Args {
     /// The file to write; one that is there stays as it is.
     #[arg(default_value = "plan.yaml")]

@@ -22,33 +22,36 @@ use words::{capabilities, day, one};
 /// Where the root key is unless it is said.
 const ROOT: &str = "mesh-root";
 
+/// Said in the help of each.
+const EXITS: &str = "Exit codes: 0 done, 2 usage, 5 the mesh could not be told or joined.";
+
 /// What can be done to a mesh by hand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make the root key of a new mesh, and say how to start its signaling server.
-    #[command(before_help = "Examples:\n  meshproof mesh new dev --signaling ws://127.0.0.1:7447/mesh")]
+    #[command(before_help = "Examples:\n  meshproof mesh new dev --signaling ws://127.0.0.1:7447/mesh", after_help = EXITS)]
     New(New),
     /// Make a token; it is printed once.
     #[command(before_help = "Examples:\n  meshproof mesh invite shop --out shop.token\n  \
-        meshproof mesh invite 'console-*' --role operator-console --out me.token")]
+        meshproof mesh invite 'console-*' --role operator-console --out me.token", after_help = EXITS)]
     Invite(Invite),
     /// See whether a console's or an orchestrator's token is good, and write the mesh file for `--mesh FILE` of `who`, `links`, `bench` and
     /// `run`.
-    #[command(before_help = "Examples:\n  meshproof mesh join me.token && meshproof who --mesh mesh.toml")]
+    #[command(before_help = "Examples:\n  meshproof mesh join me.token && meshproof who --mesh mesh.toml", after_help = EXITS)]
     Join(Join),
     /// Replace the root key by a new one; running peers follow, tokens stay good.
-    #[command(before_help = "Examples:\n  meshproof mesh rotate")]
+    #[command(before_help = "Examples:\n  meshproof mesh rotate", after_help = EXITS)]
     Rotate(AtRoot),
     /// Say that tokens are no longer good; their sessions end.
     Revoke(revoke::Revoke),
     /// Tell the mesh again what was rotated and revoked.
-    #[command(before_help = "Examples:\n  meshproof mesh publish")]
+    #[command(before_help = "Examples:\n  meshproof mesh publish", after_help = EXITS)]
     Publish(AtRoot),
     /// Print the command that starts its signaling server.
-    #[command(before_help = "Examples:\n  meshproof mesh signaling")]
+    #[command(before_help = "Examples:\n  meshproof mesh signaling", after_help = EXITS)]
     Signaling(Place),
     /// List the tokens that were made.
-    #[command(before_help = "Examples:\n  meshproof mesh tokens")]
+    #[command(before_help = "Examples:\n  meshproof mesh tokens", after_help = EXITS)]
     Tokens(Place),
 }
 

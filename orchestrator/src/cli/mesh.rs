@@ -1,9 +1,11 @@
 //! What `links`, `who` and `bench` share: which mesh, how to join it, how to end.
 
+use clap_complete::ArgValueCompleter;
 use meshproof_mesh::addresses::Offered;
 use meshproof_proto::verdict::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::completions;
 use crate::console::{Console, find};
 use crate::say;
 
@@ -11,7 +13,7 @@ use crate::say;
 #[derive(Debug, clap::Args)]
 pub(super) struct MeshArgs {
     /// A run that goes on, or a mesh file. Default: the one run that goes on.
-    #[arg(long, value_name = "RUN|FILE")]
+    #[arg(long, value_name = "RUN|FILE", add = ArgValueCompleter::new(completions::running_or_file))]
     pub(super) mesh: Option<String>,
     #[command(flatten)]
     pub(super) local: LocalAddresses,
@@ -28,7 +30,7 @@ pub(super) struct LocalAddresses {
 
 /// Said in every help text.
 pub(super) const EXIT_CODES: &str =
-    "Exit codes: 0 done, 2 usage, 5 no mesh or a failure in it, 70 bug, 130 Ctrl-C, 143 SIGTERM.";
+    "Exit codes: 0 done, 2 usage, or no such run goes on, 5 a failure in the mesh, 70 bug, 130 Ctrl-C, 143 SIGTERM.";
 
 /// Joins the mesh, links to its agents, and does something there until it is done or a signal comes; then leaves.
 pub(super) fn with_console(args: &MeshArgs, work: impl AsyncFnOnce(&mut Console) -> Exit) -> Exit {

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 
+use super::completions;
 use super::history::Place;
-use crate::history::{self, HistoryError};
+use crate::attach::AttachError;
+use crate::history;
 use crate::journal::{self, Reader};
 use crate::report::{self, Diff, HTML_FILE_NAME, ReportError, Story};
 use crate::say;
@@ -29,10 +32,12 @@ enum Format {
 #[derive(Debug, clap::Args)]
 #[command(
     before_help = "Examples:\n  meshproof report                     a page about the last run, and where it is\n  \
-    meshproof report r-9d07 --format md | gh pr comment 7 --body-file -\n  meshproof report ci-out --format trace --out trace.json"
+    meshproof report r-9d07 --format md | gh pr comment 7 --body-file -\n  meshproof report ci-out --format trace --out trace.json",
+    after_help = super::READ
 )]
 pub(super) struct ReportArgs {
     /// A run: its name, a beginning of it, `last`, or its folder. Default: the last one.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     pub(super) run: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Html)]
     format: Format,
@@ -47,7 +52,7 @@ pub(super) struct ReportArgs {
 #[derive(Debug, thiserror::Error)]
 enum NoReport {
     #[error(transparent)]
-    History(#[from] HistoryError),
+    Find(#[from] AttachError),
     #[error(transparent)]
     Report(#[from] ReportError),
 }
@@ -55,7 +60,7 @@ enum NoReport {
 impl NoReport {
     fn failed(&self) -> Exit {
         match self {
-            Self::History(error) => say::failed(error, error.exit()),
+            Self::Find(error) => say::failed(error, error.exit()),
             Self::Report(error) => say::failed(error, Exit::MeshFailed),
         }
     }
@@ -63,8 +68,7 @@ impl NoReport {
 
 /// Makes one.
 pub(super) fn report(args: &ReportArgs) -> Exit {
-    let made =
-        args.place.kept().and_then(|kept| kept.find(args.run.as_deref().unwrap_or("last"))).map_err(NoReport::from);
+    let made = args.place.find(Some(args.run.as_deref().unwrap_or("last"))).map_err(NoReport::from);
     let made = made.and_then(|folder| Ok((text(&folder, args.format)?, folder)));
     let (text, folder) = match made {
         Ok(made) => made,
@@ -115,13 +119,14 @@ fn story(folder: &Path) -> Result<Story, ReportError> {
 #[command(
     before_help = "Examples:\n  meshproof diff r-9d07 last           what came out otherwise, took longer, used more\n  \
     meshproof diff main-out out --json",
-    after_help = "Exit codes: 0 no test is worse, 1 a test that passed before does not now, 2 usage, 5 a journal cannot be read."
+    after_help = "Exit codes: 0 no test is worse, 1 a test that passed before does not now, 2 usage, or there is no such run,\n5 a journal cannot be read."
 )]
 pub(super) struct DiffArgs {
     /// The run before: its name, a beginning of it, `last`, or its folder.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     before: String,
     /// The run after.
-    #[arg(default_value = "last")]
+    #[arg(default_value = "last", add = ArgValueCandidates::new(completions::runs))]
     after: String,
     /// One JSON document.
     #[arg(long)]
@@ -132,7 +137,7 @@ pub(super) struct DiffArgs {
 
 /// Holds two runs against each other.
 pub(super) fn diff(args: &DiffArgs) -> Exit {
-    let of = |run: &str| -> Result<Story, NoReport> { Ok(story(&args.place.kept()?.find(run)?)?) };
+    let of = |run: &str| -> Result<Story, NoReport> { Ok(story(&args.place.find(Some(run))?)?) };
     let diff = match of(&args.before).and_then(|before| Ok(Diff::of(&before, &of(&args.after)?))) {
         Ok(diff) => diff,
         Err(error) => return error.failed(),

@@ -1,11 +1,12 @@
 //! `meshproof show`.
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 use serde_json::json;
 
+use super::completions;
 use super::history::Place;
 use super::mesh::{self, LocalAddresses, MeshArgs};
-use crate::attach;
 use crate::console::{Console, Holding, holding};
 use crate::history::{Brief, Finish, State};
 use crate::local;
@@ -19,10 +20,11 @@ use crate::say;
 #[command(
     before_help = "Examples:\n  meshproof show                       the run that goes on: what each agent holds of it\n  \
     meshproof show last                  what a run came to\n  meshproof show r-9d07 --json | jq '.agents[].term'",
-    after_help = "Exit codes: 0 shown, 2 there is none of that name, 5 an agent holds another plan or term, or does not answer."
+    after_help = "Exit codes: 0 shown, 2 usage, or there is no such run, 5 an agent holds another plan or term, or does not answer."
 )]
 pub(super) struct Args {
     /// A run: its name, a beginning of it, `last`, or the folder of its reports. Default: the one that goes on.
+    #[arg(add = ArgValueCandidates::new(completions::runs))]
     pub(super) run: Option<String>,
     /// One JSON document.
     #[arg(long)]
@@ -35,8 +37,7 @@ pub(super) struct Args {
 
 /// Shows a run, and what its agents hold of it.
 pub(super) fn run(args: Args) -> Exit {
-    let found = args.place.kept().map_err(Into::into).and_then(|kept| attach::find(args.run.as_deref(), &kept));
-    let brief = found.and_then(|folder| Ok(Brief::read(&folder)?));
+    let brief = args.place.find(args.run.as_deref()).and_then(|folder| Ok(Brief::read(&folder)?));
     let brief = match brief {
         Ok(brief) => brief,
         Err(error) => return say::failed(&error, error.exit()),

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap_complete::ArgValueCandidates;
 use meshproof_proto::verdict::Exit;
 use tokio_util::sync::CancellationToken;
 
 use super::chat::reads_lines;
+use super::completions;
 use super::mesh::{LocalAddresses, stopped};
 use crate::console::find;
 use crate::keeper::folder::RunFolder;
@@ -22,11 +24,11 @@ use crate::web::server::{self, Config};
     meshproof web r-9d07 --listen 127.0.0.1:8765    of this one, at a port that stays\n  \
     meshproof web --mesh me.toml                    of a mesh of your own",
     after_help = "Open a URL that it prints: what stands behind the # lets whoever has it in, until this process ends.\n\n\
-    Exit codes: 2 usage, 5 no mesh or a failure in it, 130 Ctrl-C, 143 SIGTERM."
+    Exit codes: 2 usage, or no such run goes on, 5 a failure in the mesh, 130 Ctrl-C, 143 SIGTERM."
 )]
 pub(super) struct Args {
     /// A run that goes on. Default: the one that does.
-    #[arg(value_name = "RUN", conflicts_with = "mesh")]
+    #[arg(value_name = "RUN", conflicts_with = "mesh", add = ArgValueCandidates::new(completions::running))]
     run: Option<String>,
     /// A mesh file, with a console's or an observer's token.
     #[arg(long, value_name = "FILE")]
@@ -37,6 +39,9 @@ pub(super) struct Args {
     /// The name that others see, and the run's journal keeps. Default: your user's.
     #[arg(long = "as", value_name = "NAME", env = "USER", default_value = "someone")]
     person: String,
+    /// Where to answer /healthz, /readyz and /metrics over HTTP, as in `0.0.0.0:9464`. Default: only where the page is served.
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
     #[command(flatten)]
     local: LocalAddresses,
 }
@@ -74,6 +79,7 @@ pub(super) fn run(args: Args) -> Exit {
             person: args.person,
             addresses: args.local.addresses.addresses(),
             reads_lines: reads_lines(args.local.clone()),
+            health: args.health,
         };
         let mut served = tokio::spawn(server::serve(listener, config, stop.clone()));
         tokio::select! {
@@ -87,7 +93,7 @@ pub(super) fn run(args: Args) -> Exit {
             }
             served = &mut served => match served {
                 Ok(Ok(())) => Exit::Passed,
-                Ok(Err(error)) => say::failed(&error, Exit::MeshFailed),
+                Ok(Err(error)) => say::failed(&format!("{error:#}"), Exit::MeshFailed),
                 Err(error) => say::failed(&error, Exit::Bug),
             },
         }

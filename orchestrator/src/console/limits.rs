@@ -19,6 +19,9 @@ pub const BENCH_ASK_EVERY: Duration = Duration::from_millis(200);
 /// What people say and nobody has shown yet: a room full of them, each with a line.
 pub const HEARD: usize = 256;
 
+/// What a journal has told and nobody has said in the room: whoever reads it waits then.
+pub const TOLD: usize = 16;
+
 /// Lines of a chat that nobody has looked at yet: people write few, and who pipes more waits.
 pub const LINES: usize = 16;
 

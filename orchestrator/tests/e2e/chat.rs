@@ -83,7 +83,11 @@ fn a_line_that_its_token_does_not_cover_is_refused_with_the_reason_and_nothing_i
     let run = Waiting::start();
     let refused = chat(&run.scene, &["@ledger tcp \"STATUS 1\\n\""]);
     refused.assert_code(5);
-    assert!(refused.all().contains("`act` takes `tcp`, which the caller's token does not allow"), "{}", refused.all());
+    assert!(
+        refused.all().contains("doing a step beside a run takes `tcp`, which the caller's token does not allow"),
+        "{}",
+        refused.all()
+    );
     let journal = end(run);
     assert_eq!(facts(&journal, "asked"), [] as [Value; 0]);
 }
@@ -254,7 +258,7 @@ fn people_in_one_mesh_hear_what_the_others_say_and_do() {
 fn a_chat_without_a_run_says_so_and_still_does_what_needs_none() {
     let scene = Scene::new();
     let alone = chat(&scene, &["@shop ping"]);
-    alone.assert_code(5);
+    alone.assert_code(2);
     assert!(alone.all().contains("no run goes on here; start one with `meshproof run PLAN`"), "{}", alone.all());
     let explained = chat(&scene, &["/explain MP0107"]);
     explained.assert_code(0);
@@ -361,6 +365,35 @@ fn at_a_terminal_lines_are_threads_with_an_id_a_status_and_the_command_that_does
     terminal.press("/quit\r");
     assert_eq!(terminal.code(), Some(0));
     run.end();
+}
+
+#[test]
+fn a_room_is_told_by_itself_what_its_run_comes_to_but_steps_and_what_is_filtered() {
+    let scene = Scene::new();
+    let plan = scene.path().join("plan.yaml");
+    let text = "meshproof: 1\nplan: told\nservices:\n  shop: { exec: { argv: [sleep, \"600\"] } }\ntests:\n  - id: waits\n    steps:\n      \
+        - at: shop\n        exec: { shell: \"until [ -e ${{ plan.dir }}/go ]; do sleep 0.05; done\" }\n      - say: half way\n      \
+        - { at: shop, exec: { argv: [\"false\"] } }\n  - id: unheard\n    steps: [{ say: unheard of }]\n";
+    std::fs::write(&plan, text).expect("a writable folder");
+    let mut session = scene.run(&plan);
+    session.record("the step that waits", crate::looking::is_waiting);
+    let mut terminal = Screen::of(&chatting(&scene, "anna"));
+    terminal.shows("with shop; /help lists commands");
+    terminal.press("/filter !unheard\r");
+    terminal.shows("of what goes on, lines without `unheard` are shown");
+    std::fs::write(scene.path().join("go"), "").expect("a writable folder");
+    terminal.shows("      say half way");
+    terminal.shows("  failure ");
+    terminal.shows("     FAIL [");
+    terminal.shows("      end fail: 2 tests, 1 passed, 1 failed");
+    let rows = terminal.rows();
+    assert!(
+        !rows.iter().any(|row| row.contains("joined") || row.contains("unheard of") || row.contains("1/3")),
+        "{rows:#?}"
+    );
+    terminal.press("/quit\r");
+    assert_eq!(terminal.code(), Some(0));
+    session.end().assert_code(1);
 }
 
 #[test]

@@ -42,6 +42,19 @@ fn init_writes_a_plan_that_passes_and_no_file_twice() {
 }
 
 #[test]
+fn a_log_level_that_is_none_is_told() {
+    let scene = Scene::new();
+    for (value, said) in
+        [("debgu", "`debgu` is no level"), ("meshproof=loud", "MESHPROOF_LOG=meshproof=loud is not heeded")]
+    {
+        let mut command = scene.meshproof();
+        command.arg("who").env("MESHPROOF_LOG", value);
+        let ended = Session::start(command, Shown::Text).end();
+        assert!(ended.stderr().contains(said) && ended.stderr().contains("debug and trace"), "{}", ended.all());
+    }
+}
+
+#[test]
 fn a_dry_run_says_who_would_do_what_and_starts_nothing() {
     let (scene, ended) = run(&["--dry-run", "--test", "always-*"]);
     ended.assert_code(0);

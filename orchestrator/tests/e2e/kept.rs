@@ -39,6 +39,24 @@ fn runs(scene: &Scene) -> Value {
     serde_json::from_str(&listed.stdout()).expect("one document")
 }
 
+/// What bash offers in the place of the last of these words.
+fn offered(scene: &Scene, words: &[&str]) -> Vec<String> {
+    let script = "source <(\"$0\" completions bash) && COMP_WORDS=(\"$@\") && COMP_CWORD=$(($# - 1)) && COMP_TYPE=9 \
+        && _clap_complete_meshproof meshproof \"${COMP_WORDS[COMP_CWORD]}\" && printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let meshproof = command(scene, &[]);
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).arg(meshproof.get_program()).arg("meshproof").args(words).current_dir(scene.path());
+    for (name, value) in meshproof.get_envs() {
+        match value {
+            Some(value) => bash.env(name, value),
+            None => bash.env_remove(name),
+        };
+    }
+    let told = bash.output().expect("bash is everywhere");
+    assert!(told.status.success(), "{told:?}");
+    String::from_utf8_lossy(&told.stdout).lines().map(|word| word.trim().to_owned()).collect()
+}
+
 #[test]
 fn runs_are_listed_looked_into_run_again_and_removed_when_there_are_too_many() {
     let scene = Scene::new();
@@ -73,6 +91,19 @@ fn runs_are_listed_looked_into_run_again_and_removed_when_there_are_too_many() {
     assert!(third.stderr().contains(&format!("removed {gone}")), "{}", third.stderr());
     assert!(!Path::new(first["folder"].as_str().expect("a path")).exists());
     assert_eq!(runs(&scene)["runs"].as_array().map(Vec::len), Some(2));
+
+    // a shell offers them where one is expected, the newest first
+    let kept = runs(&scene)["runs"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|run| run["run"].as_str().expect("an id").to_owned())
+        .collect::<Vec<_>>();
+    for command in ["show", "attach", "logs", "rerun", "report", "diff"] {
+        assert_eq!(offered(&scene, &[command, "r-"]), kept, "{command}");
+        assert!(offered(&scene, &[command, "la"]).contains(&"last".to_owned()), "{command}");
+    }
+    assert!(offered(&scene, &["rep"]).contains(&"report".to_owned()));
 
     meshproof(&scene, &["run", "plan.yaml", "--out", "mine", "--keep-runs", "0"]).assert_code(0);
     assert_eq!(runs(&scene)["runs"].as_array().map(Vec::len), Some(2), "a folder of one's own is no kept run");
@@ -137,6 +168,42 @@ fn reports_are_made_later_and_two_runs_are_held_against_each_other() {
     better.assert_code(0);
     assert!(better.stdout().contains("  bad: fail -> pass\n"), "{}", better.stdout());
     meshproof(&scene, &["diff", "last", &before]).assert_code(1);
+}
+
+#[test]
+fn every_command_about_a_run_says_the_same_of_one_that_is_not_there_and_exits_alike() {
+    let scene = Scene::new();
+    let place = scene.path().join("state/meshproof/runs");
+    let same = format!(
+        "meshproof: there is no run `r-none`; `meshproof runs` lists those that were, in {}\n",
+        place.display()
+    );
+    for arguments in [
+        &["show", "r-none"][..],
+        &["attach", "r-none"],
+        &["logs", "r-none", "shop"],
+        &["rerun", "r-none"],
+        &["report", "r-none"],
+        &["diff", "r-none"],
+        &["doctor", "--bundle", "x.md", "--run", "r-none"],
+    ] {
+        let missing = meshproof(&scene, arguments);
+        missing.assert_code(2);
+        assert_eq!(missing.stderr(), same, "{arguments:?}");
+    }
+    for arguments in [&["attach"][..], &["show"], &["who"], &["links"], &["stubs"], &["web"], &["chat", "-c", "/who"]] {
+        let missing = meshproof(&scene, arguments);
+        missing.assert_code(2);
+        assert!(missing.stderr().contains("no run goes on here; start one with"), "{arguments:?}: {}", missing.all());
+    }
+    for how in ["--standby", "--take-over"] {
+        let missing = meshproof(&scene, &["attach", "r-none", how]);
+        missing.assert_code(2);
+        assert!(missing.stderr().contains("no run `r-none` goes on here"), "{}", missing.all());
+    }
+    let none = meshproof(&scene, &["runs", "--plan", "nothing"]);
+    none.assert_code(0);
+    assert!(none.stdout().starts_with("no run of the plan nothing is kept in "), "{}", none.all());
 }
 
 #[test]

@@ -20,6 +20,15 @@ pub(super) enum Output {
     Lines(Voice, String, watch::Receiver<Filter>),
 }
 
+impl Output {
+    /// Those that a line has behind its thread, at a person's terminal.
+    fn columns(&self) -> Option<usize> {
+        let Self::Lines(Voice::Above(_) | Voice::Outputs, thread, _) = self else { return None };
+        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        usize::from(width.0).checked_sub(thread.chars().count() + 1)
+    }
+}
+
 /// Runs it to its end, or until it is to stop: then it is interrupted, as by Ctrl-C, and ends as it does then.
 pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationToken) -> std::io::Result<Exit> {
     // what runs now, whatever became of its file
@@ -28,6 +37,9 @@ pub(super) async fn run(words: Vec<String>, output: Output, stop: CancellationTo
     command.args(&words).stdin(Stdio::null()).kill_on_drop(true).process_group(0);
     if let Output::Lines(..) = output {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    if let Some(columns) = output.columns() {
+        command.env("COLUMNS", columns.to_string());
     }
     let mut child = command.spawn()?;
     let told = (child.stdout.take(), child.stderr.take());

@@ -1,6 +1,7 @@
 //! The chat itself: who is asked, what goes on, what is shown of it.
 
 mod doing;
+mod feed;
 mod joined;
 mod seat;
 mod shown;
@@ -27,6 +28,7 @@ use crate::chat::threads::{ThreadId, Threads};
 use crate::console::{Heard, limits};
 use crate::report::sanitise;
 use crate::web::through::Through;
+use feed::Feed;
 use joined::{Joined, Waits};
 
 /// Where a chat takes place.
@@ -41,6 +43,8 @@ pub(super) struct Room {
     /// Which lines of what goes on are shown.
     filter: watch::Sender<Filter>,
     live: bool,
+    /// What the run's journal tells a person at a terminal.
+    feed: Option<Feed>,
     /// What is known by name, for whoever completes it.
     names: Names,
     allowed: Allowed,
@@ -89,6 +93,8 @@ pub(super) enum Happened {
     Mesh(Option<Box<MeshEvent>>),
     Heard(Heard),
     Ended(Box<Ended>),
+    /// The run has come to something.
+    News(Option<String>),
     /// It is time to look for a mesh.
     Looked,
 }
@@ -117,6 +123,7 @@ impl Room {
             voice: Voice::Outputs,
             filter: watch::Sender::default(),
             live: false,
+            feed: None,
             names: Names::default(),
             allowed,
         }
@@ -197,6 +204,26 @@ impl Room {
     pub(super) fn learn(&mut self) {
         let known = self.joined.known();
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        self.listen();
+    }
+
+    /// Has the run of the mesh that it is in told, to a person at a terminal. A page reads the journal itself.
+    fn listen(&mut self) {
+        let file = self.joined.here_mut().filter(|_| self.live).map(|seat| seat.file().clone());
+        let Some(file) = file.filter(|_| !matches!(self.voice, Voice::Page(_))) else { return };
+        if self.feed.as_ref().is_none_or(|feed| !feed.is_of(&file)) {
+            self.feed = Some(Feed::begin(&file));
+        }
+    }
+
+    /// Says what the run came to, but where a command shows all of it.
+    fn news(&self, line: &str) {
+        let shows_all =
+            |line: &str| ["/attach", "/run", "/rerun"].iter().any(|command| line.trim_start().starts_with(command));
+        let is_shown = self.threads.going().any(|(_, thread)| shows_all(&thread.line));
+        if !is_shown && self.filter.borrow().shows(line) {
+            self.voice.result(&format!("{line}\n"));
+        }
     }
 
     async fn take(&mut self, text: &str) -> Begun {
@@ -247,11 +274,18 @@ impl Room {
                 }
             }
         };
+        let news = async {
+            match &mut self.feed {
+                Some(feed) => feed.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // What was heard before an end comes before it.
             biased;
             Some(heard) = self.heard.recv() => Happened::Heard(heard),
             ended = going => Happened::Ended(Box::new(ended)),
+            news = news => Happened::News(news),
             happened = self.joined.next(waits) => happened,
         }
     }
@@ -262,6 +296,9 @@ impl Room {
             Happened::Mesh(event) => self.joined.took(event).await,
             Happened::Heard(heard) => self.hear(&heard),
             Happened::Ended(ended) => self.ended(*ended).await,
+            Happened::News(Some(line)) => self.news(&line),
+            // the journal cannot be read on; a line joins the next run, and listens to that
+            Happened::News(None) => self.feed = None,
             Happened::Looked => {
                 if let Some(text) = self.joined.look_again().await {
                     self.learn();

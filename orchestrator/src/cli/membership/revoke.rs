@@ -12,7 +12,7 @@ use crate::say;
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:\n  meshproof mesh revoke shop             every token for that name or pattern\n  \
     meshproof mesh revoke 4mf7q2xk         the token that `meshproof mesh tokens` calls so\n  \
-    meshproof mesh revoke --former-roots   every token of the root keys before this one")]
+    meshproof mesh revoke --former-roots   every token of the root keys before this one", after_help = super::EXITS)]
 pub(in crate::cli) struct Revoke {
     /// Names or patterns that tokens were made for, or the tokens' own.
     #[arg(value_name = "TOKEN", required_unless_present = "former_roots")]

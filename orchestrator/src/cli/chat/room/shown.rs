@@ -36,7 +36,7 @@ impl Room {
             }
         }
         match (self.live, is_process) {
-            (true, _) => self.voice.result(&format!("{thread} {status}\n{text}")),
+            (true, _) => self.voice.result(&of_thread(thread, &status, &text)),
             // it has spoken for itself
             (false, true) => {}
             (false, false) => self.voice.result(&format!("{status}\n{text}")),
@@ -72,15 +72,15 @@ impl Room {
         let run = self.joined.run();
         let folder = attach::find(run.as_deref(), &kept).or_else(|_| attach::find(Some("last"), &kept));
         let found = folder
-            .map_err(|error| error.to_string())
-            .and_then(|folder| failures::nth(&folder, number).map_err(|error| error.to_string()));
+            .map_err(|error| (error.exit(), error.to_string()))
+            .and_then(|folder| failures::nth(&folder, number).map_err(|error| (Exit::MeshFailed, error.to_string())));
         Some(match found {
             Ok(Ok(text)) => {
                 self.voice.result(&text);
                 Begun::Next(Next::Came(Exit::Passed))
             }
             Ok(Err(count)) => self.refuse(&format!("the run has {count} failures so far, and no {what}"), Exit::Usage),
-            Err(why) => self.refuse(&why, Exit::MeshFailed),
+            Err((exit, why)) => self.refuse(&why, exit),
         })
     }
 
@@ -129,6 +129,12 @@ impl Room {
     }
 }
 
+/// A thread's answer, each agent's line behind its id; what is to read behind one is indented.
+fn of_thread(thread: ThreadId, status: &str, text: &str) -> String {
+    let lead = |line: &str| if line.starts_with(' ') { format!("{line}\n") } else { format!("{thread} {line}\n") };
+    std::iter::once(status).chain(text.lines()).map(lead).collect()
+}
+
 /// A call that nobody expected anything of is expected to come to what it came to.
 fn expecting(mut step: Value, saw: Option<u16>) -> Value {
     if let (Value::Object(entries), Some(status)) = (&mut step, saw)
@@ -138,4 +144,17 @@ fn expecting(mut step: Value, saw: Option<u16>) -> Value {
         entries.insert("expect".to_owned(), json!({ "status": status }));
     }
     step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_agents_line_of_an_answer_has_the_id_of_its_thread() {
+        let thread = ThreadId::parse("t3").expect("one");
+        let text = "ledger: pong in 0.2 ms\nshop: 200 in 3.1 ms\n  | fine\n";
+        let shown = "t3 2 of 2 well\nt3 ledger: pong in 0.2 ms\nt3 shop: 200 in 3.1 ms\n  | fine\n";
+        assert_eq!(of_thread(thread, "2 of 2 well", text), shown);
+    }
 }
