@@ -4,8 +4,12 @@
 use super::sanitise;
 use crate::console::limits::COLUMNS;
 
-/// The last column gives way first, down to this or its longest word: it is the one of prose.
+/// The last column is the one of prose and gives way first, down to this or its longest word; then others that are wider.
+const EASY_TO_READ: usize = 24;
+
+/// Where that is not enough, down to these: a column of names or figures is not broken for less.
 const LAST_AT_LEAST: usize = 12;
+const OTHERS_AT_LEAST: usize = 16;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -15,8 +19,16 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     table_within(columns(), heading, rows)
 }
 
+/// A line of prose as lines that fit the terminal, those behind the first indented.
+pub(crate) fn folded(line: &str, columns: usize) -> String {
+    broken(line, columns.saturating_sub(INDENT.len()).max(EASY_TO_READ)).join(&format!("\n{INDENT}"))
+}
+
+/// Before what does not begin a line of its own.
+const INDENT: &str = "   ";
+
 /// Columns of the terminal; where there is none, those that the variable `COLUMNS` says, as a chat does for its commands.
-fn columns() -> usize {
+pub(crate) fn columns() -> usize {
     if let Some((width, _)) = terminal_size::terminal_size_of(std::io::stdout()) {
         return usize::from(width.0);
     }
@@ -33,25 +45,30 @@ fn table_within<const N: usize>(columns: usize, heading: [&str; N], rows: &[[Str
     }
 }
 
-/// How wide each column is; none: the longest words alone are wider than the terminal.
+/// How wide each column is, so that no word is broken, or else only paths; none: there is no such way.
 fn widths<const N: usize>(columns: usize, rows: &[[String; N]]) -> Option<[usize; N]> {
     let most = |measure: fn(&str) -> usize| {
         std::array::from_fn::<usize, N, _>(|at| rows.iter().map(|row| measure(&row[at])).max().unwrap_or_default())
     };
-    let (mut widths, least) = (most(length), most(longest_word));
-    let room = columns.saturating_sub(GAP * N.saturating_sub(1));
-    let last = N.checked_sub(1)?;
-    let last_least = least[last].max(LAST_AT_LEAST).min(widths[last]);
-    let mut over = widths.iter().sum::<usize>().saturating_sub(room);
-    let gives = over.min(widths[last] - last_least);
-    widths[last] -= gives;
-    over -= gives;
-    while over > 0 {
-        let at = (0..N).filter(|at| widths[*at] > least[*at]).max_by_key(|at| widths[*at])?;
-        widths[at] -= 1;
-        over -= 1;
+    let natural = most(length);
+    fitting(columns, natural, most(longest_word)).or_else(|| fitting(columns, natural, most(longest_piece)))
+}
+
+fn fitting<const N: usize>(columns: usize, natural: [usize; N], least: [usize; N]) -> Option<[usize; N]> {
+    let (last, mut widths) = (N.checked_sub(1)?, natural);
+    let mut over = (widths.iter().sum::<usize>() + GAP * last).saturating_sub(columns);
+    for (which, floor) in
+        [(last..N, EASY_TO_READ), (0..N, EASY_TO_READ), (last..N, LAST_AT_LEAST), (0..last, OTHERS_AT_LEAST)]
+    {
+        while over > 0
+            && let Some(at) =
+                which.clone().filter(|at| widths[*at] > least[*at].max(floor)).max_by_key(|at| widths[*at])
+        {
+            widths[at] -= 1;
+            over -= 1;
+        }
     }
-    Some(widths)
+    (over == 0).then_some(widths)
 }
 
 /// A row, of as many lines as its longest cell has.
@@ -107,6 +124,10 @@ fn pieces(word: &str, room: usize) -> Vec<&str> {
 }
 
 fn longest_word(text: &str) -> usize {
+    text.split(' ').map(length).max().unwrap_or_default()
+}
+
+fn longest_piece(text: &str) -> usize {
     text.split(' ').flat_map(|word| pieces(word, 0)).map(length).max().unwrap_or_default()
 }
 
@@ -193,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_stays_whole_where_prose_can_give_way() {
+        let row = [
+            "ok",
+            "runs",
+            "every plan: journals, reports and logs of all that were",
+            "/home/anna/state/meshproof/runs",
+        ];
+        let drawn = table_within(70, ["", "WHAT", "FOR", "FOUND"], &[row.map(str::to_owned)]);
+        assert!(drawn.lines().all(|line| line.chars().count() <= 70), "{drawn}");
+        assert_eq!(drawn.lines().count(), 3, "{drawn}");
+        assert!(drawn.contains("  /home/anna/state/meshproof/runs\n"), "{drawn}");
+    }
+
+    #[test]
     fn in_a_window_narrower_than_its_words_each_cell_has_a_line_behind_the_word_of_its_column() {
         let heading = ["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"];
         let drawn = table_within(40, heading, &[RUN.map(str::to_owned)]);
@@ -201,6 +236,15 @@ mod tests {
             "RUN      r-9d079c3dfefb\nPLAN     an-order-is-settled-desp…\nWHEN     12 min ago\nVERDICT  broke off\n\
              TOOK     128.4 s\nSIZE     10.24 MB\nTESTS    3 passed, not order-is-settled\n"
         );
+    }
+
+    #[test]
+    fn prose_is_folded_between_words() {
+        assert_eq!(
+            folded("t4 shop: run r-1, term 1, no fault is active", 30),
+            "t4 shop: run r-1, term 1,\n   no fault is active"
+        );
+        assert_eq!(folded("short", 5), "short");
     }
 
     #[test]
