@@ -7,6 +7,7 @@ use meshproof_proto::stub::StubReport;
 use meshproof_proto::verdict::Exit;
 
 use crate::report::sanitise::{block, cut, line as clean};
+use crate::report::summary::counted;
 
 /// Lines of an answer that are shown at once; `/show t3` shows all.
 const SHOWN: usize = 20;
@@ -117,7 +118,7 @@ pub fn log(agent: &str, lines: &LogLines) -> Answer {
         })
         .collect();
     let before = if lines.left_out > 0 { format!(", {} older are left out", lines.left_out) } else { String::new() };
-    let status = format!("{agent}: {} lines{before}", lines.lines.len());
+    let status = format!("{agent}: {}{before}", counted(lines.lines.len(), "line"));
     Answer { exit: Exit::Passed, status: clean(&status), detail: text.clone(), text, saw: None }
 }
 
@@ -158,8 +159,11 @@ pub fn state(status: &Status, stubs: &[StubReport]) -> Answer {
     let Status { service, steps_running, faults_active, events_unacked, .. } = status;
     let faults =
         if faults_active.is_empty() { "no fault".to_owned() } else { format!("faults: {}", faults_active.join(", ")) };
-    let status =
-        format!("{service}: {run}, {steps_running} steps run, {faults}, {events_unacked} events not acknowledged");
+    let (steps, events) = (
+        counted(usize::try_from(*steps_running).unwrap_or(usize::MAX), "step"),
+        counted(usize::try_from(*events_unacked).unwrap_or(usize::MAX), "event"),
+    );
+    let status = format!("{service}: {run}, {steps} under way, {faults}, {events} not acknowledged");
     let stub = |stub: &StubReport| {
         let calls = stub.routes.iter().map(|(route, calls)| format!("{route} {calls}")).collect::<Vec<_>>().join(", ");
         let health = if stub.healthy { "answers" } else { "silent" };
@@ -251,7 +255,7 @@ mod tests {
         let one = log("ledger", &LogLines { lines: vec![text("audit", "posted 7")], left_out: 3 });
         assert_eq!(
             (one.status.as_str(), one.text.as_str()),
-            ("ledger: 1 lines, 3 older are left out", "  | posted 7\n")
+            ("ledger: 1 line, 3 older are left out", "  | posted 7\n")
         );
         let two = log("ledger", &LogLines { lines: vec![text("audit", "a"), text("stdout", "b")], left_out: 0 });
         assert_eq!(two.text, "  | audit: a\n  | stdout: b\n");

@@ -34,7 +34,8 @@ use crate::say;
 #[command(
     after_help = "On a terminal, the key d detaches, as --detach does from the beginning: the run goes on, and `meshproof attach` follows it.\n\n\
     Exit codes: 0 pass, 1 a check failed, 2 usage, 3 invalid plan, 4 nothing selected, 5 mesh or tool failure,\n\
-    7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C, 143 SIGTERM."
+    6 a load missed its expectation, 7 flaky, 8 deadline, 9 a fault could not be confirmed as healed, 70 bug, 130 Ctrl-C,\n\
+    143 SIGTERM."
 )]
 pub(super) struct Args {
     /// The plan file.

@@ -222,7 +222,7 @@ pub struct SaidLine {
 }
 
 impl SaidLine {
-    pub(super) fn of(said: crate::report::telling::Said) -> Self {
+    pub(crate) fn of(said: crate::report::telling::Said) -> Self {
         let tone = match said.tone {
             Tone::Good => "good",
             Tone::Bad => "bad",

@@ -373,7 +373,7 @@ fn a_room_is_told_by_itself_what_its_run_comes_to_but_steps_and_what_is_filtered
     let plan = scene.path().join("plan.yaml");
     let text = "meshproof: 1\nplan: told\nservices:\n  shop: { exec: { argv: [sleep, \"600\"] } }\ntests:\n  - id: waits\n    steps:\n      \
         - at: shop\n        exec: { shell: \"until [ -e ${{ plan.dir }}/go ]; do sleep 0.05; done\" }\n      - say: half way\n      \
-        - { at: shop, exec: { argv: [\"false\"] } }\n  - id: unheard\n    steps: [{ say: unheard of }]\n";
+        - pause: look around\n      - { at: shop, exec: { argv: [\"false\"] } }\n  - id: unheard\n    steps: [{ say: unheard of }]\n";
     std::fs::write(&plan, text).expect("a writable folder");
     let mut session = scene.run(&plan);
     session.record("the step that waits", crate::looking::is_waiting);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::console::limits::SAID;
+use crate::report::table;
 use crate::say;
 use crate::web::wire::{Kind, ToPage};
 
@@ -95,6 +96,14 @@ impl PageVoice {
 }
 
 impl Voice {
+    /// Those of the terminal; a page breaks lines itself.
+    pub(super) fn columns(&self) -> usize {
+        match self {
+            Self::Page(_) => usize::MAX,
+            Self::Above(_) | Self::Outputs => table::columns(),
+        }
+    }
+
     /// What was asked for. Whether somebody reads on is not for a chat to mind.
     pub(super) fn result(&self, text: &str) {
         match self {

@@ -7,7 +7,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::chat::news;
 use crate::console::limits::TOLD;
 use crate::mesh_file::MeshFile;
-use crate::record::now_ms;
+use crate::record::{Happening, now_ms};
+use crate::report::sanitise;
 use crate::web::feed;
 use crate::web::wire::{Shown, ToPage};
 
@@ -63,6 +64,55 @@ impl Feed {
 
 /// What had happened before somebody came is not said again.
 fn said(Shown { record, said }: &Shown, since_ms: u64) -> Option<String> {
-    let said = said.as_ref().filter(|_| record.entry.at_ms >= since_ms)?;
+    if record.entry.at_ms < since_ms {
+        return None;
+    }
+    // somebody is waited for, and it may be whoever sits here
+    if let Happening::StepBegan(step) = &record.entry.what {
+        let text = sanitise::line(step.title.strip_prefix("pause: ")?);
+        return Some(format!("    pause {text} (`/resume` lets the run go on)"));
+    }
+    let said = said.as_ref()?;
     news::line(&record.entry, (said.word, &said.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_proto::order::StepKey;
+
+    use super::*;
+    use crate::record::{Entry, Record, Section, StepInfo};
+    use crate::report::telling;
+    use crate::web::wire::SaidLine;
+
+    fn shown(what: Happening) -> Shown {
+        let entry = Entry::own(1_000, what);
+        let said = telling::said(&entry).map(SaidLine::of);
+        Shown { record: Record { n: 1, entry }, said }
+    }
+
+    #[test]
+    fn a_room_hears_what_comes_after_it_was_entered_and_that_somebody_is_waited_for() {
+        let half_way = shown(Happening::Said { text: "half way".to_owned() });
+        assert_eq!(said(&half_way, 1_000).as_deref(), Some("      say half way"));
+        assert_eq!(said(&half_way, 1_001), None);
+        let begun = |title: &str| {
+            let key = StepKey { test: "t".to_owned(), step: "1".to_owned(), attempt: 1 };
+            let (section, title) = (Section::Steps, title.to_owned());
+            shown(Happening::StepBegan(StepInfo {
+                key,
+                section,
+                number: 1,
+                of: 1,
+                id: None,
+                title,
+                agent: None,
+                line: 1,
+                optional: false,
+            }))
+        };
+        let pause = said(&begun("pause: look around"), 0);
+        assert_eq!(pause.as_deref(), Some("    pause look around (`/resume` lets the run go on)"));
+        assert_eq!(said(&begun("GET / to shop"), 0), None);
+    }
 }

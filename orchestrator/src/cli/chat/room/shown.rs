@@ -14,6 +14,7 @@ use crate::chat::threads::{State, ThreadId};
 use crate::console::Heard;
 use crate::history::Kept;
 use crate::report::summary::counted;
+use crate::report::table::folded;
 use crate::report::{failures, sanitise};
 
 impl Room {
@@ -36,7 +37,7 @@ impl Room {
             }
         }
         match (self.live, is_process) {
-            (true, _) => self.voice.result(&of_thread(thread, &status, &text)),
+            (true, _) => self.voice.result(&of_thread(thread, (&status, &text), self.voice.columns())),
             // it has spoken for itself
             (false, true) => {}
             (false, false) => self.voice.result(&format!("{status}\n{text}")),
@@ -130,8 +131,11 @@ impl Room {
 }
 
 /// A thread's answer, each agent's line behind its id; what is to read behind one is indented.
-fn of_thread(thread: ThreadId, status: &str, text: &str) -> String {
-    let lead = |line: &str| if line.starts_with(' ') { format!("{line}\n") } else { format!("{thread} {line}\n") };
+fn of_thread(thread: ThreadId, (status, text): (&str, &str), columns: usize) -> String {
+    let lead = |line: &str| match line.starts_with(' ') {
+        true => format!("{line}\n"),
+        false => folded(&format!("{thread} {line}"), columns) + "\n",
+    };
     std::iter::once(status).chain(text.lines()).map(lead).collect()
 }
 
@@ -155,6 +159,9 @@ mod tests {
         let thread = ThreadId::parse("t3").expect("one");
         let text = "ledger: pong in 0.2 ms\nshop: 200 in 3.1 ms\n  | fine\n";
         let shown = "t3 2 of 2 well\nt3 ledger: pong in 0.2 ms\nt3 shop: 200 in 3.1 ms\n  | fine\n";
-        assert_eq!(of_thread(thread, "2 of 2 well", text), shown);
+        assert_eq!(of_thread(thread, ("2 of 2 well", text), 80), shown);
+        let narrow =
+            of_thread(thread, ("shop: run r-1, term 1, no fault is active", "  | as it is, however long\n"), 30);
+        assert_eq!(narrow, "t3 shop: run r-1, term 1,\n   no fault is active\n  | as it is, however long\n");
     }
 }
