@@ -15,14 +15,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Waits with these bounds.
+    pub fn between(first: Duration, longest: Duration, seed: Seed) -> Self {
+        Self { first, longest, failures: 0, seed }
+    }
+
     /// The waits of a link: [`limits::RETRY_FIRST`] to [`limits::RETRY_LONGEST`].
     pub fn of_links(seed: Seed) -> Self {
-        Self { first: limits::RETRY_FIRST, longest: limits::RETRY_LONGEST, failures: 0, seed }
+        Self::between(limits::RETRY_FIRST, limits::RETRY_LONGEST, seed)
     }
 
     /// The waits after a refusal: [`limits::REFUSED_RETRY_FIRST`] to [`limits::REFUSED_RETRY_LONGEST`].
     pub fn of_refusals(seed: Seed) -> Self {
-        Self { first: limits::REFUSED_RETRY_FIRST, longest: limits::REFUSED_RETRY_LONGEST, failures: 0, seed }
+        Self::between(limits::REFUSED_RETRY_FIRST, limits::REFUSED_RETRY_LONGEST, seed)
     }
 
     /// The wait after one more failure.

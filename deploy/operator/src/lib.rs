@@ -4,10 +4,14 @@
 //! (`plan(spec, observed, now)`). Around it stand the controllers, which carry plans out, and the zone reporter, which says whether a
 //! zone's mesh is well. The operator commands no agent: it knows pods, not plans.
 
+pub mod clock;
+pub mod controller;
+pub mod election;
 pub mod kinds;
 pub mod limits;
 pub mod objects;
 pub mod pool;
 
+pub mod reporter;
 pub mod run;
 pub mod sightings;

@@ -80,3 +80,9 @@ pub const PORTS: (u16, u16) = (40_000, 40_999);
 
 /// Between two looks for a Secret or a ConfigMap that a run needs and that is not there.
 pub const SOURCE_MISSING: Duration = Duration::from_secs(10);
+
+/// A call about the leader's lease: two of them fit before the deadline.
+pub const LEADER_CALL: Duration = Duration::from_secs(4);
+
+/// Without a look at the lease for so long, the operator's own loop hangs: two calls and a tick fit in.
+pub const PULSE: Duration = Duration::from_secs(15);

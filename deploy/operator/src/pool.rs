@@ -18,7 +18,7 @@ mod properties;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use desired::{Settings, desired, notice};
+pub use desired::{Settings, active_lease, desired, notice};
 pub use failover::{Turn, Why};
 pub use names::Names;
 pub use observe::{ActiveLease, LeaseState, Observed, PodSeen, ZoneSeen, observe};

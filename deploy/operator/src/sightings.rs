@@ -21,6 +21,11 @@ impl Sightings {
         seen.1
     }
 
+    /// Since when it is as it was last seen.
+    pub fn known(&self, what: &str) -> Option<Timestamp> {
+        self.0.get(what).map(|(_, since)| *since)
+    }
+
     /// Nobody asks for what begins with this any more.
     pub fn forget(&mut self, prefix: &str) {
         self.0.retain(|what, _| !what.starts_with(prefix));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use meshproof_proto::epoch::EpochNotice;
 use serde_json::{Value, json};
 
@@ -174,4 +176,17 @@ fn reporter_pod(pool: &MeshPool, zone: &str, settings: &Settings) -> Value {
         pod.extend(more);
     }
     pod
+}
+
+/// The Lease that names the active zone, under the version that was seen. Whoever replaces it begins an epoch.
+pub fn active_lease(pool: &MeshPool, active: (&str, i64), seen: Option<&str>, now: Timestamp) -> Object {
+    let (zone, transitions) = active;
+    let now = MicroTime(now);
+    let spec = json!({ "holderIdentity": zone, "leaseTransitions": transitions, "acquireTime": now, "renewTime": now });
+    let mut lease =
+        Object::new(Kind::Lease, Names::of(pool).active_lease(), &belongs(pool, AGENT), json!({ "spec": spec }));
+    if let Some(seen) = seen {
+        lease.body["metadata"]["resourceVersion"] = json!(seen);
+    }
+    lease
 }

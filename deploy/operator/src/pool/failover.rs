@@ -59,11 +59,17 @@ pub(super) fn home(pool: &MeshPool) -> Option<&Zone> {
     zones.iter().find(|zone| zone.role == ZoneRole::Active).or_else(|| zones.first())
 }
 
+/// The zone that a person wants.
+fn asked(pool: &MeshPool) -> Option<&String> {
+    pool.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ACTIVATE))
+}
+
 pub(super) fn turn(pool: &MeshPool, observed: &Observed, now: Timestamp) -> Option<Turn> {
     let home = home(pool)?.name.clone();
     let Some(active) = &observed.active else {
-        // its Lease was deleted: the zone that was active stays so
-        let before = observed.status.active_zone.clone().filter(|zone| observed.zones.contains_key(zone));
+        // if its Lease was deleted, the zone that was active stays so
+        let before = observed.status.active_zone.as_ref().or(asked(pool));
+        let before = before.filter(|zone| observed.zones.contains_key(*zone)).cloned();
         return Some(Turn::Over { zone: before.unwrap_or(home), why: Why::First });
     };
     let zone = active.zone.clone();
@@ -104,7 +110,7 @@ fn successor(pool: &MeshPool, observed: &Observed) -> Option<String> {
             LeaseState::Never if sizes::warm(zone) == 0 => 1,
             LeaseState::Never | LeaseState::Expired => return None,
         };
-        Some((rank, zone.name.clone()))
+        Some(((rank, Some(&zone.name) != asked(pool)), zone.name.clone()))
     });
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, zone)| zone)
 }
@@ -112,7 +118,7 @@ fn successor(pool: &MeshPool, observed: &Observed) -> Option<String> {
 /// The zone that should be active instead of one that is well.
 fn wished(pool: &MeshPool, observed: &Observed, now: Timestamp) -> Option<(String, Why)> {
     let active = observed.active.as_ref()?;
-    let asked = pool.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ACTIVATE));
+    let asked = asked(pool);
     if let Some(asked) = asked.filter(|asked| **asked != active.zone) {
         let seen = observed.zones.get(asked)?;
         return (seen.lease != LeaseState::Expired).then(|| (asked.clone(), Why::Asked));

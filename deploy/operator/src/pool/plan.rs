@@ -1,13 +1,13 @@
 //! What to do next for a pool.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::failover::{Turn, Why, turn};
-use super::observe::{LeaseState, Observed, PodSeen, is_slice, seconds};
+use super::observe::{LeaseState, Observed, PodSeen, ZoneSeen, is_slice, seconds};
 use super::sizes::sizes;
 use super::{Names, Settings, desired, status};
 use crate::kinds::{MeshPool, MeshPoolStatus, Respawns};
@@ -75,9 +75,8 @@ pub fn plan(pool: &MeshPool, observed: &Observed, settings: &Settings, now: Time
     let mut actions = Vec::new();
     let epoch = epoch_after(observed, &turn);
     actions.extend(activate(observed, &turn));
-    actions.extend(tell(pool, observed, &turn, epoch));
     // before a cold zone is given agents, so that they are not judged by what was said of others
-    actions.extend(cleared(pool, observed));
+    actions.extend(cleared(pool, observed, &sizes));
     let wanted = desired(pool, &sizes, settings);
     actions.extend(differences(observed, &wanted));
     // agents of a zone that is no longer one stay until the active zone has all of its own
@@ -88,6 +87,7 @@ pub fn plan(pool: &MeshPool, observed: &Observed, settings: &Settings, now: Time
             .filter(|key| is_covered || !is_slice(&observed.objects[key]))
             .map(Action::Delete),
     );
+    actions.extend(tell(pool, observed, &turn, epoch));
     actions.extend(asked_is_done(pool, &turn));
     actions.extend(respawn.pods.iter().map(|pod| Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }));
     let told = status::Told { turn: &turn, sizes: &sizes, epoch, respawn: &respawn, now };
@@ -148,9 +148,12 @@ fn surplus(pool: &MeshPool, observed: &Observed, wanted: &[Object]) -> impl Iter
 }
 
 /// A cold zone has no agents that could be well: what was said of earlier ones says nothing of those that a take-over starts.
-fn cleared(pool: &MeshPool, observed: &Observed) -> Vec<Action> {
+fn cleared(pool: &MeshPool, observed: &Observed, sizes: &BTreeMap<String, i32>) -> Vec<Action> {
     let names = Names::of(pool);
-    let cold = observed.zones.iter().filter(|(_, seen)| seen.replicas == Some(0) && seen.ready == 0);
+    let is_cold = |(zone, seen): &(&String, &ZoneSeen)| {
+        seen.ready == 0 && (seen.replicas == Some(0) || sizes.get(*zone) == Some(&0))
+    };
+    let cold = observed.zones.iter().filter(is_cold);
     let clear = |(zone, _): (&String, _)| {
         let name = names.zone_lease(zone);
         let (key, lease) = observed.objects.iter().find(|(key, _)| key.kind == Kind::Lease && key.name == name)?;
