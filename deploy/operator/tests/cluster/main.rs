@@ -1,0 +1,9 @@
+//! The operator's controllers, unmodified, in a cluster of this process: an API server that behaves as the documentation says, scripted
+//! kubelets, and virtual time.
+
+mod cluster;
+mod contract;
+mod fake;
+mod figures;
+mod scenarios;
+mod stage;
