@@ -32,13 +32,15 @@ pub struct Leader {
     election: Election,
     clock: Clock,
     standing: watch::Sender<Standing>,
+    /// As this one wrote it last: it can be written again without being read.
+    own: Option<Lease>,
 }
 
 impl Leader {
     pub fn new(client: Client, namespace: &str, me: &str, clock: Clock) -> (Self, watch::Receiver<Standing>) {
         let (standing, seen) = watch::channel(Standing::Follows);
         let leases = Api::namespaced(client, namespace);
-        (Self { leases, election: Election::new(me), clock, standing }, seen)
+        (Self { leases, election: Election::new(me), clock, standing, own: None }, seen)
     }
 
     /// Asks every two seconds, until it had the Lease and lost it, or is stopped. `beat` is called each time.
@@ -73,7 +75,10 @@ impl Leader {
 
     /// Reads, and claims what may be claimed. No call may take so long that the deadline passes unnoticed.
     async fn ask(&mut self) -> Result<(), Failure> {
-        let lease = self.within(self.leases.get_opt(LEASE)).await?;
+        let lease = match self.own.take() {
+            Some(own) => Some(own),
+            None => self.within(self.leases.get_opt(LEASE)).await?,
+        };
         let held = lease.as_ref().map(held);
         let Some(claim) = self.election.read(held, self.clock.now()) else {
             self.election.refused();
@@ -81,10 +86,11 @@ impl Leader {
         };
         let began = self.clock.now();
         let body = self.body(&claim, lease, self.election.me());
-        match claim.seen {
+        let written = match claim.seen {
             None => self.within(self.leases.create(&PostParams::default(), &body)).await?,
             Some(_) => self.within(self.leases.replace(LEASE, &PostParams::default(), &body)).await?,
         };
+        self.own = Some(written);
         self.election.written(began);
         Ok(())
     }

@@ -14,8 +14,8 @@ use crate::fake::{Fake, Id};
 
 /// From a pod's making to its readiness, with the image on the node.
 const START: Duration = Duration::from_millis(1_000);
-/// A deleted pod's successor was ready after 3.9 s.
-const SUCCESSOR: Duration = Duration::from_millis(2_900);
+/// Before it a deleted pod ends: its successor was ready after 3.9 s.
+const END: Duration = Duration::from_millis(2_900);
 /// A process that died is started again at once, then after 10 s, 20 s and so on, 300 s at most:
 /// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy>
 const BACK_OFF: [u64; 7] = [1, 10, 20, 40, 80, 160, 300];
@@ -39,8 +39,8 @@ struct Script {
     /// How orchestrators end, and how long they take.
     job: Option<(i64, Duration)>,
     pods: BTreeMap<Id, Pod>,
-    /// When slices may make pods again.
-    successors: BTreeMap<Id, Timestamp>,
+    /// When pods began to end.
+    ending: BTreeMap<Id, Timestamp>,
     made: u64,
     /// Most restarts of any pod that there ever was.
     restarts: i64,
@@ -67,8 +67,15 @@ impl Cluster {
     /// Until it is dropped.
     pub async fn run(self) {
         let mut ticks = interval(TICK);
+        let (mut known, mut quiet) = (0, 0);
         loop {
             ticks.tick().await;
+            // where nothing changed, little is due: what waits for a time is up to half a second late
+            let version = self.fake.with(|store| store.version());
+            quiet = if std::mem::replace(&mut known, version) == version { quiet + 1 } else { 0 };
+            if quiet % 5 != 0 {
+                continue;
+            }
             self.deployments();
             self.pods();
             self.jobs();
@@ -116,7 +123,8 @@ impl Cluster {
 
     fn of(&self, resource: (&str, &str)) -> Vec<(Id, Value)> {
         let is_it = |id: &Id| id.group == resource.0 && id.plural == resource.1;
-        self.fake.with(|store| store.all().filter(|(id, _)| is_it(id)).map(|(id, it)| (id.clone(), it.clone())).collect())
+        self.fake
+            .with(|store| store.all().filter(|(id, _)| is_it(id)).map(|(id, it)| (id.clone(), it.clone())).collect())
     }
 
     /// Ready pods with that label in a zone.
@@ -138,25 +146,16 @@ impl Cluster {
             let (going, mut staying): (Vec<_>, Vec<_>) = ours.partition(|(_, pod)| is_going(pod));
             staying.sort_by_key(|(_, pod)| is_ready(pod));
             let wanted = usize::try_from(deployment["spec"]["replicas"].as_u64().unwrap_or(1)).expect("a number");
-            // a successor is made while the pod before it ends, which was measured as one time
-            let may_make = self.script(|script| {
-                if going.is_empty() {
-                    script.successors.remove(&id);
-                    return true;
-                }
-                now >= *script.successors.entry(id.clone()).or_insert(now + SUCCESSOR)
-            });
-            for _ in staying.len()..wanted {
-                if may_make {
-                    self.make_pod(&id, &deployment);
-                }
+            for _ in staying.len() + going.len()..wanted {
+                self.make_pod(&id, &deployment);
             }
             for (surplus, _) in staying.iter().take(staying.len().saturating_sub(wanted)) {
                 self.fake.with(|store| store.delete(surplus, now).map(drop)).expect("it is there");
             }
             let ready = staying.iter().filter(|(_, pod)| is_ready(pod)).count();
             self.fake.edit(&id, |deployment| {
-                deployment["status"] = json!({ "replicas": staying.len(), "observedGeneration": deployment["metadata"]["generation"] });
+                deployment["status"] =
+                    json!({ "replicas": staying.len(), "observedGeneration": deployment["metadata"]["generation"] });
                 // it is left out where it is none
                 if ready > 0 {
                     deployment["status"]["readyReplicas"] = json!(ready);
@@ -196,7 +195,12 @@ impl Cluster {
                     }
                 }
                 Some(_) => {}
-                None if is_going(&pod) => drop(self.fake.with(|store| store.remove(&id))),
+                None if is_going(&pod) => {
+                    let began = self.script(|script| *script.ending.entry(id.clone()).or_insert(now));
+                    if now >= began + END {
+                        self.fake.with(|store| store.remove(&id));
+                    }
+                }
                 None => self.process(&id, &zone),
             }
         }
@@ -225,7 +229,8 @@ impl Cluster {
         self.fake.edit(id, |pod| {
             let known = pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or_default();
             let ready = json!({ "type": "Ready", "status": if is_ready { "True" } else { "False" } });
-            let container = json!({ "name": "meshproof-agent", "restartCount": restarts.max(known), "ready": is_ready });
+            let container =
+                json!({ "name": "meshproof-agent", "restartCount": restarts.max(known), "ready": is_ready });
             pod["status"] = json!({ "phase": "Running", "conditions": [ready], "containerStatuses": [container] });
         });
     }
@@ -245,7 +250,8 @@ impl Cluster {
                 continue;
             }
             let Some((code, after)) = self.script(|script| script.job) else { continue };
-            let made: Timestamp = job["metadata"]["creationTimestamp"].as_str().expect("a time").parse().expect("a time");
+            let made: Timestamp =
+                job["metadata"]["creationTimestamp"].as_str().expect("a time").parse().expect("a time");
             if now < made + after {
                 continue;
             }
@@ -268,10 +274,14 @@ impl Cluster {
                 store.all().filter_map(|(_, object)| object["metadata"]["uid"].as_str().map(str::to_owned)).collect();
             let is_orphan = |object: &Value| {
                 let owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-                !owners.is_empty() && owners.iter().all(|owner| !uids.contains(owner["uid"].as_str().unwrap_or_default()))
+                !owners.is_empty()
+                    && owners.iter().all(|owner| !uids.contains(owner["uid"].as_str().unwrap_or_default()))
             };
-            let orphans: Vec<Id> =
-                store.all().filter(|(_, object)| is_orphan(object) && !is_going(object)).map(|(id, _)| id.clone()).collect();
+            let orphans: Vec<Id> = store
+                .all()
+                .filter(|(_, object)| is_orphan(object) && !is_going(object))
+                .map(|(id, _)| id.clone())
+                .collect();
             for orphan in orphans {
                 let _ = store.delete(&orphan, now);
             }

@@ -14,7 +14,7 @@ use crate::fake::Id;
 use crate::stage::{LEASES, POOLS, RUNS, Stage, pool, root, run};
 
 /// One operator, reporters in both zones, and a pool that is complete.
-async fn settled() -> (Stage, crate::stage::Operator) {
+pub async fn settled() -> (Stage, crate::stage::Operator) {
     let mut stage = Stage::new();
     let operator = stage.operator("operator-0");
     stage.reporter("a");
@@ -29,7 +29,8 @@ async fn a_pool_comes_to_have_its_agents_and_the_epoch_is_signed() {
     let (stage, _operator) = settled().await;
     assert_eq!((stage.ready("a"), stage.ready("b"), stage.active()), (3, 1, ("a".to_owned(), 1)));
     let map = stage.fake.get(&Id::new(("", "configmaps"), "team", "shop-epoch")).expect("the epoch");
-    let notice: EpochNotice = serde_json::from_str(map["data"]["epoch.json"].as_str().expect("text")).expect("a notice");
+    let notice: EpochNotice =
+        serde_json::from_str(map["data"]["epoch.json"].as_str().expect("text")).expect("a notice");
     let trust = Trust::new("dev".parse().expect("a name"), root().public());
     let epoch = notice.verify(&trust, UnixSeconds(1)).expect("it holds");
     assert_eq!((epoch.number, epoch.zone.as_str(), epoch.pool.as_str()), (1, "a", "shop"));
@@ -179,7 +180,9 @@ async fn a_pool_that_is_deleted_takes_everything_with_it() {
     let now = stage.fake.now();
     stage.fake.with(|store| store.delete(&Id::new(POOLS, "team", "shop"), now).map(drop)).expect("it is there");
     let ours = |stage: &Stage| {
-        stage.fake.with(|store| store.all().filter(|(_, it)| !it["metadata"]["labels"]["meshproof.dev/pool"].is_null()).count())
+        stage.fake.with(|store| {
+            store.all().filter(|(_, it)| !it["metadata"]["labels"]["meshproof.dev/pool"].is_null()).count()
+        })
     };
     stage.until("nothing is left", |stage| ours(stage) == 0).await;
     stage.stays("nothing comes back", Duration::from_secs(30), |stage| ours(stage) == 0).await;

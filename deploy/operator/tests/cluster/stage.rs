@@ -8,7 +8,8 @@ use kube::api::{Api, PostParams};
 use meshproof_operator::clock::Clock;
 use meshproof_operator::controller::{Figures, Options, operate};
 use meshproof_operator::kinds::{
-    Failover, Ice, KeyOf, Mesh, MeshPool, MeshPoolSpec, MeshRun, MeshRunSpec, Mode, Orchestrator, Template, Zone, ZoneRole,
+    Failover, Ice, KeyOf, Mesh, MeshPool, MeshPoolSpec, MeshRun, MeshRunSpec, Mode, Orchestrator, Template, Zone,
+    ZoneRole,
 };
 use meshproof_operator::pool::Settings;
 use meshproof_operator::reporter::{self, Answer, report};
@@ -30,7 +31,6 @@ pub const LEASES: (&str, &str) = ("coordination.k8s.io", "leases");
 pub struct Operator {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
-    pub figures: Arc<Figures>,
 }
 
 impl Operator {
@@ -75,7 +75,8 @@ impl Stage {
         secret("agents", "token", "mpt1-agents");
         secret("zones", "token", &zone_token().to_text());
         secret("mesh", "mesh.toml", "[mesh]");
-        let plan = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": { "plan.yaml": "meshproof: 1" } });
+        let plan =
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": { "plan.yaml": "meshproof: 1" } });
         put(&fake, &Id::new(("", "configmaps"), "team", "plan"), plan);
         Self { fake, cluster, _running: running }
     }
@@ -91,14 +92,15 @@ impl Stage {
                 std::future::pending::<()>().await;
             }
         };
-        let task = tokio::spawn(operate(self.fake.client(name), options, Arc::clone(&figures), stopped));
-        Operator { stop: Some(stop), task, figures }
+        let task = tokio::spawn(operate(self.fake.client(name), options, figures, stopped));
+        Operator { stop: Some(stop), task }
     }
 
     /// The zone's reporter: it is where the zone is, and asks the agents that are there.
     pub fn reporter(&mut self, zone: &'static str) {
         let me = format!("reporter-{zone}");
-        let options = reporter::Options { namespace: "team".to_owned(), lease: format!("shop-zone-{zone}"), me: me.clone() };
+        let options =
+            reporter::Options { namespace: "team".to_owned(), lease: format!("shop-zone-{zone}"), me: me.clone() };
         let (client, cluster) = (self.fake.client(&me), self.cluster.clone());
         let ask = move || {
             let cluster = cluster.clone();
@@ -204,7 +206,8 @@ pub fn zone(name: &str, role: ZoneRole, replicas: i32) -> Zone {
 
 fn spec(zones: Vec<Zone>) -> MeshPoolSpec {
     let key = |name: &str| KeyOf { name: name.to_owned(), key: "token".to_owned() };
-    let mesh = Mesh { token_secret_ref: key("agents"), zone_token_secret_ref: Some(key("zones")), signaling: Vec::new() };
+    let mesh =
+        Mesh { token_secret_ref: key("agents"), zone_token_secret_ref: Some(key("zones")), signaling: Vec::new() };
     let template = Template {
         image: "meshproof-agent:test".to_owned(),
         resources: None,
@@ -230,7 +233,10 @@ pub fn run() -> MeshRun {
         MeshRunSpec {
             pool_template: spec(vec![zone("a", ZoneRole::Active, 2)]),
             plan: key("plan", "plan.yaml"),
-            orchestrator: Orchestrator { image: "meshproof:test".to_owned(), mesh_secret_ref: key("mesh", "mesh.toml") },
+            orchestrator: Orchestrator {
+                image: "meshproof:test".to_owned(),
+                mesh_secret_ref: key("mesh", "mesh.toml"),
+            },
             active_deadline_seconds: None,
             ttl_seconds_after_finished: Some(60),
             quota: None,

@@ -17,7 +17,8 @@ pub type Owners = BTreeMap<String, BTreeSet<String>>;
 pub fn apply(mut object: Value, applied: &Value, owners: &mut Owners, by: (&str, bool)) -> Result<Value, Refusal> {
     let (manager, is_forced) = by;
     let fields = fields(applied);
-    let conflicting = |field: &String| object.pointer(field).is_some() && object.pointer(field) != applied.pointer(field);
+    let conflicting =
+        |field: &String| object.pointer(field).is_some() && object.pointer(field) != applied.pointer(field);
     let owned: Vec<(String, String)> = owners
         .iter()
         .filter(|(other, _)| *other != manager)
@@ -59,7 +60,8 @@ pub fn written(before: &Value, after: &Value, owners: &mut Owners, manager: &str
 fn fields(object: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect(object, "", &mut found);
-    let names = ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata/uid", "/metadata/resourceVersion"];
+    let names =
+        ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata/uid", "/metadata/resourceVersion"];
     found.retain(|field| !names.contains(&field.as_str()));
     found
 }

@@ -34,7 +34,9 @@ pub fn json(object: &mut Value, patch: &Value) -> Result<(), Refusal> {
                     return Err(bad(format!("the test of {path} does not hold")));
                 }
             }
-            Some("add" | "replace") => put(object, path, &step["value"]).ok_or_else(|| bad(format!("no place {path}")))?,
+            Some("add" | "replace") => {
+                put(object, path, &step["value"]).ok_or_else(|| bad(format!("no place {path}")))?
+            }
             Some("remove") => take(object, path).ok_or_else(|| bad(format!("nothing at {path}")))?,
             other => return Err(bad(format!("unknown step {other:?}"))),
         }

@@ -56,7 +56,7 @@ pub struct Fake(Arc<Shared>);
 impl Fake {
     pub fn start() -> Self {
         Self(Arc::new(Shared {
-            store: Mutex::default(),
+            store: Mutex::new(Store::with_a_past()),
             changed: watch::channel(0).0,
             unreached: Mutex::default(),
             calls: Mutex::default(),
@@ -91,10 +91,6 @@ impl Fake {
     /// This one does not reach it any more.
     pub fn unreached(&self, who: &str) {
         self.0.unreached.lock().expect("nobody panics with it").insert(who.to_owned());
-    }
-
-    pub fn reached(&self, who: &str) {
-        self.0.unreached.lock().expect("nobody panics with it").remove(who);
     }
 
     /// What was changed until now is no longer told: watches that are behind have to list anew.
@@ -223,7 +219,10 @@ impl Write<'_> {
         for field in ["resourceVersion", "uid"] {
             let (written, there) = (&written["metadata"][field], &there["metadata"][field]);
             if !written.is_null() && written != "" && written != there {
-                let why = format!("Operation cannot be fulfilled on {} \"{}\": the object has been modified", id.plural, id.name);
+                let why = format!(
+                    "Operation cannot be fulfilled on {} \"{}\": the object has been modified",
+                    id.plural, id.name
+                );
                 return Err(Refusal::new(409, "Conflict", why));
             }
         }

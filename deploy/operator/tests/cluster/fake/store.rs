@@ -59,6 +59,11 @@ pub struct Store {
 }
 
 impl Store {
+    /// A server that is not new: the first versions are forgotten.
+    pub fn with_a_past() -> Self {
+        Self { version: 100, forgotten: 100, ..Self::default() }
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -77,11 +82,12 @@ impl Store {
         if id.namespace.is_empty() {
             return Ok(());
         }
-        let namespace = self.get(&Id::new(("", "namespaces"), "", &id.namespace)).ok_or_else(|| {
-            Refusal::new(404, "NotFound", format!("namespaces \"{}\" not found", id.namespace))
-        })?;
+        let namespace = self
+            .get(&Id::new(("", "namespaces"), "", &id.namespace))
+            .ok_or_else(|| Refusal::new(404, "NotFound", format!("namespaces \"{}\" not found", id.namespace)))?;
         if is_terminating(namespace) {
-            let why = format!("unable to create new content in namespace {} because it is being terminated", id.namespace);
+            let why =
+                format!("unable to create new content in namespace {} because it is being terminated", id.namespace);
             return Err(Refusal::new(403, "Forbidden", why));
         }
         Ok(())
@@ -114,7 +120,16 @@ impl Store {
     /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
     pub fn update(&mut self, id: &Id, mut object: Value) -> Value {
         let before = self.objects[id].clone();
-        let kept = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "name", "namespace", "generation", "resourceVersion"];
+        let kept = [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "name",
+            "namespace",
+            "generation",
+            "resourceVersion",
+        ];
         for field in kept {
             match before["metadata"].get(field) {
                 Some(value) => object["metadata"][field] = value.clone(),
