@@ -1,10 +1,13 @@
 //! The images of `deploy/`: what is in them, and runs whose agents are containers with addresses of their own.
 
+mod clouds;
+mod compose;
 mod podman;
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use podman::{Container, Yard};
 
@@ -22,7 +25,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
 
-/// What `deploy/images` says of the images that it built.
+/// What `deploy/images` says of the images, which it builds once for all of these tests.
+fn images() -> &'static str {
+    static SIZES: OnceLock<String> = OnceLock::new();
+    SIZES.get_or_init(build)
+}
+
 fn build() -> String {
     let mut images = Command::new(root().join("deploy/images"));
     images.arg("test").env("CONTAINERS_CONF", podman::settings());
@@ -47,32 +55,32 @@ fn is_possible() -> bool {
     false
 }
 
-/// One test, as its parts need the same images and one machine's networks.
 #[test]
 fn agents_in_containers_serve_a_run_from_outside_and_come_back_when_they_are_killed() {
     if !is_possible() {
         return;
     }
-    small_and_with_nothing_but_the_program(&build());
+    small_and_with_nothing_but_the_program(images());
 
     let (town, line) = Town::without_signaling("ws");
-    let yard = Yard::new();
+    let mut yard = Yard::new("");
+    let dev = yard.network("dev", 97);
     let meshes = line.split_whitespace().skip_while(|word| *word != "--mesh").nth(1).expect(&line);
     yard.start(&Container {
         name: "signaling",
         image: "signaling",
-        address: Some(2),
+        address: Some((&dev, 2)),
         variables: &[("MESHPROOF_MESHES", meshes)],
         ..Container::default()
     });
-    let url = format!("ws://{}:7070/mesh", yard.address(2));
+    let url = format!("ws://{}:7070/mesh", dev.address(2));
     let service = |name: &'static str, address, variables: &[(&str, &str)]| {
         let program = format!("/{name}");
         let audit = yard.volume("audit");
         yard.start(&Container {
             name,
             image: "sample",
-            address: Some(address),
+            address: Some((&dev, address)),
             variables,
             volumes: &[(&audit, "/audit")],
             arguments: &[&program],
@@ -105,7 +113,7 @@ fn agents_in_containers_serve_a_run_from_outside_and_come_back_when_they_are_kil
     );
 
     // this machine's own way into that network
-    let here = yard.address(1);
+    let here = dev.address(1);
     let token = town.invite("run-*", "orchestrator");
     town.done(&["mesh", "join", &token, "--signaling", &url, "--addresses", &here, "--out", "run.toml"]);
     let run = |plan, out| ["run", plan, "--mesh", "run.toml", "--addresses", &here, "--out", out, "--progress", "json"];

@@ -1,7 +1,8 @@
 //! A mesh between two places that have no path for UDP: all that one of them lets out is TCP to the signaling server.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use crate::place::run;
 use crate::process::Process;
 use crate::town::Town;
 
@@ -50,16 +51,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         // its end of the wire goes with it, and so does ours
         let _ = run(&format!("ip netns del {}", self.name));
-    }
-}
-
-fn run(line: &str) -> Result<(), String> {
-    let mut words = line.split(' ');
-    let mut command = Command::new(words.next().unwrap_or_default());
-    let output = command.args(words).stdin(Stdio::null()).output().map_err(|error| format!("{line}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
 

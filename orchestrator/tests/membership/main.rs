@@ -6,6 +6,7 @@ mod ending;
 mod far;
 mod health;
 mod joining;
+mod place;
 mod process;
 mod revoking;
 mod rotating;

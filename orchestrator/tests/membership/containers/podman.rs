@@ -73,8 +73,8 @@ pub fn done(arguments: &[&str]) -> String {
 pub struct Container<'a> {
     pub name: &'a str,
     pub image: &'a str,
-    /// Its own in the network.
-    pub address: Option<u8>,
+    /// Where it lives, and the last number of its address there.
+    pub address: Option<(&'a Network, u8)>,
     /// The container whose network it shares.
     pub beside: Option<&'a str>,
     pub variables: &'a [(&'a str, &'a str)],
@@ -84,26 +84,48 @@ pub struct Container<'a> {
     pub arguments: &'a [&'a str],
 }
 
+/// A network of one test, as podman has it.
+pub struct Network {
+    name: String,
+    /// The first three numbers of its addresses.
+    prefix: String,
+}
+
+impl Network {
+    /// That of the machine itself is 1.
+    pub fn address(&self, host: u8) -> String {
+        format!("{}.{host}", self.prefix)
+    }
+
+    pub fn subnet(&self) -> String {
+        format!("{}.0/24", self.prefix)
+    }
+}
+
 /// Everything of one test, by a prefix of its own.
 pub struct Yard {
     prefix: String,
-    net: u32,
+    number: u32,
+    networks: Vec<String>,
 }
 
 impl Yard {
-    pub fn new() -> Self {
+    /// `part` tells it from other tests of this process.
+    pub fn new(part: &str) -> Self {
         let number = std::process::id();
-        let yard = Self { prefix: format!("mp{number}"), net: number % 200 };
-        done(&["network", "create", "--subnet", &format!("10.97.{}.0/24", yard.net), &yard.prefix]);
-        yard
+        Self { prefix: format!("mp{number}{part}"), number: number % 200, networks: Vec::new() }
+    }
+
+    /// A network `10.SECOND.x.0/24` from which no other one can be reached.
+    pub fn network(&mut self, part: &str, second: u8) -> Network {
+        let network = Network { name: self.name(part), prefix: format!("10.{second}.{}", self.number) };
+        done(&["network", "create", "--opt", "isolate=true", "--subnet", &network.subnet(), &network.name]);
+        self.networks.push(network.name.clone());
+        network
     }
 
     pub fn name(&self, part: &str) -> String {
         format!("{}-{part}", self.prefix)
-    }
-
-    pub fn address(&self, host: u8) -> String {
-        format!("10.97.{}.{host}", self.net)
     }
 
     /// Made when it is used.
@@ -128,8 +150,8 @@ impl Yard {
             .chain(["--name", &self.name(container.name), "--label", &self.prefix])
             .map(str::to_owned)
             .collect();
-        if let Some(host) = container.address {
-            words.extend(["--network".to_owned(), self.prefix.clone(), "--ip".to_owned(), self.address(host)]);
+        if let Some((network, host)) = container.address {
+            words.extend(["--network".to_owned(), network.name.clone(), "--ip".to_owned(), network.address(host)]);
         }
         if let Some(beside) = container.beside {
             words.push(format!("--network=container:{beside}"));
@@ -151,9 +173,24 @@ impl Yard {
 
     /// Its process dies, as when the kernel needs its memory.
     pub fn kill(&self, name: &str) {
-        let process = done(&["inspect", "--format", "{{.State.Pid}}", &self.name(name)]);
-        let killed = Command::new("kill").args(["-9", process.trim()]).status().expect("there is kill");
+        let process = self.process(name);
+        let killed = Command::new("kill").args(["-9", &process]).status().expect("there is kill");
         assert!(killed.success(), "{process}");
+    }
+
+    /// Gone, and not started again.
+    pub fn remove(&self, name: &str) {
+        done(&["rm", "--force", "--time", "0", &self.name(name)]);
+    }
+
+    /// A secret that may be made anew.
+    pub fn forget(&self, part: &str) {
+        done(&["secret", "rm", &self.name(part)]);
+    }
+
+    /// The id of its process.
+    pub fn process(&self, name: &str) -> String {
+        done(&["inspect", "--format", "{{.State.Pid}}", &self.name(name)]).trim().to_owned()
     }
 }
 
@@ -172,6 +209,8 @@ impl Drop for Yard {
                 let _ = tried(&["secret", "rm", secret]);
             }
         }
-        let _ = tried(&["network", "rm", "--force", &self.prefix]);
+        for network in &self.networks {
+            let _ = tried(&["network", "rm", "--force", network]);
+        }
     }
 }
