@@ -116,7 +116,7 @@ fn brief(actions: &[Action]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// [`World::activate`] fails the test when an epoch comes twice.
     #[test]

@@ -33,6 +33,8 @@ pub const NAMESPACES: (&str, &str) = ("", "namespaces");
 struct Script {
     /// Zones whose nodes are gone, and since when.
     lost: BTreeMap<String, Timestamp>,
+    /// Zones whose agents have lost each other.
+    apart: BTreeSet<String>,
     /// Zones whose agents die right after their start, and single pods whose do.
     crashing: BTreeSet<String>,
     broken: BTreeSet<Id>,
@@ -100,6 +102,15 @@ impl Cluster {
 
     pub fn is_lost(&self, zone: &str) -> bool {
         self.script(|script| script.lost.contains_key(zone))
+    }
+
+    /// The zone's agents run, and their links are gone.
+    pub fn parts(&self, zone: &str) {
+        self.script(|script| script.apart.insert(zone.to_owned()));
+    }
+
+    pub fn is_apart(&self, zone: &str) -> bool {
+        self.script(|script| script.apart.contains(zone))
     }
 
     /// Processes of the zone's agents die from now on, right after their start.

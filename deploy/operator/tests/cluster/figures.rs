@@ -1,4 +1,5 @@
-//! What pools cost and how long they take, told as a table: `cargo test -p meshproof-operator --test cluster -- figures --nocapture`.
+//! What pools cost and how long they take, told as a table: `cargo test -p meshproof-operator --test cluster -- figures programs --nocapture`,
+//! which has the program's memory, too.
 //!
 //! Times are virtual: the operator's own waits are as in a cluster, what kubelets take is what was measured in a real one, and a call to the
 //! API server takes a millisecond.
@@ -58,14 +59,7 @@ async fn figures() {
     row("from a zone's loss to the standby's pods ready", format!("{:.1} to {:.1} s", best(&ready), worst(&ready)));
     assert!(worst(&noticed) < 11.0 && worst(&ready) < 15.0, "{noticed:?} {ready:?}");
 
-    row("resident memory of this process, with everything above", format!("{:.1} MiB", resident_mib()));
     for (what, value) in rows {
         println!("| {what} | {value} |");
     }
-}
-
-fn resident_mib() -> f64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u32 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
-    f64::from(pages) * 4096.0 / 1_048_576.0
 }

@@ -5,5 +5,6 @@ mod cluster;
 mod contract;
 mod fake;
 mod figures;
+mod process;
 mod scenarios;
 mod stage;

@@ -137,6 +137,15 @@ async fn a_zone_whose_network_is_cut_is_taken_over_from_though_its_nodes_and_pod
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_zone_whose_agents_have_lost_each_other_is_taken_over_from_though_its_reporter_reaches_the_api_server() {
+    let (stage, _operator) = settled().await;
+    stage.cluster.parts("a");
+    let noticed = stage.until("zone b is active", |stage| stage.active() == ("b".to_owned(), 2)).await;
+    assert!(noticed < Duration::from_secs(13), "{noticed:?}");
+    assert_eq!(stage.ready("a"), 3, "Kubernetes sees nothing wrong");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_api_server_is_away_for_a_minute_nothing_is_lost_and_no_zone_is_given_up() {
     let mut stage = Stage::new();
     let operators = [stage.operator("operator-0"), stage.operator("operator-1")];

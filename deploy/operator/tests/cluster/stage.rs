@@ -105,10 +105,11 @@ impl Stage {
         let ask = move || {
             let cluster = cluster.clone();
             async move {
-                let well = || Ok(Answer { signaling_up: 1, ..Answer::default() });
+                let links_down = if cluster.is_apart(zone) { 2 } else { 0 };
+                let answer = || Ok(Answer { signaling_up: 1, links_down, ..Answer::default() });
                 match cluster.is_lost(zone) {
                     true => vec![Err("its node is gone".to_owned())],
-                    false => cluster.ready_pods(zone, "agent").iter().map(|_| well()).collect(),
+                    false => cluster.ready_pods(zone, "agent").iter().map(|_| answer()).collect(),
                 }
             }
         };

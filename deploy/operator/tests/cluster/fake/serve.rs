@@ -7,15 +7,21 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper::header::CONTENT_TYPE;
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use meshproof_operator::clock::Clock;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::request::{Asked, Refusal};
 use super::store::{Id, Store, is_terminating, not_found, without_status};
@@ -69,9 +75,35 @@ impl Fake {
         let (shared, who) = (Arc::clone(&self.0), who.to_owned());
         let service = tower::service_fn(move |request: Request<Body>| {
             let (shared, who) = (Arc::clone(&shared), who.clone());
-            async move { answer(shared, &who, request).await }
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
+                answer(shared, &who, (&head, &body)).await
+            }
         });
         Client::new(service, "default")
+    }
+
+    /// Over TCP, for programs: until it is dropped.
+    pub fn serve(&self, listener: TcpListener) -> AbortOnDropHandle<()> {
+        let shared = Arc::clone(&self.0);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let shared = Arc::clone(&shared);
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+                        answer(shared, "program", (&head, &body)).await
+                    }
+                });
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                open.spawn(async move { drop(connection.await) });
+            }
+        }))
     }
 
     pub fn now(&self) -> Timestamp {
@@ -130,8 +162,8 @@ impl Fake {
     }
 }
 
-async fn answer(shared: Arc<Shared>, who: &str, request: Request<Body>) -> Result<Reply, std::io::Error> {
-    let (head, body) = request.into_parts();
+async fn answer(shared: Arc<Shared>, who: &str, asked: (&Parts, &Bytes)) -> Result<Reply, std::io::Error> {
+    let (head, body) = asked;
     let Some(asked) = Asked::read(&head.uri) else { return Ok(refused(&unknown(head.uri.path()))) };
     {
         let mut calls = shared.calls.lock().expect("nobody panics with it");
@@ -145,8 +177,7 @@ async fn answer(shared: Arc<Shared>, who: &str, request: Request<Body>) -> Resul
         let lines = watching::watch(shared, asked).map_ok(Frame::data);
         return Ok(Response::new(StreamBody::new(lines).boxed_unsync()));
     }
-    let body = body.collect_bytes().await.map_err(std::io::Error::other)?;
-    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? };
     let patch = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
     let fake = Fake(shared);
     let done = fake.with(|store| Write { store, asked: &asked, now: fake.now() }.done(&head.method, &patch, body));
