@@ -9,6 +9,7 @@ pub mod holding;
 pub mod limits;
 pub mod links;
 mod look;
+pub mod meant;
 mod peer;
 mod people;
 pub mod resolve;

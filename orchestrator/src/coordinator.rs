@@ -52,7 +52,7 @@ use meshproof_proto::verdict::Exit;
 use crate::memory::Given;
 use crate::mesh_file::MeshFile;
 use crate::plan::{Plan, Source};
-use crate::progress::{Mode, StatusLevel};
+use crate::progress::{FailureOutput, Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
 
 /// How to run a plan.
@@ -65,6 +65,7 @@ pub struct Options {
     pub out: PathBuf,
     pub mode: Mode,
     pub status_level: StatusLevel,
+    pub failure_output: FailureOutput,
     pub seed: u64,
     pub flaky: Flaky,
     pub first_failure: FirstFailure,
@@ -103,6 +104,7 @@ impl Options {
             out: PathBuf::new(),
             mode: Mode::Quiet,
             status_level: StatusLevel::default(),
+            failure_output: FailureOutput::default(),
             seed: 0,
             flaky: Flaky::default(),
             first_failure: FirstFailure::default(),

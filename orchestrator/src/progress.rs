@@ -4,6 +4,7 @@
 mod board;
 mod lanes;
 mod manner;
+mod tally;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use crate::report::lines::Lines;
 use board::Board;
 pub use board::Curtain;
 use manner::{Manner, Records, Show, Surroundings};
+pub use tally::FailureOutput;
+use tally::Tally;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -76,6 +79,8 @@ pub struct Progress {
     /// What kept the first record from standard output that nobody has.
     unwritten: Option<io::Error>,
     level: StatusLevel,
+    failure_output: FailureOutput,
+    tally: Tally,
 }
 
 impl Progress {
@@ -85,13 +90,20 @@ impl Progress {
         let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());
         let board = (show == Show::Live).then(|| Board::new(style));
         let (lines, level) = (Lines::new(source, out, style), StatusLevel::default());
-        Self { lines, board, show, records, unwritten: None, level }
+        let (failure_output, tally) = (FailureOutput::default(), Tally::default());
+        Self { lines, board, show, records, unwritten: None, level, failure_output, tally }
     }
 
     /// Shows fewer lines than all.
     #[must_use]
     pub fn with_level(self, level: StatusLevel) -> Self {
         Self { level, ..self }
+    }
+
+    /// Shows what is known of failures when this says.
+    #[must_use]
+    pub fn with_failure_output(self, failure_output: FailureOutput) -> Self {
+        Self { failure_output, ..self }
     }
 
     /// What takes the lanes off the terminal for good.
@@ -107,15 +119,22 @@ impl Progress {
         if self.records == Records::Stdout {
             self.show_json(record);
         }
+        let what = &record.entry.what;
         let text = match self.show {
             Show::Nothing => return,
-            Show::Live | Show::Lines if StatusLevel::of(&record.entry.what) > self.level => None,
-            Show::Live | Show::Lines => self.lines.of(&record.entry),
-            Show::Failures => self.lines.of_failure(&record.entry),
+            Show::Live | Show::Lines if StatusLevel::of(what) > self.level => {
+                self.tally.shown(what, None, self.failure_output)
+            }
+            Show::Live | Show::Lines => self.tally.shown(what, self.lines.of(&record.entry), self.failure_output),
+            Show::Failures => {
+                // what did not pass is listed at the end, and has no line before
+                let text = self.tally.shown(what, self.lines.of(&record.entry), self.failure_output);
+                text.filter(|_| matches!(what, Happening::Failure(_) | Happening::RunEnded { .. }))
+            }
         };
         let text = text.map(|text| masker.mask(&text).into_owned());
         match &self.board {
-            Some(board) => board.show(&record.entry.what, text.as_deref()),
+            Some(board) => board.show(what, text.as_deref()),
             None => text.into_iter().for_each(|text| write_stderr(&text)),
         }
     }

@@ -2,6 +2,8 @@
 
 use clap::Command;
 
+use crate::console::meant::group;
+
 /// What is known by name.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -79,7 +81,9 @@ fn named<'n>(names: impl IntoIterator<Item = &'n str>, about: &str) -> Words {
 
 fn agents(known: &Known) -> Words {
     let named = known.agents.iter().map(|agent| (format!("@{agent}"), "an agent".to_owned()));
-    named.chain([("@all".to_owned(), "every agent".to_owned())]).collect()
+    let groups = known.agents.iter().filter_map(|agent| group(agent));
+    let groups = groups.map(|group| (format!("@{group}"), "the members of a group".to_owned()));
+    named.chain(groups).chain([("@all".to_owned(), "every agent".to_owned())]).collect()
 }
 
 fn runs(known: &Known) -> Words {

@@ -18,7 +18,7 @@ use crate::coordinator::{self, Options, Standing};
 use crate::memory;
 use crate::plan::compiled::commits::Commits;
 use crate::plan::{Plan, Selection, Wanted};
-use crate::progress::{Mode, StatusLevel};
+use crate::progress::{FailureOutput, Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
 use crate::say;
 
@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Which steps and tests have a line.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     status_level: StatusLevel,
+    /// When what is known of a failure is shown.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    failure_output: FailureOutput,
     /// Seed of jitter and generated data; printed with every run.
     #[arg(long)]
     seed: Option<u64>,
@@ -232,6 +235,7 @@ fn options(args: &Args, mesh: Option<Standing>) -> anyhow::Result<Options> {
         out,
         mode: args.progress,
         status_level: args.status_level,
+        failure_output: args.failure_output,
         seed: args.seed.unwrap_or_else(coordinator::fresh_seed),
         flaky: args.flaky,
         first_failure: if args.fail_fast { FirstFailure::Stop } else { FirstFailure::GoOn },

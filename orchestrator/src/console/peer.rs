@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::holding::Holding;
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
+use super::meant::meant;
 use super::people::{Heard, People, is_person};
 use super::stubs::Stubs;
 use crate::membership::{name_for, name_of};
@@ -144,13 +145,9 @@ impl Console {
         self.events.recv().await
     }
 
-    /// The agents that these words mean: a name, a pattern, or `all`.
+    /// The agents that these words mean: a name, a pattern, a group, or `all`.
     pub fn agents_named(&self, wanted: &str) -> Vec<(Name, AgentClient)> {
-        let is_meant = |name: &str| wanted == "all" || meshproof_proto::glob::matches(wanted, name);
-        let meant = self.agents.values().filter(|agent| is_meant(agent.name.as_str()));
-        let mut meant: Vec<_> = meant.map(|agent| (agent.name.clone(), agent.client.clone())).collect();
-        meant.sort_by(|left, right| left.0.cmp(&right.0));
-        meant
+        meant(wanted, self.agents.values().map(|agent| (&agent.name, agent.client.clone())))
     }
 
     /// Links to every agent, or to as many as come in time.

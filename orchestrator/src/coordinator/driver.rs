@@ -124,7 +124,7 @@ impl Driver {
         let journal = Journal::create(&options.out.join(journal::FILE_NAME))?;
         clear(&options.out)?;
         let progress = Progress::new(options.mode, Arc::clone(&source), options.out.clone());
-        let progress = progress.with_level(options.status_level);
+        let progress = progress.with_level(options.status_level).with_failure_output(options.failure_output);
         let confided = plan.secrets.clone();
         let authority = Authority { run: options.run.clone(), term: Term(1), plan: plan.digest };
         let out = options.out.clone();

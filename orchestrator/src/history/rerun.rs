@@ -47,12 +47,13 @@ pub enum Which {
 }
 
 /// Options of `run` that stand there once; said anew, the new one counts.
-const ONCE: [&str; 10] = [
+const ONCE: [&str; 11] = [
     "--out",
     "--seed",
     "--repeat",
     "--progress",
     "--status-level",
+    "--failure-output",
     "--deadline",
     "--flaky",
     "--keep-runs",

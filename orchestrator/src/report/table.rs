@@ -223,7 +223,6 @@ mod tests {
         ];
         let drawn = table_within(70, ["", "WHAT", "FOR", "FOUND"], &[row.map(str::to_owned)]);
         assert!(drawn.lines().all(|line| line.chars().count() <= 70), "{drawn}");
-        assert_eq!(drawn.lines().count(), 3, "{drawn}");
         assert!(drawn.contains("  /home/anna/state/meshproof/runs\n"), "{drawn}");
     }
 

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::limits::{CALLS, LINKED_WITHIN};
 use super::wire::ToPage;
+use crate::console::meant::meant;
 use crate::mesh_file::MeshFile;
 
 /// A page in its mesh; cheap to clone.
@@ -67,15 +68,10 @@ impl Through {
         &self.file
     }
 
-    /// The agents that these words mean: a name, a pattern, or `all`.
+    /// The agents that these words mean: a name, a pattern, a group, or `all`.
     #[must_use]
     pub fn agents_named(&self, wanted: &str) -> Vec<(Name, AgentClient)> {
-        let is_meant = |name: &str| wanted == "all" || meshproof_proto::glob::matches(wanted, name);
-        let linked = self.linked();
-        let meant = linked.agents.values().filter(|agent| is_meant(agent.name.as_str()));
-        let mut meant: Vec<_> = meant.map(|agent| (agent.name.clone(), agent.client.clone())).collect();
-        meant.sort_by(|left, right| left.0.cmp(&right.0));
-        meant
+        meant(wanted, self.linked().agents.values().map(|agent| (&agent.name, agent.client.clone())))
     }
 
     /// The names of the agents that are linked.

@@ -397,6 +397,20 @@ fn a_room_is_told_by_itself_what_its_run_comes_to_but_steps_and_what_is_filtered
 }
 
 #[test]
+fn a_chat_leaves_the_mouse_and_scrolling_back_to_the_terminal() {
+    let scene = Scene::new();
+    let mut terminal = Screen::of(&chatting(&scene, "anna"));
+    terminal.press("/quit\r");
+    let told = terminal.watch_to_its_end();
+    assert_eq!(terminal.code(), Some(0));
+    assert!(told.contains("nobody is here"), "{told}");
+    // another screen, and what has a terminal tell of its mouse
+    for mode in [47, 1047, 1049, 9, 1000, 1001, 1002, 1003, 1005, 1006, 1015] {
+        assert!(!told.contains(&format!("\x1b[?{mode}h")), "{mode}: {told:?}");
+    }
+}
+
+#[test]
 fn at_a_terminal_lines_are_taken_however_much_is_told_meanwhile() {
     let scene = Scene::new();
     let path = scene.path().join("flood.yaml");

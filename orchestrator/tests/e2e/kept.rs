@@ -113,6 +113,20 @@ fn runs_are_listed_looked_into_run_again_and_removed_when_there_are_too_many() {
 }
 
 #[test]
+fn tests_are_counted_as_they_end_and_failures_are_told_when_they_are_asked_for() {
+    let scene = Scene::new();
+    std::fs::write(scene.path().join("plan.yaml"), PLAN).expect("a new file");
+    let run = meshproof(&scene, &["run", "plan.yaml", "--progress", "plain", "--failure-output", "final"]);
+    run.assert_code(1);
+    let said = run.stderr();
+    let at = |what: &str| said.find(what).unwrap_or_else(|| panic!("{what} is not in:\n{said}"));
+    assert!(at("] good (1/2)") < at("] bad (2/2)"), "{said}");
+    assert!(at("] bad (2/2)") < at("  x bad / ") && at("  x bad / ") < at("Summary"), "{said}");
+    let (_, end) = said.split_once("Summary").expect("it was looked for");
+    assert!(end.contains("] bad\n") && !end.contains("good"), "what did not pass is listed below: {said}");
+}
+
+#[test]
 fn reports_are_made_later_and_two_runs_are_held_against_each_other() {
     let scene = Scene::new();
     std::fs::write(scene.path().join("plan.yaml"), PLAN).expect("a new file");

@@ -41,7 +41,7 @@ fn a_revoked_tokens_sessions_end_within_five_seconds_and_a_restart_does_not_brin
     town.start_signaling(&line);
     let _shop = town.agent("shop", &shop_token);
     assert_eq!(town.agents(&eyes), ["shop"]);
-    let mut ledger = town.agent("ledger", &ledger_token);
+    let mut ledger = town.begun("ledger", &ledger_token);
     ledger.says("was revoked (list 1)");
 }
 
@@ -62,6 +62,6 @@ fn a_list_that_reaches_nobody_is_kept_and_told_later() {
     let line = town.signaling_line();
     town.start_signaling(&line);
     town.done(&["mesh", "publish"]);
-    let mut shop = town.agent("shop", &token);
+    let mut shop = town.begun("shop", &token);
     shop.says("was revoked (list 1)");
 }

@@ -104,14 +104,19 @@ impl Town {
         file
     }
 
-    /// An agent that keeps its state.
+    /// An agent that keeps its state, in its mesh.
     pub fn agent(&self, name: &str, token: &str) -> Process {
+        let mut agent = self.begun(name, token);
+        agent.says("joined");
+        agent
+    }
+
+    /// The same of one that may not be let in.
+    pub fn begun(&self, name: &str, token: &str) -> Process {
         let state = format!("state-{name}");
         let mut command = self.command(&["agent", "--token-file", token, "--state", &state]);
         command.env("MESHPROOF_LOG", "info,meshproof::calls=debug,webrtc=error,rtc=error,tarpc=off");
-        let mut agent = Process::start(command);
-        agent.says("joined");
-        agent
+        Process::start(command)
     }
 
     pub fn state(&self, name: &str) -> PathBuf {
