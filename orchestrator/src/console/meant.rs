@@ -40,6 +40,6 @@ mod tests {
         assert_eq!(of("shop"), ["shop"], "an agent's name comes first");
         assert_eq!(of("s*"), ["seeds-1", "shop", "shop-1"]);
         assert_eq!(of("all").len(), 5);
-        assert!(of("node").is_empty() && group("nodes-") == None && group("a-b") == None);
+        assert!(of("node").is_empty() && group("nodes-").is_none() && group("a-b").is_none());
     }
 }
