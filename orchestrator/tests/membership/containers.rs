@@ -33,7 +33,7 @@ fn images() -> &'static str {
 
 fn build() -> String {
     let mut images = Command::new(root().join("deploy/images"));
-    images.arg("test").env("CONTAINERS_CONF", podman::settings());
+    images.arg("test").env("CONTAINERS_CONF", podman::settings()).env("IMAGES", "agent signaling sample");
     // what cargo tells a test of its package is not for the build of others
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && !name.contains("HOME")) {
         if name != "CARGO_TARGET_DIR" {
