@@ -15,6 +15,7 @@ mod given;
 mod history;
 mod import;
 mod init;
+mod inject;
 mod limits;
 mod links;
 mod membership;
@@ -80,6 +81,8 @@ enum Command {
     Init(init::Args),
     /// Make a plan of commits from the config.json of backend.im.
     Import(import::Args),
+    /// Put an agent beside the containers of a Kubernetes workload: its manifest with one sidecar more.
+    Inject(inject::Args),
     /// Print the JSON Schema of plans, for editors.
     #[command(before_help = "Examples:\n  meshproof schema > plan.schema.json", after_help = ONLY_USAGE)]
     Schema,
@@ -172,6 +175,7 @@ impl Command {
             | Self::Bisect(_)
             | Self::Init(_)
             | Self::Import(_)
+            | Self::Inject(_)
             | Self::Mesh(_)
             | Self::Chat(_)
             | Self::Web(_)
@@ -206,6 +210,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Check(args) => check::check(&args),
         Command::Init(args) => init::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Inject(args) => inject::run(&args),
         Command::Schema => schema::run(),
         Command::Explain { code } => check::explain(&code),
         Command::Mesh(command) => membership::run(command),

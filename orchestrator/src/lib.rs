@@ -15,6 +15,7 @@ pub mod doctor;
 mod figures;
 pub mod history;
 pub mod import;
+pub mod inject;
 pub mod journal;
 pub mod keeper;
 pub mod library;
