@@ -19,13 +19,13 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     table_within(columns(), heading, rows)
 }
 
-/// A line of prose as lines that fit the terminal, those behind the first indented.
-pub(crate) fn folded(line: &str, columns: usize) -> String {
-    broken(line, columns.saturating_sub(INDENT.len()).max(EASY_TO_READ)).join(&format!("\n{INDENT}"))
+/// A line of prose as lines that fit the terminal, those behind the first indented. What stands before its first word stays there.
+pub(crate) fn folded(line: &str, (columns, indent): (usize, usize)) -> String {
+    let text = line.trim_start_matches(' ');
+    let lead = line.len() - text.len();
+    let room = columns.saturating_sub(lead.max(indent)).max(EASY_TO_READ);
+    " ".repeat(lead) + &broken(text, room).join(&format!("\n{}", " ".repeat(indent)))
 }
-
-/// Before what does not begin a line of its own.
-const INDENT: &str = "   ";
 
 /// Columns of the terminal; where there is none, those that the variable `COLUMNS` says, as a chat does for its commands.
 pub(crate) fn columns() -> usize {
@@ -239,11 +239,13 @@ mod tests {
 
     #[test]
     fn prose_is_folded_between_words() {
+        let shop = "t4 shop: run r-1, term 1, no fault is active";
+        assert_eq!(folded(shop, (30, 3)), "t4 shop: run r-1, term 1,\n   no fault is active");
         assert_eq!(
-            folded("t4 shop: run r-1, term 1, no fault is active", 30),
-            "t4 shop: run r-1, term 1,\n   no fault is active"
+            folded("    fault one of the plan's began", (34, 10)),
+            "    fault one of the plan's\n          began"
         );
-        assert_eq!(folded("short", 5), "short");
+        assert_eq!(folded("short", (5, 3)), "short");
     }
 
     #[test]

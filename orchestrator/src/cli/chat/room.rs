@@ -27,9 +27,13 @@ use crate::chat::notes::Notes;
 use crate::chat::threads::{ThreadId, Threads};
 use crate::console::{Heard, limits};
 use crate::report::sanitise;
+use crate::report::table::folded;
 use crate::web::through::Through;
 use feed::Feed;
 use joined::{Joined, Waits};
+
+/// Columns of the word of a line, and the gap behind it.
+const BEHIND_THE_WORD: usize = 10;
 
 /// Where a chat takes place.
 pub(super) struct Room {
@@ -222,7 +226,8 @@ impl Room {
             |line: &str| ["/attach", "/run", "/rerun"].iter().any(|command| line.trim_start().starts_with(command));
         let is_shown = self.threads.going().any(|(_, thread)| shows_all(&thread.line));
         if !is_shown && self.filter.borrow().shows(line) {
-            self.voice.result(&format!("{line}\n"));
+            let folded = |line: &str| folded(line, (self.voice.columns(), BEHIND_THE_WORD)) + "\n";
+            self.voice.result(&line.lines().map(folded).collect::<String>());
         }
     }
 

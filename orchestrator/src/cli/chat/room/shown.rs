@@ -130,11 +130,14 @@ impl Room {
     }
 }
 
+/// Columns before what does not begin a line of its own.
+const INDENT: usize = 3;
+
 /// A thread's answer, each agent's line behind its id; what is to read behind one is indented.
 fn of_thread(thread: ThreadId, (status, text): (&str, &str), columns: usize) -> String {
     let lead = |line: &str| match line.starts_with(' ') {
         true => format!("{line}\n"),
-        false => folded(&format!("{thread} {line}"), columns) + "\n",
+        false => folded(&format!("{thread} {line}"), (columns, INDENT)) + "\n",
     };
     std::iter::once(status).chain(text.lines()).map(lead).collect()
 }
