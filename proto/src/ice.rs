@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::limits::ICE_SERVERS;
+
 /// A STUN or TURN server. Its credential is never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,18 @@ pub fn check_url(url: &str) -> Result<(), BadIceUrl> {
     }
 }
 
+/// Of the servers that a signaling server tells, those that a peer asks: a hostile one has it ask no more than a few, and in no other way.
+pub fn usable(servers: Vec<IceServer>) -> Vec<IceServer> {
+    let urls = servers.into_iter().flat_map(|IceServer { urls, username, credential }| {
+        urls.into_iter().map(move |url| IceServer {
+            urls: vec![url],
+            username: username.clone(),
+            credential: credential.clone(),
+        })
+    });
+    urls.filter(|server| server.urls.iter().all(|url| check_url(url).is_ok())).take(ICE_SERVERS).collect()
+}
+
 /// Whether the server relays, and so asks for a name and a credential.
 pub fn is_relay(url: &str) -> bool {
     url.starts_with("turn:")
@@ -60,6 +74,16 @@ mod tests {
             let told = check_url(url).expect_err(url).to_string();
             assert!(told.contains(&format!("`{url}`")), "{told}");
         }
+    }
+
+    #[test]
+    fn of_what_a_signaling_server_tells_a_few_servers_are_asked_and_only_by_udp() {
+        let many = (0..100).map(|number| format!("stun:host-{number}:3478"));
+        let urls = ["turns:a:5349".to_owned(), "http://a/".to_owned()].into_iter().chain(many).collect();
+        let told = IceServer { urls, username: "u".into(), credential: "s3cret".into() };
+        let usable = usable(vec![told.clone(), told]);
+        assert_eq!(usable.len(), ICE_SERVERS);
+        assert!(usable.iter().all(|server| server.urls.len() == 1 && server.urls[0].starts_with("stun:host-")));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use meshproof_proto::ice::{self, IceServer};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Identity, Key, TrustError, UnixSeconds};
-use meshproof_proto::limits::ICE_SERVERS;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::Version;
@@ -78,19 +77,8 @@ impl Context {
 
     /// Takes the STUN and TURN servers that a signaling server tells, in the place of those that it told before. They count for
     /// connections that are made from now on.
-    pub(crate) fn use_servers(&self, from: usize, mut servers: Vec<IceServer>) {
-        for server in &mut servers {
-            server.urls.retain(|url| {
-                let checked = ice::check_url(url);
-                if let Err(error) = &checked {
-                    tracing::warn!(%error, "a server that signaling tells of is not used");
-                }
-                checked.is_ok()
-            });
-        }
-        servers.retain(|server| !server.urls.is_empty());
-        servers.truncate(ICE_SERVERS);
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(from, servers);
+    pub(crate) fn use_servers(&self, from: usize, servers: Vec<IceServer>) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(from, ice::usable(servers));
     }
 
     /// Whether this machine still has the address.
