@@ -183,6 +183,22 @@ async fn an_operator_whose_watches_are_behind_lists_anew() {
     assert_eq!(stage.active(), ("a".to_owned(), 1));
 }
 
+/// An agent that is not in the caches yet is no agent that is missing.
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_has_just_started_decides_nothing_before_it_has_seen_everything() {
+    let (stage, operator) = settled().await;
+    stage.fake.unreached("reporter-a");
+    stage.until("zone b is active", |stage| stage.active().0 == "b").await;
+    stage.cluster.crash("b");
+    operator.stop().await.expect("it ends well");
+    stage.fake.slow("deployments", Duration::from_secs(5));
+    let _operator = stage.operator("operator-1");
+    let size = |stage: &Stage| {
+        stage.fake.get(&Id::new(DEPLOYMENTS, "team", "shop-a")).unwrap_or_default()["spec"]["replicas"].clone()
+    };
+    stage.stays("a does not shrink before b is complete", Duration::from_secs(20), |stage| size(stage) == 3).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_is_deleted_takes_everything_with_it() {
     let (stage, _operator) = settled().await;

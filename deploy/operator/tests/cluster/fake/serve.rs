@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub changed: watch::Sender<u64>,
     /// Whom it does not reach; everybody, if it is away.
     unreached: Mutex<BTreeSet<String>>,
+    /// Lists of these take so long.
+    slow: Mutex<BTreeMap<String, Duration>>,
     /// Verb and resource to calls, for each caller.
     calls: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
     clock: Clock,
@@ -44,6 +47,12 @@ pub struct Shared {
 impl Shared {
     pub fn is_away(&self) -> bool {
         self.reaches("").is_err()
+    }
+
+    fn takes(&self, verb: &str, asked: &Asked) -> Duration {
+        let slow = self.slow.lock().expect("nobody panics with it");
+        let time = slow.get(&asked.id.plural).filter(|_| verb == "list");
+        time.copied().unwrap_or(Duration::from_millis(1))
     }
 
     fn reaches(&self, who: &str) -> Result<(), std::io::Error> {
@@ -65,6 +74,7 @@ impl Fake {
             store: Mutex::new(Store::with_a_past()),
             changed: watch::channel(0).0,
             unreached: Mutex::default(),
+            slow: Mutex::default(),
             calls: Mutex::default(),
             clock: Clock::start(),
         }))
@@ -125,6 +135,11 @@ impl Fake {
         self.0.unreached.lock().expect("nobody panics with it").insert(who.to_owned());
     }
 
+    /// Lists of the kind take so long from now on.
+    pub fn slow(&self, plural: &str, time: Duration) {
+        self.0.slow.lock().expect("nobody panics with it").insert(plural.to_owned(), time);
+    }
+
     /// What was changed until now is no longer told: watches that are behind have to list anew.
     pub fn forgets(&self) {
         self.with(|store| {
@@ -171,7 +186,7 @@ async fn answer(shared: Arc<Shared>, who: &str, asked: (&Parts, &Bytes)) -> Resu
         *calls.entry(who.to_owned()).or_default().entry(what).or_default() += 1;
     }
     // a packet more, so that whoever asks in a circle does not stop the clock
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    tokio::time::sleep(shared.takes(asked.verb(&head.method), &asked)).await;
     shared.reaches(who)?;
     if head.method == Method::GET && asked.is("watch") {
         let lines = watching::watch(shared, asked).map_ok(Frame::data);
