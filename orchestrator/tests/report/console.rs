@@ -125,6 +125,22 @@ fn faults_bars_and_gaps_are_in_the_lanes_where_the_journal_has_them() {
 }
 
 #[test]
+fn a_page_asks_the_turn_servers_that_signaling_tells_it_of() {
+    let Some(mut browser) = Browser::start() else { return };
+    let served = Served::of(records());
+    served.open(&mut browser, WIDE);
+    browser.until_it_holds("meshproof.mesh");
+    let told = r#"{ "ice": [{ "urls": ["turn:127.0.0.1:9"], "username": "9:me", "credential": "c" }] }"#;
+    let asked = "import(new URL('mesh/connection.js', document.querySelector('script[type=module]').src)).then(({ Connection }) => \
+                 new Connection(meshproof.mesh, 'peer', 1, {}).rtc.getConfiguration().iceServers)";
+    assert_eq!(browser.awaited(asked), serde_json::json!([]));
+    browser.awaited(&format!("meshproof.mesh.hearSignaling({{ heard: {} }})", Value::from(told)));
+    let servers = browser.awaited(asked);
+    assert_eq!(servers[0]["urls"], serde_json::json!(["turn:127.0.0.1:9"]));
+    assert_eq!((&servers[0]["username"], &servers[0]["credential"]), (&Value::from("9:me"), &Value::from("c")));
+}
+
+#[test]
 fn a_run_that_nobody_goes_on_with_has_broken_off_and_its_clock_stands() {
     let Some(mut browser) = Browser::start() else { return };
     let mut all = records();
