@@ -5,6 +5,8 @@
 
 mod covers;
 mod labels;
+#[cfg(test)]
+pub(crate) mod typed;
 
 use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};

@@ -285,3 +285,24 @@ fn beside_a_service_the_agent_is_a_native_sidecar_that_starts_no_programs_unless
     pool.spec.template.env.push(exec);
     assert_eq!(allowed(&agent(&pool)), "exec");
 }
+
+#[test]
+fn every_object_of_a_pool_is_of_the_apis_types() {
+    let mut full = two_zones();
+    let key = |name: &str| crate::kinds::KeyOf { name: name.to_owned(), key: "key".to_owned() };
+    full.spec.mesh.signaling = vec!["ws://signaling:7070/mesh".to_owned()];
+    full.spec.ice.turn_secret_ref = Some(key("turn"));
+    full.spec.ice.port_range = Some(crate::kinds::PortRange { first: 40_000, last: 40_999 });
+    full.spec.template.image_pull_secrets = vec!["registry".to_owned()];
+    let mut beside = full.clone();
+    beside.spec.template.mode = crate::kinds::Mode::Sidecar;
+    beside.spec.template.containers = vec![serde_json::json!({ "name": "shop", "image": "shop:1" })];
+    for pool in [two_zones(), full, beside] {
+        let sizes = [("a".to_owned(), 3), ("b".to_owned(), 1)].into();
+        for object in desired(&pool, &sizes, &world::settings()) {
+            crate::objects::typed::check(&object);
+        }
+        let now = k8s_openapi::jiff::Timestamp::now();
+        crate::objects::typed::check(&active_lease(&pool, ("a", 3), Some("7"), now));
+    }
+}

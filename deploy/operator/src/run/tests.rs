@@ -242,3 +242,23 @@ fn a_namespace_that_somebody_deletes_ends_the_run_and_is_not_made_again() {
     assert_eq!(world.step().actions, Vec::new());
     assert_eq!((world.status().phase, world.status().verdict), (Phase::Failed, Some(Verdict::Unknown)));
 }
+
+#[test]
+fn every_object_of_a_run_is_of_the_apis_types() {
+    let mut run = run();
+    run.spec.quota =
+        Some([("pods".to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity("9".to_owned()))].into());
+    run.spec.pool_template.mesh.signaling =
+        vec!["wss://signaling/mesh".to_owned(), "ws://10.0.0.1:7070/mesh".to_owned()];
+    let account = Account {
+        namespace: "meshproof".to_owned(),
+        name: "operator".to_owned(),
+        run_role: "meshproof-run".to_owned(),
+    };
+    let sources = needed(&run, &BTreeMap::new()).into_iter().map(|key| (key, Some(json!({ "data": { "x": "eA==" } }))));
+    let mut objects = desired::fence(&run, Some(&account));
+    objects.extend(desired::copies(&run, &sources.collect()));
+    objects.extend([desired::pool(&run), desired::job(&run)]);
+    assert_eq!(objects.len(), 10);
+    objects.iter().for_each(crate::objects::typed::check);
+}
