@@ -7,7 +7,8 @@ use std::process::Command;
 fn the_chart_is_as_it_was_rendered_and_kubernetes_would_take_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tools = root.join("target/tools");
-    let missing = ["helm_python", "kubernetes_validate", "cel_expr_python"].map(|tool| (tool, tools.join(tool).exists()));
+    let missing =
+        ["helm_python", "kubernetes_validate", "cel_expr_python"].map(|tool| (tool, tools.join(tool).exists()));
     if let Some((tool, _)) = missing.iter().find(|(_, is_there)| !is_there) {
         println!("skipped: the chart, because {tool} is not in target/tools; .ci/setup brings it");
         let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");

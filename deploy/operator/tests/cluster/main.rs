@@ -6,5 +6,6 @@ mod contract;
 mod fake;
 mod figures;
 mod process;
+mod rights;
 mod scenarios;
 mod stage;

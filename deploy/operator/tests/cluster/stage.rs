@@ -13,6 +13,7 @@ use meshproof_operator::kinds::{
 };
 use meshproof_operator::pool::Settings;
 use meshproof_operator::reporter::{self, Answer, report};
+use meshproof_operator::run::Account;
 use meshproof_proto::identity::{Grant, Key, Role, Token, UnixSeconds};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -54,6 +55,8 @@ impl Operator {
 pub struct Stage {
     pub fake: Fake,
     pub cluster: Cluster,
+    /// The operators' account, and the role of runs that they bind to it.
+    account: Option<Account>,
     _running: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -78,13 +81,39 @@ impl Stage {
         let plan =
             json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": { "plan.yaml": "meshproof: 1" } });
         put(&fake, &Id::new(("", "configmaps"), "team", "plan"), plan);
-        Self { fake, cluster, _running: running }
+        Self { fake, cluster, account: None, _running: running }
+    }
+
+    /// Operators and reporters are held to these roles and bindings from now on.
+    pub fn with_rights(mut self, objects: &[Value]) -> Self {
+        let operator = "meshproof-operator";
+        for object in objects {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, metadata) = (text(&object["kind"]), &object["metadata"]);
+            let resource = ("rbac.authorization.k8s.io", format!("{}s", kind.to_lowercase()));
+            let id = Id::new((resource.0, &resource.1), &text(&metadata["namespace"]), &text(&metadata["name"]));
+            let namespace = Id::new(NAMESPACES, "", &id.namespace);
+            if !id.namespace.is_empty() && self.fake.get(&namespace).is_none() {
+                put(&self.fake, &namespace, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {} }));
+            }
+            put(&self.fake, &id, object.clone());
+        }
+        for who in ["operator-0", "operator-1"] {
+            self.fake.is_account(who, "meshproof", operator);
+        }
+        for zone in ["a", "b"] {
+            self.fake.is_account(&format!("reporter-{zone}"), "team", &format!("shop-{zone}-reporter"));
+        }
+        let (namespace, run_role) = ("meshproof".to_owned(), format!("{operator}-run"));
+        self.account = Some(Account { namespace, name: operator.to_owned(), run_role });
+        self
     }
 
     pub fn operator(&self, name: &str) -> Operator {
         let figures = Arc::new(Figures::new(Clock::start()));
         let settings = Settings { image: "meshproof-operator:test".to_owned() };
-        let options = Options { namespace: "meshproof".to_owned(), me: name.to_owned(), settings, account: None };
+        let options =
+            Options { namespace: "meshproof".to_owned(), me: name.to_owned(), settings, account: self.account.clone() };
         let (stop, stopped) = oneshot::channel::<()>();
         // a stage that was left is no signal
         let stopped = async {

@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::request::{Asked, Refusal};
 use super::store::{Id, Store, is_terminating, not_found, without_status};
-use super::{apply, patch, watching};
+use super::{apply, patch, rights, watching};
 
 type Reply = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
@@ -41,6 +41,8 @@ pub struct Shared {
     slow: Mutex<BTreeMap<String, Duration>>,
     /// Verb and resource to calls, for each caller.
     calls: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
+    /// Callers that are service accounts, and the rights that they have used.
+    accounts: Mutex<BTreeMap<String, (rights::Account, BTreeSet<rights::Right>)>>,
     clock: Clock,
 }
 
@@ -76,6 +78,7 @@ impl Fake {
             unreached: Mutex::default(),
             slow: Mutex::default(),
             calls: Mutex::default(),
+            accounts: Mutex::default(),
             clock: Clock::start(),
         }))
     }
@@ -153,6 +156,27 @@ impl Fake {
         self.0.calls.lock().expect("nobody panics with it").get(who).cloned().unwrap_or_default()
     }
 
+    /// This one may do from now on what the roles say that are bound to that account.
+    pub fn is_account(&self, who: &str, namespace: &str, name: &str) {
+        let account = (namespace.to_owned(), name.to_owned());
+        let mut accounts = self.0.accounts.lock().expect("nobody panics with it");
+        accounts.insert(who.to_owned(), (account, BTreeSet::new()));
+    }
+
+    /// What it has used of that.
+    pub fn used(&self, who: &str) -> BTreeSet<rights::Right> {
+        let accounts = self.0.accounts.lock().expect("nobody panics with it");
+        accounts.get(who).map(|(_, used)| used.clone()).unwrap_or_default()
+    }
+
+    /// Refuses what the caller may not do.
+    fn authorise(&self, who: &str, asked: (&Asked, &Method), body: &Value) -> Result<(), Refusal> {
+        let mut accounts = self.0.accounts.lock().expect("nobody panics with it");
+        let Some((account, used)) = accounts.get_mut(who) else { return Ok(()) };
+        used.extend(self.with(|store| rights::check(store, account, asked, body))?);
+        Ok(())
+    }
+
     /// Looks into the store, or changes it as something inside of the cluster would.
     pub fn with<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let (done, version) = {
@@ -188,13 +212,16 @@ async fn answer(shared: Arc<Shared>, who: &str, asked: (&Parts, &Bytes)) -> Resu
     // a packet more, so that whoever asks in a circle does not stop the clock
     tokio::time::sleep(shared.takes(asked.verb(&head.method), &asked)).await;
     shared.reaches(who)?;
+    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? };
+    let fake = Fake(Arc::clone(&shared));
+    if let Err(refusal) = fake.authorise(who, (&asked, &head.method), &body) {
+        return Ok(refused(&refusal));
+    }
     if head.method == Method::GET && asked.is("watch") {
         let lines = watching::watch(shared, asked).map_ok(Frame::data);
         return Ok(Response::new(StreamBody::new(lines).boxed_unsync()));
     }
-    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(body)? };
     let patch = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-    let fake = Fake(shared);
     let done = fake.with(|store| Write { store, asked: &asked, now: fake.now() }.done(&head.method, &patch, body));
     Ok(match done {
         Ok(object) => Response::new(Full::from(object.to_string()).map_err(|never| match never {}).boxed_unsync()),
