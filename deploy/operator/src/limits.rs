@@ -86,3 +86,6 @@ pub const LEADER_CALL: Duration = Duration::from_secs(4);
 
 /// Without a look at the lease for so long, the operator's own loop hangs: two calls and a tick fit in.
 pub const PULSE: Duration = Duration::from_secs(15);
+
+/// A watch that broke off is made again within 30 s; if there was no failure for longer, the API server is there.
+pub const BLIND: Duration = Duration::from_secs(45);

@@ -45,7 +45,7 @@ pub fn caches(client: &Client, sightings: &SharedSightings, clock: Clock) -> (Ca
     for kind in Kind::ALL {
         let writer = Writer::new(kind.resource());
         stores.insert(kind, writer.as_reader());
-        events.push(watch(client, kind, writer));
+        events.push(watch(client, kind, writer, (Arc::clone(sightings), clock)));
     }
     let (pools, of_pools) = mpsc::channel(limits::NOTICES);
     let (runs, of_runs) = mpsc::channel(limits::NOTICES);
@@ -54,16 +54,28 @@ pub fn caches(client: &Client, sightings: &SharedSightings, clock: Clock) -> (Ca
     (Caches(Arc::new(stores)), Notices { pools: of_pools, runs: of_runs }, keeping)
 }
 
-fn watch(client: &Client, kind: Kind, writer: Writer<DynamicObject>) -> Events {
+fn watch(client: &Client, kind: Kind, writer: Writer<DynamicObject>, seen: (SharedSightings, Clock)) -> Events {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
     let watched = watcher(api, ours).default_backoff().modify(|object| object.managed_fields_mut().clear());
+    let (sightings, clock) = seen;
+    let watched = watched.inspect(move |event| {
+        let mut sightings = sightings.lock().expect("nobody panics with it");
+        match event {
+            // only that a list is asked for
+            Ok(watcher::Event::Init) => {}
+            Ok(_) if kind == Kind::Lease => sightings.told(clock.now()),
+            Err(_) if kind == Kind::Lease => sightings.blind(clock.now()),
+            Ok(_) | Err(_) => {}
+        }
+    });
     let changes = reflector(writer, watched).touched_objects();
     let told = changes.filter_map(move |change| async move {
         match change {
             Ok(object) => Some((kind, object)),
             Err(error) => {
-                tracing::debug!(kind = kind.name(), %error, "a watch broke off and is made again");
+                // also where a right is missing, without which nothing is ever decided
+                tracing::warn!(kind = kind.name(), %error, "a watch broke off and is made again");
                 None
             }
         }

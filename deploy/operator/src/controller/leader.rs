@@ -43,8 +43,9 @@ impl Leader {
         (Self { leases, election: Election::new(me), clock, standing, own: None }, seen)
     }
 
-    /// Asks every two seconds, until it had the Lease and lost it, or is stopped. `beat` is called each time.
-    pub async fn run(&mut self, beat: impl Fn()) {
+    /// Asks every two seconds, until it had the Lease and lost it, or is stopped. `beat` is called each time, and `blind` when
+    /// the API server did not answer.
+    pub async fn run(&mut self, beat: impl Fn(), blind: impl Fn()) {
         let mut ticks = interval(limits::LEADER_RETRY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while *self.standing.borrow() != Standing::Lost {
@@ -53,8 +54,15 @@ impl Leader {
             let left = self.election.until_lost(self.clock.now()).unwrap_or(limits::LEADER_DEADLINE);
             match timeout(left, self.ask()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the operator's lease could not be looked at"),
-                Err(_) => tracing::debug!("the operator's lease could not be looked at before its deadline"),
+                Ok(Err(error)) if error.is_conflict() => tracing::debug!("another replica was first"),
+                Ok(Err(error)) => {
+                    blind();
+                    tracing::warn!(%error, "the operator's lease could not be looked at");
+                }
+                Err(_) => {
+                    blind();
+                    tracing::warn!("the operator's lease could not be looked at before its deadline");
+                }
             }
             self.say();
         }

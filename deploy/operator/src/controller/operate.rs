@@ -1,6 +1,6 @@
 //! The operator as a whole: it is elected, acts, and leaves.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::bail;
 use kube::Client;
@@ -10,7 +10,7 @@ use super::api::Kube;
 use super::cache::caches;
 use super::leader::{Leader, Standing};
 use super::watched::Figures;
-use super::world::{Parts, World};
+use super::world::{Parts, SharedSightings, World};
 use super::{pools, runs};
 use crate::clock::Clock;
 use crate::pool::Settings;
@@ -40,9 +40,11 @@ pub async fn operate(
 ) -> anyhow::Result<()> {
     let clock = Clock::start();
     let (mut leader, mut standing) = Leader::new(client.clone(), &options.namespace, &options.me, clock);
-    let acting = Box::pin(act(client, &options, clock, (&figures, standing.clone())));
+    let sightings = SharedSightings::default();
+    let acting = Box::pin(act(client, &options, (clock, &sightings), (&figures, standing.clone())));
+    let blind = || sightings.lock().expect("nobody panics with it").blind(clock.now());
     let stopped = tokio::select! {
-        () = leader.run(|| figures.beat()) => false,
+        () = leader.run(|| figures.beat(), blind) => false,
         () = acting => false,
         () = stop => true,
     };
@@ -56,21 +58,25 @@ pub async fn operate(
 }
 
 /// Once it leads, until it is dropped.
-async fn act(client: Client, options: &Options, clock: Clock, told: (&Arc<Figures>, watch::Receiver<Standing>)) {
-    let (figures, mut standing) = told;
+async fn act(
+    client: Client,
+    options: &Options,
+    seen: (Clock, &SharedSightings),
+    told: (&Arc<Figures>, watch::Receiver<Standing>),
+) {
+    let ((clock, sightings), (figures, mut standing)) = (seen, told);
     tracing::info!(replica = options.me, "waits for the operator's lease");
     if standing.wait_for(|standing| *standing == Standing::Leads).await.is_err() {
         return;
     }
     tracing::info!(replica = options.me, "leads");
     figures.stands(Standing::Leads);
-    let sightings = Arc::new(Mutex::default());
-    let (caches, notices, keeping) = caches(&client, &sightings, clock);
+    let (caches, notices, keeping) = caches(&client, sightings, clock);
     let world = Arc::new(World::new(Parts {
         kube: Kube::new(client),
         caches,
         clock,
-        sightings,
+        sightings: Arc::clone(sightings),
         settings: options.settings.clone(),
         account: options.account.clone(),
         figures: Arc::clone(figures),

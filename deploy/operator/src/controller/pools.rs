@@ -74,6 +74,10 @@ async fn look(pool: Arc<MeshPool>, world: Arc<World>) -> Result<Next, Failure> {
 
 fn failed(pool: Arc<MeshPool>, failure: &Failure, world: Arc<World>) -> Next {
     let wait = world.retries.failed(&pool.uid().unwrap_or_default(), failure);
+    if failure.is_conflict() {
+        tracing::debug!(pool = pool.name_any(), namespace = pool.namespace(), "{failure}");
+        return Next::requeue(wait);
+    }
     world.figures.failed("MeshPool");
     tracing::warn!(pool = pool.name_any(), namespace = pool.namespace(), ?wait, "{failure}");
     Next::requeue(wait)

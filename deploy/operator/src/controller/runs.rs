@@ -111,7 +111,7 @@ async fn clean_up(world: &World, run: &MeshRun) -> Result<Next, Failure> {
 
 fn failed(run: Arc<MeshRun>, failure: &Failure, world: Arc<World>) -> Next {
     let wait = world.retries.failed(&run.uid().unwrap_or_default(), failure);
-    if failure.waits().is_none() {
+    if failure.waits().is_none() && !failure.is_conflict() {
         world.figures.failed("MeshRun");
         tracing::warn!(run = run.name_any(), namespace = run.namespace(), ?wait, "{failure}");
     }

@@ -130,7 +130,7 @@ impl Seen<'_> {
         let seen = ZoneSeen {
             replicas,
             ready,
-            empty_since: (ready == 0).then_some(empty),
+            empty_since: (ready == 0).then(|| self.sightings.watched_since(empty)),
             lease: if is_cold { LeaseState::Never } else { self.lease(zone, objects) },
         };
         (zone.to_owned(), seen)
@@ -142,6 +142,7 @@ impl Seen<'_> {
         };
         let Some(renewed) = lease["spec"]["renewTime"].as_str() else { return LeaseState::Never };
         let changed = self.since(&format!("renewed/{zone}"), renewed.to_owned());
+        let changed = self.sightings.watched_since(changed);
         let until = changed + seconds(self.pool.spec.failover.zone_lease_seconds);
         let is_live = self.now < until;
         let since = self.since(&format!("live/{zone}"), is_live.to_string());

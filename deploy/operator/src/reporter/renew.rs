@@ -65,10 +65,13 @@ impl Renewing {
         match timeout(limits::ZONE_RENEWAL, self.try_renew()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the zone's lease could not be renewed");
+                tracing::warn!(%error, "the zone's lease could not be renewed");
                 self.own = None;
             }
-            Err(_) => self.own = None,
+            Err(_) => {
+                tracing::warn!("the zone's lease could not be renewed in time");
+                self.own = None;
+            }
         }
     }
 

@@ -171,6 +171,28 @@ async fn while_the_api_server_is_away_for_a_minute_nothing_is_lost_and_no_zone_i
     drop(second);
 }
 
+/// Shorter than a leader's deadline, longer than a zone's lease: reporters could not renew, which says nothing of their zones.
+#[tokio::test(start_paused = true)]
+async fn a_short_absence_of_the_api_server_is_no_loss_of_a_zone() {
+    for offset in 0..6 {
+        let mut stage = Stage::new();
+        let _operator = stage.operator("operator-0");
+        stage.reporter("a");
+        tokio::time::sleep(Duration::from_millis(2_000)).await;
+        stage.reporter("b");
+        stage.create_pool(&pool()).await;
+        stage.until("the pool is complete", |stage| stage.holds("Ready") && stage.holds("StandbyReady")).await;
+        tokio::time::sleep(Duration::from_millis(10_000 + 500 * offset)).await;
+        stage.fake.goes_away();
+        tokio::time::sleep(Duration::from_millis(5_800)).await;
+        stage.fake.comes_back();
+        stage.stays("a is active", Duration::from_secs(60), |stage| stage.active() == ("a".to_owned(), 1)).await;
+        stage.cluster.lose("a");
+        let took = stage.until("a loss is noticed again", |stage| stage.active().0 == "b").await;
+        assert!(took < Duration::from_secs(12), "{took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_operator_whose_watches_are_behind_lists_anew() {
     let (stage, _operator) = settled().await;
