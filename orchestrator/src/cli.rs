@@ -12,6 +12,7 @@ mod completions;
 mod doctor;
 mod front;
 mod given;
+mod here;
 mod history;
 mod import;
 mod init;

@@ -46,7 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshproof_proto::id::RunId;
+use meshproof_proto::id::{Name, RunId};
 use meshproof_proto::verdict::Exit;
 
 use crate::memory::Given;
@@ -92,6 +92,8 @@ pub struct Standing {
     pub file: MeshFile,
     /// Where this process can be reached.
     pub addresses: Vec<IpAddr>,
+    /// Services for which this machine stands in: their agents have joined, and no other may be there.
+    pub here: Vec<Name>,
 }
 
 impl Options {

@@ -20,7 +20,7 @@ use crate::say;
 use words::{capabilities, day, one};
 
 /// Where the root key is unless it is said.
-const ROOT: &str = "mesh-root";
+pub(super) const ROOT: &str = "mesh-root";
 
 /// Said in the help of each.
 const EXITS: &str = "Exit codes: 0 done, 2 usage, 5 the mesh could not be told or joined.";

@@ -9,6 +9,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::front::{self, Until};
 use super::given::Given;
+use super::here::{HereArgs, StandIns};
 use super::history::{Keeping, Place};
 use super::mesh::{self, LocalAddresses, MeshArgs};
 use super::{check, commits};
@@ -99,6 +100,8 @@ pub(super) struct Args {
     wait: Option<Duration>,
     #[command(flatten)]
     local: LocalAddresses,
+    #[command(flatten)]
+    here: HereArgs,
 }
 
 impl Args {
@@ -147,8 +150,12 @@ pub(super) fn run(args: Args) -> Exit {
     };
     super::log_to_stderr();
     let standing = match args.mesh.as_deref().map(|mesh| find::find(Some(mesh))).transpose() {
-        Ok(file) => file.map(|file| Standing { file, addresses: args.local.addresses.addresses() }),
+        Ok(file) => file.map(|file| Standing { file, addresses: args.local.addresses.addresses(), here: Vec::new() }),
         Err(error) => return say::failed(&error, error.exit()),
+    };
+    let (standing, stand_ins) = match with_stand_ins(&args, standing) {
+        Ok(both) => both,
+        Err(error) => return say::failed(&error, Exit::MeshFailed),
     };
     let prepared = options(&args, standing);
     let options = match prepared {
@@ -156,11 +163,19 @@ pub(super) fn run(args: Args) -> Exit {
         Err(error) => return say::failed(&error, Exit::Usage),
     };
     let exit = super::on_a_worker(super::Threads::Two, coordinator::run(Arc::new(plan), Arc::new(source), options));
+    drop(stand_ins);
     // A run with a folder of its own is its owner's; it takes no other's place.
     if let (None, Ok(kept)) = (&args.out, args.place.kept()) {
         args.keeping.prune(&kept);
     }
     exit
+}
+
+/// The mesh that is there, and the agents that are started here for the time of the run.
+fn with_stand_ins(args: &Args, standing: Option<Standing>) -> Result<(Option<Standing>, StandIns), String> {
+    let Some(standing) = standing else { return Ok((None, StandIns::default())) };
+    let stand_ins = args.here.start(&standing.file, &standing.addresses)?;
+    Ok((Some(Standing { here: stand_ins.names(), ..standing }), stand_ins))
 }
 
 /// A plan that tests commits: it has no tests to select from, and each commit is a run.

@@ -25,7 +25,7 @@ use crate::mesh_file::MeshFile;
 use crate::plan::compiled::Service;
 
 /// How the orchestrator joins.
-pub(super) fn config(Standing { file, addresses }: Standing) -> Result<MeshConfig, Broken> {
+pub(super) fn config(Standing { file, addresses, .. }: Standing) -> Result<MeshConfig, Broken> {
     let bad = |error: &dyn std::fmt::Display| Broken::because(format!("cannot join the mesh {}: {error}", file.mesh));
     let grant = file.token.granted().map_err(|error| bad(&error))?;
     if grant.role != Role::Orchestrator {
@@ -72,6 +72,7 @@ pub(super) fn nobody_came(
 impl Driver {
     /// Where every service is: its agent knows, or the plan says the port's number.
     pub(super) async fn found_places(&self) -> Result<BTreeMap<Name, local::Place>, Broken> {
+        self.stand_alone()?;
         self.may_all()?;
         let asked = self.plan.services.iter().map(|service| async move {
             let caller = self.crew.caller(&service.name).ok_or_else(|| format!("agent {} is gone", service.name))?;
@@ -87,6 +88,19 @@ impl Driver {
             }
         }
         if problems.is_empty() { Ok(places) } else { Err(Broken::because(problems.join("; "))) }
+    }
+
+    /// Whether nobody else is there for a service for which this machine stands in.
+    fn stand_alone(&self) -> Result<(), Broken> {
+        let here = self.options.mesh.iter().flat_map(|standing| &standing.here);
+        let roster = self.mesh.as_ref().map(Mesh::roster).unwrap_or_default();
+        let count = |name: &Name| roster.iter().filter(|peer| peer.role == Role::Agent && peer.name == *name).count();
+        match here.into_iter().find(|name| count(name) > 1) {
+            Some(name) => Err(Broken::because(format!(
+                "this machine cannot stand in for {name}: another agent {name} is in the mesh; end that one first"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Whether every agent may do what the plan asks of it, as far as its token says.

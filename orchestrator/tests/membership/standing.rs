@@ -326,3 +326,43 @@ fn who_is_missing_is_named_with_those_who_are_there() {
         "{told}"
     );
 }
+
+#[test]
+fn this_machine_stands_in_for_a_service_with_a_token_that_is_made_for_it_or_given() {
+    let (town, plan_text) = (Town::new(), COUNTING.replace("keep: mesh", "keep: test"));
+    let (mesh, plan) = (orchestrator(&town), plan(&town, "plan.yaml", &plan_text));
+    let run = |here: &str| town.ask(&["run", &plan, "--mesh", &mesh, "--here", here, "--out", "out"]);
+    let made = run("client");
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    town.invite("client", "agent");
+    let given = run("client=client.token");
+    assert_eq!(given.status.code(), Some(0), "{given:?}");
+    assert!(town.agents(&town.console("looks")).is_empty(), "it left with the run");
+}
+
+#[test]
+fn who_cannot_stand_in_says_why_and_what_to_do() {
+    let town = Town::new();
+    let (mesh, plan) = (orchestrator(&town), plan(&town, "plan.yaml", COUNTING));
+    let refused = |arguments: &[&str]| town.refused(&[&["run", &plan, "--out", "out"], arguments].concat());
+    let (code, said) = refused(&["--mesh", &mesh, "--here", "client", "--root", "nowhere"]);
+    assert!(
+        code == 5 && said.contains("cannot stand in for client") && said.contains("--here client=client.token"),
+        "{said}"
+    );
+    let (code, said) = refused(&["--here", "client"]);
+    assert!(code == 2 && said.contains("--mesh"), "{said}");
+    std::fs::write(town.path().join("bad.token"), "nothing").expect("a new file");
+    let (code, said) = refused(&["--mesh", &mesh, "--here", "client=bad.token"]);
+    assert!(code == 5 && said.contains("its agent has ended"), "{said}");
+    assert!(said.contains("bad.token"), "{said}");
+}
+
+#[test]
+fn nobody_stands_in_for_a_service_whose_agent_is_there() {
+    let town = Town::new();
+    let _agent = agent(&town, "client", &[]);
+    let (mesh, plan) = (orchestrator(&town), plan(&town, "plan.yaml", COUNTING));
+    let (code, said) = town.refused(&["run", &plan, "--mesh", &mesh, "--here", "client", "--out", "out"]);
+    assert!(code == 5 && said.contains("another agent client is in the mesh; end that one first"), "{said}");
+}
