@@ -36,7 +36,7 @@ impl OnTerminal {
     }
 
     pub fn of(run: &std::process::Command) -> Self {
-        let near: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let near: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&near).and_then(|()| unlockpt(&near)).expect("our own");
         let path = ptsname(&near, Vec::new()).expect("it has a name").into_string().expect("plain");
         let no_control = i32::try_from(OFlags::NOCTTY.bits()).expect("a flag");
