@@ -10,7 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::world::SharedSightings;
 use crate::clock::Clock;
@@ -22,7 +22,13 @@ type Events = Pin<Box<dyn Stream<Item = (Kind, DynamicObject)> + Send>>;
 
 /// All objects with our label, of all kinds.
 #[derive(Clone, Debug)]
-pub struct Caches(Arc<BTreeMap<Kind, Store<DynamicObject>>>);
+pub struct Caches {
+    stores: Stores,
+    /// Whether each kind was listed once.
+    full: watch::Receiver<bool>,
+}
+
+type Stores = Arc<BTreeMap<Kind, Store<DynamicObject>>>;
 
 /// What has to be looked at because something of it changed.
 pub struct Notices {
@@ -33,6 +39,8 @@ pub struct Notices {
 /// Keeps the caches up to date, and says what changed.
 pub struct Keeping {
     events: Events,
+    stores: Stores,
+    full: watch::Sender<bool>,
     pools: mpsc::Sender<ObjectRef<MeshPool>>,
     runs: mpsc::Sender<ObjectRef<MeshRun>>,
     sightings: SharedSightings,
@@ -45,16 +53,18 @@ pub fn caches(client: &Client, sightings: &SharedSightings, clock: Clock) -> (Ca
     for kind in Kind::ALL {
         let writer = Writer::new(kind.resource());
         stores.insert(kind, writer.as_reader());
-        events.push(watch(client, kind, writer, (Arc::clone(sightings), clock)));
+        events.push(watched(client, kind, writer, (Arc::clone(sightings), clock)));
     }
     let (pools, of_pools) = mpsc::channel(limits::NOTICES);
     let (runs, of_runs) = mpsc::channel(limits::NOTICES);
     let events = stream::select_all(events).boxed();
-    let keeping = Keeping { events, pools, runs, sightings: Arc::clone(sightings), clock };
-    (Caches(Arc::new(stores)), Notices { pools: of_pools, runs: of_runs }, keeping)
+    let (stores, (full, is_full)) = (Arc::new(stores), watch::channel(false));
+    let sightings = Arc::clone(sightings);
+    let keeping = Keeping { events, stores: Arc::clone(&stores), full, pools, runs, sightings, clock };
+    (Caches { stores, full: is_full }, Notices { pools: of_pools, runs: of_runs }, keeping)
 }
 
-fn watch(client: &Client, kind: Kind, writer: Writer<DynamicObject>, seen: (SharedSightings, Clock)) -> Events {
+fn watched(client: &Client, kind: Kind, writer: Writer<DynamicObject>, seen: (SharedSightings, Clock)) -> Events {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.resource());
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
     let watched = watcher(api, ours).default_backoff().modify(|object| object.managed_fields_mut().clear());
@@ -86,6 +96,11 @@ fn watch(client: &Client, kind: Kind, writer: Writer<DynamicObject>, seen: (Shar
 impl Keeping {
     /// For as long as it is wanted.
     pub async fn run(mut self) {
+        let (stores, full) = (Arc::clone(&self.stores), self.full.clone());
+        tokio::join!(fill(stores, full), self.tell());
+    }
+
+    async fn tell(&mut self) {
         while let Some((kind, object)) = self.events.next().await {
             let label = |name: &str| object.labels().get(name).map(String::as_str).unwrap_or_default();
             let namespace = object.namespace().unwrap_or_default();
@@ -114,13 +129,21 @@ impl Keeping {
     }
 }
 
+/// The one who waits for the stores themselves: of several, kube 5 wakes the last that asked (`DelayedInit` keeps one waker), and the
+/// others would wait for ever.
+async fn fill(stores: Stores, full: watch::Sender<bool>) {
+    for store in stores.values() {
+        // its writer lives as long as this
+        let _ = store.wait_until_ready().await;
+    }
+    full.send_replace(true);
+}
+
 impl Caches {
     /// When each kind was listed once.
     pub async fn are_full(&self) {
-        for store in self.0.values() {
-            // its writer lives in `Keeping`, and who waits here runs that, too
-            let _ = store.wait_until_ready().await;
-        }
+        // its sender lives in `Keeping`, and who waits here runs that, too
+        let _ = self.full.clone().wait_for(|full| *full).await;
     }
 
     fn all(&self, is_one: impl Fn(&DynamicObject) -> bool) -> Vec<(Kind, Value)> {
@@ -129,7 +152,7 @@ impl Caches {
             let found = store.state_filter(|object| is_one(object));
             found.into_iter().filter_map(move |object| Some((kind, written(kind, &object)?))).collect::<Vec<_>>()
         };
-        self.0.iter().flat_map(of_kind).collect()
+        self.stores.iter().flat_map(of_kind).collect()
     }
 
     /// With the pool's label, in its namespace.
@@ -147,7 +170,7 @@ impl Caches {
 
     /// Namespaces that were made for runs: name, UID of the run, and its place.
     pub fn namespaces(&self) -> Vec<(String, String, ObjectRef<MeshRun>)> {
-        let namespaces = self.0[&Kind::Namespace].state_filter(|object| object.labels().contains_key(RUN_UID));
+        let namespaces = self.stores[&Kind::Namespace].state_filter(|object| object.labels().contains_key(RUN_UID));
         let of_run = namespaces.into_iter().map(|object| {
             let label = |name: &str| object.labels().get(name).cloned().unwrap_or_default();
             let run = ObjectRef::new(&label(RUN_NAME)).within(&label(RUN_NAMESPACE));
@@ -164,4 +187,33 @@ fn written(kind: Kind, object: &DynamicObject) -> Option<Value> {
     value["apiVersion"] = Value::from(resource.api_version);
     value["kind"] = Value::from(resource.kind);
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_for_the_caches_go_on_once_they_are_full() {
+        let mut writer = Writer::new(Kind::Lease.resource());
+        let stores: Stores = Arc::new([(Kind::Lease, writer.as_reader())].into());
+        let (full, is_full) = watch::channel(false);
+        let caches = Caches { stores: Arc::clone(&stores), full: is_full };
+        let wait = |caches: Caches| tokio::spawn(async move { caches.are_full().await });
+        let waiting: Vec<_> = (0..3).map(|_| wait(caches.clone())).collect();
+        let filling = tokio::spawn(fill(stores, full));
+        // each of them waits by now
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|one| !one.is_finished()));
+        writer.apply_watcher_event(&watcher::Event::Init);
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        for one in waiting {
+            timeout(Duration::from_secs(5), one).await.expect("all of them are woken").expect("it does not panic");
+        }
+        filling.await.expect("it does not panic");
+    }
 }
