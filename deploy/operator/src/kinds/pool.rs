@@ -128,6 +128,14 @@ pub struct Zone {
     pub warm_replicas: Option<i32>,
 }
 
+impl Zone {
+    /// One with so many replicas, and as many as is usual where it takes over or waits.
+    #[must_use]
+    pub fn new(name: &str, role: ZoneRole, replicas: i32) -> Self {
+        Self { name: name.to_owned(), role, replicas, takeover_replicas: None, warm_replicas: None }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ZoneRole {
     Active,

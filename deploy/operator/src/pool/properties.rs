@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::Action;
-use super::tests::{World, pool, zone};
-use crate::kinds::{Failback, MeshPool, ZoneRole};
+use super::tests::{World, pool};
+use crate::kinds::{Failback, MeshPool, Zone, ZoneRole};
 use crate::objects::ACTIVATE;
 
 /// What happens in one moment.
@@ -44,8 +44,11 @@ fn happens() -> impl Strategy<Value = Happens> {
 fn pools() -> impl Strategy<Value = MeshPool> {
     let sizes = (1_i32..4, 0_i32..3, 0_i32..3, prop::option::of(1_i32..5), prop::option::of(0_i32..3));
     (sizes, any::<bool>()).prop_map(|((active, b, c, takeover, warm), is_automatic)| {
-        let mut zones =
-            vec![zone("a", ZoneRole::Active, active), zone("b", ZoneRole::Standby, b), zone("c", ZoneRole::Standby, c)];
+        let mut zones = vec![
+            Zone::new("a", ZoneRole::Active, active),
+            Zone::new("b", ZoneRole::Standby, b),
+            Zone::new("c", ZoneRole::Standby, c),
+        ];
         zones[0].warm_replicas = warm;
         zones[1].takeover_replicas = takeover;
         let mut pool = pool(zones);

@@ -2,16 +2,16 @@
 
 mod world;
 
-pub(crate) use world::{World, pool, zone};
+pub(crate) use world::{World, pool};
 
 use std::time::Duration;
 
 use super::*;
-use crate::kinds::{Failback, MeshPool, ZoneLease, ZoneRole};
+use crate::kinds::{Failback, MeshPool, Zone, ZoneLease, ZoneRole};
 use crate::objects::{ACTIVATE, Kind};
 
 fn two_zones() -> MeshPool {
-    pool(vec![zone("a", ZoneRole::Active, 3), zone("b", ZoneRole::Standby, 1)])
+    pool(vec![Zone::new("a", ZoneRole::Active, 3), Zone::new("b", ZoneRole::Standby, 1)])
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -69,7 +69,7 @@ fn a_zone_that_is_cut_off_while_its_pods_look_well_is_lost_too_and_shrinks_once_
 
 #[test]
 fn a_cold_standby_takes_over_and_is_cold_again_after_the_failback() {
-    let mut pool = pool(vec![zone("a", ZoneRole::Active, 2), zone("b", ZoneRole::Standby, 0)]);
+    let mut pool = pool(vec![Zone::new("a", ZoneRole::Active, 2), Zone::new("b", ZoneRole::Standby, 0)]);
     pool.spec.failover.failback = Failback::Automatic;
     let mut world = settled(pool);
     assert_eq!(world.replicas("b"), 0);
@@ -87,7 +87,7 @@ fn a_cold_standby_takes_over_and_is_cold_again_after_the_failback() {
 
 #[test]
 fn a_cold_zone_that_is_asked_for_again_is_not_judged_by_what_was_said_of_its_earlier_agents() {
-    let mut world = settled(pool(vec![zone("a", ZoneRole::Active, 1), zone("b", ZoneRole::Standby, 0)]));
+    let mut world = settled(pool(vec![Zone::new("a", ZoneRole::Active, 1), Zone::new("b", ZoneRole::Standby, 0)]));
     world.annotate(ACTIVATE, "b");
     world.hold("b");
     world.run(seconds(3));
@@ -202,7 +202,7 @@ fn a_pod_that_was_restarted_and_is_ready_is_left_alone() {
 #[test]
 fn a_zone_that_is_taken_out_of_the_pool_goes_when_another_is_complete() {
     let mut world = settled(two_zones());
-    world.pool.spec.zones = vec![zone("c", ZoneRole::Active, 3), zone("b", ZoneRole::Standby, 1)];
+    world.pool.spec.zones = vec![Zone::new("c", ZoneRole::Active, 3), Zone::new("b", ZoneRole::Standby, 1)];
     world.hold("b");
     world.run(seconds(5));
     assert_eq!((world.active().0, world.replicas("a")), ("b".to_owned(), 3), "a's agents stay until b has its own");

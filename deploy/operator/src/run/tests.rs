@@ -7,9 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kinds::{KeyOf, MeshRun, MeshRunSpec, Orchestrator, Phase, Verdict, ZoneRole};
+use crate::kinds::{KeyOf, MeshRun, MeshRunSpec, Orchestrator, Phase, Verdict, Zone, ZoneRole};
 use crate::objects::{Key, Kind, RUN_UID};
-use crate::pool::tests::{pool, zone};
+use crate::pool::tests::pool;
 
 fn key_of(name: &str) -> KeyOf {
     KeyOf { name: name.to_owned(), key: name.to_owned() }
@@ -17,7 +17,7 @@ fn key_of(name: &str) -> KeyOf {
 
 fn run() -> MeshRun {
     let spec = MeshRunSpec {
-        pool_template: pool(vec![zone("a", ZoneRole::Active, 2)]).spec,
+        pool_template: pool(vec![Zone::new("a", ZoneRole::Active, 2)]).spec,
         plan: key_of("plan.yaml"),
         orchestrator: Orchestrator { image: "meshproof:test".to_owned(), mesh_secret_ref: key_of("mesh.toml") },
         active_deadline_seconds: Some(600),

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use kube::api::{Api, Patch, PatchParams};
-use meshproof_operator::kinds::{MeshPool, MeshRun, ZoneRole};
+use meshproof_operator::kinds::{MeshPool, MeshRun, Zone, ZoneRole};
 use serde_json::{Value, json};
 
 use crate::fake::{Id, Right, given};
-use crate::stage::{POOLS, RUNS, Stage, pool, run, zone};
+use crate::stage::{POOLS, RUNS, Stage, pool, run};
 
 /// Roles and bindings of the chart with those values.
 fn of_the_chart(values: &str) -> Vec<Value> {
@@ -39,7 +39,7 @@ async fn everything(stage: &mut Stage) {
     stage.until("zone b took over", |stage| stage.active().0 == "b" && stage.ready("b") == 3).await;
     let api: Api<MeshPool> = Api::namespaced(stage.fake.client("person"), "team");
     let asked = json!({ "metadata": { "annotations": { "meshproof.dev/activate": "b" } }, "spec": { "zones": [
-        serde_json::to_value(zone("b", ZoneRole::Active, 3)).expect("a zone"),
+        serde_json::to_value(Zone::new("b", ZoneRole::Active, 3)).expect("a zone"),
     ] } });
     api.patch("shop", &PatchParams::default(), &Patch::Merge(asked)).await.expect("it is written");
     let reporter = Id::new(("", "serviceaccounts"), "team", "shop-a-reporter");

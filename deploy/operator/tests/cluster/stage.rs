@@ -230,10 +230,6 @@ fn zone_token() -> Token {
     })
 }
 
-pub fn zone(name: &str, role: ZoneRole, replicas: i32) -> Zone {
-    Zone { name: name.to_owned(), role, replicas, takeover_replicas: None, warm_replicas: None }
-}
-
 fn spec(zones: Vec<Zone>) -> MeshPoolSpec {
     let key = |name: &str| KeyOf { name: name.to_owned(), key: "token".to_owned() };
     let mesh =
@@ -253,7 +249,7 @@ fn spec(zones: Vec<Zone>) -> MeshPoolSpec {
 
 /// Three agents in zone a, one in zone b.
 pub fn pool() -> MeshPool {
-    MeshPool::new("shop", spec(vec![zone("a", ZoneRole::Active, 3), zone("b", ZoneRole::Standby, 1)]))
+    MeshPool::new("shop", spec(vec![Zone::new("a", ZoneRole::Active, 3), Zone::new("b", ZoneRole::Standby, 1)]))
 }
 
 pub fn run() -> MeshRun {
@@ -261,7 +257,7 @@ pub fn run() -> MeshRun {
     MeshRun::new(
         "checkout",
         MeshRunSpec {
-            pool_template: spec(vec![zone("a", ZoneRole::Active, 2)]),
+            pool_template: spec(vec![Zone::new("a", ZoneRole::Active, 2)]),
             plan: key("plan", "plan.yaml"),
             orchestrator: Orchestrator {
                 image: "meshproof:test".to_owned(),

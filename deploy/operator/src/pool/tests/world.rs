@@ -8,14 +8,10 @@ use serde_json::{Value, json};
 
 use super::super::{Action, LeaseState, Names, Observed, Plan, Settings, observe, plan};
 use crate::kinds::{
-    Failover, Ice, KeyOf, Mesh, MeshPool, MeshPoolSpec, MeshPoolStatus, Mode, Template, Zone, ZoneLease, ZoneRole,
+    Failover, Ice, KeyOf, Mesh, MeshPool, MeshPoolSpec, MeshPoolStatus, Mode, Template, Zone, ZoneLease,
 };
 use crate::objects::{Key, Kind};
 use crate::sightings::Sightings;
-
-pub fn zone(name: &str, role: ZoneRole, replicas: i32) -> Zone {
-    Zone { name: name.to_owned(), role, replicas, takeover_replicas: None, warm_replicas: None }
-}
 
 pub fn settings() -> Settings {
     Settings { image: "meshproof-operator:test".to_owned() }
