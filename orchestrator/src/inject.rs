@@ -7,8 +7,6 @@
 mod manifest;
 mod sidecar;
 
-use std::ops::Range;
-
 use meshproof_proto::id::Name;
 use thiserror::Error;
 
@@ -77,8 +75,7 @@ pub fn inject(text: &str, only: Option<&str>, wishes: &Wishes) -> Result<Injecte
     let mut lines = Vec::new();
     let mut agents = Vec::new();
     for workload in &workloads {
-        let (agent, secret) = workload.insertions(text, wishes, &mut lines)?;
-        agents.push((agent, secret));
+        agents.push(workload.insertions(text, wishes, &mut lines)?);
     }
     lines.sort_by_key(|(at, _)| *at);
     let mut injected = String::with_capacity(text.len() + lines.iter().map(|(_, line)| line.len()).sum::<usize>());
@@ -178,9 +175,9 @@ fn indented(by: usize, text: &str) -> String {
     text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
 }
 
-/// The lines that a text's range stands on, for messages.
-fn line_of(text: &str, range: Range<usize>) -> usize {
-    text[..range.start.min(text.len())].matches('\n').count() + 1
+/// The line that a byte stands on, for messages.
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at.min(text.len())].matches('\n').count() + 1
 }
 
 #[cfg(test)]

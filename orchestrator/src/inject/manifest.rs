@@ -70,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Node>, NotInjected> {
             Ok((event, span)) => reading.event(&event, &span),
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or_default();
-                return Err(NotInjected::Unreadable { line: line_of(text, at..at), why: error.info().to_owned() });
+                return Err(NotInjected::Unreadable { line: line_of(text, at), why: error.info().to_owned() });
             }
         }
     }
