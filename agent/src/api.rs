@@ -2,35 +2,38 @@
 //!
 //! One listener, two manners of speaking: HTTP with JSON below a path that nobody can guess ([`http`]), and Testground's protocol over a
 //! WebSocket at the root ([`testground`]). Whatever is asked is an event of the run and is answered by whoever commands it, so an answer
-//! is the same after a take-over; an agent that dies takes the connections of its programs with it, and they ask again.
+//! is the same after a take-over; an agent that dies takes the connections of its programs with it, and they ask again. Members that share
+//! the agent each have a listener and a token of their own ([`members`]).
 
 mod http;
 mod influx;
+mod members;
 mod network;
 mod requests;
 mod testground;
 
+pub(crate) use members::Apis;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use meshproof_proto::event::Fact;
-use meshproof_proto::order::ApiOrder;
 use meshproof_proto::sync::Answer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
 use crate::network::Links;
 use requests::Requests;
 
-/// The API of the service beside this agent. Dropping it closes it.
+/// The API of one member, or of the service beside this agent. Dropping it closes it.
 #[derive(Debug)]
-pub(crate) struct Api {
+struct Api {
     shared: Arc<Shared>,
+    url: String,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -53,33 +56,29 @@ impl Shared {
 }
 
 impl Api {
-    /// Programs see by which addresses this agent is reached, and by which its service. Listens where it did `before`, if it did; gives the URL that programs need.
-    pub async fn open(
-        (order, control): (&ApiOrder, Option<IpAddr>),
+    /// Listens where it did `before`, if it did.
+    async fn open(
+        (about, port): (serde_json::Value, Option<u16>),
         (before, links): (Option<&str>, Option<Arc<Links>>),
-        facts: mpsc::Sender<Fact>,
-    ) -> io::Result<(Self, String)> {
-        let mut about: serde_json::Value = serde_json::from_str(&order.about).map_err(io::Error::other)?;
-        let data = links.as_ref().map(|links| links.own());
-        about["addresses"] = serde_json::json!({ "control": control, "data": data });
+        requests: Requests,
+    ) -> io::Result<Self> {
         let (at, token) = match before.and_then(parts) {
             Some(before) => before,
-            None => ((Ipv4Addr::LOCALHOST, order.port.unwrap_or_default()).into(), fresh_token()?),
+            None => ((Ipv4Addr::LOCALHOST, port.unwrap_or_default()).into(), fresh_token()?),
         };
         let listener = TcpListener::bind(at).await?;
         let url = format!("http://{}/{token}", listener.local_addr()?);
-        let shared = Arc::new(Shared { requests: Requests::new(facts)?, token, about: Mutex::new(about), links });
+        let shared = Arc::new(Shared { requests, token, about: Mutex::new(about), links });
         let accepting = AbortOnDropHandle::new(tokio::spawn(accept(listener, Arc::clone(&shared))));
-        Ok((Self { shared, _accepting: accepting }, url))
+        Ok(Self { shared, url, _accepting: accepting })
     }
 
-    /// The run answers programs.
-    pub fn answer(&self, answers: Vec<Answer>) {
-        answers.into_iter().for_each(|answer| self.shared.requests.answered(answer));
+    fn answer(&self, answer: Answer) {
+        self.shared.requests.answered(answer);
     }
 
     /// A test begins: programs that ask see which, and the network is as the plan says.
-    pub fn begin_test(&self, test: &str) {
+    fn begin_test(&self, test: &str) {
         self.shared.links.iter().for_each(|links| links.make(None));
         if let Ok(mut about) = self.shared.about.lock() {
             about["test"] = test.into();

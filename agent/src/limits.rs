@@ -56,6 +56,12 @@ pub const LOG_BYTES: usize = 16 * 1024 * 1024;
 /// Messages to a log's endpoint that wait to be written: a few milliseconds of a chatty service.
 pub const ENDPOINT_LINES: usize = 256;
 
+/// Requests of members that share this agent in one event: what comes in one moment from the few hundred that there may be.
+pub const ASKED_TOGETHER: usize = 64;
+
+/// Bytes of names and values among them, beyond the first: an event stays small beside a message.
+pub const ASKED_TOGETHER_BYTES: usize = 8 * 1024;
+
 /// Connections of programs to the API: instances of one agent are a few, each with a handful.
 pub const API_CONNECTIONS: usize = 1_024;
 
@@ -189,6 +195,9 @@ pub const REQUEST_HEAD_BYTES: usize = 64 * 1024;
 /// Client and service have so long to close a connection after a fault has answered a request on it.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
+/// A line has to be full for so long before its rate can be told: a hundred ticks of the clocks that let things go.
+pub const LINE_SHOWS: Duration = Duration::from_millis(100);
+
 /// Between the pieces that a fault cuts a chunk to: a reader that is woken takes what is there in well under this.
 pub const BETWEEN_PIECES: Duration = Duration::from_millis(1);
 
@@ -268,6 +277,16 @@ pub const RECORD_STREAMS: usize = 1024;
 /// Records and answers are written in pieces of about this.
 pub const RECORDS_WRITE_BYTES: usize = 32 * 1024;
 
+/// Records of a stream that goes on after a replacement that are sent ahead of their answers: so many come once more at most, beside those that are not noted.
+pub const RECORDS_AHEAD: usize = 1024;
+
+/// Answers of a stream that goes on after a replacement are noted so many at a time, a few kilobytes, or after so long: what is not
+/// noted comes once more.
+pub const ANSWERS_NOTED: usize = 1024;
+
+/// The same in time.
+pub const ANSWERS_NOTED_EVERY: Duration = Duration::from_millis(50);
+
 /// Applying one record.
 pub const APPLY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -279,6 +298,12 @@ pub const APPLIED_TEXT_BYTES: usize = 1024;
 
 /// Answers that failed and are shown.
 pub const RECORD_FAILURES_SHOWN: usize = 5;
+
+/// Peers that get files of the run from here at once: those that come behind this one, and a few whose sources are gone.
+pub const BLOBS_SERVED: usize = 64;
+
+/// Nobody had all of a file: it is asked for again after this.
+pub const BLOB_AGAIN: Duration = Duration::from_millis(500);
 
 /// Orders that wait for the session.
 pub const COMMANDS: usize = 64;

@@ -5,15 +5,14 @@
 //! task owns both; who asks for a number has it look first, so that a number is never older than the question.
 
 mod processes;
-mod series;
 #[cfg(test)]
 mod tests;
 mod text;
 mod told;
 mod usage;
 
+pub use meshproof_proto::stat::Stat;
 pub(crate) use processes::{own, own_since_start};
-pub use series::Stat;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -7,7 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use table::{for_datagrams, for_packets};
+pub(crate) use table::{for_datagrams, for_packets, for_stream};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

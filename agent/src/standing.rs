@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshproof_proto::labels::Labels;
 use meshproof_proto::limits::LINK_LOST;
 use meshproof_proto::order::ServicePlace;
 use meshproof_proto::units;
@@ -23,6 +24,9 @@ pub struct Standing {
     /// service; several are separated by commas. Default: any free one
     #[arg(long, value_name = "NAME=PORT", env = "MESHPROOF_LISTEN", value_delimiter = ',', value_parser = listen)]
     pub listen: Vec<(String, u16)>,
+    /// Labels by which people choose this agent, and others like it: `zone=eu,tier=db`
+    #[arg(long, value_name = "KEY=VALUE", env = "MESHPROOF_LABELS", default_value_t)]
+    pub labels: Labels,
     /// End a run here when its orchestrator has been out of reach for so long
     #[arg(long, value_name = "DURATION", env = "MESHPROOF_RUN_GRACE", default_value = "30s", value_parser = grace)]
     pub run_grace: Duration,
@@ -30,7 +34,13 @@ pub struct Standing {
 
 impl Default for Standing {
     fn default() -> Self {
-        Self { service: Vec::new(), logs: Vec::new(), listen: Vec::new(), run_grace: LINK_LOST }
+        Self {
+            service: Vec::new(),
+            logs: Vec::new(),
+            listen: Vec::new(),
+            labels: Labels::default(),
+            run_grace: LINK_LOST,
+        }
     }
 }
 

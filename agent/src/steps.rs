@@ -24,6 +24,7 @@ use meshproof_proto::order::{Action, StepOrder};
 use tokio::sync::mpsc;
 
 use crate::action::Connections;
+use crate::blobs::Blobs;
 use crate::evidence::told;
 use crate::limits;
 use crate::logs::LogStore;
@@ -46,6 +47,8 @@ pub struct Beside {
     pub permits: Arc<Permits>,
     /// HTTP connections from one step to the next.
     pub connections: Connections,
+    /// Files of the run.
+    pub blobs: Blobs,
     /// Takes the run's secrets out of what is told.
     pub masker: Arc<Masker>,
 }

@@ -23,6 +23,7 @@ mod table;
 mod tls;
 mod upstreams;
 
+pub(crate) use condition::Condition;
 pub use fault::Unsupported;
 pub use journal::OutOfOrder;
 pub use state::TooManyRoutes;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::event::Fact;
+use meshproof_proto::id::RunId;
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{FaultReport, Keep, Protocol, StubChange, StubOrder};
 use meshproof_proto::seed::Seed;
@@ -47,6 +49,7 @@ use crate::limits;
 use crate::notes::Notes;
 use crate::outbox::StubPast;
 use crate::permits::Permits;
+use crate::struck::Struck;
 use fault::{Disturbance, Measured};
 use grpc::Methods;
 use journal::Journal;
@@ -252,8 +255,12 @@ impl StubServer {
     }
 
     /// Disturbs every reply from now on. The same shape again goes on as it was, as when a lease is renewed.
-    pub fn begin_fault(&self, shape: Shape) -> Result<(), Unsupported> {
-        self.shared.disturbance.begin(shape)
+    pub fn begin_fault(&self, shape: Shape, run: &RunId) -> Result<(), Unsupported> {
+        let struck = Struck::by(&shape, run);
+        if struck.is_some() && self.shared.order.protocol == Protocol::Tcp {
+            return Err(Unsupported::requests());
+        }
+        self.shared.disturbance.begin(shape, struck)
     }
 
     /// Ends the disturbance, releases what it holds, and says what it did, under the fault's name. `None`: there was none.
@@ -261,7 +268,8 @@ impl StubServer {
         let disturbance = &self.shared.disturbance;
         let shape = disturbance.shape()?;
         let mut probes = 0;
-        if disturbance.measured().is_none_or(|measured| measured.calls() == 0) && !fault::is_nothing(&shape) {
+        let is_probed = !fault::is_nothing(&shape) && shape.only.is_none();
+        if is_probed && disturbance.measured().is_none_or(|measured| measured.calls() == 0) {
             let longest = if shape.is_black_hole() { limits::STUB_HELD_PROBE } else { fault::longest(&shape) };
             self.look().probe(longest).await;
             probes = 1;

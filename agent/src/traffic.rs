@@ -11,6 +11,7 @@ mod answer;
 mod carry;
 mod gate;
 mod measured;
+mod passage;
 mod probe;
 mod requests;
 mod tally;
@@ -20,7 +21,8 @@ mod tests;
 
 pub use answer::{Stopped, answer};
 pub use carry::{Carries, carry};
-pub use gate::{Crossing, Disturbance, Gate, Passage, Traveller};
+pub use gate::{Crossing, Disturbance, Gate, Traveller};
+pub use passage::Passage;
 pub use probe::{echo, ping, ping_undisturbed};
 pub use tally::Tally;
 
@@ -29,6 +31,8 @@ use std::sync::Arc;
 use meshproof_proto::order::Direction;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
+
+use crate::struck::Struck;
 
 /// Stands where a fault's name stands, for what the data network itself does.
 const NETWORK: &str = "network";
@@ -45,11 +49,18 @@ pub struct Path {
 }
 
 impl Path {
-    /// Disturbs the path until [`Path::end`]. What happens meanwhile is counted in the tally.
-    pub fn begin(&self, fault: &str, (shape, direction): (&Shape, Direction), seed: &mut Seed) -> Arc<Tally> {
+    /// Disturbs the path until [`Path::end`], for all or for the requests that are struck. What happens meanwhile is counted in the tally.
+    pub fn begin(
+        &self,
+        fault: &str,
+        (shape, direction, struck): (&Shape, Direction, Option<Struck>),
+        seed: &mut Seed,
+    ) -> Arc<Tally> {
+        let struck = struck.map(Arc::new);
         let tally = Arc::new(Tally::default());
         for gate in self.gates(direction) {
-            gate.begin(Disturbance::new(fault, shape.clone(), seed.next_u64(), Arc::clone(&tally)));
+            let disturbance = Disturbance::new(fault, shape.clone(), seed.next_u64(), Arc::clone(&tally));
+            gate.begin(disturbance.only(struck.clone()));
         }
         tally
     }

@@ -34,6 +34,8 @@ use crate::wire::StreamHeader;
 /// The tunnels of a run at this agent, both ends. Dropping it ends every connection.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
+    mesh: Mesh,
+    run: RunId,
     fars: BTreeMap<Name, Far>,
     tasks: Tasks,
     numbers: Numbers,
@@ -82,6 +84,13 @@ impl Listeners {
         futures::future::join_all(addresses.into_iter().map(TcpStream::connect)).await
     }
 
+    /// Returns when all are closed.
+    pub async fn all_closed(&self) {
+        let count = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).len();
+        // As below.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed >= count).await;
+    }
+
     /// Returns when none is closed.
     pub async fn all_open(&self) {
         // The sender is ours, so the wait ends only by what is waited for.
@@ -122,7 +131,12 @@ impl Tunnels {
             (name.clone(), Far { mesh, run, seat, path, datagrams, listeners })
         };
         let fars = roster.iter().map(far).collect();
-        Self { fars, tasks, numbers: Numbers::default() }
+        Self { mesh: mesh.clone(), run: run.clone(), fars, tasks, numbers: Numbers::default() }
+    }
+
+    /// The mesh that they lead through, and the run that they are of.
+    pub fn place(&self) -> (Mesh, RunId) {
+        (self.mesh.clone(), self.run.clone())
     }
 
     /// Takes datagrams of the other services from now on.

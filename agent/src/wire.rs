@@ -1,42 +1,11 @@
 //! What agents say to each other on byte streams and in datagrams.
 
 use meshproof_proto::codec::{Codec, CodecError};
+pub use meshproof_proto::header::StreamHeader;
 use meshproof_proto::id::{Digest, RunId};
-use meshproof_proto::order::RecordStreamId;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Answer;
-
-/// The header of a byte stream: what it is for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StreamHeader {
-    /// A connection to this port of the service beside the receiver.
-    Tunnel { run: RunId, port: String },
-    /// Bytes that come back as they are, to measure the way.
-    Probe,
-    /// [`Record`]s one way, [`Applied`] the other, each behind its length in four bytes, little endian.
-    Records { run: RunId, stream: RecordStreamId },
-    /// Bytes for their own sake: what the link carries. See `bench`.
-    Bench,
-}
-
-impl StreamHeader {
-    /// The run that it belongs to.
-    pub fn run(&self) -> Option<&RunId> {
-        match self {
-            Self::Tunnel { run, .. } | Self::Records { run, .. } => Some(run),
-            Self::Probe | Self::Bench => None,
-        }
-    }
-
-    pub fn encode(&self) -> Vec<u8> {
-        Codec::Bincode.encode(self).expect("names are short")
-    }
-
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        Codec::Bincode.decode(bytes)
-    }
-}
 
 /// What a datagram of the mesh carries: one of the services, or one that measures the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,19 +108,5 @@ mod tests {
         }
         assert!(Packet::decode(b"GET / HTTP/1.1").is_err());
         assert_ne!(run, RunTag::of(&RunId("r2".to_owned())));
-    }
-
-    #[test]
-    fn headers_survive_their_bytes_and_other_bytes_are_refused() {
-        let run = RunId("r1".to_owned());
-        for header in [
-            StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() },
-            StreamHeader::Probe,
-            StreamHeader::Records { run, stream: RecordStreamId(7) },
-            StreamHeader::Bench,
-        ] {
-            assert_eq!(StreamHeader::decode(&header.encode()).expect("its own bytes"), header);
-        }
-        assert!(StreamHeader::decode(b"GET / HTTP/1.1").is_err());
     }
 }

@@ -7,6 +7,7 @@ mod bench;
 mod chat;
 mod check;
 mod clean;
+mod cluster;
 mod commits;
 mod completions;
 mod doctor;
@@ -71,7 +72,7 @@ const READ: &str = "Exit codes: 0 done, 2 usage, or there is no such run, 5 its 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a plan and exit with its verdict.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Build and test commits, each in a folder of its own.
     Commits(Box<commits::CommitsArgs>),
     /// Find the commit that broke it.
@@ -205,7 +206,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Exit {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Commits(args) => commits::commits(*args),
         Command::Bisect(args) => commits::bisect(*args),
         Command::Check(args) => check::check(&args),
@@ -294,7 +295,8 @@ fn runtime(threads: Threads) -> tokio::runtime::Runtime {
         Threads::One => tokio::runtime::Builder::new_current_thread(),
         Threads::Two => tokio::runtime::Builder::new_multi_thread(),
     };
-    if matches!(threads, Threads::Two) {
+    // whoever starts many of us may want fewer
+    if matches!(threads, Threads::Two) && std::env::var_os(crate::keeper::WORKER_THREADS).is_none() {
         builder.worker_threads(2);
     }
     builder.enable_all().build().expect("the operating system gives threads and timers")

@@ -7,14 +7,17 @@
 
 pub mod attempt;
 mod course;
+pub mod elsewhere;
 pub mod git;
 pub mod kept;
 pub mod limits;
+pub mod past;
 pub mod report;
 pub mod repository;
 pub mod request;
 pub mod results;
 pub mod search;
+mod served;
 mod session;
 pub mod template;
 mod workspace;

@@ -7,12 +7,14 @@
 mod authority;
 mod build;
 mod claiming;
+mod clustered;
 mod conduct;
 mod confided;
 mod copies;
 mod crew;
 mod driver;
 mod failover;
+mod files;
 pub(crate) mod front;
 mod gathering;
 mod health;
@@ -29,6 +31,7 @@ mod remembering;
 mod scribe;
 mod signals;
 mod stall;
+mod standbys;
 mod standing;
 mod succession;
 mod superseded;
@@ -48,7 +51,10 @@ use std::time::Duration;
 
 use meshproof_proto::id::{Name, RunId};
 use meshproof_proto::verdict::Exit;
+use tokio_util::sync::CancellationToken;
 
+use crate::cluster;
+use crate::local::Engine;
 use crate::memory::Given;
 use crate::mesh_file::MeshFile;
 use crate::plan::{Plan, Source};
@@ -81,8 +87,14 @@ pub struct Options {
     pub health: Option<SocketAddr>,
     /// The mesh that it runs in; none: one of its own, made for it.
     pub mesh: Option<Standing>,
+    /// The cluster that its own mesh is made in; none: nobody's.
+    pub cluster: Option<Clustered>,
+    /// Whose containers the services and agents of its own mesh live in; none: nobody's.
+    pub on: Option<Engine>,
     /// How long agents are waited for that take part in another run; none: that one is named, and the run ends.
     pub wait: Option<Duration>,
+    /// Ends the run as Ctrl-C does, for whoever has it in this process.
+    pub stop: CancellationToken,
 }
 
 /// A mesh that is there already, with its agents and the services beside them.
@@ -94,6 +106,14 @@ pub struct Standing {
     pub addresses: Vec<IpAddr>,
     /// Services for which this machine stands in: their agents have joined, and no other may be there.
     pub here: Vec<Name>,
+}
+
+/// A cluster that has room for a run.
+#[derive(Debug, Clone)]
+pub struct Clustered {
+    pub wanted: Arc<cluster::Wanted>,
+    /// Where this process can be reached from there; where it cannot, its links are relayed by signaling.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Options {
@@ -116,7 +136,10 @@ impl Options {
             binary: None,
             health: None,
             mesh: None,
+            cluster: None,
+            on: None,
             wait: None,
+            stop: CancellationToken::new(),
         }
     }
 }

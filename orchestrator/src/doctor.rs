@@ -47,8 +47,8 @@ pub fn look(runs: Result<&Path, String>) -> Vec<Finding> {
         finding(Need::Every, "open files", "connections of services and agents", open_files()),
         finding(Need::Some, "data network", "plans with `network:`", data_network()),
         finding(Need::Some, "landlock", "agents that confine the programs of steps", landlock()),
-        finding(Need::Later, "tc", "faults on interfaces", program("tc")),
-        finding(Need::Later, "nft", "faults on interfaces", program("nft")),
+        finding(Need::Later, "netem", "faults on interfaces", netem()),
+        finding(Need::Later, "nft", "faults on interfaces", nft()),
         finding(Need::Later, "podman", "services in containers", program("podman")),
         finding(Need::Later, "docker", "services in containers", program("docker")),
         finding(Need::Later, "kubectl", "services in Kubernetes", program("kubectl")),
@@ -107,6 +107,25 @@ fn data_network() -> Result<String, String> {
     local::namespaces_possible()
         .map(|()| "network namespaces and TUN devices".to_owned())
         .map_err(|error| format!("{error}; {helps}"))
+}
+
+/// Latency on an interface, by the kernel.
+fn netem() -> Result<String, String> {
+    let on_loopback = ["qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"];
+    let by_kernel = local::network_takes("tc", &on_loopback);
+    by_kernel
+        .map(|()| "`tc` shapes by netem".to_owned())
+        .map_err(|error| format!("{error}; it takes root, iproute2 and a kernel with sch_netem (`modprobe sch_netem`)"))
+}
+
+/// A filter whose elements end by themselves, by the kernel.
+fn nft() -> Result<String, String> {
+    let ends_by_itself = "add table inet try; add set inet try cut { type ipv4_addr; flags timeout; }; \
+                          add element inet try cut { 198.18.0.1 timeout 1s }";
+    let by_kernel = local::network_takes("nft", &[ends_by_itself]);
+    by_kernel
+        .map(|()| "`nft` filters by sets with timeouts".to_owned())
+        .map_err(|error| format!("{error}; it takes root, nftables and a kernel with nf_tables (`modprobe nf_tables`)"))
 }
 
 fn landlock() -> Result<String, String> {

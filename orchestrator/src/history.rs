@@ -13,6 +13,6 @@ mod rerun;
 pub use brief::{Brief, Finish, State, goes_on, size};
 pub use flaky::{Flake, flaky};
 pub use keep::{Keep, Removed, Why};
-pub use kept::{HistoryError, Kept, state_folder};
+pub use kept::{HistoryError, Kept, SESSIONS, state_folder};
 pub use logs::{Log, logs};
 pub use rerun::{Again, RerunError, Which, again};

@@ -5,7 +5,7 @@
 //! YAML 1.1, we 1.2.)
 
 mod manifest;
-mod sidecar;
+pub(crate) mod sidecar;
 
 use meshproof_proto::id::Name;
 use thiserror::Error;

@@ -7,11 +7,14 @@
 //!
 //! Here may live what makes, watches and ends processes on this machine. Never: plans, steps, the mesh.
 
+pub mod containers;
 mod control;
+pub mod engine;
 pub mod folder;
 mod group;
 mod groups;
 mod guard;
+mod instances;
 mod keeping;
 pub mod limits;
 pub mod lines;
@@ -31,4 +34,5 @@ mod spawn;
 mod start;
 
 pub use parent::{DIE_WITH_PARENT, die_with_parent};
+pub use spawn::WORKER_THREADS;
 pub use start::{Args, run};

@@ -1,13 +1,14 @@
 //! What a person runs: the plan language, the run of a plan, the environment it runs in, and everything a person sees of it.
 //!
 //! `plan` reads a plan, and `beside` the files that it names, `run` decides what happens, `coordinator` makes it happen over the mesh, `local` and `keeper` are the
-//! environment on this machine, `journal` keeps what happened, `progress` and `report` show it, `history` knows the runs that were, `commits` tests commit by commit, each in a run, `attach` follows one that goes on, `memory` has agents remember a run so that another orchestrator can go on with it. `console` looks at the mesh of a
+//! environment on this machine, `cluster` the one in a Kubernetes cluster, `journal` keeps what happened, `progress` and `report` show it, `history` knows the runs that were, `commits` tests commit by commit, each in a run, `attach` follows one that goes on, `memory` has agents remember a run so that another orchestrator can go on with it. `console` looks at the mesh of a
 //! run that goes on, and `web` is the console that a browser opens. Nothing here knows stubs or proxies, and only `local` and the keeper behind it know processes.
 
 pub mod attach;
 pub mod beside;
 pub mod chat;
 pub mod cli;
+pub mod cluster;
 pub mod commits;
 pub mod console;
 pub mod coordinator;

@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::beside;
 use crate::coordinator::{self, Options};
 use crate::journal::{self, JournalError};
-use crate::plan::{self, Checked, Inputs, Look, Selection, Wanted};
+use crate::plan::{self, Checked, Inputs, Look, Mistakes, Selection, Wanted};
 use crate::record::{FailureRecord, Happening, Record};
 use crate::report::failure;
 use crate::report::style::Style;
@@ -179,6 +179,8 @@ impl PlanRun {
         if plan.commits.is_some() {
             return Err(NotRun::OfCommits);
         }
+        let refused = |found| NotRun::Invalid(Mistakes::of(found, &self.inputs).render(&source, Look::Plain));
+        let plan = plan.at_home().map_err(refused)?;
         let mut plan = plan.select(&self.selection).ok_or(NotRun::NothingSelected)?;
         let handlers = handlers::open(&self.handlers, &mut plan).await?;
         let run = coordinator::fresh_id();

@@ -5,6 +5,7 @@
 
 mod client;
 mod collect;
+mod containers;
 mod environment;
 mod error;
 mod folders;
@@ -20,18 +21,23 @@ pub(crate) mod testing;
 mod withheld;
 
 pub use collect::Collect;
+pub use containers::{clear_lost, contain};
 pub use environment::{LocalEnvironment, Place, Wishes};
 pub use error::LocalError;
 pub use folders::{KeptMesh, Running, running};
 pub use hold::Release;
 pub use keys::ORCHESTRATOR;
+pub(crate) use keys::Root;
 pub use leftovers::{Leftover, clear};
 pub use processes::Processes;
 pub use spec::Spec;
 pub use withheld::Withheld;
 
+pub use crate::keeper::engine::Engine;
 /// Whether this machine lets services have networks of their own, and if not, why.
 pub use crate::keeper::namespace::possible as namespaces_possible;
+/// Whether this machine's kernel lets a program change a network so.
+pub use crate::keeper::namespace::takes as network_takes;
 pub use crate::keeper::protocol::{
     Cause, Disturbance, EndReport, EndVerdict, Ending, Exit, File, How, Notice, PortWish, ProcessExited, StartService,
     StopSignal, StopWish, Stopped, Target, What,

@@ -2,7 +2,7 @@
 //!
 //! The machine of a run is pure: the same inputs at the same times make the same run. So it is its inputs that are remembered
 //! ([`Remembered`]): facts by agent and number, for the agents have them anyway; everything else in full. They are written as numbered
-//! pieces ([`Log`]), and what more than half of the names have stored is *kept*.
+//! pieces ([`Log`]), and what more than half of the names that keep them ([`keepers()`]) have stored is *kept*.
 //!
 //! What the machine wants done is done once everything that it was decided from is kept ([`Conducted`]). Steps alone wait for no fact: facts
 //! come again from their agents and lead to the same orders, and agents execute each key once. So decisions by time and by what happened
@@ -20,6 +20,7 @@
 mod candidate;
 mod conducted;
 mod hands;
+mod keepers;
 mod log;
 mod outstanding;
 mod rebuilt;
@@ -28,7 +29,8 @@ mod record;
 pub use candidate::{Asked, Candidate, Next, Wish, is_nobodys};
 pub use conducted::Conducted;
 pub use hands::{Hands, Present};
-pub use log::{Log, majority};
+pub use keepers::{KEEPERS, Votes, keepers, majority};
+pub use log::Log;
 pub use outstanding::Outstanding;
 pub use rebuilt::{Deeds, Events, Late, Moment, NotRebuilt, Rebuilt, Recollected, Recollection, Told, rebuild};
 pub use record::{Began, Given, Ready, Remembered, Unreadable};

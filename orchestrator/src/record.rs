@@ -221,6 +221,12 @@ pub enum Happening {
     },
     /// How and where the run was started, and the plan as it was then.
     Invoked(Box<Invocation>),
+    /// A step has drawn a schedule of faults, which this seed draws again.
+    FaultsDrawn {
+        schedule: String,
+        seed: u64,
+        faults: Vec<DrawnFault>,
+    },
     /// Another orchestrator goes on with the run, at this term; what stands before this was told again from what agents remember.
     TakenOver {
         term: Term,
@@ -229,6 +235,16 @@ pub enum Happening {
         decided_ms: f64,
         complete_ms: f64,
     },
+}
+
+/// A fault of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawnFault {
+    /// Its name in the plan.
+    pub fault: String,
+    /// When it begins, since the schedule did.
+    pub after_ms: u64,
+    pub lasts_ms: u64,
 }
 
 /// How a run was started: enough to tell where it ran, and to run it again. It holds no secret.

@@ -19,11 +19,13 @@ mod blame;
 mod certificates;
 mod closing;
 mod disturbing;
+mod drawing;
 mod environment;
 mod everywhere;
 mod faults;
 mod limits;
 mod machine;
+mod measured;
 mod members;
 mod processes;
 mod programs;
@@ -40,14 +42,16 @@ mod syncing;
 mod tally;
 mod testing;
 mod watching;
+mod zones;
 
 pub use api::{
     Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, OrdersTogether, Output, Place, Problem, ProcessOrder,
     Setting, Setup,
 };
+pub use environment::{KEEP, OUTPUTS};
 pub use limits::STALLED_AT_MOST;
 pub use machine::{Run, heeds};
-pub use scope::early_scope;
+pub use scope::{early_scope, launches};
 
 #[cfg(test)]
 pub(crate) mod tests;

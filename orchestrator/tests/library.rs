@@ -107,6 +107,12 @@ async fn what_cannot_be_run_is_said_before_anything_starts() {
     assert!(matches!(&invalid, Err(NotRun::Invalid(mistakes)) if mistakes.contains("MP0106")), "{invalid:?}");
     let nothing = plan("flow/repeat.yaml").test("nobody").out(&out).run().await;
     assert!(matches!(nothing, Err(NotRun::NothingSelected)));
+    let (folder, _) = folder();
+    let image = folder.path().join("image.yaml");
+    let text = "meshproof: 1\nplan: p\nservices: { a: { image: shop } }\ntests: [{ id: t, steps: [{ say: hello }] }]\n";
+    std::fs::write(&image, text).expect("a new file");
+    let image = PlanRun::of(image).run().await;
+    assert!(matches!(&image, Err(NotRun::Invalid(mistakes)) if mistakes.contains("needs --on podman")), "{image:?}");
     assert!(matches!(plan("no-such.yaml").run().await, Err(NotRun::Io { .. })));
     assert!(!out.exists());
 }

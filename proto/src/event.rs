@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Name, PeerId, RunId};
+use crate::id::{Digest, Name, PeerId, RunId};
 use crate::matcher::Mismatch;
 use crate::order::{FaultReport, StepKey};
-use crate::sync::Ask;
+use crate::sync::{Ask, MemberAsked};
 
 /// One fact, as an agent reports it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +137,22 @@ pub enum Fact {
     ProgramAsked {
         number: u64,
         ask: Ask,
+    },
+    /// All of a file is here that the run has for this agent.
+    FileHeld {
+        /// Its path as the plan has it.
+        name: String,
+        digest: Digest,
+        bytes: u64,
+        /// What came from where; the rest was here before.
+        from_orchestrator: u64,
+        from: BTreeMap<Name, u64>,
+        /// Chunks that came and were not what they should be.
+        damaged: u32,
+    },
+    /// Programs of members that share this agent ask something of the run, in this order. What came in the same moment is one event.
+    ProgramsAsked {
+        asked: Vec<MemberAsked>,
     },
 }
 

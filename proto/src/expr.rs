@@ -84,7 +84,8 @@ impl std::fmt::Display for Expr {
 fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
     match segment {
         Segment::Key(key) => value.get(key),
-        Segment::Index(index) => value.get(usize::try_from(*index).ok()?),
+        // also of a list that has something beside its own value
+        Segment::Index(index) => value.get(OWN_VALUE).unwrap_or(value).get(usize::try_from(*index).ok()?),
     }
 }
 

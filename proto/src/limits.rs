@@ -194,6 +194,12 @@ pub const POOLS: usize = 256;
 /// Keys that a list of revoked ones names: with a line of roots it fits into one message, twice over.
 pub const REVOKED_KEYS: usize = 400;
 
+/// A chunk of a blob: what is asked for again when it is damaged or its source is gone, and small beside an agent's memory.
+pub const BLOB_CHUNK_BYTES: usize = 256 * 1024;
+
+/// A blob: test data of a few million records. The digests of its chunks fit an order eight times over.
+pub const BLOB_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// Levels of a matcher or a value in an order: plans have a handful, JSON readers allow 128, and each level costs a frame of the stack,
 /// which is over at about a thousand in an unoptimized build.
 pub const NESTING_LEVELS: usize = 64;
@@ -257,3 +263,9 @@ pub const PERSON_LINE_BYTES: usize = 4 * 1024;
 
 /// Agents that make a load together are ready within this, their links included.
 pub const LOAD_READY: Duration = Duration::from_secs(20);
+
+/// Labels of one agent: a few say where it is and what it is for.
+pub const LABELS: usize = 32;
+
+/// The key or the value of a label, as long as Kubernetes lets a value be.
+pub const LABEL_CHARS: usize = 63;

@@ -2,7 +2,8 @@
 //!
 //! An orchestrator that wants to command a run that it has not begun asks every agent for a *promise*: the agent obeys nobody at a lower
 //! term from then on, and nobody else at this one. Each *name* of the run has one vote, and only who has those of more than half commands;
-//! so no two orchestrators command at one term, and what more than half of the names have stored is known to at least one that promised.
+//! so no two orchestrators command at one term. What is to be remembered goes to all names, or in a run of many to a few, the keepers; who commands
+//! has more than half of their promises, too, so what more than half of them have stored is known to at least one that promised.
 //!
 //! What an orchestrator remembers comes in numbered pieces, which are nothing but bytes to an agent. Whoever stores a piece has all those
 //! before it, and where the last ones of two agents have the same number and term, so have all before them.

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::blob::BlobOrder;
 use crate::expr::{Expr, Template, ValueTemplate};
 use crate::id::{Digest, Name, PeerId, RunId, Term};
 use crate::matcher::Matcher;
@@ -65,6 +66,20 @@ pub struct Initialize {
     /// Certificates that the run's authority has made, as PEM, its own among them: `tls.ca`, `tls.NAME.cert`. What a person has the agent
     /// call finds them here, and the keys of `secrets`.
     pub certificates: BTreeMap<String, String>,
+    /// Files of the run that are too long for orders and that this agent is to have.
+    pub blobs: Vec<BlobOrder>,
+    /// Members of a group that share this agent with the service beside it. Each finds an API of its own.
+    pub guests: Vec<Guest>,
+    /// Agents that this one keeps a link to before it needs one.
+    pub links: Vec<Name>,
+}
+
+/// A member of a group that shares another one's agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guest {
+    pub name: Name,
+    /// What its program is told in the place of what [`ApiOrder::about`] says under the same keys, as JSON text.
+    pub about: String,
 }
 
 /// An API for the programs of the service, on loopback.
@@ -138,6 +153,8 @@ pub struct Initialized {
     pub endpoints: BTreeMap<String, String>,
     /// The URL under which programs of the service find the API; it has the token in it that they need.
     pub api: Option<String>,
+    /// The same of each member that shares the agent.
+    pub guests: BTreeMap<Name, String>,
 }
 
 /// What is sent.
@@ -376,6 +393,9 @@ pub struct StreamAction {
     pub data: DataSource,
     /// How fast they are sent; none: as fast as they are answered.
     pub pace: Option<Pace>,
+    /// Names its records, together with their numbers. Such a stream goes on where it was after a replacement at either end, and
+    /// records that were sent and not answered by then come once more. None: it breaks.
+    pub key: Option<String>,
 }
 
 /// So many in a time.
@@ -403,6 +423,18 @@ pub enum DataSource {
     },
     /// A JSON value each line.
     Lines(Held),
+    /// The first so many lines of a log of the sender's service since the run began, each JSON or a text.
+    Log {
+        log: String,
+        count: u64,
+    },
+    /// A JSON value each line of a file that the sender's agent has, or is getting.
+    File {
+        /// For people: its path as the plan has it.
+        name: String,
+        digest: Digest,
+        records: u64,
+    },
 }
 
 impl DataSource {
@@ -410,7 +442,7 @@ impl DataSource {
     pub fn template(&self) -> Option<&ValueTemplate> {
         match self {
             Self::Generate { json, .. } => Some(json),
-            Self::Lines(_) => None,
+            Self::Lines(_) | Self::Log { .. } | Self::File { .. } => None,
         }
     }
 }
@@ -423,6 +455,8 @@ pub struct ReceiveOrder {
     pub from: Name,
     /// Expressions see `record` and `index`.
     pub apply: Action,
+    /// As in [`StreamAction::key`].
+    pub key: Option<String>,
 }
 
 /// Begin a fault, or renew its lease when it is active.

@@ -7,6 +7,7 @@ use crate::bench::{BenchOrder, BenchReport};
 use crate::event::{Steering, StepResult};
 use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
+use crate::labels::Labels;
 use crate::links::LinkReport;
 use crate::memory::{Copies, Holder, Promise, Promised, Recall, Recalled, Remember};
 use crate::order::{
@@ -251,6 +252,8 @@ pub struct About {
     pub protocol: Version,
     /// The run it takes part in.
     pub run: Option<RunId>,
+    /// What whoever started it labelled it with.
+    pub labels: Labels,
 }
 
 /// What an agent holds.

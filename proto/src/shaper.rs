@@ -4,9 +4,11 @@
 //! when the fault ends, as TCP's own retransmissions would make them. Datagrams are lost, doubled and overtaken one by one.
 
 mod datagrams;
+mod only;
 mod shape;
 
 pub use datagrams::{DatagramShaper, Onward, turn};
+pub use only::Only;
 pub use shape::{ConnectionShape, DatagramShape, HttpShape, Shape};
 
 use std::time::{Duration, Instant};

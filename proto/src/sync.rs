@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::limits;
 
-pub use asked::{Answer, Ask, MemberEnd, Told};
+pub use asked::{Answer, Ask, MemberAsked, MemberEnd, Told};
 
 /// Somebody who takes part: a service, a member of a group, or the test itself.
 pub type Member = String;
@@ -294,7 +294,12 @@ impl Sync {
 
     /// A member is gone. What it did stays done.
     pub fn lose(&mut self, member: &str) {
-        self.gone.insert(member.to_owned());
+        self.lose_all([member.to_owned()]);
+    }
+
+    /// These are gone at once: who waits for them is told of all.
+    pub fn lose_all(&mut self, members: impl IntoIterator<Item = Member>) {
+        self.gone.extend(members);
         let points: Vec<Point> = self.at.keys().filter(|point| matches!(point, Point::Signal(_))).cloned().collect();
         points.iter().for_each(|point| self.settle(point));
     }

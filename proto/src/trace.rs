@@ -27,6 +27,9 @@ pub enum Span<'s> {
     Action(&'s StepKey),
 }
 
+/// The header that tells whose span a request is of.
+pub const HEADER: &str = "traceparent";
+
 /// The trace of a run.
 #[must_use]
 pub fn trace_of(run: &RunId) -> TraceId {
@@ -72,10 +75,15 @@ impl Traceparent {
     }
 }
 
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = |bytes| data_encoding::HEXLOWER.encode(bytes);
-        write!(f, "00-{}-{}-01", hex(&self.trace.0), hex(&self.parent.0))
+        write!(f, "00-{}-{}-01", self.trace, data_encoding::HEXLOWER.encode(&self.parent.0))
     }
 }
 

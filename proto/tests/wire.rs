@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use meshproof_proto::bench::{BenchOrder, BenchReport, BenchStage, Flow, Pings};
+use meshproof_proto::blob::{Blob, BlobOrder};
 use meshproof_proto::codec::Codec;
 use meshproof_proto::epoch::{Epoch, EpochNotice};
 use meshproof_proto::event::{
@@ -26,10 +27,10 @@ use meshproof_proto::order::network::{Filter, Outward, Rule, Wanted};
 use meshproof_proto::order::*;
 use meshproof_proto::rendezvous::{FromRelay, ToPeer, ToRelay, ToServer};
 use meshproof_proto::secrets::Secrets;
-use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Shape};
+use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Only, Shape};
 use meshproof_proto::signal::{ConnectionKind, Signal, SignalBody};
 use meshproof_proto::stub::{HandlerAnswer, HandlerCall};
-use meshproof_proto::sync::{Answer, Ask, MemberEnd, Told};
+use meshproof_proto::sync::{Answer, Ask, MemberAsked, MemberEnd, Told};
 use meshproof_proto::trust::{CrossSigned, Revoked, RootNews};
 use meshproof_proto::version::Version;
 use serde::{Serialize, de::DeserializeOwned};
@@ -259,11 +260,21 @@ fn actions() -> Vec<(&'static str, Action)> {
     };
     let replaced = StubChange::Replace(vec![StubRoute::http("charge", (None, None), Vec::new())]);
     let data = DataSource::Generate { count: 10_000, json: body() };
+    let logged = DataSource::Log { log: "stdout".to_owned(), count: 7 };
+    let of_file = DataSource::File { name: "orders.ndjson".to_owned(), digest: Digest([7; 32]), records: 7 };
     let lines = DataSource::Lines(Held { name: "file orders.ndjson".to_owned(), text: "{}".to_owned() });
-    let stream = |data, pace| StreamAction { stream: RecordStreamId(1), to: name("ledger"), data, pace };
+    let stream = |data, pace| StreamAction {
+        stream: RecordStreamId(1),
+        to: name("ledger"),
+        data,
+        pace,
+        key: Some("k".to_owned()),
+    };
     vec![
         ("stream", Action::Stream(stream(data, None))),
         ("stream-of-lines", Action::Stream(stream(lines, Some(Pace { records: 500, per_ms: 1_000 })))),
+        ("stream-of-a-log", Action::Stream(stream(logged, None))),
+        ("stream-of-a-file", Action::Stream(stream(of_file, None))),
         ("expect-log", Action::ExpectLog { log: "audit".to_owned() }),
         ("expect-stub", Action::ExpectStub { stub: "payments".to_owned(), route: Some("charge".to_owned()) }),
         ("http", Action::Http(http)),
@@ -340,15 +351,28 @@ fn steps(golden: &mut Golden) {
 fn new_orders(golden: &mut Golden) {
     steps(golden);
     let apply = tcp();
-    let receive = ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply };
+    let receive = ReceiveOrder {
+        authority: authority(),
+        stream: RecordStreamId(1),
+        from: name("shop"),
+        apply,
+        key: Some("k".to_owned()),
+    };
     golden.value("receive", &receive);
     golden.value("matcher.compare-to", &Matcher::CompareTo(Comparison::Less, template()));
     golden.value("matcher.regex-of", &Matcher::RegexOf(template()));
     faults(golden);
     golden.value("initialize", &initialize());
+    let guests = BTreeMap::from([(name("nodes-2"), "it".to_owned())]);
     golden.value(
         "initialized",
-        &Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: Some("it".to_owned()) },
+        &Initialized {
+            stubs: texts(),
+            tunnels: texts(),
+            endpoints: texts(),
+            api: Some("it".to_owned()),
+            guests: guests.clone(),
+        },
     );
     adoption(golden);
 }
@@ -378,10 +402,12 @@ fn faults(golden: &mut Golden) {
                 slow_close_us: 9,
             },
             http: Some(HttpShape { status: 503, first: Some(10), percent: Some(11.5) }),
+            only: Some(Only::Headers(vec![("x-run".to_owned(), Matcher::Exists(true))])),
         };
         let order = FaultOrder { authority: authority(), fault: "slow".to_owned(), target, shape, lease_ms: 5_000 };
         golden.value(&format!("fault.{word}"), &order);
     }
+    golden.value("fault.only_run", &Only::Run);
 }
 
 fn name_term(number: u64) -> NameTerm {
@@ -389,7 +415,8 @@ fn name_term(number: u64) -> NameTerm {
 }
 
 fn adoption(golden: &mut Golden) {
-    let ports = Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: None };
+    let ports =
+        Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: None, guests: BTreeMap::new() };
     let origin = PeerId([1; 32]);
     let setting = initialize();
     let adopt = Adopt { setting, term: name_term(2), ports, processes: vec![42], origin, journaled: 7 };
@@ -427,6 +454,11 @@ fn remembered(golden: &mut Golden) {
 
 fn texts() -> BTreeMap<String, String> {
     [("payments".to_owned(), "127.0.0.1:1".to_owned())].into()
+}
+
+fn file() -> BlobOrder {
+    let blob = Blob { digest: Digest([7; 32]), bytes: 5, chunks: vec![Digest([7; 32])] };
+    BlobOrder { blob, name: "orders.ndjson".to_owned(), before: vec![name("shop")], after: vec![name("ledger")] }
 }
 
 fn initialize() -> Initialize {
@@ -513,6 +545,9 @@ fn initialize() -> Initialize {
         })),
         api: Some(Box::new(ApiOrder { about: "{}".to_owned(), port: Some(5_050) })),
         certificates: texts(),
+        blobs: vec![file()],
+        guests: vec![Guest { name: name("nodes-2"), about: "{}".to_owned() }],
+        links: vec![name("ledger")],
     }
 }
 
@@ -671,6 +706,20 @@ fn persons(golden: &mut Golden) {
     for (seq, ask) in (34..).zip(asks()) {
         event(golden, seq, Fact::ProgramAsked { number: 7, ask });
     }
+    event(golden, 46, file_held());
+    let asked = asks().into_iter().map(|ask| MemberAsked { member: name("nodes-2"), number: 7, ask });
+    event(golden, 47, Fact::ProgramsAsked { asked: asked.collect() });
+}
+
+fn file_held() -> Fact {
+    Fact::FileHeld {
+        name: "orders.ndjson".to_owned(),
+        digest: Digest([7; 32]),
+        bytes: 5,
+        from_orchestrator: 3,
+        from: [(name("shop"), 2)].into(),
+        damaged: 1,
+    }
 }
 
 fn asks() -> [Ask; 12] {
@@ -758,7 +807,8 @@ fn refusals_and_status_survive_both_codecs() {
         last: vec!["POST /".to_owned()],
     };
     golden.value("stub-report", &stub);
-    let about = About { name: name("shop"), up_ms: 5, version, protocol, run: Some(RunId("r-1".to_owned())) };
+    let labels = "zone=eu".parse().expect("a label");
+    let about = About { name: name("shop"), up_ms: 5, version, protocol, run: Some(RunId("r-1".to_owned())), labels };
     golden.value("about", &about);
     golden.value("log-query", &LogQuery { log: text(), since_ms: Some(60_000), most: 50 });
     golden.value("log-lines", &LogLines { lines: vec![LogText { log: text(), text: text() }], left_out: 3 });

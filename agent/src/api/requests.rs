@@ -6,17 +6,50 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use meshproof_proto::event::Fact;
-use meshproof_proto::sync::{Answer, Ask, Told};
+use meshproof_proto::id::Name;
+use meshproof_proto::sync::{Answer, Ask, MemberAsked, Told};
 use tokio::sync::mpsc;
 
 use crate::limits;
 
-/// The requests of all programs here.
+/// The requests of the programs of one member, or of the service beside this agent.
 #[derive(Debug)]
 pub(super) struct Requests {
     facts: mpsc::Sender<Fact>,
+    /// None: the agent has no other, and what is asked needs no name.
+    member: Option<Name>,
+    numbers: Numbers,
     next: AtomicU64,
     open: Mutex<BTreeMap<u64, Open>>,
+}
+
+/// Numbers of requests, which begin where no other instance of this agent has used any: of so many members each has every so manieth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    /// Of all of them.
+    begin: u64,
+    /// Of one member.
+    first: u64,
+    members: u64,
+}
+
+impl Numbers {
+    pub(super) fn fresh(members: u64) -> io::Result<Self> {
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let begin = u64::from(u32::from_le_bytes(bytes)) << 31;
+        Ok(Self { begin, first: begin, members: members.max(1) })
+    }
+
+    /// Those of one member, counted from 0.
+    pub(super) fn of(self, which: u64) -> Self {
+        Self { first: self.begin + which, ..self }
+    }
+
+    /// Which member has that number.
+    pub(super) fn whose(self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.begin)? % self.members).ok()
+    }
 }
 
 #[derive(Debug)]
@@ -46,12 +79,8 @@ pub(super) struct Request<'r> {
 }
 
 impl Requests {
-    /// Numbers begin where no other instance of this agent has used any.
-    pub(super) fn new(facts: mpsc::Sender<Fact>) -> io::Result<Self> {
-        let mut bytes = [0; 4];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let first = u64::from(u32::from_le_bytes(bytes)) << 31;
-        Ok(Self { facts, next: AtomicU64::new(first), open: Mutex::default() })
+    pub(super) fn new((facts, member): (mpsc::Sender<Fact>, Option<Name>), numbers: Numbers) -> Self {
+        Self { facts, member, numbers, next: AtomicU64::new(numbers.first), open: Mutex::default() }
     }
 
     /// Asks the run. What waits for nothing is asked, too.
@@ -76,11 +105,18 @@ impl Requests {
     }
 
     fn number(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+        self.next.fetch_add(self.numbers.members, Ordering::Relaxed)
     }
 
     async fn tell(&self, number: u64, ask: Ask) -> Result<(), NotAsked> {
-        self.facts.send(Fact::ProgramAsked { number, ask }).await.map_err(|_| NotAsked::Over)
+        self.facts.send(self.fact(number, ask)).await.map_err(|_| NotAsked::Over)
+    }
+
+    fn fact(&self, number: u64, ask: Ask) -> Fact {
+        match &self.member {
+            Some(member) => Fact::ProgramsAsked { asked: vec![MemberAsked { member: member.clone(), number, ask }] },
+            None => Fact::ProgramAsked { number, ask },
+        }
     }
 
     /// The run says something to a request. One that nobody waits for any more is passed over.
@@ -122,7 +158,7 @@ impl Drop for Request<'_> {
         if !self.is_over {
             // should there be no room, the run goes on answering, and is not heard
             let given_up = Ask::GiveUp { number: self.number };
-            let _ = self.of.facts.try_send(Fact::ProgramAsked { number: self.of.number(), ask: given_up });
+            let _ = self.of.facts.try_send(self.of.fact(self.of.number(), given_up));
         }
     }
 }
@@ -135,10 +171,23 @@ mod tests {
         Told::Values { from, values: values.iter().map(|value| (*value).to_owned()).collect() }
     }
 
+    #[test]
+    fn a_number_says_whose_request_it_was() {
+        let numbers = Numbers::fresh(3).expect("random numbers");
+        let (facts, _asked) = mpsc::channel(1);
+        for which in 0..3 {
+            let requests = Requests::new((facts.clone(), None), numbers.of(which));
+            for _ in 0..5 {
+                assert_eq!(numbers.whose(requests.number()), usize::try_from(which).ok());
+            }
+        }
+        assert_eq!(Numbers { begin: 7, first: 7, members: 3 }.whose(6), None, "it is before all of them");
+    }
+
     #[tokio::test]
     async fn what_is_told_again_is_passed_on_once() {
         let (facts, mut asked) = mpsc::channel(8);
-        let requests = Requests::new(facts).expect("random numbers");
+        let requests = Requests::new((facts, None), Numbers::fresh(1).expect("random numbers"));
         let mut request = requests.ask(Ask::Subscribe { topic: "t".to_owned() }).await.expect("there is room");
         let number = request.number;
         let told = asked.recv().await;
@@ -156,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_reads_too_slowly_is_cut_off_and_the_others_are_not() {
         let (facts, _asked) = mpsc::channel(8);
-        let requests = Requests::new(facts).expect("random numbers");
+        let requests = Requests::new((facts, None), Numbers::fresh(1).expect("random numbers"));
         let ask = || requests.ask(Ask::Subscribe { topic: "t".to_owned() });
         let (mut slow, mut other) = (ask().await.expect("room"), ask().await.expect("room"));
         for from in 0..=limits::API_ANSWERS as u64 {

@@ -1,6 +1,6 @@
 //! The processes of a service, as /proc tells of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -16,11 +16,35 @@ const TICKS_PER_S: u64 = 100;
 pub(super) struct Processes {
     groups: BTreeSet<i32>,
     members: Vec<i32>,
+    strangers: Strangers,
+}
+
+/// Processes of the machine that are in none of the groups: with a hundred agents there are a thousand, and each agent would read of each
+/// of them at each look otherwise.
+#[derive(Debug, Default)]
+struct Strangers {
+    /// In how many looks each was one: a process that was just forked may change its group yet.
+    seen: BTreeMap<i32, u8>,
+    /// Looks since everybody was looked at.
+    looks: u8,
+}
+
+impl Strangers {
+    /// From then on nothing is read of one.
+    const KNOWN_AFTER: u8 = 2;
+    /// A number may be given to somebody else, so now and then nobody is known.
+    const FORGOTTEN_AFTER: u8 = 12;
+
+    fn begin_look(&mut self) -> BTreeMap<i32, u8> {
+        self.looks = (self.looks + 1) % Self::FORGOTTEN_AFTER;
+        let seen = std::mem::take(&mut self.seen);
+        if self.looks == 0 { BTreeMap::new() } else { seen }
+    }
 }
 
 impl Processes {
     pub fn led_by(leaders: Vec<i32>) -> Self {
-        let mut processes = Self { groups: leaders.into_iter().collect(), members: Vec::new() };
+        let mut processes = Self { groups: leaders.into_iter().collect(), ..Self::default() };
         processes.search();
         processes
     }
@@ -32,7 +56,16 @@ impl Processes {
         }
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        self.members = all.filter(|pid| stat(*pid).is_some_and(|stat| self.groups.contains(&stat.group))).collect();
+        let known = self.strangers.begin_look();
+        self.members.clear();
+        for pid in all {
+            let looks = known.get(&pid).copied().unwrap_or_default();
+            if looks < Strangers::KNOWN_AFTER && stat(pid).is_some_and(|stat| self.groups.contains(&stat.group)) {
+                self.members.push(pid);
+            } else {
+                self.strangers.seen.insert(pid, looks.saturating_add(1));
+            }
+        }
     }
 
     /// What they use together; `None` when there is nobody.
@@ -121,7 +154,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).expect("pids are small");
         let group = stat(me).expect("we live").group;
         // Only this one: others of the group come and go.
-        let mut processes = Processes { groups: [group].into(), members: vec![me] };
+        let mut processes = Processes { groups: [group].into(), members: vec![me], ..Processes::default() };
         let before = processes.sample().expect("we live");
         let folder = tempfile::tempdir().expect("a folder");
         let files: Vec<_> = (0..50).map(|at| fs::File::create(folder.path().join(at.to_string()))).collect();
@@ -133,11 +166,36 @@ mod tests {
     }
 
     #[test]
+    fn a_member_is_found_however_often_others_were_looked_at() {
+        let start = |group: i32| {
+            let mut command = std::process::Command::new("sleep");
+            std::os::unix::process::CommandExt::process_group(&mut command, group);
+            command.arg("600").spawn().expect("a program")
+        };
+        let leader = start(0);
+        let pid = i32::try_from(leader.id()).expect("pids are small");
+        let mut processes = Processes::led_by(vec![pid]);
+        for _ in 0..2 * Strangers::FORGOTTEN_AFTER {
+            assert_eq!(processes.members, [pid]);
+            processes.search();
+        }
+        let other = start(pid);
+        processes.search();
+        let mut members = [pid, i32::try_from(other.id()).expect("pids are small")];
+        members.sort_unstable();
+        processes.members.sort_unstable();
+        assert_eq!(processes.members, members);
+        for mut child in [leader, other] {
+            child.kill().and_then(|()| child.wait()).expect("it ends");
+        }
+    }
+
+    #[test]
     fn who_has_gone_is_left_out() {
         let mut child = std::process::Command::new("true").spawn().expect("a program");
         let pid = i32::try_from(child.id()).expect("pids are small");
         child.wait().expect("it ends");
-        assert_eq!(Processes { groups: [pid].into(), members: vec![pid] }.sample(), None);
+        assert_eq!(Processes { groups: [pid].into(), members: vec![pid], ..Processes::default() }.sample(), None);
         assert_eq!(Processes::default().sample(), None);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use meshproof_proto::expr::Template;
 use meshproof_proto::matcher::{Actual, Matcher};
 use meshproof_proto::order::{Action, Body, HttpAction, Scrape, Target};
+use meshproof_proto::stat::Stat;
 use serde_json::Value;
 
-use super::series::Stat;
 use super::text::{self, Line};
 use super::{NoNumber, Question, Range};
 use crate::action::{Came, perform_for};

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use meshproof_proto::event::Usage;
+use meshproof_proto::stat::{Stat, percentile};
 
-use super::series::{Stat, percentile};
 use super::{NoNumber, Range};
 use crate::limits;
 

@@ -7,12 +7,13 @@ use meshproof_proto::codec::{Codec, CodecError};
 use meshproof_proto::event::Event;
 use meshproof_proto::id::{PeerId, RunId, Term};
 use meshproof_proto::memory::Piece;
-use meshproof_proto::order::{NameTerm, StepKey, StubChange};
+use meshproof_proto::order::{NameTerm, ReceiveOrder, StepKey, StubChange};
 use serde::{Deserialize, Serialize};
 
 use super::left::Left;
 use super::records::{Chain, Next, Reader, Tail};
 use crate::logs::Mark;
+use crate::records::Answers;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,10 @@ pub enum Entry {
     Piece { number: u64, piece: Piece },
     /// Records stood here that were damaged, and were cut off: what they said is not known.
     Damaged,
+    /// Records are to be applied here, whose sender may open their stream again.
+    Receives(Box<ReceiveOrder>),
+    /// More records of a stream were answered.
+    RecordsAnswered { key: StepKey, answered: Box<Answers> },
 }
 
 /// What a file says.
@@ -101,6 +106,8 @@ impl Recovered {
             | Entry::Watching { .. }
             | Entry::StubChanged { .. }
             | Entry::Promised { .. }
+            | Entry::Receives(_)
+            | Entry::RecordsAnswered { .. }
             | Entry::Damaged => true,
         };
         if fits {
@@ -126,6 +133,8 @@ impl Recovered {
             | Entry::Watching { .. }
             | Entry::StubChanged { .. }
             | Entry::Promised { .. }
+            | Entry::Receives(_)
+            | Entry::RecordsAnswered { .. }
             | Entry::Piece { .. } => {}
         }
     }

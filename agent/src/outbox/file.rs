@@ -103,6 +103,11 @@ impl Store {
         Self(self.0.with_file_name("copies").join(agent.as_str()))
     }
 
+    /// Where files of runs are kept.
+    pub fn blobs(&self) -> PathBuf {
+        self.0.with_file_name("blobs")
+    }
+
     /// Begins the file of a run, also where there is one.
     ///
     /// # Errors
@@ -163,9 +168,20 @@ impl OutboxFile {
     /// # Errors
     /// There is no space, or the disk fails.
     pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
-        let payload = entry::encode(entry).map_err(io::Error::other)?;
+        self.append_all([entry])
+    }
+
+    /// Adds records with one write; all of them, or when that fails nothing that counts.
+    ///
+    /// # Errors
+    /// There is no space, or the disk fails.
+    pub fn append_all<'e>(&mut self, entries: impl IntoIterator<Item = &'e Entry>) -> io::Result<()> {
         self.record.clear();
-        let chain = self.chain.put(&payload, &mut self.record)?;
+        let mut chain = self.chain;
+        for entry in entries {
+            let payload = entry::encode(entry).map_err(io::Error::other)?;
+            chain = chain.put(&payload, &mut self.record)?;
+        }
         // What a failed attempt left is written over by the next one.
         self.file.write_all_at(&self.record, self.end)?;
         self.end += self.record.len() as u64;

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use meshproof_proto::event::{EventBatch, Fact};
+use meshproof_proto::event::{Event, EventBatch, Fact};
 use meshproof_proto::id::PeerId;
+use meshproof_proto::limits::EVENTS_PER_BATCH;
 use tokio::sync::watch;
 
 use super::{Entry, Outbox, OutboxFile};
@@ -33,9 +34,14 @@ impl KeptOutbox {
 
     /// Keeps a fact, and writes it. `None`: there is not even room in memory.
     pub fn push(&mut self, fact: Fact, at_ms: u64) -> Option<u64> {
-        let seq = self.outbox.push(fact, at_ms);
+        let seq = self.push_unwritten(fact, at_ms);
         self.write();
         seq
+    }
+
+    /// As [`Self::push`], but it is written with those that follow, by [`Self::flush`], and told no sooner.
+    pub fn push_unwritten(&mut self, fact: Fact, at_ms: u64) -> Option<u64> {
+        self.outbox.push(fact, at_ms)
     }
 
     /// See [`Outbox::ack`].
@@ -57,9 +63,17 @@ impl KeptOutbox {
     /// # Errors
     /// The disk takes nothing.
     pub fn note(&mut self, entry: &Entry) -> Result<(), String> {
+        self.note_all(std::slice::from_ref(entry))
+    }
+
+    /// As [`Self::note`], of several; all of them, or none.
+    ///
+    /// # Errors
+    /// The disk takes nothing.
+    pub fn note_all(&mut self, entries: &[Entry]) -> Result<(), String> {
         self.flush()?;
         let Some(file) = &mut self.file else { return Ok(()) };
-        file.append(entry).map_err(|error| format!("the outbox cannot be written: {error}"))
+        file.append_all(entries).map_err(|error| format!("the outbox cannot be written: {error}"))
     }
 
     /// See [`Outbox::poll_batch`].
@@ -128,15 +142,7 @@ impl KeptOutbox {
 
     fn write(&mut self) {
         let Some(file) = &mut self.file else { return self.outbox.written(u64::MAX) };
-        let mut written = None;
-        let mut trouble = None;
-        for event in self.outbox.unwritten() {
-            if let Err(error) = file.append(&Entry::Event(event.clone())) {
-                trouble = Some(error);
-                break;
-            }
-            written = Some(event.seq);
-        }
+        let (written, trouble) = append_events(file, self.outbox.unwritten());
         if let Some(through) = written {
             self.outbox.written(through);
             self.on_disk.send_replace(through);
@@ -149,5 +155,34 @@ impl KeptOutbox {
             (Some(_), Some(_)) | (None, None) => {}
         }
         self.trouble = trouble;
+    }
+}
+
+/// Adds events, many with one write; where that finds no space, each that there is space for. Gives the last number that is there, and why
+/// no more are.
+fn append_events<'e>(
+    file: &mut OutboxFile,
+    events: impl Iterator<Item = &'e Event>,
+) -> (Option<u64>, Option<io::Error>) {
+    let mut written = None;
+    let mut events = events.peekable();
+    while events.peek().is_some() {
+        let some: Vec<Entry> = events.by_ref().take(EVENTS_PER_BATCH).cloned().map(Entry::Event).collect();
+        let parts = if file.append_all(&some).is_ok() { &[][..] } else { &some[..] };
+        for one in parts {
+            if let Err(error) = file.append(one) {
+                return (written, Some(error));
+            }
+            written = number(one).or(written);
+        }
+        written = some.last().and_then(number).or(written);
+    }
+    (written, None)
+}
+
+fn number(entry: &Entry) -> Option<u64> {
+    match entry {
+        Entry::Event(event) => Some(event.seq),
+        _ => None,
     }
 }

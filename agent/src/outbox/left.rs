@@ -6,11 +6,13 @@ use meshproof_proto::event::{Event, Fact, Outcome, StubCall};
 use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::memory::Extent;
 use meshproof_proto::order::network::Wanted;
-use meshproof_proto::order::{NameTerm, StepKey, StubChange};
+use meshproof_proto::order::{NameTerm, ReceiveOrder, RecordStreamId, StepKey, StubChange};
 use meshproof_proto::sync::Ask;
 
 use super::Entry;
+use crate::limits;
 use crate::logs::Mark;
+use crate::records::Answers;
 
 /// What an instance leaves to the one that comes after it.
 #[derive(Debug, Default)]
@@ -26,6 +28,9 @@ pub struct Left {
     pub marks: BTreeMap<StepKey, Mark>,
     /// What befell each stub since it began anew.
     pub stubs: BTreeMap<String, Vec<StubPast>>,
+    /// Streams of records that are applied here, and what is known of those that are sent from here.
+    pub receives: BTreeMap<RecordStreamId, ReceiveOrder>,
+    pub sends: BTreeMap<StepKey, Answers>,
     /// What the service's program wanted last of the data network, in the test that goes on.
     pub network: Option<Box<Wanted>>,
 }
@@ -62,6 +67,8 @@ impl Left {
             Entry::Watching { key, mark } => drop(self.marks.insert(key.clone(), mark.clone())),
             Entry::Promised { term, to } => self.promised = Some((*term, *to)),
             Entry::Piece { number, piece } => self.memory = Extent { term: piece.term, pieces: *number },
+            Entry::Receives(order) => self.receive(order),
+            Entry::RecordsAnswered { key, answered } => self.sends.entry(key.clone()).or_default().add(answered),
             Entry::StubChanged { stub, change: StubChange::Purge } => drop(self.stubs.remove(stub)),
             Entry::StubChanged { stub, change } => self.stub(stub).push(StubPast::Changed(change.clone())),
         }
@@ -74,6 +81,7 @@ impl Left {
                 let course = if result.outcome == Outcome::Ok { Course::EndedWell } else { Course::EndedBadly };
                 self.steps.insert(key.clone(), course);
                 self.marks.remove(key);
+                self.sends.remove(key);
             }
             Fact::StubCalled(call) | Fact::StubErred { call, .. } => {
                 self.stub(&call.stub).push(StubPast::Called(call.clone()));
@@ -98,7 +106,18 @@ impl Left {
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
             | Fact::AgentUsed(_)
-            | Fact::ProgramAsked { .. } => {}
+            | Fact::FileHeld { .. }
+            | Fact::ProgramAsked { .. }
+            // members that share an agent are on no data network
+            | Fact::ProgramsAsked { .. } => {}
+        }
+    }
+
+    /// Those that are long over make room: senders that still run are few.
+    fn receive(&mut self, order: &ReceiveOrder) {
+        self.receives.insert(order.stream, order.clone());
+        if self.receives.len() > limits::RECORD_STREAMS {
+            self.receives.pop_first();
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use meshproof_proto::event::{CheckFailure, Evidence, Outcome, StepResult};
+use meshproof_proto::event::{CheckFailure, Outcome, StepResult};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
 use serde_json::{Value, json};
 
+use super::answers::{Answers, First};
 use crate::action::{Answer, CallError, ErrorKind};
 use crate::checks;
 use crate::evidence::{evidence, shown};
@@ -22,41 +23,21 @@ pub(super) struct Judge<'o> {
     /// Checks of every answer, their fields without `each.`, and their places in the order.
     each: Vec<Check>,
     places: Vec<u32>,
-    micros: Vec<u32>,
-    applied: u64,
-    /// By check.
-    failed: BTreeMap<u32, Failed>,
-    /// Answers that failed without being looked at.
-    broken: Option<Broken>,
-    evidence: Vec<Evidence>,
-}
-
-/// Answers that did not meet one check.
-#[derive(Debug)]
-struct Failed {
-    first: Mismatch,
-    index: u64,
-    count: u64,
-}
-
-#[derive(Debug)]
-struct Broken {
-    first: Outcome,
-    index: u64,
-    count: u64,
+    answered: Answers,
+    /// How many of these are on disk.
+    noted: usize,
 }
 
 /// How the stream as a whole went.
 #[derive(Debug)]
 pub(super) struct Whole {
-    /// Of the records that were sent.
-    pub bytes: u64,
     pub duration: Duration,
     pub error: Option<CallError>,
 }
 
 impl<'o> Judge<'o> {
-    pub(super) fn new(order: &'o StepOrder, masker: &'o Masker) -> Self {
+    /// Goes on behind the answers that are known.
+    pub(super) fn new(order: &'o StepOrder, masker: &'o Masker, mut answered: Answers) -> Self {
         let (mut each, mut places) = (Vec::new(), Vec::new());
         for (place, check) in (0..).zip(&order.checks) {
             if let Some(field) = check.field.strip_prefix("each.") {
@@ -64,42 +45,60 @@ impl<'o> Judge<'o> {
                 places.push(place);
             }
         }
-        Self {
-            order,
-            masker,
-            each,
-            places,
-            micros: Vec::new(),
-            applied: 0,
-            failed: BTreeMap::new(),
-            broken: None,
-            evidence: Vec::new(),
-        }
+        let noted = answered.micros.len();
+        answered.so_far.resumed += u64::from(noted > 0);
+        Self { order, masker, each, places, answered, noted }
     }
 
     /// Answers so far.
     pub(super) fn answers(&self) -> u64 {
-        self.micros.len() as u64
+        self.answered.micros.len() as u64
     }
 
     /// The next answer; `scope` knows its `record` and `index`.
     pub(super) fn answer(&mut self, answer: &Answer, scope: &Value) {
         let index = self.answers();
-        self.micros.push(u32::try_from(answer.took.as_micros()).unwrap_or(u32::MAX));
-        self.applied += u64::from(answer.error.is_none());
+        self.answered.micros.push(u32::try_from(answer.took.as_micros()).unwrap_or(u32::MAX));
+        let so_far = &mut self.answered.so_far;
+        so_far.applied += u64::from(answer.error.is_none());
         let fine = match checks::unasked_failure(&self.each, answer) {
             Some(first) => {
-                self.broken.get_or_insert(Broken { first, index, count: 0 }).count += 1;
+                so_far.broken.get_or_insert_with(|| First::at(index, first)).count += 1;
                 false
             }
             None => self.check(answer, scope, index),
         };
-        if !fine && self.evidence.len() < limits::RECORD_FAILURES_SHOWN {
+        if !fine && self.answered.so_far.evidence.len() < limits::RECORD_FAILURES_SHOWN {
             let items = answer.evidence().into_iter();
             let texts: Vec<_> = items.map(|item| format!("{}: {}", item.title, item.text)).collect();
             // Few are kept, and none whole: an answer may be large.
-            self.evidence.push(shown(evidence(format!("record {index}"), texts.join("\n")), self.masker));
+            self.answered
+                .so_far
+                .evidence
+                .push(shown(evidence(format!("record {index}"), texts.join("\n")), self.masker));
         }
+    }
+
+    /// The stream broke, and goes on behind the last answer.
+    pub(super) fn resumes(&mut self) {
+        self.answered.so_far.resumed += 1;
+    }
+
+    /// A record of so many bytes is sent for the first time.
+    pub(super) fn sends(&mut self, bytes: usize) {
+        self.answered.so_far.bytes += bytes as u64;
+    }
+
+    /// How many answers are not noted.
+    pub(super) fn unnoted(&self) -> usize {
+        self.answered.micros.len() - self.noted
+    }
+
+    /// Those, to be noted now.
+    pub(super) fn note(&mut self) -> Answers {
+        let micros = self.answered.micros[self.noted..].to_vec();
+        self.noted = self.answered.micros.len();
+        Answers { micros, so_far: self.answered.so_far.clone() }
     }
 
     /// Whether all checks of each answer hold.
@@ -108,8 +107,8 @@ impl<'o> Judge<'o> {
         let fine = failures.is_empty();
         for failure in failures {
             let place = self.places[failure.check as usize];
-            let failed = Failed { first: failure.mismatch, index, count: 0 };
-            self.failed.entry(place).or_insert(failed).count += 1;
+            let failed = &mut self.answered.so_far.failed;
+            failed.entry(place).or_insert_with(|| First::at(index, failure.mismatch)).count += 1;
         }
         fine
     }
@@ -128,7 +127,7 @@ impl<'o> Judge<'o> {
         let mut all = Vec::new();
         if outcome != Outcome::Ok {
             all.push(evidence("stream", format!("{result:#}")));
-            all.append(&mut self.evidence);
+            all.append(&mut self.answered.so_far.evidence);
         }
         StepResult { outcome, duration_ms: whole.duration.as_secs_f64() * 1e3, tries: 1, saved, evidence: all }
     }
@@ -145,13 +144,13 @@ impl<'o> Judge<'o> {
                 Outcome::CallFailed { message }
             };
         }
-        if let Some(broken) = &self.broken {
-            return broken.outcome(self.answers());
+        if let Some(broken) = &self.answered.so_far.broken {
+            return outcome_of(broken, self.answers());
         }
         let mut failures: Vec<CheckFailure> = Vec::new();
         for (place, check) in (0..).zip(&self.order.checks) {
-            let why = match self.failed.get(&place) {
-                Some(failed) => Some(failed.mismatch(self.answers())),
+            let why = match self.answered.so_far.failed.get(&place) {
+                Some(failed) => Some(mismatch_of(failed, self.answers())),
                 None if check.field.starts_with("each.") => None,
                 None => self.whole_field(check, whole, result).err(),
             };
@@ -162,7 +161,7 @@ impl<'o> Judge<'o> {
 
     fn whole_field(&self, check: &Check, whole: &Whole, result: &Value) -> Result<(), Mismatch> {
         let actual = match check.field.as_str() {
-            "records" => Actual::Json(self.applied.into()),
+            "records" => Actual::Json(self.answered.so_far.applied.into()),
             "duration" => Actual::Duration(whole.duration),
             "error" => whole.error.as_ref().map_or(Actual::Missing, |error| Actual::Text(error.kind.word().to_owned())),
             field => match field.strip_prefix("latency.").map(|name| &result["latency"][name]) {
@@ -177,38 +176,35 @@ impl<'o> Judge<'o> {
 
     /// What saves look into.
     fn result(&mut self, whole: &Whole) -> Value {
-        self.micros.sort_unstable();
-        let micros = &self.micros;
+        self.answered.micros.sort_unstable();
+        let Answers { micros, so_far } = &self.answered;
         let at = |share: f64| {
             let rank = (share * micros.len() as f64).ceil() as usize;
             micros.get(rank.max(1) - 1).map(|micros| f64::from(*micros) / 1e3)
         };
         let duration = whole.duration.as_micros() as f64 / 1e3;
         json!({
-            "records": self.applied,
-            "bytes": whole.bytes,
+            "records": so_far.applied,
+            "bytes": so_far.bytes,
+            "resumed": so_far.resumed,
             "latency": { "p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0) },
             "duration": duration,
         })
     }
 }
 
-impl Failed {
-    fn mismatch(&self, of: u64) -> Mismatch {
-        let Mismatch { at, expected, actual } = self.first.clone();
-        Mismatch { at, expected, actual: format!("{actual} (record {}; {} of {of} records)", self.index, self.count) }
-    }
+fn mismatch_of(failed: &First<Mismatch>, of: u64) -> Mismatch {
+    let Mismatch { at, expected, actual } = failed.first.clone();
+    Mismatch { at, expected, actual: format!("{actual} (record {}; {} of {of} records)", failed.index, failed.count) }
 }
 
-impl Broken {
-    fn outcome(&self, of: u64) -> Outcome {
-        let told = |message: &str| format!("record {}: {message} ({} of {of} records)", self.index, self.count);
-        match &self.first {
-            Outcome::Error { message } => Outcome::Error { message: told(message) },
-            Outcome::CallFailed { message } | Outcome::Unknown { message } => {
-                Outcome::CallFailed { message: told(message) }
-            }
-            Outcome::Ok | Outcome::Failed(_) => Outcome::CallFailed { message: told("failed") },
+fn outcome_of(broken: &First<Outcome>, of: u64) -> Outcome {
+    let told = |message: &str| format!("record {}: {message} ({} of {of} records)", broken.index, broken.count);
+    match &broken.first {
+        Outcome::Error { message } => Outcome::Error { message: told(message) },
+        Outcome::CallFailed { message } | Outcome::Unknown { message } => {
+            Outcome::CallFailed { message: told(message) }
         }
+        Outcome::Ok | Outcome::Failed(_) => Outcome::CallFailed { message: told("failed") },
     }
 }

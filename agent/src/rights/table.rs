@@ -55,15 +55,14 @@ impl Call {
     }
 }
 
-impl StreamHeader {
-    /// What it takes of the agent that opens such a stream.
-    pub(crate) fn needs(&self) -> Needed {
-        match self {
-            Self::Tunnel { .. } => between("a tunnel", [Capability::Tunnel]),
-            Self::Probe => between("a probe of a tunnel", [Capability::Tunnel]),
-            Self::Records { .. } => between("a stream of records", [Capability::Stream]),
-            Self::Bench => between("a bench", [Capability::Stream]),
-        }
+/// What a stream takes of the agent that opens it.
+pub(crate) fn for_stream(header: &StreamHeader) -> Needed {
+    match header {
+        StreamHeader::Tunnel { .. } => between("a tunnel", [Capability::Tunnel]),
+        StreamHeader::Probe => between("a probe of a tunnel", [Capability::Tunnel]),
+        StreamHeader::Records { .. } => between("a stream of records", [Capability::Stream]),
+        StreamHeader::Bench => between("a bench", [Capability::Stream]),
+        StreamHeader::Blob { .. } => between("a file of the run", [Capability::Stream]),
     }
 }
 
@@ -86,6 +85,8 @@ fn setting(order: &Initialize) -> BTreeSet<Capability> {
         (!order.service.logs.is_empty(), Capability::Logs),
         (order.service.scrape.is_some(), Capability::Http),
         (order.network.is_some(), Capability::Tun),
+        // other agents get them from here
+        (!order.blobs.is_empty(), Capability::Stream),
     ];
     needs.into_iter().filter_map(|(asked, capability)| asked.then_some(capability)).collect()
 }

@@ -23,7 +23,7 @@ use tarpc::client::RpcError;
 use tarpc::context;
 use tokio::sync::mpsc;
 
-use super::{Needed, Rights, for_datagrams};
+use super::{Needed, Rights, for_datagrams, for_stream};
 use crate::audit::Audit;
 use crate::permits::Settings;
 use crate::service::{AgentServer, Call};
@@ -317,11 +317,12 @@ fn streams_and_datagrams_are_between_agents_whose_tokens_both_grant_what_they_ca
         Rights::new(ours.clone(), Audit::default(), Default::default()).allow(&caller(role, theirs), needed)
     };
     for (needed, takes) in [
-        (StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }.needs(), Tunnel),
-        (StreamHeader::Probe.needs(), Tunnel),
+        (for_stream(&StreamHeader::Tunnel { run: run.clone(), port: "tcp".to_owned() }), Tunnel),
+        (for_stream(&StreamHeader::Probe), Tunnel),
         (for_datagrams(), Tunnel),
-        (StreamHeader::Records { run: run.clone(), stream: RecordStreamId(1) }.needs(), Stream),
-        (StreamHeader::Bench.needs(), Stream),
+        (for_stream(&StreamHeader::Records { run: run.clone(), stream: RecordStreamId(1) }), Stream),
+        (for_stream(&StreamHeader::Bench), Stream),
+        (for_stream(&StreamHeader::Blob { run: run.clone(), digest: Digest([1; 32]) }), Stream),
     ] {
         let less: BTreeSet<Capability> = all.iter().copied().filter(|held| *held != takes).collect();
         for role in ROLES {
@@ -432,8 +433,23 @@ fn setting() -> Initialize {
     let service = ServicePlace::default();
     let (stubs, tunnels, roster) = (Vec::new(), Vec::new(), BTreeMap::new());
     let secrets = Secrets::default();
-    let (network, api, certificates) = (None, None, BTreeMap::new());
-    Initialize { authority: authority(), roster, service, stubs, tunnels, seed: 1, secrets, network, api, certificates }
+    let (network, api, certificates, guests) = (None, None, BTreeMap::new(), Vec::new());
+    let blobs = Vec::new();
+    Initialize {
+        authority: authority(),
+        roster,
+        service,
+        stubs,
+        tunnels,
+        seed: 1,
+        secrets,
+        network,
+        api,
+        certificates,
+        blobs,
+        guests,
+        links: Vec::new(),
+    }
 }
 
 fn step(action: Action) -> StepOrder {
@@ -443,7 +459,7 @@ fn step(action: Action) -> StepOrder {
 }
 
 fn receive(apply: Action) -> ReceiveOrder {
-    ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply }
+    ReceiveOrder { authority: authority(), stream: RecordStreamId(1), from: name("shop"), apply, key: None }
 }
 
 fn fault(target: FaultTarget) -> FaultOrder {
@@ -490,7 +506,7 @@ fn program(argv: &[&str]) -> Action {
 fn stream() -> Action {
     let json = meshproof_proto::expr::ValueTemplate::fixed(&serde_json::json!({}));
     let data = DataSource::Generate { count: 1, json };
-    Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data, pace: None })
+    Action::Stream(StreamAction { stream: RecordStreamId(1), to: name("ledger"), data, pace: None, key: None })
 }
 
 fn bench() -> BenchOrder {

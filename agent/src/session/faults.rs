@@ -108,7 +108,8 @@ impl Faults {
                     let message = format!("stub `{stub}` is disturbed by `{name}`; a stub takes one fault at a time");
                     return Err(Refusal::Failed(message));
                 }
-                server.begin_fault(order.shape.clone()).map_err(|error| Refusal::Failed(error.to_string()))?;
+                let begun = server.begin_fault(order.shape.clone(), &order.authority.run);
+                begun.map_err(|error| Refusal::Failed(error.to_string()))?;
                 How::Stub(Arc::clone(place.beside))
             }
             FaultTarget::Traffic { peer, direction } => {

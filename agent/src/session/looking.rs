@@ -55,6 +55,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
             run: self.run.as_ref().filter(|run| !run.is_closed()).map(|run| run.authority.run.clone()),
+            labels: self.standing.labels.clone(),
         }
     }
 }

@@ -132,7 +132,9 @@ impl Session {
             network.close().await;
         }
         let others = order.network.iter().flat_map(|network| network.others.keys());
-        let reached: Vec<Name> = order.tunnels.iter().map(|tunnel| &tunnel.to).chain(others).cloned().collect();
+        let nearest = order.blobs.iter().filter_map(|file| file.before.first());
+        let tunnels = order.tunnels.iter().map(|tunnel| &tunnel.to);
+        let reached: Vec<Name> = tunnels.chain(others).chain(nearest).chain(&order.links).cloned().collect();
         let around = Surroundings {
             kept: &mut self.kept_stubs,
             rights: &self.rights,

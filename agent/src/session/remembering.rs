@@ -94,11 +94,10 @@ impl Run {
             let why = format!("piece {from} does not follow on the {} that are here", self.memory.pieces);
             return Err(Refusal::Failed(why));
         }
-        for (number, piece) in (from..).zip(pieces) {
-            let extent = Extent { term: piece.term, pieces: number };
-            self.outbox.note(&Entry::Piece { number, piece }).map_err(Refusal::Failed)?;
-            self.memory = extent;
-        }
+        let last = pieces.last().map(|piece| Extent { term: piece.term, pieces: from + pieces.len() as u64 - 1 });
+        let pieces: Vec<Entry> = (from..).zip(pieces).map(|(number, piece)| Entry::Piece { number, piece }).collect();
+        self.outbox.note_all(&pieces).map_err(Refusal::Failed)?;
+        self.memory = last.unwrap_or(self.memory);
         Ok(self.memory.pieces)
     }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
 use meshproof_proto::id::{Name, PeerId, RunId, Term};
+use meshproof_proto::limits::EVENTS_PER_BATCH;
 use meshproof_proto::memory::Extent;
 use meshproof_proto::order::{
-    Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, RecordStreamId, ServicePlace,
-    StepKey, StepOrder, StubChange,
+    Adopted, Authority, FaultOrder, FaultReport, Initialized, NameTerm, ReceiveOrder, ServicePlace, StepKey, StepOrder,
+    StubChange,
 };
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::secrets::Secrets;
@@ -24,21 +25,24 @@ use super::ahead::Ahead;
 use super::closing::{self, Closed, LinkBytes};
 use super::copying::Copying;
 use super::faults::{Beginning, Faults, Place};
+use super::gathering::Gathering;
 use super::links::Linked;
 use super::orders::reply;
 use super::pump::{Pump, Pumped};
+use super::receiving::Receiving;
 use super::steps::Steps;
 use super::tending::{Answered, Tending};
-use crate::api::Api;
+use crate::api::Apis;
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::Mark;
 use crate::notes::Note;
 use crate::outbox::{Entry, KeptOutbox};
+use crate::records::Answers;
 use crate::service::Answer;
 use crate::steps::Beside;
 use crate::stub::{Look, StubServer};
-use crate::tunnel::Tunnels;
+use crate::tunnel::{Seat, Tunnels};
 
 #[derive(Debug)]
 pub(super) struct Run {
@@ -109,8 +113,10 @@ pub(super) struct Work {
     /// Open as long as this is kept.
     pub(super) _endpoints: Endpoints,
     /// What programs of the service find here.
-    pub(super) api: Option<Api>,
+    pub(super) api: Option<Apis>,
     pub(super) tunnels: Tunnels,
+    /// Who commands the run.
+    pub(super) commander: Arc<Seat>,
     /// They carry a data network.
     pub(super) networked: bool,
     /// Those that began, so that a repeated order does not begin one again.
@@ -123,8 +129,10 @@ pub(super) struct Work {
     pub(super) faults: Faults,
     /// What persons have done beside it.
     pub(super) tending: Tending,
-    /// Record streams that were ordered and have not come.
-    pub(super) receives: BTreeMap<RecordStreamId, ReceiveOrder>,
+    /// Record streams that were ordered.
+    pub(super) receives: Receiving,
+    /// Answers that an instance before this one has had of streams that it sent.
+    pub(super) sends: BTreeMap<StepKey, Answers>,
 }
 
 /// Something that the run's own tasks brought about.
@@ -160,7 +168,7 @@ impl Run {
 
     pub(super) fn happened(&mut self, happened: Happened, mesh: &Mesh) {
         match happened {
-            Happened::Fact(fact) => self.push(fact),
+            Happened::Fact(fact) => self.heard(fact),
             Happened::Note(note) => self.unwritten.push_back(note),
             Happened::StepEnded(key, result) => self.step_ended(key, result),
             Happened::FaultEnded(report) => {
@@ -176,6 +184,18 @@ impl Run {
             Happened::Answered(answered) => self.answered(answered),
             Happened::Closed(closed) => self.closed(closed, mesh),
         }
+    }
+
+    /// What was told by now is written together; [`Self::send_events`] does, before it passes anything on.
+    fn heard(&mut self, first: Fact) {
+        let mut gathering = Gathering::of(first);
+        for _ in 1..EVENTS_PER_BATCH {
+            let Ok(fact) = self.facts.try_recv() else { break };
+            if let Some(whole) = gathering.add(fact) {
+                keep((&mut self.outbox, &mut self.held_until), whole);
+            }
+        }
+        keep((&mut self.outbox, &mut self.held_until), gathering.end());
     }
 
     pub(super) fn push(&mut self, fact: Fact) {
@@ -198,7 +218,7 @@ impl Run {
         let anew = work.beside.stubs.values().filter(|stub| stub.begins_anew()).map(|stub| stub.name().to_owned());
         let began = Entry::TestBegan { test: test.clone(), begin_anew: anew.collect() };
         self.outbox.note(&began).map_err(Refusal::Failed)?;
-        work.api.iter().for_each(|api| api.begin_test(&test));
+        work.api.iter().for_each(|apis| apis.begin_test(&test));
         work.tests.insert(test);
         work.beside.stubs.values().for_each(StubServer::begin_test);
         Ok(())
@@ -206,7 +226,9 @@ impl Run {
 
     /// Programs of the service are answered.
     pub(super) fn answer_programs(&mut self, answers: Vec<sync::Answer>) -> Result<(), Refusal> {
-        self.working()?.api.iter().for_each(|api| api.answer(answers.clone()));
+        if let Some(apis) = &self.working()?.api {
+            apis.answer(answers);
+        }
         Ok(())
     }
 
@@ -255,16 +277,17 @@ impl Run {
     /// Waits for the stream that the order names.
     pub(super) fn receive(&mut self, mut order: ReceiveOrder) -> Result<(), Refusal> {
         let known = self.roster.contains_key(&order.from);
-        let work = self.working()?;
+        self.working()?;
         if !known {
             return Err(Refusal::Unknown { what: "service in this run".to_owned(), name: order.from.to_string() });
         }
-        if work.receives.len() >= limits::RECORD_STREAMS {
-            return Err(Refusal::Failed(format!("{} record streams wait here", work.receives.len())));
+        if order.key.is_some() {
+            // without secrets: whoever comes after this instance has them
+            self.outbox.note(&Entry::Receives(Box::new(order.clone()))).map_err(Refusal::Failed)?;
         }
+        let work = self.stage.working(&self.authority.run)?;
         order.apply.put_in_secrets(&work.secrets);
-        work.receives.insert(order.stream, order);
-        Ok(())
+        work.receives.take(order)
     }
 
     pub(super) fn begin_fault(&mut self, order: FaultOrder, answer: Answer<()>) {
@@ -391,6 +414,9 @@ impl Run {
         tracing::info!(run = %self.authority.run, term = term.0, "another orchestrator has taken over");
         self.authority.term = term;
         self.orchestrator = orchestrator;
+        if let Stage::Working(work) = &self.stage {
+            work.commander.take(orchestrator);
+        }
         self.reconnected(mesh);
     }
 
@@ -447,6 +473,13 @@ impl Run {
 
 /// Puts a fact into the outbox.
 pub(super) fn push((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>), fact: Fact) {
+    keep((outbox, held_until), fact);
+    // what cannot be written now is written later, and not told until then
+    let _ = outbox.flush();
+}
+
+/// Puts a fact into the outbox, to be written with others.
+fn keep((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>), fact: Fact) {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
     *held_until = match fact {
@@ -455,7 +488,7 @@ pub(super) fn push((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>)
         }
         _ => None,
     };
-    if outbox.push(fact, at_ms).is_none() {
+    if outbox.push_unwritten(fact, at_ms).is_none() {
         tracing::error!("an event is lost: the orchestrator takes none, and there is no more room");
     }
 }

@@ -6,11 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use meshproof_mesh::Mesh;
+use meshproof_proto::blob::BlobOrder;
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{
-    ApiOrder, Becomes, DataNetwork, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport, TunnelOrder,
+    ApiOrder, Becomes, DataNetwork, Guest, Initialize, Initialized, ServicePlace, StubOrder, Target, Transport,
+    TunnelOrder,
 };
 use meshproof_proto::rpc::Refusal;
 use serde_json::Value;
@@ -22,11 +24,13 @@ use super::copying::Copying;
 use super::faults::Faults;
 use super::kept::KeptStubs;
 use super::pump::Pump;
+use super::receiving::Receiving;
 use super::run::{Run, Stage, Work};
 use super::steps::Steps;
 use super::tending::Tending;
 use crate::action::Connections;
-use crate::api::Api;
+use crate::api::Apis;
+use crate::blobs::{self, Blobs};
 use crate::endpoints::Endpoints;
 use crate::limits;
 use crate::logs::LogStore;
@@ -41,7 +45,7 @@ use crate::rights::Rights;
 use crate::standing::Standing;
 use crate::steps::Beside;
 use crate::stub::{Around, Before, StubServer};
-use crate::tunnel::{Lets, Tunnels};
+use crate::tunnel::{Lets, Seat, Tunnels};
 
 /// What a run finds at this agent.
 pub(super) struct Surroundings<'s> {
@@ -86,14 +90,12 @@ pub(super) async fn run(
     let inlet = join((network.as_deref(), left.as_ref()), (&tunnels, seed), outside).await?;
     let links = inlet.as_ref().map(Inlet::links).cloned();
     tunnels.take_datagrams(&Lets { ports: datagram_ports(&service), rights: Arc::clone(rights), inlet });
-    let endpoints = Endpoints::bind(&service, &permits.logs, &before.endpoints).await;
-    let (endpoints, addresses) =
-        endpoints.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))?;
-    initialized.endpoints = addresses;
+    let endpoints;
+    (endpoints, initialized.endpoints) = open_endpoints(&service, permits, &before).await?;
     for target in stubs.iter_mut().flat_map(targets) {
         target.address = address(&target.label, &initialized.tunnels, &service)?;
     }
-    let api = open_api((api.as_deref(), links), (mesh, &mut initialized), tell.clone()).await?;
+    let api = open_api((api.as_deref(), &order.guests), (mesh, links), &mut initialized, tell.clone()).await?;
     let notes_to = Notes::to(noting);
     let around = Around {
         facts: tell.clone(),
@@ -105,8 +107,10 @@ pub(super) async fn run(
     stubs.iter_mut().for_each(|stub| stub.port = standing.port(&stub.name).unwrap_or(stub.port));
     let stubs = bind(stubs, &around, (kept, &before, left.as_mut())).await?;
     initialized.stubs = stubs.iter().map(|(name, stub)| (name.clone(), stub.address().to_string())).collect();
-    let beside = beside((&service, permits), stubs, (tell.clone(), notes_to), masker);
-    let (tunnels, left) = ((tunnels, network.is_some()), left.unwrap_or_default());
+    let commander = commander(orchestrator);
+    let blobs = get((order.blobs, outboxes), (&tunnels, &commander), tell.clone())?;
+    let beside = Beside { blobs, ..beside((&service, permits), stubs, (tell.clone(), notes_to), masker) };
+    let (tunnels, left) = ((tunnels, commander, network.is_some()), left.unwrap_or_default());
     let work = work((service, seed, secrets), (beside, (endpoints, api), tunnels), left);
     Ok(Run {
         outbox: outbox((mesh.me(), &authority.run), outboxes, former)?,
@@ -138,20 +142,41 @@ pub(super) async fn run(
     })
 }
 
-/// What the service's programs find here: where it was before, if an instance before this one had it.
-async fn open_api(
-    (order, links): (Option<&ApiOrder>, Option<Arc<Links>>),
-    (mesh, made): (&Mesh, &mut Initialized),
+/// Where the service writes its logs: where it was before, if there was one before.
+async fn open_endpoints(
+    service: &ServicePlace,
+    permits: &Permits,
+    before: &Initialized,
+) -> Result<(Endpoints, BTreeMap<String, String>), Refusal> {
+    let bound = Endpoints::bind(service, &permits.logs, &before.endpoints).await;
+    bound.map_err(|error| Refusal::Failed(format!("the endpoint of a log cannot be made: {error}")))
+}
+
+/// Begins to get the files of the run.
+fn get(
+    (orders, outboxes): (Vec<BlobOrder>, Option<&Store>),
+    (tunnels, orchestrator): (&Tunnels, &Arc<Seat>),
     facts: mpsc::Sender<Fact>,
-) -> Result<Option<Api>, Refusal> {
+) -> Result<Blobs, Refusal> {
+    let around = blobs::Around { place: outboxes.map(Store::blobs), tunnels, orchestrator, facts };
+    Blobs::begin(orders, &around).map_err(Refusal::Failed)
+}
+
+/// What programs find here: where it was before, if an instance before this one had it.
+async fn open_api(
+    (order, guests): (Option<&ApiOrder>, &[Guest]),
+    (mesh, links): (&Mesh, Option<Arc<Links>>),
+    made: &mut Initialized,
+    facts: mpsc::Sender<Fact>,
+) -> Result<Option<Apis>, Refusal> {
     let Some(order) = order else { return Ok(None) };
-    let opened = Api::open((order, mesh.addresses().first().copied()), (made.api.as_deref(), links), facts).await;
-    let (api, url) = opened.map_err(|error| {
+    let opened = Apis::open((order, guests), (mesh.addresses().first().copied(), links), made, facts).await;
+    let apis = opened.map_err(|error| {
         let port = order.port.map(|port| format!(" at port {port}")).unwrap_or_default();
         Refusal::Failed(format!("the API for the service's programs cannot be opened{port}: {error}"))
     })?;
-    made.api = Some(url);
-    Ok(Some(api))
+    (made.api, made.guests) = (apis.url(), apis.guests());
+    Ok(Some(apis))
 }
 
 /// What steps find here.
@@ -169,15 +194,25 @@ fn beside(
         notes,
         permits: Arc::clone(permits),
         connections: Connections::default(),
+        blobs: Blobs::default(),
         masker,
     }
 }
 
+/// What leads to other agents, who commands, and whether there is a data network.
+type Ways = (Tunnels, Arc<Seat>, bool);
+
+/// The place of whoever commands, which another one may take.
+fn commander(orchestrator: PeerId) -> Arc<Seat> {
+    Seat::new("orchestrator".parse().expect("a name"), orchestrator)
+}
+
 fn work(
     (service, seed, secrets): (ServicePlace, u64, Value),
-    (beside, (endpoints, api), (tunnels, networked)): (Beside, (Endpoints, Option<Api>), (Tunnels, bool)),
+    (beside, (endpoints, api), (tunnels, commander, networked)): (Beside, (Endpoints, Option<Apis>), Ways),
     left: Left,
 ) -> Work {
+    let receives = Receiving::after(left.receives, &secrets);
     Work {
         service,
         seed,
@@ -186,12 +221,14 @@ fn work(
         _endpoints: endpoints,
         api,
         tunnels,
+        commander,
         networked,
         steps: Steps::after(left.steps),
         ahead: Ahead::default(),
         faults: Faults::default(),
         tending: Tending::default(),
-        receives: BTreeMap::new(),
+        receives,
+        sends: left.sends,
         tests: left.tests,
         marks: left.marks,
     }

@@ -91,7 +91,7 @@ impl Run {
         work.beside.connections.of_test(&order.key.test);
         order.put_in_secrets(&work.secrets);
         let key = order.key.clone();
-        let (beside, tunnels) = (&work.beside, &work.tunnels);
+        let (beside, tunnels, past) = (&work.beside, &work.tunnels, work.sends.remove(&key));
         if is_watch(&order.action) {
             // It is started once it sees everything, and says so itself.
             let watch = Watch { order, beside: Arc::clone(beside), tell, from: work.marks.get(&key).cloned() };
@@ -101,7 +101,7 @@ impl Run {
         let begun = work.steps.start(&key, || {
             room?;
             let beside = Arc::clone(beside);
-            let doing = match streams::between(&order, tunnels, &beside)? {
+            let doing = match streams::between((&order, past), tunnels, &beside)? {
                 Some(between) => between,
                 None => async move { crate::steps::run_step(&order, &beside).await }.boxed(),
             };

@@ -1,24 +1,24 @@
 //! Byte streams: what a peer opened, and what a step opens.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use meshproof_mesh::{ByteStream, NoLink};
-use meshproof_proto::event::{Outcome, StepResult};
+use meshproof_mesh::ByteStream;
+use meshproof_proto::event::StepResult;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
-use meshproof_proto::mask::Masker;
 use meshproof_proto::order::{Action, RecordStreamId, StepOrder, StreamAction};
 use meshproof_proto::rpc::Refusal;
 use meshproof_proto::trace::Traceparent;
 
 use super::Session;
+use super::receiving::Came;
 use super::run::{Run, Stage, Work};
 use crate::limits;
 use crate::load::{self, Helper, Under};
-use crate::records;
+use crate::records::{self, Answers};
+use crate::rights::for_stream;
 use crate::steps::{Beside, Near, look_at_link};
 use crate::traffic::echo;
 use crate::tunnel::{Far, Tunnels};
@@ -31,13 +31,13 @@ impl Session {
             Ok(header) => header,
             Err(error) => return refuse(stream, &format!("the stream's header cannot be read: {error}")),
         };
-        if let Err(refusal) = self.rights.allow(peer, &header.needs()) {
+        if let Err(refusal) = self.rights.allow(peer, &for_stream(&header)) {
             return refuse(stream, &refusal.to_string());
         }
         match header {
             StreamHeader::Probe => return self.echo(stream),
             StreamHeader::Bench => return self.take_bench(peer, stream),
-            StreamHeader::Tunnel { .. } | StreamHeader::Records { .. } => {}
+            StreamHeader::Tunnel { .. } | StreamHeader::Records { .. } | StreamHeader::Blob { .. } => {}
         }
         match working(self.run.as_mut(), peer, &header) {
             Ok((work, from)) => work.opened(&from, header, stream),
@@ -92,12 +92,16 @@ impl Work {
             },
             StreamHeader::Probe | StreamHeader::Bench => refuse(stream, "such a stream is of no run"),
             StreamHeader::Records { stream: id, .. } => self.receive(from, id, stream),
+            StreamHeader::Blob { digest, .. } => {
+                if let Err((stream, reason)) = self.beside.blobs.serve(&digest, stream, &self.tunnels) {
+                    refuse(stream, &reason);
+                }
+            }
         }
     }
 
     fn receive(&mut self, from: &Name, id: RecordStreamId, mut stream: ByteStream) {
-        let ordered = self.receives.remove(&id).filter(|order| order.from == *from);
-        let Some(order) = ordered else {
+        let Some(Came { order, stop, turn, done }) = self.receives.came(from, id) else {
             return refuse(stream, &format!("nobody ordered record stream {} from `{from}` here", id.0));
         };
         let beside = Arc::clone(&self.beside);
@@ -110,9 +114,16 @@ impl Work {
             });
         }
         self.tunnels.spawn(async move {
-            match records::receive(&order.apply, &beside.permits, &mut stream, &beside.masker).await {
-                Ok(records) => tracing::debug!(stream = id.0, records, "a record stream ended"),
-                Err(error) => {
+            // what applied them before has ended
+            let _turn = turn.lock().await;
+            let receiving = records::receive(&order, &beside.permits, &mut stream, &beside.masker);
+            match stop.run_until_cancelled(receiving).await {
+                None => stream.reset("it goes on elsewhere"),
+                Some(Ok(records)) => {
+                    tracing::debug!(stream = id.0, records, "a record stream ended");
+                    done.cancel();
+                }
+                Some(Err(error)) => {
                     tracing::warn!(stream = id.0, %error, "a record stream broke");
                     stream.reset(&error.to_string());
                 }
@@ -124,9 +135,9 @@ impl Work {
 /// The work of a step that is not this agent's alone: one that sends records, makes a load, or looks at a link. `None` for any other
 /// step.
 pub(super) fn between(
-    order: &StepOrder,
+    (order, past): (&StepOrder, Option<Answers>),
     tunnels: &Tunnels,
-    beside: &Beside,
+    beside: &Arc<Beside>,
 ) -> Result<Option<BoxFuture<'static, StepResult>>, Refusal> {
     let far = |to: &Name| {
         let unknown = || Refusal::Unknown { what: "service in this run".to_owned(), name: to.to_string() };
@@ -134,7 +145,10 @@ pub(super) fn between(
     };
     let own = || (order.clone(), Arc::clone(&beside.masker));
     Ok(match &order.action {
-        Action::Stream(action) => Some(send(far(&action.to)?, action.clone(), own()).boxed()),
+        Action::Stream(action) => {
+            let past = past.unwrap_or_default();
+            Some(send((far(&action.to)?, past), action.clone(), (order.clone(), Arc::clone(beside))).boxed())
+        }
         Action::ExpectLink { to } => {
             let Far { mesh, seat, .. } = far(to)?;
             let near = Near { mesh, seat };
@@ -159,21 +173,16 @@ fn under(beside: &Beside, parent: Option<Traceparent>) -> Under {
     Under { permits: Arc::clone(&beside.permits), masker: Arc::clone(&beside.masker), parent }
 }
 
-async fn send(far: Far, action: StreamAction, (order, masker): (StepOrder, Arc<Masker>)) -> StepResult {
-    let began = Instant::now();
+async fn send(
+    (far, past): (Far, Answers),
+    action: StreamAction,
+    (order, beside): (StepOrder, Arc<Beside>),
+) -> StepResult {
     let header = StreamHeader::Records { run: far.run.clone(), stream: action.stream };
-    match far.open(header).await {
-        Ok(stream) => records::send(&order, &action, stream, &masker).await,
-        Err(NoLink) => unlinked(&action.to, began.elapsed()),
-    }
-}
-
-fn unlinked(to: &Name, took: Duration) -> StepResult {
-    StepResult {
-        outcome: Outcome::CallFailed { message: format!("there is no link to the agent of `{to}`") },
-        duration_ms: took.as_secs_f64() * 1e3,
-        tries: 1,
-        saved: std::collections::BTreeMap::new(),
-        evidence: Vec::new(),
-    }
+    let open = || {
+        let (far, header) = (far.clone(), header.clone());
+        async move { far.open(header).await }
+    };
+    let stores = records::Stores { logs: &beside.logs, blobs: &beside.blobs };
+    records::send((&order, &action), (past, open), (stores, &beside.notes), &beside.masker).await
 }

@@ -1,10 +1,10 @@
 //! Steps that expect something of a number: what the service's processes use, or what it tells.
 
 use meshproof_proto::event::{CheckFailure, Outcome};
-use meshproof_proto::matcher::{Actual, Matcher, Mismatch, Quantity};
+use meshproof_proto::matcher::{Matcher, Mismatch};
 use meshproof_proto::order::{Check, StepOrder};
+use meshproof_proto::stat;
 use serde_json::Value;
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Attempt, Clock, Repeat, limits};
@@ -70,44 +70,16 @@ fn missing(index: u32, check: &Check, actual: String) -> CheckFailure {
 
 /// A range satisfies a check when both of its ends do.
 fn outside(check: &Check, range: Range) -> Option<Mismatch> {
-    let end = |number: f64| check.matcher.check(&actual(&check.matcher, number), &Value::Null);
+    let end = |number: f64| check.matcher.check(&stat::actual(&check.matcher, number), &Value::Null);
     let mismatch = end(range.least).and_then(|()| end(range.most)).err()?;
     let exact = range.least == range.most;
     let actual = if exact { mismatch.actual } else { format!("between {} and {}", range.least, range.most) };
     Some(Mismatch { actual, ..mismatch })
 }
 
-/// The number in the unit that it is compared with: metrics are told in seconds and bytes.
-fn actual(matcher: &Matcher, number: f64) -> Actual {
-    match serde_json::Number::from_f64(number) {
-        _ if is_of_time(matcher) => Actual::Duration(Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX)),
-        // whole numbers as people write them
-        Some(_) if number.fract() == 0.0 && number.abs() < 1e15 => Actual::Json(Value::from(number as i64)),
-        Some(number) => Actual::Json(Value::Number(number)),
-        None => Actual::Text(number.to_string()),
-    }
-}
-
-fn is_of_time(matcher: &Matcher) -> bool {
-    match matcher {
-        Matcher::Compare(_, Quantity::DurationNs(_)) => true,
-        Matcher::Not(inner) => is_of_time(inner),
-        Matcher::All(all) => all.iter().any(is_of_time),
-        Matcher::Equals(_)
-        | Matcher::Compare(..)
-        | Matcher::Regex(_)
-        | Matcher::Contains(_)
-        | Matcher::In(_)
-        | Matcher::Exists(_)
-        | Matcher::Paths(_)
-        | Matcher::CompareTo(..)
-        | Matcher::RegexOf(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use meshproof_proto::matcher::Comparison;
+    use meshproof_proto::matcher::{Comparison, Quantity};
 
     use super::*;
 

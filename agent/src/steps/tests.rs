@@ -80,6 +80,7 @@ impl World {
             notes: Default::default(),
             permits,
             connections: Connections::default(),
+            blobs: Default::default(),
             masker: Arc::default(),
         };
         Self { dir, beside, heard }
@@ -309,6 +310,7 @@ async fn what_an_agent_cannot_do_beside_its_service_is_an_error() {
         to: "ledger".parse().expect("a name"),
         data: meshproof_proto::order::DataSource::Generate { count: 1, json: ValueTemplate::Null },
         pace: None,
+        key: None,
     };
     for action in
         [Action::Stream(stream), stub(Some("no-such")), Action::ExpectStub { stub: "no-such".to_owned(), route: None }]

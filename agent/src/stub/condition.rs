@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// What a part of a call must be.
 #[derive(Debug)]
-pub(super) struct Condition {
+pub(crate) struct Condition {
     pub(super) part: RequestPart,
     matcher: Matcher,
     way: Way,
@@ -25,7 +25,7 @@ enum Way {
 }
 
 impl Condition {
-    pub(super) fn of(part: &RequestPart, matcher: &Matcher) -> Self {
+    pub(crate) fn of(part: &RequestPart, matcher: &Matcher) -> Self {
         let way = match matcher {
             Matcher::Regex(pattern) => Regex::new(pattern).map_or(Way::Ask, Way::Regex),
             Matcher::Paths(paths) => fields(paths).map_or(Way::Ask, Way::Fields),
@@ -42,7 +42,7 @@ impl Condition {
         Self { part: part.clone(), matcher: matcher.clone(), way }
     }
 
-    pub(super) fn holds(&self, actual: &Actual) -> bool {
+    pub(crate) fn holds(&self, actual: &Actual) -> bool {
         match (&self.way, actual) {
             (Way::Regex(regex), Actual::Text(text) | Actual::Json(Value::String(text))) => regex.is_match(text),
             (Way::Fields(fields), Actual::Json(json)) => fields.iter().all(|(keys, matcher)| {

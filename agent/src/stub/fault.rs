@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::HeaderMap;
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::shaper::Shape;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::limits;
 use crate::punctual;
+use crate::struck::Struck;
 
 /// What replies pass through.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Disturbance {
 #[derive(Debug)]
 struct Active {
     shape: Shape,
+    /// Whose calls; none: all.
+    struck: Option<Struck>,
     measured: Mutex<Measured>,
 }
 
@@ -32,7 +36,13 @@ pub(super) struct Measured {
     replies: u64,
     added: Duration,
     held: u64,
+    /// Calls of others than are meant.
+    spared: u64,
 }
+
+/// A call that came, and the disturbance that singled it out.
+#[derive(Debug, Default)]
+pub(super) struct Singled(Option<Arc<Active>>);
 
 /// What was seen around the end.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +57,19 @@ pub(super) struct Seen {
 #[error("unsupported: {0} on a stub")]
 pub struct Unsupported(&'static str);
 
+impl Unsupported {
+    /// A raw connection has none.
+    pub(super) fn requests() -> Self {
+        Self("what is done to single requests")
+    }
+}
+
 impl Disturbance {
     pub(super) fn with(seed: Seed) -> Self {
         Self { active: watch::Sender::new(None), seed: Mutex::new(seed) }
     }
 
-    pub(super) fn begin(&self, shape: Shape) -> Result<(), Unsupported> {
+    pub(super) fn begin(&self, shape: Shape, struck: Option<Struck>) -> Result<(), Unsupported> {
         if shape.bandwidth_bits_per_s.is_some() {
             return Err(Unsupported("bandwidth"));
         }
@@ -66,7 +83,7 @@ impl Disturbance {
             if active.as_ref().is_some_and(|active| active.shape == shape) {
                 return false;
             }
-            *active = Some(Arc::new(Active { shape, measured: Mutex::default() }));
+            *active = Some(Arc::new(Active { shape, struck, measured: Mutex::default() }));
             true
         });
         Ok(())
@@ -86,11 +103,31 @@ impl Disturbance {
         Some(*active.lock())
     }
 
-    /// A reply comes through here; returns when it may go on.
-    pub(super) async fn pass(&self) {
+    /// A call comes with these headers.
+    pub(super) fn comes(&self, headers: &HeaderMap) -> Singled {
+        let active = self.active.borrow();
+        let Some(active) = active.as_ref() else { return Singled::default() };
+        let Some(struck) = &active.struck else { return Singled::default() };
+        let values = |name: &str| {
+            let values =
+                headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            values.collect()
+        };
+        if struck.is(values) {
+            return Singled(Some(Arc::clone(active)));
+        }
+        active.lock().spared += 1;
+        Singled::default()
+    }
+
+    /// The reply to a call comes through here; returns when it may go on.
+    pub(super) async fn pass(&self, came: &Singled) {
         let mut changes = self.active.subscribe();
         loop {
             let Some(active) = changes.borrow_and_update().clone() else { return };
+            if active.struck.is_some() && !came.0.as_ref().is_some_and(|by| Arc::ptr_eq(by, &active)) {
+                return;
+            }
             if active.shape.is_black_hole() {
                 active.lock().held += 1;
                 // The sender is ours, so this ends only by a change.
@@ -165,6 +202,10 @@ impl Measured {
             let separator = if text.is_empty() { "" } else { ", " };
             let _ = write!(text, "{separator}held {}", counted(self.held, ("reply", "replies")));
         }
+        if self.spared > 0 {
+            let separator = if text.is_empty() { "nothing to" } else { ", not" };
+            let _ = write!(text, "{separator} {} of others", counted(self.spared, ("reply", "replies")));
+        }
         text
     }
 }
@@ -180,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_report_compares_the_mean_with_what_was_asked() {
-        let measured = Measured { replies: 3, added: Duration::from_millis(2436), held: 0 };
+        let measured = Measured { replies: 3, added: Duration::from_millis(2436), ..Measured::default() };
         let report = measured.report("slow", &slow(), SEEN);
         assert_eq!((report.asked.as_str(), report.measured.as_str()), ("latency 800ms", "latency 812.0ms (3 replies)"));
         assert!((report.deviation_percent.expect("a number") - 1.5).abs() < 1e-9);
@@ -189,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_disturbed_nothing_was_not_effective() {
-        let measured = Measured { replies: 3, added: Duration::ZERO, held: 0 };
+        let measured = Measured { replies: 3, ..Measured::default() };
         assert!(!measured.report("nothing", &Shape::default(), SEEN).effective);
         let unseen = Measured::default().report("unseen", &slow(), SEEN);
         assert_eq!((unseen.effective, unseen.measured.as_str(), unseen.deviation_percent), (false, "", None));
@@ -199,8 +240,8 @@ mod tests {
     fn what_a_stub_cannot_do_is_refused() {
         let stub = Disturbance::with(Seed::new(1));
         let partial = Shape { loss_percent: 50.0, ..Shape::default() };
-        assert!(stub.begin(partial).is_err());
-        assert!(stub.begin(Shape { bandwidth_bits_per_s: Some(1), ..Shape::default() }).is_err());
+        assert!(stub.begin(partial, None).is_err());
+        assert!(stub.begin(Shape { bandwidth_bits_per_s: Some(1), ..Shape::default() }, None).is_err());
         assert_eq!(stub.shape(), None);
     }
 
@@ -208,9 +249,9 @@ mod tests {
     async fn a_renewed_lease_keeps_what_was_measured() {
         let stub = Disturbance::with(Seed::new(1));
         let shape = Shape { latency_us: 1, ..Shape::default() };
-        stub.begin(shape.clone()).expect("supported");
-        stub.pass().await;
-        stub.begin(shape).expect("supported");
+        stub.begin(shape.clone(), None).expect("supported");
+        stub.pass(&Singled::default()).await;
+        stub.begin(shape, None).expect("supported");
         assert_eq!(stub.end().expect("active").replies, 1);
         assert_eq!(stub.end(), None);
     }

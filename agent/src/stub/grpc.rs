@@ -40,6 +40,7 @@ const OK: &str = "OK";
 /// Answers a call, or resets its stream.
 pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Result<Reply, Broken> {
     let (shared, arrived) = (&talk.shared, Arc::clone(&talk.arrived));
+    let singled = shared.disturbance.comes(request.headers());
     let (parts, body) = request.into_parts();
     let answered = match read(body).await {
         Ok(body) => shared.grpc(parts, body, arrived),
@@ -54,7 +55,7 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
     if let Some(manner) = answered.manner.filter(|manner| !manner.delay.is_zero()) {
         punctual::wait(manner.delay).await;
     }
-    shared.disturbance.pass().await;
+    shared.disturbance.pass(&singled).await;
     answered.open.told().await;
     if answered.manner.is_some_and(|manner| manner.ends == Ends::Reset) {
         return Err(Broken);

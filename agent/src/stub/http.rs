@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::body::{Broken, ReplyBody};
 use super::calls::{Came, OpenCall};
+use super::fault::Singled;
 use super::handler::{self, Unanswered};
 use super::reply::{Manner, Said};
 use super::request::Asked;
@@ -42,12 +43,13 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
     let is_probe = request.uri().path() == PROBE_PATH
         && request.headers().get(PROBE_HEADER).is_some_and(|value| value.as_bytes() == shared.probe.as_bytes());
     if is_probe {
-        shared.disturbance.pass().await;
+        shared.disturbance.pass(&Singled::default()).await;
         return Ok(ours(Said::bare(StatusCode::NO_CONTENT)));
     }
     if request.method() == Method::CONNECT && shared.hosts.is_some() {
         return Ok(connect(&talk, request).await);
     }
+    let singled = shared.disturbance.comes(request.headers());
     let (parts, body) = request.into_parts();
     let body = read(body).await;
     let asked = |body| Asked::of(parts, body, Arc::clone(&talk.arrived));
@@ -59,17 +61,17 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
     };
     let answered = if is_whole { shared.call(&asked) } else { shared.too_large(&asked) };
     match answered.goes_on {
-        None => say(&talk, answered).await,
-        Some(GoesOn::To(target)) => Ok(elsewhere(&talk, (target, asked), answered.open).await),
-        Some(GoesOn::Handler(address)) => Ok(handled(&talk, (address, asked), answered.open).await),
+        None => say(&talk, answered, &singled).await,
+        Some(GoesOn::To(target)) => Ok(elsewhere((&talk, &singled), (target, asked), answered.open).await),
+        Some(GoesOn::Handler(address)) => Ok(handled((&talk, &singled), (address, asked), answered.open).await),
     }
 }
 
-async fn say(talk: &Talk, answered: Answered<'_>) -> Result<Outgoing, Broken> {
+async fn say(talk: &Talk, answered: Answered<'_>, singled: &Singled) -> Result<Outgoing, Broken> {
     if let Some(manner) = answered.manner.filter(|manner| !manner.delay.is_zero()) {
         punctual::wait(manner.delay).await;
     }
-    talk.shared.disturbance.pass().await;
+    talk.shared.disturbance.pass(singled).await;
     answered.open.told().await;
     match answered.manner {
         Some(Manner { ends: Ends::Reset, .. }) => {
@@ -92,10 +94,14 @@ fn ours(said: Said) -> Outgoing {
 }
 
 /// Somebody else answers.
-async fn elsewhere(talk: &Talk, (target, asked): (&Target, Asked), mut open: OpenCall<'_>) -> Outgoing {
+async fn elsewhere(
+    (talk, singled): (&Talk, &Singled),
+    (target, asked): (&Target, Asked),
+    mut open: OpenCall<'_>,
+) -> Outgoing {
     let shared = &talk.shared;
     let theirs = upstreams::forward(target, asked.again(), (&shared.permits, &talk.calls)).await;
-    shared.disturbance.pass().await;
+    shared.disturbance.pass(singled).await;
     match theirs {
         Ok(theirs) => {
             open.answered(theirs.status().as_u16(), "");
@@ -112,10 +118,14 @@ async fn elsewhere(talk: &Talk, (target, asked): (&Target, Asked), mut open: Ope
 }
 
 /// A function in the test's own process answers.
-async fn handled(talk: &Talk, (address, asked): (&str, Asked), mut open: OpenCall<'_>) -> Outgoing {
+async fn handled(
+    (talk, singled): (&Talk, &Singled),
+    (address, asked): (&str, Asked),
+    mut open: OpenCall<'_>,
+) -> Outgoing {
     let shared = &talk.shared;
     let answer = handler::ask(address, &asked.handed_over(), &shared.permits).await;
-    shared.disturbance.pass().await;
+    shared.disturbance.pass(singled).await;
     let said = match answer {
         Ok(HandlerAnswer::Reply { status, headers, body }) => {
             Said::handled(status, &headers, body).map_err(|why| (StubError::NoReply, format!("the handler: {why}")))
@@ -139,6 +149,7 @@ async fn handled(talk: &Talk, (address, asked): (&str, Asked), mut open: OpenCal
 /// A service wants a connection to a host.
 async fn connect(talk: &Arc<Talk>, request: Request<Incoming>) -> Outgoing {
     let shared = &talk.shared;
+    let singled = shared.disturbance.comes(request.headers());
     let (parts, body) = request.into_parts();
     let host = Host::of(&parts);
     let Some((hosts, host)) = shared.hosts.as_ref().zip(host) else { return ours(Said::bare(StatusCode::BAD_REQUEST)) };
@@ -153,7 +164,7 @@ async fn connect(talk: &Arc<Talk>, request: Request<Incoming>) -> Outgoing {
         Some(rule) => shared.refused(rule, &asked),
         None => shared.unknown_host(&asked),
     };
-    shared.disturbance.pass().await;
+    shared.disturbance.pass(&singled).await;
     answered.open.told().await;
     ours(answered.said)
 }

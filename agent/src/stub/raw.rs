@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::body::Pace;
 use super::calls::{Came, OpenCall};
+use super::fault::Singled;
 use super::line::Reset;
 use super::reply::Manner;
 use super::server::Shared;
@@ -85,7 +86,7 @@ async fn talk(line: &mut (impl AsyncRead + AsyncWrite + Unpin), shared: &Arc<Sha
     let mut input = Input::Open;
     loop {
         if is_probe(&buffer, &shared.probe) {
-            shared.disturbance.pass().await;
+            shared.disturbance.pass(&Singled::default()).await;
             let _ = line.write_all(b"ok\n").await;
             let _ = line.flush().await;
             return;
@@ -188,7 +189,7 @@ async fn answer(
     if let Some(manner) = manner.filter(|manner| !manner.delay.is_zero()) {
         punctual::wait(manner.delay).await;
     }
-    shared.disturbance.pass().await;
+    shared.disturbance.pass(&Singled::default()).await;
     open.told().await;
     match body {
         Some(body) => say(line, body, manner, reset).await,

@@ -6,6 +6,7 @@ use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{
     Action, Body, Ends, HttpAction, RequestPart, Says, Slow, StubReply, StubRoute, Takes, Target,
 };
+use meshproof_proto::shaper::Only;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -39,6 +40,10 @@ fn payments() -> StubOrder {
     let broken = Body::Text(Template::parse("${{ request.json.no }}").expect("a template"));
     let odd = StubRoute::http("odd", (None, Some("/odd/*")), vec![reply(200, 1, broken)]);
     StubOrder::http("payments", vec![charge, odd])
+}
+
+fn run() -> RunId {
+    RunId("r".to_owned())
 }
 
 async fn stub() -> (StubServer, mpsc::Receiver<Fact>) {
@@ -113,7 +118,7 @@ async fn a_stub_that_begins_anew_remembers_no_call_and_stays_disturbed() {
     assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
     assert_eq!(status(&call(&stub, "/nowhere", card()).await), 404);
     let shape = Shape { latency_us: 1_000, ..Shape::default() };
-    stub.begin_fault(shape).expect("supported");
+    stub.begin_fault(shape, &run()).expect("supported");
     stub.begin_test();
     assert_eq!((stub.calls(Some("charge")), stub.calls(None), stub.last_calls().len()), (Some(0), Some(0), 0));
     assert_eq!(status(&call(&stub, "/v1/charges", card()).await), 503);
@@ -163,7 +168,7 @@ async fn an_endless_body_is_broken_off_and_told() {
 async fn latency_is_added_and_measured_on_the_calls_that_came() {
     let (stub, _told) = stub().await;
     let shape = Shape { latency_us: 60_000, jitter_us: 5_000, ..Shape::default() };
-    stub.begin_fault(shape.clone()).expect("supported");
+    stub.begin_fault(shape.clone(), &run()).expect("supported");
     for _ in 0..3 {
         let answer = call(&stub, "/v1/charges", json!({"card": "4242"})).await;
         assert!(answer.took >= Duration::from_millis(55), "{:?}", answer.took);
@@ -176,21 +181,51 @@ async fn latency_is_added_and_measured_on_the_calls_that_came() {
 }
 
 #[tokio::test]
+async fn a_fault_for_some_calls_slows_those_and_neither_the_others_nor_our_own() {
+    let (stub, _told) = stub().await;
+    let of_red = |red: bool| {
+        let matcher = Matcher::Equals(value(json!(if red { "red" } else { "blue" })));
+        let only =
+            Only::Headers(vec![("content-type".to_owned(), Matcher::Exists(red)), ("x-team".to_owned(), matcher)]);
+        Shape { latency_us: 60_000, only: Some(only), ..Shape::default() }
+    };
+    let asked = |team: &str| HttpAction {
+        target: Target::plain("payments", stub.address().to_string()),
+        method: "POST".to_owned(),
+        path: Template::text("/v1/charges"),
+        headers: vec![("X-Team".to_owned(), Template::text(team))],
+        body: Body::Json(value(json!({"card": "4242"}))),
+    };
+    stub.begin_fault(of_red(true), &run()).expect("supported");
+    let slow = perform(&Action::Http(asked("red")), &Value::Null, LONG).await;
+    assert!(slow.took >= Duration::from_millis(60), "{:?}", slow.took);
+    perform(&Action::Http(asked("blue")), &Value::Null, LONG).await;
+    let report = stub.end_fault("slow").await.expect("was active");
+    assert!(report.effective && report.healed, "{report:?}");
+    assert!(report.measured.ends_with("(1 reply), not 1 reply of others"), "{report:?}");
+
+    stub.begin_fault(of_red(false), &run()).expect("supported");
+    perform(&Action::Http(asked("blue")), &Value::Null, LONG).await;
+    let report = stub.end_fault("for nobody").await.expect("was active");
+    assert_eq!((report.measured.as_str(), report.effective), ("nothing to 1 reply of others", false));
+}
+
+#[tokio::test]
 async fn a_fault_that_nobody_met_is_probed_and_the_probe_is_no_call() {
     let (stub, _told) = stub().await;
-    stub.begin_fault(Shape { latency_us: 20_000, ..Shape::default() }).expect("supported");
+    stub.begin_fault(Shape { latency_us: 20_000, ..Shape::default() }, &run()).expect("supported");
     let report = stub.end_fault("slow").await.expect("was active");
     assert!(report.effective && report.healed && report.measured.ends_with("(1 probe)"), "{report:?}");
     assert!(report.deviation_percent.is_some());
     assert_eq!(stub.calls(None), Some(0));
-    stub.begin_fault(Shape::default()).expect("supported");
+    stub.begin_fault(Shape::default(), &run()).expect("supported");
     assert!(!stub.end_fault("nothing").await.expect("was active").effective);
 }
 
 #[tokio::test]
 async fn a_black_hole_answers_nobody_until_it_is_healed() {
     let (stub, mut told) = stub().await;
-    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }).expect("supported");
+    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }, &run()).expect("supported");
     let mut changes = stub.changes();
     let held = call(&stub, "/v1/charges", json!({"card": "4242"}));
     let heal = async {
@@ -206,7 +241,7 @@ async fn a_black_hole_answers_nobody_until_it_is_healed() {
 #[tokio::test]
 async fn a_client_that_leaves_before_its_reply_is_told_with_status_0() {
     let (stub, mut told) = stub().await;
-    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }).expect("supported");
+    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }, &run()).expect("supported");
     call_within(&stub, "/v1/charges", json!({"card": "4242"}), Duration::from_millis(100)).await;
     assert_eq!(fact(&mut told).await.status, 0);
     let unseen = stub.end_fault("hole").await.expect("was active");
@@ -353,7 +388,7 @@ async fn a_kept_stub_goes_on_where_it_was_in_the_next_test_and_the_next_run() {
 async fn a_stub_that_is_held_is_not_healthy() {
     let (stub, _told) = stub().await;
     assert!(stub.is_healthy().await);
-    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }).expect("supported");
+    stub.begin_fault(Shape { loss_percent: 100.0, ..Shape::default() }, &run()).expect("supported");
     assert!(!stub.is_healthy().await);
     stub.end_fault("hole").await.expect("was active");
     assert!(stub.is_healthy().await);
@@ -434,7 +469,7 @@ async fn a_raw_stub_resets_and_ends_what_it_does_not_know() {
 #[tokio::test]
 async fn a_raw_stub_is_disturbed_and_probed_like_any_other() {
     let (stub, _told) = raw_stub().await;
-    stub.begin_fault(Shape { latency_us: 20_000, ..Shape::default() }).expect("supported");
+    stub.begin_fault(Shape { latency_us: 20_000, ..Shape::default() }, &run()).expect("supported");
     let report = stub.end_fault("slow").await.expect("was active");
     assert!(report.effective && report.healed, "{report:?}");
     assert!(stub.is_healthy().await);

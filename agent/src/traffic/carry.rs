@@ -7,7 +7,8 @@ use meshproof_proto::shaper::Fate;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::answer::Stopped;
-use super::gate::{Load, Passage, Ticket, now, until};
+use super::gate::{now, until};
+use super::passage::{Load, Passage, Singled, Ticket};
 use super::requests::{Found, Requests};
 use crate::limits;
 
@@ -33,6 +34,10 @@ pub async fn carry(
     let mut buffer = vec![0; limits::TUNNEL_READ_BYTES];
     let mut reading = Reading::On;
     loop {
+        // a request that is reset does not go on before
+        if passage.is_reset() {
+            return Err(passage.was_reset().into());
+        }
         while let Some((what, ticket)) = waiting.pop_due() {
             passage.passed(&ticket, now());
             match what {
@@ -133,10 +138,14 @@ impl Waiting {
                 for found in self.requests.take(&bytes) {
                     match found {
                         Found::Bytes(bytes) => self.push(What::Bytes(bytes), passage),
-                        Found::Head(head) => match passage.request() {
-                            None => self.push(What::Bytes(head), passage),
-                            Some(status) => return self.push(What::Answer(status), passage),
-                        },
+                        Found::Head(head) => {
+                            let singled = passage.request(&head, now());
+                            let what = singled.status.map_or(What::Bytes(head), What::Answer);
+                            self.push_singled(what, &singled, passage);
+                            if singled.status.is_some() {
+                                return;
+                            }
+                        }
                     }
                 }
             }
@@ -156,9 +165,13 @@ impl Waiting {
     }
 
     fn push(&mut self, what: What, passage: &mut Passage) {
+        self.push_singled(what, &Singled::default(), passage);
+    }
+
+    fn push_singled(&mut self, what: What, singled: &Singled, passage: &mut Passage) {
         self.follow(passage);
         for what in pieces(what, passage.piece()) {
-            let ticket = passage.admit(what.load(), now());
+            let ticket = passage.admit_singled((what.load(), singled), now());
             self.bytes += ticket.bytes();
             self.queue.push_back((what, ticket));
         }

@@ -1,6 +1,5 @@
-//! One direction of a path, and how a connection passes it.
+//! One direction of a path, and what disturbs it.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,10 @@ use meshproof_proto::shaper::{DatagramShaper, Fate, Onward, Shape, Shaper, turn}
 use tokio::sync::watch;
 
 use super::Tally;
-use crate::limits;
+use super::measured::Crossed;
+use super::passage::Passage;
 use crate::punctual::punctually;
+use crate::struck::Struck;
 
 /// Where the disturbances of one direction stand.
 #[derive(Debug)]
@@ -75,11 +76,18 @@ impl Gate {
         refusing.for_each(|disturbance| disturbance.tally.refused(who));
     }
 
+    /// A new connection was taken in spite of what is active here.
+    pub fn let_in(&self, who: Traveller) {
+        let active = self.active.borrow();
+        let refusing = active.iter().filter(|disturbance| disturbance.shape.connections.refuse);
+        refusing.for_each(|disturbance| disturbance.tally.let_in(who));
+    }
+
     /// A datagram comes here: its copies, each with its time; none if it is lost.
     pub fn datagram(&self, who: Traveller, bytes: usize) -> Vec<Crossing> {
         let now = now();
         let mut copies = vec![Crossing { due: now, turned: Vec::new(), added: Vec::new(), who }];
-        for disturbance in self.active.borrow().iter() {
+        for disturbance in self.active.borrow().iter().filter(|disturbance| !disturbance.is_limited()) {
             copies = copies.into_iter().flat_map(|copy| disturbance.datagram(copy, bytes)).collect();
         }
         copies
@@ -87,9 +95,7 @@ impl Gate {
 
     /// The way of one connection through this gate.
     pub fn passage(&self, traveller: Traveller) -> Passage {
-        let mut active = self.active.subscribe();
-        active.mark_changed();
-        Passage { active, stages: Vec::new(), version: 0, traveller }
+        Passage::of(self.active.subscribe(), traveller)
     }
 }
 
@@ -110,14 +116,16 @@ pub enum Traveller {
 #[derive(Debug)]
 pub struct Disturbance {
     fault: String,
-    shape: Shape,
-    seed: u64,
+    pub(super) shape: Shape,
+    /// Whose requests; none: whatever passes.
+    struck: Option<Arc<Struck>>,
+    pub(super) seed: u64,
     /// All connections share the bandwidth.
     line: Mutex<Shaper>,
     datagrams: Mutex<DatagramShaper>,
     /// Luck of requests, and how many were answered.
     requests: Mutex<(Seed, u64)>,
-    tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Disturbance {
@@ -126,11 +134,37 @@ impl Disturbance {
         let line = Mutex::new(Shaper::new(bandwidth, Seed::new(seed)));
         let datagrams = Mutex::new(DatagramShaper::new(shape.clone(), Seed::new(seed)));
         let requests = Mutex::new((Seed::new(seed), 0));
-        Self { fault: fault.to_owned(), shape, seed, line, datagrams, requests, tally }
+        Self { fault: fault.to_owned(), shape, struck: None, seed, line, datagrams, requests, tally }
     }
 
-    /// A request comes: the status that it is answered with, or it goes on.
-    fn request(&self, who: Traveller) -> Option<u16> {
+    /// The same, for these requests alone.
+    pub fn only(self, struck: Option<Arc<Struck>>) -> Self {
+        Self { struck, ..self }
+    }
+
+    /// Whether it leaves everything alone but single requests.
+    pub(super) fn is_limited(&self) -> bool {
+        self.struck.is_some()
+    }
+
+    /// Whether it looks at requests.
+    pub(super) fn looks_at_requests(&self) -> bool {
+        self.is_limited() || self.shape.http.is_some()
+    }
+
+    /// A request comes: whether it is struck.
+    pub(super) fn strikes(&self, who: Traveller, head: &[u8]) -> bool {
+        let Some(struck) = &self.struck else { return true };
+        let is_struck = struck.is_head(head);
+        match is_struck {
+            true => self.tally.singled_out(who),
+            false => self.tally.spared(who),
+        }
+        is_struck
+    }
+
+    /// A request is struck: the status that it is answered with, or it goes on.
+    pub(super) fn request(&self, who: Traveller) -> Option<u16> {
         let http = self.shape.http.as_ref()?;
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let (luck, answered) = &mut *requests;
@@ -150,16 +184,24 @@ impl Disturbance {
     fn datagram(self: &Arc<Self>, copy: Crossing, bytes: usize) -> Vec<Crossing> {
         let copies = self.datagrams.lock().unwrap_or_else(PoisonError::into_inner).datagram(bytes, copy.due);
         let number = self.tally.datagram(copy.who, &copies);
-        let on = |Onward { due, turned: bit }: Onward| {
+        let on = |Onward { due, turned: bit, held_back, waits }: Onward| {
             let (mut added, mut turned) = (copy.added.clone(), copy.turned.clone());
-            added.push((Arc::clone(self), number, due.saturating_duration_since(copy.due)));
+            let later = due.saturating_duration_since(copy.due);
+            let waited = waits > Duration::ZERO;
+            added.push((Arc::clone(self), Crossed { number, bytes, later, waited, held_back }));
             turned.extend(bit);
             Crossing { due, turned, added, who: copy.who }
         };
         copies.into_iter().map(on).collect()
     }
 
-    fn leaves_line(&self, bytes: usize, now: Instant) -> Instant {
+    /// Whether a chunk that took so long to leave the line found it taken.
+    pub(super) fn waited(&self, bytes: usize, line: Duration) -> bool {
+        let bits = self.shape.bandwidth_bits_per_s.unwrap_or(u64::MAX).max(1);
+        line > Duration::from_secs_f64(bytes as f64 * 8.0 / bits as f64) + Duration::from_micros(1)
+    }
+
+    pub(super) fn leaves_line(&self, bytes: usize, now: Instant) -> Instant {
         match self.line.lock().unwrap_or_else(PoisonError::into_inner).chunk(bytes, now) {
             Fate::At(leave) => leave,
             Fate::Hold => now,
@@ -173,8 +215,8 @@ pub struct Crossing {
     due: Instant,
     /// Bits of it that are turned.
     turned: Vec<u64>,
-    /// What each disturbance made of it: its number there, and the time that was added.
-    added: Vec<(Arc<Disturbance>, u64, Duration)>,
+    /// What each disturbance made of it.
+    added: Vec<(Arc<Disturbance>, Crossed)>,
     who: Traveller,
 }
 
@@ -198,268 +240,12 @@ impl Crossing {
 
     /// It goes on.
     pub fn passed(&self) {
-        let late = now().saturating_duration_since(self.due);
-        for (disturbance, number, added) in &self.added {
-            disturbance.tally.datagram_passed(self.who, *number, *added + late);
-        }
-    }
-}
-
-/// One connection's way through a gate: keeps the order of its chunks.
-#[derive(Debug)]
-pub struct Passage {
-    active: watch::Receiver<Vec<Arc<Disturbance>>>,
-    stages: Vec<Stage>,
-    /// Grows when the stages change.
-    version: u64,
-    traveller: Traveller,
-}
-
-/// A disturbance and what it keeps for this connection.
-#[derive(Debug)]
-struct Stage {
-    disturbance: Arc<Disturbance>,
-    delays: Shaper,
-    since: u64,
-    /// When the connection came under it.
-    began: Instant,
-    /// When its last piece went on, if it cuts to pieces.
-    last_piece: Option<Instant>,
-}
-
-/// What goes through a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
-    Bytes(usize),
-    /// Of the stream.
-    End,
-}
-
-impl Load {
-    fn bytes(self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::End => 0,
-        }
-    }
-}
-
-/// A chunk on its way through.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    load: Load,
-    due: Fate,
-    /// What each stage added: waiting for the line, then latency.
-    added: Vec<(Duration, Duration)>,
-    /// The version of the stages that counted it.
-    counted: u64,
-}
-
-impl Ticket {
-    pub(super) fn due(&self) -> Fate {
-        self.due
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.load.bytes()
-    }
-}
-
-impl Ticket {
-    /// That of a piece of it: who counted the whole has counted the piece.
-    pub(super) fn of_piece(&self, load: Load) -> Self {
-        Self { load, due: Fate::Hold, added: Vec::new(), counted: self.counted }
-    }
-}
-
-impl Passage {
-    /// A chunk came at `now`.
-    pub(super) fn admit(&mut self, load: Load, now: Instant) -> Ticket {
-        self.refresh();
-        let mut ticket = Ticket { load, due: Fate::At(now), added: Vec::new(), counted: 0 };
-        self.readmit(&mut ticket, now);
-        ticket
-    }
-
-    /// The stages changed while the chunk waited: it waits for those of now.
-    pub(super) fn readmit(&mut self, ticket: &mut Ticket, now: Instant) {
-        let mut at = Fate::At(now);
-        ticket.added.clear();
-        for stage in &mut self.stages {
-            if stage.since > ticket.counted {
-                stage.disturbance.tally.entered(self.traveller, ticket.bytes());
-            }
-            let Fate::At(came) = at else { continue };
-            let left_line = stage.disturbance.leaves_line(ticket.bytes(), came);
-            at = stage.delays.chunk(ticket.bytes(), left_line);
-            if let Fate::At(due) = &mut at {
-                ticket.added.push((left_line - came, due.saturating_duration_since(left_line)));
-                *due = stage.last_words(ticket.load, *due);
-            }
-        }
-        ticket.due = at;
-        ticket.counted = self.version;
-    }
-
-    /// The chunk goes on at `now`.
-    pub(super) fn passed(&self, ticket: &Ticket, now: Instant) {
-        let Fate::At(due) = ticket.due else { return };
-        let late = now.saturating_duration_since(due);
-        for (stage, (line, latency)) in self.stages.iter().zip(&ticket.added) {
-            let (tally, latency) = (&stage.disturbance.tally, *latency + late);
-            tally.passed(self.traveller, ticket.bytes(), (*line, latency));
-            let slow_close_us = stage.disturbance.shape.connections.slow_close_us;
-            if ticket.load == Load::End && slow_close_us > 0 {
-                tally.closed(self.traveller, latency + Duration::from_micros(slow_close_us));
-            }
-        }
-    }
-
-    /// The size that chunks are cut to.
-    pub(super) fn piece(&mut self) -> usize {
-        self.refresh();
-        let pieces = self.stages.iter().filter_map(|stage| stage.disturbance.shape.connections.slice_bytes);
-        pieces.min().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX).max(1)
-    }
-
-    /// Whether requests may be answered here.
-    pub(super) fn looks_at_requests(&mut self) -> bool {
-        self.refresh();
-        self.stages.iter().any(|stage| stage.disturbance.shape.http.is_some())
-    }
-
-    /// A request comes: the status that it is answered with, or it goes on.
-    pub(super) fn request(&self) -> Option<u16> {
-        self.stages.iter().find_map(|stage| stage.disturbance.request(self.traveller))
-    }
-
-    /// When the connection is to be reset; never, if it is not.
-    pub(super) fn resets(&self) -> Fate {
-        self.stages.iter().filter_map(Stage::resets).min().map_or(Fate::Hold, Fate::At)
-    }
-
-    /// It was reset because of that.
-    pub(super) fn was_reset(&self) -> io::Error {
-        let due = now();
-        let resetting = self.stages.iter().filter(|stage| stage.resets().is_some_and(|at| at <= due));
-        resetting.for_each(|stage| stage.disturbance.tally.was_reset(self.traveller));
-        io::Error::new(io::ErrorKind::ConnectionReset, "a fault of the run reset it")
-    }
-
-    /// Takes over what began or ended; the number grows when something did.
-    pub(super) fn refreshed(&mut self) -> u64 {
-        self.refresh();
-        self.version
-    }
-
-    /// Whether chunks pass untouched.
-    pub(super) fn is_open(&mut self) -> bool {
-        self.refresh();
-        self.stages.is_empty()
-    }
-
-    /// Returns when a fault began or ended; then waiting chunks have to be admitted again.
-    pub(super) async fn changed(&mut self) {
-        if self.active.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        self.active.mark_changed();
-        self.refresh();
-    }
-
-    /// Waits until `bytes` that come now would have passed.
-    ///
-    /// # Errors
-    ///
-    /// The connection is to be reset before.
-    pub async fn pass(&mut self, bytes: usize) -> io::Result<()> {
-        let mut left = bytes;
-        loop {
-            let piece = self.piece().min(left);
-            self.pass_load(Load::Bytes(piece)).await?;
-            left -= piece;
-            if left == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits until an end that comes now would have passed.
-    ///
-    /// # Errors
-    ///
-    /// The connection is to be reset before.
-    pub async fn pass_end(&mut self) -> io::Result<()> {
-        self.pass_load(Load::End).await
-    }
-
-    async fn pass_load(&mut self, load: Load) -> io::Result<()> {
-        let mut ticket = self.admit(load, now());
-        loop {
-            let resets = self.resets();
-            tokio::select! {
-                biased;
-                () = self.changed() => self.readmit(&mut ticket, now()),
-                () = until(resets) => return Err(self.was_reset()),
-                () = until(ticket.due) => break,
-            }
-        }
-        self.passed(&ticket, now());
-        Ok(())
-    }
-
-    fn refresh(&mut self) {
-        if !self.active.has_changed().unwrap_or(false) {
-            return;
-        }
-        self.version += 1;
-        let active = self.active.borrow_and_update();
-        let mut before = std::mem::take(&mut self.stages);
-        for disturbance in active.iter() {
-            let same = before.iter().position(|stage| Arc::ptr_eq(&stage.disturbance, disturbance));
-            self.stages.push(match same {
-                Some(at) => before.swap_remove(at),
-                None => Stage::new(disturbance, self.traveller, self.version),
-            });
-        }
-        drop(active);
-        // what waits is admitted again, and is no piece behind itself
         let now = now();
-        for stage in &mut self.stages {
-            stage.last_piece = stage.last_piece.map(|last| last.min(now));
+        let late = now.saturating_duration_since(self.due);
+        for (disturbance, crossed) in &self.added {
+            let crossed = Crossed { later: crossed.later + late, ..*crossed };
+            disturbance.tally.datagram_passed(self.who, crossed, (disturbance.seed, now));
         }
-    }
-}
-
-impl Stage {
-    fn new(disturbance: &Arc<Disturbance>, traveller: Traveller, since: u64) -> Self {
-        let salt = match traveller {
-            Traveller::Connection(number) => number + 1,
-            Traveller::Probe => 0,
-        };
-        let delays = Shape { bandwidth_bits_per_s: None, ..disturbance.shape.clone() };
-        let seed = Seed::new(disturbance.seed ^ salt.rotate_left(32));
-        let (disturbance, delays) = (Arc::clone(disturbance), Shaper::new(delays, seed));
-        Self { disturbance, delays, since, began: now(), last_piece: None }
-    }
-
-    /// Pieces keep a distance, or whoever reads takes them for one; and the end may come later.
-    fn last_words(&mut self, load: Load, due: Instant) -> Instant {
-        let connections = &self.disturbance.shape.connections;
-        match load {
-            Load::End => due + Duration::from_micros(connections.slow_close_us),
-            Load::Bytes(_) if connections.slice_bytes.is_some() => {
-                let due = self.last_piece.map_or(due, |last| due.max(last + limits::BETWEEN_PIECES));
-                self.last_piece = Some(due);
-                due
-            }
-            Load::Bytes(_) => due,
-        }
-    }
-
-    fn resets(&self) -> Option<Instant> {
-        let after = self.disturbance.shape.connections.reset_after_us?;
-        Some(self.began + Duration::from_micros(after))
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a fault did, counted where it did it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meshproof_proto::order::FaultReport;
 use meshproof_proto::shaper::{Onward, Shape};
 
 use super::Traveller;
-use super::measured::Seen;
+use super::measured::{Crossed, Gone, Line, Seen};
 use crate::limits;
 
 /// Counts of one fault, over both directions.
@@ -20,6 +21,8 @@ pub struct Tally {
 struct Counts {
     traffic: Seen,
     probes: Seen,
+    /// What each gate let through, whoever sent it: all share its line.
+    lines: BTreeMap<u64, Line>,
 }
 
 impl Tally {
@@ -30,14 +33,16 @@ impl Tally {
         seen.bytes += bytes as u64;
     }
 
-    pub(super) fn passed(&self, who: Traveller, bytes: usize, (line, latency): (Duration, Duration)) {
+    /// A chunk went on through that gate.
+    pub(super) fn passed(&self, who: Traveller, gone: Gone, (gate, at): (u64, Instant)) {
         let mut counts = self.lock();
         let seen = counts.of(who);
         seen.chunks_passed += 1;
-        seen.bytes_passed += bytes as u64;
-        seen.largest = seen.largest.max(bytes as u64);
-        seen.latencies += latency;
-        seen.line_longest = seen.line_longest.max(line);
+        seen.bytes_passed += gone.bytes as u64;
+        seen.largest = seen.largest.max(gone.bytes as u64);
+        seen.latencies += gone.latency;
+        seen.line_longest = seen.line_longest.max(gone.line);
+        counts.lines.entry(gate).or_default().passed(gone.waited.then_some(gone.bytes), at);
     }
 
     /// The end of a stream went on, so much later than it came.
@@ -53,20 +58,38 @@ impl Tally {
         self.lock().of(who).refused += 1;
     }
 
-    /// A connection was reset; both of its directions may say so.
-    pub(super) fn was_reset(&self, who: Traveller) {
+    /// A connection was taken while all are to be refused.
+    pub(super) fn let_in(&self, who: Traveller) {
+        self.lock().of(who).let_in += 1;
+    }
+
+    /// A connection was reset that was open under the fault for so long; both of its directions may say so.
+    pub(super) fn was_reset(&self, who: Traveller, lived: Duration) {
         let mut counts = self.lock();
         let seen = counts.of(who);
         match who {
             Traveller::Connection(number) if seen.reset.len() < limits::CONNECTIONS_COUNTED => {
-                seen.reset.insert(number);
+                if seen.reset.insert(number) {
+                    seen.lived += lived;
+                }
             }
             Traveller::Connection(_) => {}
             // Each is a connection of its own, and only its way out or its way back meets the reset.
             Traveller::Probe => {
                 seen.reset.insert(seen.reset.len() as u64);
+                seen.lived += lived;
             }
         }
+    }
+
+    /// A fault that does not strike all requests struck this one.
+    pub(super) fn singled_out(&self, who: Traveller) {
+        self.lock().of(who).singled += 1;
+    }
+
+    /// It let this one through.
+    pub(super) fn spared(&self, who: Traveller) {
+        self.lock().of(who).spared += 1;
     }
 
     /// A request came.
@@ -84,9 +107,13 @@ impl Tally {
         self.lock().of(who).datagrams.came(copies)
     }
 
-    /// A copy of it went on, so much later than it came.
-    pub(super) fn datagram_passed(&self, who: Traveller, number: u64, later: Duration) {
-        self.lock().of(who).datagrams.passed(number, later);
+    /// A copy of it went on through that gate.
+    pub(super) fn datagram_passed(&self, who: Traveller, crossed: Crossed, (gate, at): (u64, Instant)) {
+        let mut counts = self.lock();
+        counts.of(who).datagrams.passed(crossed);
+        if !crossed.held_back {
+            counts.lines.entry(gate).or_default().passed(crossed.waited.then_some(crossed.bytes), at);
+        }
     }
 
     /// Whether the services sent anything that was disturbed.
@@ -109,7 +136,7 @@ impl Tally {
     pub fn report(&self, fault: &str, shape: &Shape) -> FaultReport {
         let counts = self.lock();
         let seen = counts.judged(shape);
-        let (measured, deviation_percent) = seen.measured(shape);
+        let (measured, deviation_percent) = seen.measured(shape, Line::of(counts.lines.values()));
         FaultReport {
             fault: fault.to_owned(),
             asked: shape.to_string(),
@@ -126,9 +153,12 @@ impl Tally {
 }
 
 impl Counts {
-    /// The services' traffic; or the probes, when there was none, or none of the kind that the fault strikes: connections may stay
+    /// The services' traffic, of which alone are requests; or the probes, when there was none, or none of the kind that the fault strikes: connections may stay
     /// open while others would be refused.
     fn judged(&self, shape: &Shape) -> &Seen {
+        if shape.only.is_some() {
+            return &self.traffic;
+        }
         let strikes_some = shape.is_for_connections() || shape.is_for_datagrams();
         let spared = strikes_some && !self.traffic.effective(shape) && self.probes.effective(shape);
         if self.traffic.is_empty() || spared { &self.probes } else { &self.traffic }

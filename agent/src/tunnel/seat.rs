@@ -13,7 +13,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(name: Name, holder: PeerId) -> Arc<Self> {
+    pub(crate) fn new(name: Name, holder: PeerId) -> Arc<Self> {
         Arc::new(Self { name, holder: watch::Sender::new(holder) })
     }
 
@@ -30,7 +30,7 @@ impl Seat {
         self.holder.subscribe()
     }
 
-    pub(super) fn take(&self, peer: PeerId) {
+    pub(crate) fn take(&self, peer: PeerId) {
         self.holder.send_if_modified(|holder| std::mem::replace(holder, peer) != peer);
     }
 }

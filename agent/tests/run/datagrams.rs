@@ -149,6 +149,7 @@ async fn loss_duplicates_and_reordering_of_datagrams_are_as_an_outside_observer_
     let late = share(back.late, back.sent);
     assert!((late - 20.0).abs() < 8.0, "{late}% came late: {report:?}");
     assert!(report.effective && report.measured.starts_with("reorder "), "{report:?}");
+    assert!(report.deviation_percent.expect("a number") < 35.0, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

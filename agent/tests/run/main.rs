@@ -2,6 +2,7 @@
 
 mod ahead;
 mod benches;
+mod blobs;
 mod copying;
 mod datagrams;
 mod process;
@@ -147,7 +148,7 @@ async fn a_thousand_records_are_applied_at_the_other_agent_and_checked_at_the_se
 
     let (stream, from) = (RecordStreamId(1), name("shop"));
     let apply = tcp(&ledger, "POST ${{ record.id }}\n");
-    let receive = ReceiveOrder { authority: authority(), stream, from, apply };
+    let receive = ReceiveOrder { authority: authority(), stream, from, apply, key: None };
     mesh.client("ledger").receive(context::current(), Box::new(receive)).await.expect("answered").expect("taken");
     let record = vec![
         ("id".to_owned(), ValueTemplate::Text(Template::parse("${{ index }}").expect("parses"))),
@@ -158,7 +159,7 @@ async fn a_thousand_records_are_applied_at_the_other_agent_and_checked_at_the_se
         Check { field: "each.line".to_owned(), matcher: Matcher::Regex("^OK POST".to_owned()) },
         Check { field: "records".to_owned(), matcher: Matcher::Equals(ValueTemplate::fixed(&json!(1_000))) },
     ];
-    let action = Action::Stream(StreamAction { stream, to: name("ledger"), data, pace: None });
+    let action = Action::Stream(StreamAction { stream, to: name("ledger"), data, pace: None, key: None });
     let order = step(key("1"), action, checks);
     for _ in 0..2 {
         let started = mesh.client("shop").start(context::current(), order.clone()).await;

@@ -124,6 +124,7 @@ async fn refused_connections_are_refused_by_the_kernel_while_open_ones_go_on_and
         assert_eq!(during.expect("an open connection goes on"), "OK during");
         let report = heal(&mut mesh, "shop", &fault).await;
         assert!(report.effective && report.healed && report.measured.starts_with("refused "), "{report:?}");
+        assert_eq!(report.deviation_percent, Some(0.0), "{report:?}");
         let mut after = connect(&tunnel).await.expect("the same port listens again");
         assert_eq!(mesh.during(ask(&mut after, "after")).await.expect("open"), "OK after");
     }
@@ -156,6 +157,7 @@ async fn a_reset_reaches_client_and_service_as_a_reset_whichever_agent_makes_it(
         assert!(said.is_err() || said.is_ok_and(|line| line.is_empty()), "a new connection is reset");
         let report = heal(&mut mesh, at, "reset").await;
         assert!(report.effective && report.healed && report.measured.starts_with("reset "), "{report:?}");
+        assert_eq!(report.deviation_percent, Some(0.0), "{report:?}");
         let mut after = connect(&tunnel).await.expect("listens");
         assert_eq!(mesh.during(ask(&mut after, "after")).await.expect("open"), "OK after");
     }

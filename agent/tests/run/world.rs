@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use meshproof_agent::audit::Audit;
 use meshproof_agent::outbox::Store;
 use meshproof_agent::permits::Settings;
 use meshproof_agent::session::{Allowed, Session};
+use meshproof_mesh::blobs::{HeldBlob, serve};
 use meshproof_mesh::rtc::RtcConfig;
 use meshproof_mesh::{Mesh, MeshConfig, MeshEvent};
 use meshproof_proto::event::{Event, Fact, StepResult};
@@ -118,8 +121,15 @@ impl World {
     /// Whoever calls these agents, in this role.
     pub async fn caller(&self, who: &str, role: Role, agents: &[&str]) -> Orchestrator {
         let (mesh, events) = self.join(who, role);
-        let mut orchestrator =
-            Orchestrator { mesh, events, agents: BTreeMap::new(), journal: BTreeMap::new(), origins: BTreeMap::new() };
+        let mut orchestrator = Orchestrator {
+            mesh,
+            events,
+            agents: BTreeMap::new(),
+            journal: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            offers: None,
+            given: Arc::default(),
+        };
         let wanted: Vec<Name> = agents.iter().map(|agent| name(agent)).collect();
         orchestrator.until(|orchestrator| orchestrator.agents.keys().eq(&wanted)).await;
         orchestrator
@@ -139,6 +149,9 @@ pub struct Orchestrator {
     journal: BTreeMap<Name, Vec<Event>>,
     /// The first instance of each name.
     origins: BTreeMap<Name, PeerId>,
+    /// What agents get from here, and how many bytes of it they did.
+    pub offers: Option<Arc<HeldBlob>>,
+    pub given: Arc<AtomicU64>,
 }
 
 impl Orchestrator {
@@ -219,6 +232,9 @@ impl Orchestrator {
             network: None,
             api: None,
             certificates: BTreeMap::new(),
+            blobs: Vec::new(),
+            guests: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -228,7 +244,7 @@ impl Orchestrator {
         self.journal.insert(name(agent), events);
     }
 
-    async fn set_up(&self, agent: &str, order: Initialize) -> Initialized {
+    pub async fn set_up(&self, agent: &str, order: Initialize) -> Initialized {
         let answer = self.client(agent).initialize(context::current(), Box::new(order)).await;
         answer.expect("answered").expect("taken")
     }
@@ -308,6 +324,14 @@ impl Orchestrator {
                 }
                 let ack = EventFrame::Ack { instance: batch.instance, through: journal.len() as u64 };
                 self.mesh.send_events(peer.peer, ack).await.expect("linked");
+            }
+            MeshEvent::Stream { stream, .. } => {
+                let (offers, given) = (self.offers.clone().expect("only blobs are asked for"), Arc::clone(&self.given));
+                tokio::spawn(async move {
+                    // whoever asks may be killed
+                    let bytes = serve(stream, &offers).await.unwrap_or_default();
+                    given.fetch_add(bytes, Ordering::Relaxed);
+                });
             }
             _ => {}
         }

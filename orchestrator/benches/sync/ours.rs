@@ -7,11 +7,31 @@ use tempfile::TempDir;
 
 use crate::member::{self, Kind, Told};
 
-/// So many agents with so many members each.
-pub fn run(kind: Kind, agents: usize, at_each: usize) -> Told {
+/// Who takes part.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Members of the group, each a process.
+    pub programs: usize,
+    /// What each of them does so many times side by side.
+    pub at_each: usize,
+    /// Members that share an agent.
+    pub per_agent: usize,
+}
+
+impl Crowd {
+    pub fn members(self) -> usize {
+        self.programs * self.at_each
+    }
+
+    pub fn agents(self) -> usize {
+        self.programs.div_ceil(self.per_agent)
+    }
+}
+
+pub fn run(kind: Kind, crowd: Crowd) -> Told {
     let place = TempDir::with_prefix("mp-").expect("a temporary folder");
     let this = std::env::current_exe().expect("this program has a path");
-    let members = agents * at_each;
+    let (members, Crowd { programs, at_each, per_agent }) = (crowd.members(), crowd);
     // a shell says which of them it is: the number behind the name of the group
     let line = format!(
         "exec {} {} {} $(( (${{HOSTNAME##*-}} - 1) * {at_each} )) {members} {at_each}",
@@ -20,7 +40,7 @@ pub fn run(kind: Kind, agents: usize, at_each: usize) -> Told {
         kind.word()
     );
     let plan = format!(
-        "meshproof: 1\nplan: sync\ngroups:\n  members:\n    count: {agents}\n    exec: {{ argv: [sh, -c, {}] }}\n\
+        "meshproof: 1\nplan: sync\ngroups:\n  members:\n    count: {programs}\n    per-agent: {per_agent}\n    exec: {{ argv: [sh, -c, {}] }}\n\
          tests:\n  - id: t\n    timeout: 5m\n    pass-when: {{ members: all }}\n    steps: [{{ say: begun }}]\n    \
          after: [{{ collect: [logs] }}]\n",
         serde_json::Value::from(line)
@@ -37,7 +57,7 @@ pub fn run(kind: Kind, agents: usize, at_each: usize) -> Told {
     let ended = command.stdin(Stdio::null()).output().expect("the binary was built with this bench");
     let said = || format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{}", said());
-    Told::of((1..=agents).map(|number| printed(&out, number)))
+    Told::of((1..=programs).map(|number| printed(&out, number)))
 }
 
 fn printed(out: &Path, number: usize) -> String {

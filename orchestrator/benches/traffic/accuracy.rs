@@ -146,6 +146,7 @@ fn tunnelled() -> Vec<Case> {
         latency("datagrams", 50.0, (udp(), "$.p50")),
         case("% of datagrams lost", (THERE, "loss: 10%"), (udp(), "$.lost"), 10.0),
         case("% of datagrams twice", (THERE, "duplicate: 5%"), (udp(), "$.twice"), 5.0),
+        case("% of datagrams with a bit turned", (THERE, "corrupt: 5%"), (udp(), "$.wrong"), 5.0),
         within(case("% of datagrams overtaken", (THERE, "reorder: 20%"), (udp(), "$.late"), 20.0), 1.5),
     ]
 }

@@ -159,7 +159,7 @@ fn datagrams(address: &str, count: usize) -> Value {
     socket.set_read_timeout(Some(SILENCE)).expect("a socket");
     let listening = socket.try_clone().expect("a socket");
     let heard = thread::spawn(move || {
-        let (mut seen, mut twice, mut late, mut newest) = (vec![false; count], 0, 0, 0);
+        let (mut seen, mut twice, mut late, mut newest, mut wrong) = (vec![false; count], 0, 0, 0, 0);
         let (mut buffer, mut trips, mut silent) = ([0; 64], Vec::new(), 0);
         let zero = Instant::now();
         while silent < 2 {
@@ -168,6 +168,11 @@ fn datagrams(address: &str, count: usize) -> Value {
                 continue;
             };
             silent = 0;
+            // all that a datagram says stands there twice
+            if buffer[..16] != buffer[16..32] {
+                wrong += 1;
+                continue;
+            }
             let number = u64::from_le_bytes(buffer[..8].try_into().expect("eight")) as usize;
             let sent = u64::from_le_bytes(buffer[8..16].try_into().expect("eight"));
             trips.push((zero.elapsed(), sent));
@@ -175,15 +180,16 @@ fn datagrams(address: &str, count: usize) -> Value {
             late += usize::from(number < newest);
             newest = newest.max(number);
         }
-        (zero, seen.iter().filter(|seen| **seen).count(), twice, late, trips)
+        (zero, seen.iter().filter(|seen| **seen).count(), twice, (late, wrong), trips)
     });
     let began = Instant::now();
     let mut sent_at = Vec::with_capacity(count);
     for number in 0..count as u64 {
         let at = began.elapsed();
-        let mut bytes = [0; 16];
+        let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
-        bytes[8..].copy_from_slice(&(at.as_nanos() as u64).to_le_bytes());
+        bytes[8..16].copy_from_slice(&(at.as_nanos() as u64).to_le_bytes());
+        bytes.copy_within(..16, 16);
         sent_at.push(at);
         let _ = socket.send(&bytes);
         // two thousand a second
@@ -191,14 +197,14 @@ fn datagrams(address: &str, count: usize) -> Value {
             std::hint::spin_loop();
         }
     }
-    let (zero, came, twice, late, trips) = heard.join().expect("it listened");
+    let (zero, came, twice, (late, wrong), trips) = heard.join().expect("it listened");
     let offset = began.saturating_duration_since(zero);
     let mut took: Vec<f64> =
         trips.iter().map(|(at, sent)| us(at.saturating_sub(offset)) - *sent as f64 / 1e3).collect();
     took.sort_by(f64::total_cmp);
     let share = |part: usize| part as f64 * 100.0 / count as f64;
     let p50 = took.get(took.len() / 2).copied().unwrap_or_default();
-    json!({ "lost": share(count - came), "twice": share(twice), "late": share(late), "p50": p50 })
+    json!({ "lost": share(count - came), "twice": share(twice), "late": share(late), "wrong": share(wrong), "p50": p50 })
 }
 
 /// How large the pieces are in which a large text comes back.

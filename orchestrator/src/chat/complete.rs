@@ -8,6 +8,8 @@ use crate::console::meant::group;
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub agents: Vec<String>,
+    /// As `zone=eu`.
+    pub labels: Vec<String>,
     pub stubs: Vec<String>,
     pub faults: Vec<String>,
     pub runs: Vec<String>,
@@ -83,7 +85,8 @@ fn agents(known: &Known) -> Words {
     let named = known.agents.iter().map(|agent| (format!("@{agent}"), "an agent".to_owned()));
     let groups = known.agents.iter().filter_map(|agent| group(agent));
     let groups = groups.map(|group| (format!("@{group}"), "the members of a group".to_owned()));
-    named.chain(groups).chain([("@all".to_owned(), "every agent".to_owned())]).collect()
+    let labels = known.labels.iter().map(|label| (format!("@{label}"), "agents with this label".to_owned()));
+    named.chain(groups).chain(labels).chain([("@all".to_owned(), "every agent".to_owned())]).collect()
 }
 
 fn runs(known: &Known) -> Words {
@@ -167,6 +170,7 @@ mod tests {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let known = Known {
             agents: strings(&["shop", "ledger"]),
+            labels: strings(&["zone=eu"]),
             stubs: strings(&["payments"]),
             faults: strings(&["ledger-cut"]),
             runs: strings(&["r-9d07"]),
@@ -196,7 +200,9 @@ mod tests {
             ("/run plan.yaml --step o", &["order"]),
             ("/run plan.yaml --test ", &["--step", "--test", "converges"]),
             ("/show r", &["r-9d07"]),
-            ("@", &["@all", "@ledger", "@shop"]),
+            ("@", &["@all", "@ledger", "@shop", "@zone=eu"]),
+            ("@z", &["@zone=eu"]),
+            ("@zone=eu ht", &["http"]),
             ("@shop h", &["http"]),
             ("@shop http p", &["patch", "post", "put"]),
             ("@shop http get / --f", &["--from"]),

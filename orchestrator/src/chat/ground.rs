@@ -140,6 +140,7 @@ impl Settled {
             scope: &json!({ "params": self.plan.params }),
             addresses: &ask.target.clone().map(way).into_iter().collect::<BTreeMap<_, _>>(),
             held: &of_the_run.map(|name| (name, String::new())).collect(),
+            files: &BTreeMap::new(),
         };
         let mut order = ask.order(&self.step, &occasion)?;
         order.key.step = id.to_owned();

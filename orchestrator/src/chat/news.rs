@@ -11,6 +11,7 @@ pub fn is_news(what: &Happening) -> bool {
         Happening::Failure(_)
         | Happening::TestEnded { .. }
         | Happening::FaultBegan { .. }
+        | Happening::FaultsDrawn { .. }
         | Happening::FaultEnded(_)
         | Happening::AgentLost { .. }
         | Happening::FailoverDetected { .. }

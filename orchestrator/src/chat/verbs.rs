@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
     name = "@AGENT",
     no_binary_name = true,
     disable_version_flag = true,
-    about = "Ask one agent, several (`@shop*`) or all (`@all`) for something, beside the run",
+    about = "Ask one agent, several (`@shop*`, `@zone=eu`) or all (`@all`) for something, beside the run",
     max_term_width = 100
 )]
 pub struct ToAgents {

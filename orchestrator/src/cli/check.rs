@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use meshproof_proto::verdict::Exit;
 
+use super::commits::then_of;
 use super::given::Given;
-use crate::plan::{self, Checked, Code, Look, Mistakes, Plan, Source, Spanned, Wanted};
+use crate::plan::compiled::commits::Commits;
+use crate::plan::{self, Checked, Code, Diagnostic, Look, Mistakes, Plan, Source, Spanned, Wanted};
 use crate::report::sanitise;
 use crate::report::summary::counted;
 use crate::say;
@@ -29,16 +31,34 @@ pub(super) fn check(args: &Args) -> Exit {
     match read(&args.plan, &args.given, Wanted::Names) {
         Ok((plan, source)) => {
             if let Some(form) = &plan.commits {
-                return say::result(&format!("{}: commits of {}, nothing wrong\n", args.plan.display(), form.repo));
+                return commits(args, form);
             }
-            let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
-            let (shown, tests) = (args.plan.display(), plan.tests.len());
-            let (tests, steps) = (counted(tests, "test"), counted(steps, "step"));
             let left = left_to_build(&plan, &source);
-            say::result(&format!("{shown}: {tests}, {steps}, nothing wrong\n{left}"))
+            say::result(&(sound(&args.plan, &plan) + &left))
         }
         Err(exit) => exit,
     }
+}
+
+/// A plan of commits, and the plan that runs for each.
+fn commits(args: &Args, form: &Commits) -> Exit {
+    let dir = match plan_dir(&args.plan) {
+        Ok(dir) => dir,
+        Err(error) => return say::failed(&error, Exit::Usage),
+    };
+    let then = match then_of(form, (&dir, &args.given), Wanted::Names) {
+        Ok(then) => then,
+        Err(exit) => return exit,
+    };
+    let of_each = then.zip(form.then.as_ref()).map(|(then, named)| sound(Path::new(&named.value), &then.plan));
+    let text = format!("{}: commits of {}, nothing wrong\n", args.plan.display(), form.repo);
+    say::result(&(text + &of_each.unwrap_or_default()))
+}
+
+fn sound(path: &Path, plan: &Plan) -> String {
+    let steps: usize = plan.tests.iter().map(|test| test.steps.len() + test.after.len()).sum();
+    let (tests, steps) = (counted(plan.tests.len(), "test"), counted(steps, "step"));
+    format!("{}: {tests}, {steps}, nothing wrong\n", path.display())
 }
 
 /// Files that are not there, a line each: the build may make them.
@@ -72,10 +92,13 @@ pub(super) fn read(path: &Path, given: &Given, wanted: Wanted) -> Result<(Plan, 
     }
 }
 
-/// The plan for services that run already, or what of it they do not allow.
-pub(super) fn standing(plan: Plan, (source, path, given): (&Source, &Path, &Given)) -> Result<Plan, Exit> {
+/// The plan for services of one kind, or what of it they do not allow.
+pub(super) fn allowed(
+    plan: Result<Plan, Vec<Diagnostic>>,
+    (source, path, given): (&Source, &Path, &Given),
+) -> Result<Plan, Exit> {
     let usage = |why: String| say::failed(&why, Exit::Usage);
-    plan.standing().or_else(|found| {
+    plan.or_else(|found| {
         let dir = plan_dir(path).map_err(|error| usage(error.to_string()))?;
         let inputs = given.inputs(&dir, Wanted::Names).map_err(usage)?;
         show(&Mistakes::of(found, &inputs), source)

@@ -1,5 +1,6 @@
 //! `meshproof commits` and `meshproof bisect`.
 
+mod elsewhere;
 mod request;
 
 use std::io::IsTerminal as _;
@@ -23,8 +24,9 @@ use crate::report::style::Style;
 use crate::report::summary::counted;
 use crate::run::Flaky;
 use crate::say;
-pub(super) use request::of_plan;
+pub(super) use elsewhere::ElsewhereArgs;
 use request::request;
+pub(super) use request::{of_plan, then_of};
 
 /// What both commands take.
 #[derive(Debug, clap::Args)]
@@ -56,9 +58,11 @@ pub(super) struct Common {
     /// What it comes to that a commit passes at times and fails at times.
     #[arg(long, value_enum, default_value_t = Flaky::Warn)]
     flaky: Flaky,
-    /// Test so many commits at once, each with an agent of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLEL_MOST)))]
-    parallel: u32,
+    /// Test so many commits at once, each with an agent of its own. Default: 1; with --mesh, as many as there are agents.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLEL_MOST)))]
+    parallel: Option<u32>,
+    #[command(flatten)]
+    elsewhere: ElsewhereArgs,
     /// How long the build, and the test, may take each.
     #[arg(long, value_name = "DURATION", default_value = WITHIN_DEFAULT, value_parser = duration)]
     within: Duration,
@@ -96,7 +100,8 @@ const WITHIN_DEFAULT: &str = "30m";
 #[command(
     before_help = "Examples:\n  meshproof commits HEAD~2 HEAD~1 HEAD -- pytest -v\n  \
     meshproof commits v1.4.0..HEAD --parallel 4 -- 'make test && ./e2e.sh'\n  \
-    meshproof commits HEAD --template rust",
+    meshproof commits HEAD --template rust\n  \
+    meshproof commits HEAD~9..HEAD --mesh me.toml --agents role=build -- make test",
     after_help = "Exit codes: 0 all passed, 1 one failed or could not be built, 2 usage, 5 one could not be tested or nothing was,\n\
     7 flaky and --flaky fail, 130 Ctrl-C, 143 SIGTERM."
 )]
@@ -182,7 +187,9 @@ fn test(what: What, common: &Common) -> Exit {
     };
     let output = Output { show, out: common.out.as_deref() };
     match request(what, common) {
-        Ok(request) => conduct(&request, &output, (&common.place, &common.keeping)),
+        Ok(request) => common
+            .elsewhere
+            .conduct(request, common.parallel, |request| conduct(request, &output, (&common.place, &common.keeping))),
         Err(exit) => exit,
     }
 }

@@ -1,6 +1,6 @@
 //! `meshproof run --mesh FILE --here NAME`: agents that are started beside this run, for services that run on this machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, BufRead as _, BufReader};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use meshproof_proto::id::{BadName, Name};
-use meshproof_proto::identity::Role;
+use meshproof_proto::identity::{Capability, Role};
 use tempfile::TempDir;
 
 use crate::membership::{MembershipError, RootFolder, Wish};
@@ -59,7 +59,7 @@ impl std::str::FromStr for Wanted {
 pub(super) struct StandIns(Vec<StandIn>);
 
 #[derive(Debug)]
-struct StandIn {
+pub(super) struct StandIn {
     name: Name,
     child: Child,
     /// Its token, if it was made for it, and its state.
@@ -67,45 +67,60 @@ struct StandIn {
 }
 
 impl HereArgs {
+    /// The folder of the mesh's root key.
+    pub(super) fn root(&self) -> PathBuf {
+        self.root.clone()
+    }
+
     /// Starts them, and waits until they are in the mesh.
     ///
     /// # Errors
     /// There is no token for one, it cannot be started, or does not join; in words.
     pub(super) fn start(&self, file: &MeshFile, addresses: &[IpAddr]) -> Result<StandIns, String> {
-        let started = self.wanted.iter().map(|wanted| {
-            let problem = |error: &dyn std::fmt::Display| format!("cannot stand in for {}: {error}", wanted.name);
-            let place = TempDir::with_prefix("meshproof-here-").map_err(|error| problem(&error))?;
-            let token = match &wanted.token {
-                Some(token) => token.clone(),
-                None => self.token(wanted, place.path()).map_err(|error| {
-                    problem(&format!("{error}; or give its token, as in `--here {0}={0}.token`", wanted.name))
-                })?,
-            };
-            let child = agent(wanted, (&token, place.path()), file, addresses).map_err(|error| problem(&error))?;
-            let mut one = StandIn { name: wanted.name.clone(), child, _place: place };
-            one.joined().map_err(|error| problem(&error))?;
-            Ok(one)
+        let started = self.wanted.iter().map(|Wanted { name, token }| {
+            let one = StandIn::start((name, token.as_deref()), (&self.root, None), (file, addresses));
+            one.map_err(|error| match error {
+                NotStarted::Token(error) => {
+                    format!(
+                        "cannot stand in for {name}: {error}; or give its token, as in `--here {name}={name}.token`"
+                    )
+                }
+                NotStarted::Agent(error) => format!("cannot stand in for {name}: {error}"),
+            })
         });
         started.collect::<Result<_, String>>().map(StandIns)
     }
-
-    /// One that is good for a day.
-    fn token(&self, wanted: &Wanted, place: &Path) -> Result<PathBuf, MembershipError> {
-        let wish = Wish { names: wanted.name.to_string(), role: Role::Agent, capabilities: None, days: 1 };
-        let mut root = RootFolder::open(&self.root)?;
-        let token = root.invite(wish)?;
-        let path = place.join("token");
-        root.hand_out(&token, &path)?;
-        Ok(path)
-    }
 }
 
-fn agent(wanted: &Wanted, (token, place): (&Path, &Path), file: &MeshFile, addresses: &[IpAddr]) -> io::Result<Child> {
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStarted {
+    #[error(transparent)]
+    Token(MembershipError),
+    #[error("{0}")]
+    Agent(String),
+}
+
+/// A token that is good for a day.
+fn made(
+    name: &Name,
+    (root, capabilities): (&Path, Option<BTreeSet<Capability>>),
+    place: &Path,
+) -> Result<PathBuf, MembershipError> {
+    let wish = Wish { names: name.to_string(), role: Role::Agent, capabilities, days: 1 };
+    let mut root = RootFolder::open(root)?;
+    let token = root.invite(wish)?;
+    let path = place.join("token");
+    root.hand_out(&token, &path)?;
+    Ok(path)
+}
+
+fn agent(name: &Name, (token, place): (&Path, &Path), file: &MeshFile, addresses: &[IpAddr]) -> io::Result<Child> {
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let addresses = if addresses.is_empty() { "auto".to_owned() } else { addresses.join(",") };
     // what runs now, whatever became of its file
     let mut command = Command::new("/proc/self/exe");
-    command.args(["agent", "--name", wanted.name.as_str(), "--signaling", &file.signaling.join(",")]);
+    command.args(["agent", "--name", name.as_str(), "--signaling", &file.signaling.join(",")]);
     command.args(["--addresses", &addresses, "--die-with-parent"]).arg("--token-file").arg(token);
     command.arg("--state").arg(place.join("state"));
     if let Some(ca) = &file.ca {
@@ -123,6 +138,28 @@ impl StandIns {
 }
 
 impl StandIn {
+    /// Starts the agent of that name, with its token or one that is made of this root key, for these capabilities or the usual ones, and waits
+    /// until it is in the mesh.
+    ///
+    /// # Errors
+    /// There is no token, or the agent cannot be started, or does not join.
+    pub(super) fn start(
+        (name, token): (&Name, Option<&Path>),
+        root: (&Path, Option<BTreeSet<Capability>>),
+        (file, addresses): (&MeshFile, &[IpAddr]),
+    ) -> Result<Self, NotStarted> {
+        let failed = |error: io::Error| NotStarted::Agent(error.to_string());
+        let place = TempDir::with_prefix("meshproof-here-").map_err(failed)?;
+        let token = match token {
+            Some(token) => token.to_owned(),
+            None => made(name, root, place.path()).map_err(NotStarted::Token)?,
+        };
+        let child = agent(name, (&token, place.path()), file, addresses).map_err(failed)?;
+        let mut one = Self { name: name.clone(), child, _place: place };
+        one.joined().map_err(NotStarted::Agent)?;
+        Ok(one)
+    }
+
     /// Waits until it says that it has joined. What it says later is read and shown to nobody.
     fn joined(&mut self) -> Result<(), String> {
         let Some(log) = self.child.stderr.take() else { return Ok(()) };

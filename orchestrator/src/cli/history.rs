@@ -1,5 +1,6 @@
 //! `meshproof runs`, `meshproof logs`, `meshproof rerun`.
 
+use std::cmp::Reverse;
 use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use meshproof_proto::verdict::Exit;
 
 use super::completions;
 use crate::attach::{self, AttachError};
+use crate::commits;
+use crate::commits::past::{self, Past};
 use crate::history::{self, Brief, Finish, Flake, Keep, Kept, Log, Removed, State, Which, Why};
 use crate::record::now_ms;
 use crate::report::sanitise;
@@ -101,7 +104,7 @@ pub(super) struct RunsArgs {
     json: bool,
 }
 
-/// Lists the runs.
+/// Lists the runs, and sessions of commits.
 pub(super) fn runs(args: &RunsArgs) -> Exit {
     let listed = args.place.kept().and_then(|kept| Ok((kept.list()?, kept)));
     let ((mut briefs, unreadable), kept) = match listed {
@@ -111,17 +114,26 @@ pub(super) fn runs(args: &RunsArgs) -> Exit {
     for error in &unreadable {
         say::note(format_args!("meshproof: {}", sanitise::line(&error.to_string())));
     }
+    let mut sessions = match commits::kept::list(&kept) {
+        Ok(sessions) => sessions,
+        Err(error) => return say::failed(&format!("cannot list the sessions of commits: {error}"), Exit::MeshFailed),
+    };
     briefs.retain(|brief| args.plan.as_ref().is_none_or(|plan| brief.plan == *plan));
+    sessions.retain(|session| args.plan.as_ref().is_none_or(|plan| session.of() == plan));
     let flakes = history::flaky(&briefs);
     if args.json {
-        let document = serde_json::json!({ "runs": briefs, "flaky": flakes });
+        let document = serde_json::json!({ "runs": briefs, "sessions": sessions, "flaky": flakes });
         return say::result(&format!("{document:#}\n"));
     }
-    if briefs.is_empty() {
+    if briefs.is_empty() && sessions.is_empty() {
         let of = args.plan.as_ref().map(|plan| format!(" of the plan {plan}")).unwrap_or_default();
         return say::result(&(sanitise::line(&format!("no run{of} is kept in {}", kept.folder().display())) + "\n"));
     }
-    let rows: Vec<[String; 7]> = briefs.iter().map(row).collect();
+    let runs = briefs.iter().map(|brief| (brief.began_ms, row(brief)));
+    let mut rows: Vec<(u64, [String; 7])> =
+        runs.chain(sessions.iter().map(|session| (session.began_ms, row_of_session(session)))).collect();
+    rows.sort_by_key(|(began_ms, _)| Reverse(*began_ms));
+    let rows: Vec<[String; 7]> = rows.into_iter().map(|(_, row)| row).collect();
     let mut text = table(["RUN", "PLAN", "WHEN", "VERDICT", "TOOK", "SIZE", "TESTS"], &rows);
     flakes.iter().for_each(|flake| text += &flaky_line(flake));
     say::result(&text)
@@ -134,12 +146,27 @@ fn row(brief: &Brief) -> [String; 7] {
     let (verdict, took) = match &brief.state {
         State::GoesOn => ("goes on".to_owned(), String::new()),
         State::BrokeOff => ("broke off".to_owned(), String::new()),
-        State::Ended(Finish { verdict, duration_ms, .. }) => {
-            (verdict.to_string(), format!("{:.1} s", duration_ms / 1_000.0))
-        }
+        State::Ended(Finish { verdict, duration_ms, .. }) => (verdict.to_string(), seconds(*duration_ms)),
     };
-    let when = format!("{} ago", span(now_ms().saturating_sub(brief.began_ms)));
+    let when = ago(brief.began_ms);
     [brief.run.clone(), short(&brief.plan, NAME), when, verdict, took, bytes(brief.bytes), brief.tests_in_words()]
+}
+
+fn row_of_session(past: &Past) -> [String; 7] {
+    let took = match &past.state {
+        past::State::Ended(ended) => seconds(ended.duration_ms),
+        past::State::GoesOn | past::State::BrokeOff => String::new(),
+    };
+    let (of, when) = (short(past.of(), NAME), ago(past.began_ms));
+    [past.session.clone(), of, when, past.verdict(), took, bytes(past.bytes), past.tests_in_words()]
+}
+
+fn seconds(duration_ms: f64) -> String {
+    format!("{:.1} s", duration_ms / 1_000.0)
+}
+
+fn ago(at_ms: u64) -> String {
+    format!("{} ago", span(now_ms().saturating_sub(at_ms)))
 }
 
 fn flaky_line(flake: &Flake) -> String {

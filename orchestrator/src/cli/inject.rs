@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Role};
+use meshproof_proto::labels::Labels;
 use meshproof_proto::verdict::Exit;
 
 use crate::inject::{Wishes, inject};
@@ -46,6 +47,9 @@ pub(super) struct Args {
     /// Its log files, on a volume that both mount: `audit=/audit/audit.log`
     #[arg(long, value_name = "FILES")]
     logs: Option<String>,
+    /// Labels by which people choose it: `zone=eu,tier=db`
+    #[arg(long, value_name = "LABELS")]
+    labels: Option<Labels>,
     /// What its token may let it be asked for beside what every agent needs: `exec`, `netem`, `tun`. Default: none of them
     #[arg(long, value_name = "CAPABILITIES", value_delimiter = ',')]
     allow: Vec<Capability>,
@@ -75,11 +79,13 @@ pub(super) fn run(args: &Args) -> Exit {
 
 impl Args {
     fn wishes(&self) -> Wishes {
+        let labels = self.labels.as_ref().map(Labels::to_string);
         let settings = [
             ("MESHPROOF_SIGNALING", &self.signaling),
             ("MESHPROOF_SERVICE", &self.service),
             ("MESHPROOF_LISTEN", &self.listen),
             ("MESHPROOF_LOGS", &self.logs),
+            ("MESHPROOF_LABELS", &labels),
         ];
         Wishes {
             name: self.name.clone(),

@@ -1,12 +1,13 @@
 //! `meshproof run`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_proto::verdict::Exit;
 
+use super::cluster::{ClusterArgs, On};
 use super::front::{self, Until};
 use super::given::Given;
 use super::here::{HereArgs, StandIns};
@@ -15,10 +16,10 @@ use super::mesh::{self, LocalAddresses, MeshArgs};
 use super::{check, commits};
 use crate::console::resolve::Resolved;
 use crate::console::{Console, find};
-use crate::coordinator::{self, Options, Standing};
+use crate::coordinator::{self, Clustered, Options, Standing};
 use crate::memory;
 use crate::plan::compiled::commits::Commits;
-use crate::plan::{Plan, Selection, Wanted};
+use crate::plan::{Plan, Selection, Source, Wanted};
 use crate::progress::{FailureOutput, Mode, StatusLevel};
 use crate::run::{FirstFailure, Flaky};
 use crate::say;
@@ -30,7 +31,9 @@ use crate::say;
     meshproof run plan.yaml --test 'order-*' --param slow=2s\n  \
     meshproof run plan.yaml --progress json --out ci-out > records.ndjson\n  \
     meshproof run plan.yaml --detach                 in the background; prints its name, for `meshproof attach`\n  \
-    meshproof run plan.yaml --mesh run.toml          in a mesh that is there, beside services that run"
+    meshproof run plan.yaml --mesh run.toml          in a mesh that is there, beside services that run\n  \
+    meshproof run plan.yaml --on podman              in containers, one for each service and one for its agent\n  \
+    meshproof run plan.yaml --on kubernetes          in a namespace of its own in the cluster of the kubeconfig"
 )]
 #[command(
     after_help = "On a terminal, the key d detaches, as --detach does from the beginning: the run goes on, and `meshproof attach` follows it.\n\n\
@@ -91,6 +94,13 @@ pub(super) struct Args {
     /// --dry-run: hold the plan against the agents that are there now, also those of a run that goes on; it only looks.
     #[arg(long, value_name = "FILE|RUN")]
     mesh: Option<String>,
+    /// podman, docker: start services and agents in containers, and let them see this machine's programs and the plan's repository, or what
+    /// their `image` holds. kubernetes: in pods of a namespace of the run's own, made from images and the templates of services. Everything
+    /// made for the run is removed at its end; a namespace only if it passed.
+    #[arg(long, value_name = "WHERE", value_enum, conflicts_with = "mesh")]
+    on: Option<On>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Answer /healthz, /readyz and /metrics there while the run goes on, as in `--health 127.0.0.1:9464`. Default: nowhere.
     #[arg(long, value_name = "ADDRESS")]
     health: Option<SocketAddr>,
@@ -138,15 +148,18 @@ pub(super) fn run(args: Args) -> Exit {
         let why = format!("no test or step of {} is selected", args.plan.display());
         return say::failed(&why, Exit::NothingSelected);
     };
+    let read = (&source, &*args.plan, &args.given);
     if args.dry_run {
-        return intent(&plan, &check::left_to_build(&plan, &source), args);
+        // what a cluster does not do, and templates that are missing, are mistakes before anything is started
+        let placed = args.on.filter(|on| *on == On::Kubernetes).map(|_| placed(plan.clone(), &args, read));
+        return match placed {
+            Some(Err(exit)) => exit,
+            Some(Ok(_)) | None => intent(&plan, &check::left_to_build(&plan, &source), args),
+        };
     }
-    let plan = match &args.mesh {
-        Some(_) => match check::standing(plan, (&source, &args.plan, &args.given)) {
-            Ok(plan) => plan,
-            Err(exit) => return exit,
-        },
-        None => plan,
+    let (plan, cluster) = match placed(plan, &args, read) {
+        Ok(placed) => placed,
+        Err(exit) => return exit,
     };
     super::log_to_stderr();
     let standing = match args.mesh.as_deref().map(|mesh| find::find(Some(mesh))).transpose() {
@@ -159,6 +172,8 @@ pub(super) fn run(args: Args) -> Exit {
     };
     let prepared = options(&args, standing);
     let options = match prepared {
+        // whoever takes a run over needs the keeper of its services
+        Ok(options) if cluster.is_some() => Options { cluster, given: None, ..options },
         Ok(options) => options,
         Err(error) => return say::failed(&error, Exit::Usage),
     };
@@ -169,6 +184,17 @@ pub(super) fn run(args: Args) -> Exit {
         args.keeping.prune(&kept);
     }
     exit
+}
+
+/// The plan for where it is to run, and the cluster if that is one.
+fn placed(plan: Plan, args: &Args, read: (&Source, &Path, &Given)) -> Result<(Plan, Option<Clustered>), Exit> {
+    let plan = match (&args.mesh, args.on) {
+        (Some(_), _) => plan.standing(),
+        (None, Some(On::Podman | On::Docker)) => plan.contained(),
+        (None, Some(On::Kubernetes)) => return args.cluster.placed(plan, args.local.addresses.addresses(), read),
+        (None, None) => plan.at_home(),
+    };
+    Ok((check::allowed(plan, read)?, None))
 }
 
 /// The mesh that is there, and the agents that are started here for the time of the run.
@@ -187,7 +213,8 @@ fn of_commits(plan: &Plan, form: &Commits, args: &Args) -> Exit {
         ("--flaky", args.flaky != Flaky::default()),
         ("--deadline", args.deadline.is_some()),
         ("--fail-fast", args.fail_fast),
-        ("--mesh", args.mesh.is_some()),
+        ("--mesh and `then`", args.mesh.is_some() && form.then.is_some()),
+        ("--on", args.on.is_some()),
         ("--detach", args.detach),
     ];
     if let Some((option, _)) = senseless.iter().find(|(_, is_given)| *is_given) {
@@ -207,10 +234,14 @@ fn of_commits(plan: &Plan, form: &Commits, args: &Args) -> Exit {
         Mode::Auto | Mode::Tty | Mode::Plain | Mode::Silent => commits::Show::Table,
     };
     let output = commits::Output { show, out: args.out.as_deref() };
-    match commits::of_plan(plan, form, (&dir, &args.given)) {
-        Ok(request) => commits::conduct(&request, &output, (&args.place, &args.keeping)),
-        Err(exit) => exit,
-    }
+    let request = match commits::of_plan(plan, form, (&dir, &args.given)) {
+        Ok(request) => request,
+        Err(exit) => return exit,
+    };
+    let elsewhere = commits::ElsewhereArgs::of_a_run(args.mesh.clone(), args.local.clone(), args.here.root());
+    elsewhere.conduct(request, Some(u32::try_from(form.parallel).unwrap_or(u32::MAX)), |request| {
+        commits::conduct(request, &output, (&args.place, &args.keeping))
+    })
 }
 
 fn selection(args: &Args) -> Selection {
@@ -260,6 +291,7 @@ fn options(args: &Args, mesh: Option<Standing>) -> anyhow::Result<Options> {
         given: mesh.is_none().then(|| memory::Given { params: args.given.params(), selection: selection(args) }),
         health: args.health,
         mesh,
+        on: args.on.and_then(On::engine),
         wait: args.wait,
         ..Options::new(run, plan_dir)
     })

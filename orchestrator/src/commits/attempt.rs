@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::elsewhere::{OnMesh, Taken};
 use super::limits::{AROUND, LOOK_EVERY, OUTPUT_BYTES};
 use super::request::{Check, Keep};
 use super::search::Vote;
 use super::workspace::Workspace;
-use crate::coordinator::{self, Options};
+use crate::coordinator::{self, Options, Standing};
 use crate::journal::{self, Followed, Following};
 use crate::plan::{self, Checked, Inputs, Plan, Source};
 use crate::progress::Mode;
@@ -101,6 +102,10 @@ pub(super) struct Attempt<'a> {
     pub session: &'a Path,
     /// Who hears of it.
     pub tell: &'a dyn Fn(Told),
+    /// Who does it; none: an agent of its own on this machine.
+    pub elsewhere: Option<&'a Taken<'a>>,
+    /// That nobody waits for it any more.
+    pub dropped: &'a CancellationToken,
     /// When it began, for people and for measuring.
     pub began: (u64, Instant),
 }
@@ -150,18 +155,23 @@ impl Attempt<'_> {
     fn check_plan(&self, workspace: &Workspace) -> Result<(Arc<Plan>, Arc<Source>), String> {
         let millis = |time: std::time::Duration| format!("{}ms", time.as_millis());
         let path = |path: &Path| path.to_string_lossy().into_owned();
+        let (text, place) = match self.elsewhere {
+            Some(taken) => (taken.plan(), vec![("path", taken.path(&workspace.name()))]),
+            None => {
+                let place = [("workspace", path(workspace.tree())), ("tmp", path(workspace.tmp()))];
+                (PLAN.to_owned(), place.into())
+            }
+        };
         let params = [
             ("commit", self.commit.to_owned()),
-            ("workspace", path(workspace.tree())),
-            ("tmp", path(workspace.tmp())),
             ("build", self.check.build.clone().unwrap_or_default()),
             ("run", self.check.run.clone()),
             ("within", millis(self.check.within)),
             ("timeout", millis(self.check.within * 2 + AROUND)),
         ];
-        let params = params.map(|(name, value)| (name.to_owned(), value)).into();
+        let params = params.into_iter().chain(place).map(|(name, value)| (name.to_owned(), value)).collect();
         let inputs = Inputs { dir: path(workspace.tree()), params, ..Inputs::default() };
-        let Checked { source, plan } = plan::check("commit.yaml", PLAN.as_bytes(), &inputs);
+        let Checked { source, plan } = plan::check("commit.yaml", text.as_bytes(), &inputs);
         match plan {
             Ok(plan) => Ok((Arc::new(plan), Arc::new(source))),
             Err(mistakes) => Err(mistakes.render(&source, plan::Look::Plain)),
@@ -175,10 +185,16 @@ impl Attempt<'_> {
             out: out.clone(),
             mode: Mode::Silent,
             seed: coordinator::fresh_seed(),
+            stop: self.dropped.clone(),
+            mesh: self.elsewhere.map(|taken| {
+                let OnMesh { file, addresses, .. } = taken.mesh();
+                Standing { file: file.clone(), addresses: addresses.clone(), here: vec![taken.pair.source.clone()] }
+            }),
             ..Options::new(coordinator::fresh_id(), workspace.tree().to_owned())
         };
         let skip_exit = (what == CHECK).then_some(self.check.skip_exit);
-        let mut heard = Heard { skip_exit, ..Heard::default() };
+        let is_brought = self.elsewhere.is_some() && what == CHECK;
+        let mut heard = Heard { skip_exit, is_brought, ..Heard::default() };
         let over = CancellationToken::new();
         let running = async {
             // dropped when the run is over, also one that could not even begin a journal
@@ -229,6 +245,9 @@ const CHECK: &str = "check";
 struct Heard {
     /// With it a build or a test says that it cannot be done; none: this run is another plan's.
     skip_exit: Option<i64>,
+    /// The commit has to be brought to where it is tested first.
+    is_brought: bool,
+    fetch: Option<Ending>,
     build: Option<Ending>,
     run: Option<Ending>,
     /// What the last of them that did not pass exited with.
@@ -242,6 +261,7 @@ impl Heard {
     fn take(&mut self, record: &Record) -> Option<Told> {
         let at_ms = record.entry.at_ms;
         let text = match &record.entry.what {
+            Happening::Fact(Fact::Printed { .. }) if self.is_brought && self.fetch.is_none() => return None,
             Happening::Fact(Fact::Printed { text, .. }) => text.clone(),
             Happening::Fact(Fact::StepEnded { result, .. }) => {
                 self.code = code(&result.outcome).or(self.code);
@@ -249,6 +269,10 @@ impl Heard {
             }
             Happening::StepEnded { step, ending, why, .. } => {
                 match step.id.as_deref() {
+                    Some("fetch") => {
+                        self.fetch = Some(*ending);
+                        self.output.clear();
+                    }
                     Some("build") => self.build = Some(*ending),
                     Some("run") => self.run = Some(*ending),
                     _ => {}
@@ -295,6 +319,7 @@ impl Heard {
         let says_skip = self.code.is_some() && self.code == self.skip_exit;
         let status = match (exit, self.ended) {
             (Exit::Interrupted | Exit::Terminated, _) => Status::Interrupted,
+            _ if is_check && self.fetch.is_some_and(|fetch| fetch != Ending::Pass) => Status::Error,
             (Exit::Passed, Some((Verdict::Pass, 0))) if !is_check || passed(self.build) && passed(self.run) => {
                 Status::Passed
             }

@@ -33,6 +33,14 @@ impl Course {
         }
     }
 
+    /// Whether the result of a test that goes on could tell nothing any more.
+    pub(super) fn is_ruled_out(&self, commit: usize) -> bool {
+        match self {
+            Self::Each { .. } => false,
+            Self::Search(search) => search.is_ruled_out(commit),
+        }
+    }
+
     pub(super) fn tally(&self, commit: usize) -> Tally {
         match self {
             Self::Each { tallies, .. } => tallies[commit],

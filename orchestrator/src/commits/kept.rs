@@ -5,13 +5,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::past::{Past, began_ms};
 use super::request::Folder;
 use super::workspace::expire;
-use crate::history::{Keep, Kept, size};
+use crate::history::{Keep, Kept, SESSIONS, size};
 use crate::report::summary::counted;
-
-/// Below the folder of the kept runs.
-const SESSIONS: &str = "commits";
 
 /// Locked while a session goes on.
 const LOCK: &str = "goes-on";
@@ -93,25 +91,38 @@ pub fn clean(kept: &Kept) -> io::Result<usize> {
     Ok(removed)
 }
 
+/// All of them, the newest first.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn list(kept: &Kept) -> io::Result<Vec<Past>> {
+    let read = |folder: PathBuf| Past::read((&folder, &folder.join(LOCK)));
+    let mut sessions: Vec<Past> = folders(kept)?.into_iter().filter_map(read).collect();
+    sessions.sort_by(|a, b| b.began_ms.cmp(&a.began_ms).then_with(|| a.session.cmp(&b.session)));
+    Ok(sessions)
+}
+
 /// Sessions that nobody is in, and when each began; the newest first.
 fn ended(kept: &Kept) -> io::Result<Vec<(u64, PathBuf)>> {
-    let sessions = kept.folder().join(SESSIONS);
-    let entries = match fs::read_dir(sessions) {
-        Ok(entries) => entries.collect::<io::Result<Vec<_>>>()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut ended = Vec::new();
-    for folder in entries.iter().map(fs::DirEntry::path) {
+    for folder in folders(kept)? {
         let Ok(lock) = File::open(folder.join(LOCK)) else { continue };
         if lock.try_lock().is_err() {
             continue;
         }
-        let began = lock.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        ended.push((u64::try_from(began.as_millis()).unwrap_or(u64::MAX), folder));
+        ended.push((began_ms(&lock)?, folder));
     }
     ended.sort_by(|a, b| b.cmp(a));
     Ok(ended)
+}
+
+/// What is in the folder of the sessions.
+fn folders(kept: &Kept) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(kept.folder().join(SESSIONS)) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -22,3 +22,9 @@ pub const OUTPUT_BYTES: usize = 256 * 1024;
 
 /// How often it is looked whether a run has begun its journal.
 pub const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Agents that clone a commit from here at the same time; more wait. Each tests one commit, and clones it once.
+pub const CLONES_AT_ONCE: usize = PARALLEL_MOST as usize;
+
+/// A clone that moves nothing for so long has lost its other end.
+pub const CLONE_IDLE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshproof_proto::id::Digest;
 use meshproof_proto::verdict::Exit;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::git::{Credentials, Git, GitError};
@@ -43,6 +43,8 @@ pub enum RepositoryError {
         "a password in a URL is seen by everybody on this machine; leave it out and name a file with --credentials"
     )]
     PasswordInUrl,
+    #[error("commits cannot be offered to the agents of the mesh: {0}")]
+    NotServed(io::Error),
     /// A signal came first.
     #[error("stopped before any commit was tested")]
     Stopped(Exit),
@@ -54,7 +56,7 @@ impl RepositoryError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Stopped(exit) => *exit,
-            Self::Git(_) | Self::Io { .. } => Exit::MeshFailed,
+            Self::Git(_) | Self::Io { .. } | Self::NotServed(_) => Exit::MeshFailed,
             Self::NoCommit { .. }
             | Self::NoAncestor { .. }
             | Self::Apart { .. }
@@ -66,7 +68,7 @@ impl RepositoryError {
 }
 
 /// One commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     pub id: String,
     /// The first line of its message.

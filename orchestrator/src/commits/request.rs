@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::elsewhere::OnMesh;
 use super::git::Credentials;
 use super::limits::WITHIN;
 use super::repository::Place;
@@ -25,6 +26,8 @@ pub struct Request {
     pub flaky: Flaky,
     /// So many commits are tested at once, each by an agent of its own.
     pub parallel: usize,
+    /// Where; none: on this machine.
+    pub mesh: Option<OnMesh>,
     pub keep: Keep,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meshproof_proto::verdict::Exit;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempted, Status};
 use super::repository::Commit;
@@ -56,7 +56,7 @@ pub struct CommitResult {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// The first commit that fails.

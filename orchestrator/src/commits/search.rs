@@ -81,6 +81,16 @@ impl Search {
         self.rule.judged(self.tallies[commit])
     }
 
+    /// Whether what was heard since its test began leaves nothing that its result could tell.
+    #[must_use]
+    pub fn is_ruled_out(&self, commit: usize) -> bool {
+        if commit == GOOD || commit == self.bad() || self.tallies[commit] != Tally::default() {
+            return false;
+        }
+        let candidates = self.candidates();
+        candidates.count() > 0 && !candidates.has(commit)
+    }
+
     /// What this many agents do next.
     #[must_use]
     pub fn next(&self, agents: usize) -> Next {

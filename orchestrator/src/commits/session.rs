@@ -11,12 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::attempt::{Attempt, Attempted, Told, is_kept};
+use super::attempt::{Attempt, Attempted, Status, Told, is_kept};
 use super::course::Course;
+use super::elsewhere::Elsewhere;
 use super::repository::{Commit, Repository, RepositoryError};
 use super::request::{Folder, Request, What};
 use super::results::Results;
 use super::search::{Lineage, Search, Tally};
+use super::served::Served;
 use super::workspace::Workspace;
 use crate::record::now_ms;
 
@@ -42,6 +44,10 @@ pub enum News<'n> {
         commit: &'n Commit,
         attempted: &'n Attempted,
     },
+    /// It is not waited for: other results say enough.
+    Dropped {
+        commit: &'n Commit,
+    },
 }
 
 /// What every attempt needs.
@@ -52,6 +58,8 @@ struct Tester<'s> {
     commits: Vec<Commit>,
     tell: &'s dyn Fn(News<'_>),
     stop: CancellationToken,
+    /// Who tests, if it is not this machine.
+    elsewhere: Option<&'s Elsewhere<'s>>,
 }
 
 /// Tests what is asked for, and gives what came of it, also of a part when it was interrupted.
@@ -73,7 +81,14 @@ pub async fn run(request: &Request, folder: &Folder, tell: &dyn Fn(News<'_>)) ->
     };
     let name = request.name.as_deref();
     tell(News::Began { name, repository: repository.shown(), commits: commits.len() });
-    let tester = Tester { request, folder, repository, commits, tell, stop };
+    let elsewhere = match &request.mesh {
+        Some(mesh) => {
+            let served = Served::begin(&folder.workspaces()).await.map_err(RepositoryError::NotServed)?;
+            Some(Elsewhere::new(mesh, served))
+        }
+        None => None,
+    };
+    let tester = Tester { request, folder, repository, commits, tell, stop, elsewhere: elsewhere.as_ref() };
     let tested = tester.test_all(course).await;
     let tested = Tested { stopped: tester.stop.is_cancelled().then(|| of(&stopped)), ..tested };
     Ok(Results::of(request, (tester.repository.shown(), tester.commits), tested, (began_ms, began.elapsed())))
@@ -82,6 +97,13 @@ pub async fn run(request: &Request, folder: &Folder, tell: &dyn Fn(News<'_>)) ->
 /// What a signal that came has the command exit with.
 fn of(stopped: &OnceLock<Exit>) -> Exit {
     stopped.get().copied().unwrap_or(Exit::Interrupted)
+}
+
+/// A test that goes on.
+struct Going {
+    commit: usize,
+    /// That it need not.
+    dropped: CancellationToken,
 }
 
 /// Everything that was tested.
@@ -135,49 +157,67 @@ impl Tester<'_> {
         let mut attempts: Vec<Vec<Attempted>> = vec![Vec::new(); self.commits.len()];
         let mut begun = vec![0_u32; self.commits.len()];
         let mut tests: FuturesUnordered<LocalBoxFuture<'_, (usize, Attempted)>> = FuturesUnordered::new();
-        let mut going: Vec<usize> = Vec::new();
+        let mut going: Vec<Going> = Vec::new();
         loop {
             if !self.stop.is_cancelled() {
-                for commit in course.begin(self.request.parallel - going.len(), &going) {
-                    going.push(commit);
+                let commits: Vec<usize> = going.iter().map(|going| going.commit).collect();
+                for commit in course.begin(self.request.parallel - going.len(), &commits) {
+                    let dropped = CancellationToken::new();
+                    going.push(Going { commit, dropped: dropped.clone() });
                     begun[commit] += 1;
                     let number = begun[commit];
-                    tests.push(async move { (commit, self.test(commit, number).await) }.boxed_local());
+                    tests.push(async move { (commit, self.test(commit, number, dropped).await) }.boxed_local());
                 }
             }
             let Some((commit, attempted)) = tests.next().await else {
                 return Tested { course, attempts, stopped: None };
             };
-            if let Some(at) = going.iter().position(|other| *other == commit) {
-                going.swap_remove(at);
+            let of = going.iter().position(|going| going.commit == commit).map(|at| going.swap_remove(at));
+            let was_dropped = of.is_some_and(|going| going.dropped.is_cancelled());
+            if was_dropped && attempted.status == Status::Interrupted {
+                (self.tell)(News::Dropped { commit: &self.commits[commit] });
+                continue;
             }
             if let Some(vote) = attempted.status.vote() {
                 course.hear(commit, vote);
             }
+            going.iter().filter(|going| course.is_ruled_out(going.commit)).for_each(|going| going.dropped.cancel());
             (self.tell)(News::Tested { commit: &self.commits[commit], attempted: &attempted });
             attempts[commit].push(attempted);
         }
     }
 
     /// One attempt, in a workspace of its own.
-    async fn test(&self, commit: usize, number: u32) -> Attempted {
+    async fn test(&self, commit: usize, number: u32, dropped: CancellationToken) -> Attempted {
         let began = (now_ms(), Instant::now());
         let commit = &self.commits[commit];
         (self.tell)(News::Testing { commit, number });
         let tell = |told| (self.tell)(News::Line { commit, told });
         let check = &self.request.check;
-        let attempt = Attempt { check, commit: &commit.id, number, session: &self.folder.path, tell: &tell, began };
+        let (session, dropped) = (&self.folder.path, &dropped);
+        let taken = self.elsewhere.and_then(Elsewhere::take);
+        let elsewhere = taken.as_ref();
+        let attempt = Attempt { check, commit: &commit.id, number, session, tell: &tell, elsewhere, dropped, began };
+        if let (Some(_), None) = (self.elsewhere, elsewhere) {
+            return attempt.impossible(&"no agent of the mesh has nothing to do");
+        }
         let folder = self.folder.workspaces().join(format!("{}-{number}", commit.short()));
         let making = Workspace::make(&self.repository, &commit.id, folder, &check.overlay);
         let made = tokio::select! {
             made = making => made,
             () = self.stop.cancelled() => return attempt.begun(),
+            () = dropped.cancelled() => return attempt.begun(),
         };
         let workspace = match made {
             Ok(workspace) => workspace,
             Err(error) => return attempt.impossible(&error),
         };
-        if self.stop.is_cancelled() {
+        if elsewhere.is_some()
+            && let Err(error) = workspace.commit_what_lies_over(&check.overlay).await
+        {
+            return attempt.impossible(&error);
+        }
+        if self.stop.is_cancelled() || dropped.is_cancelled() {
             return attempt.begun();
         }
         let mut attempted = attempt.run(&workspace).await;

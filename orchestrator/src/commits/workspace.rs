@@ -92,6 +92,29 @@ impl Workspace {
         &self.tmp
     }
 
+    /// What it is called among the workspaces.
+    pub fn name(&self) -> String {
+        let folder = self.tree.parent().and_then(Path::file_name);
+        folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Puts what was laid over into a commit behind the commit, so that a clone has it too.
+    ///
+    /// # Errors
+    /// A git command failed.
+    pub async fn commit_what_lies_over(&self, overlay: &[String]) -> Result<(), WorkspaceError> {
+        if overlay.is_empty() {
+            return Ok(());
+        }
+        let git = Git::in_folder(&self.tree);
+        let add: Vec<&str> = ["add", "--force", "--"].into_iter().chain(overlay.iter().map(String::as_str)).collect();
+        git.run(&add).await?;
+        let who = ["-c", "user.name=meshproof", "-c", "user.email=meshproof@localhost", "-c", "commit.gpgSign=false"];
+        let commit = ["commit", "--quiet", "--no-verify", "--allow-empty", "--message", "what today lays over it"];
+        git.run(&who.into_iter().chain(commit).collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+
     /// It stays for so long.
     pub fn keep(mut self, time: Duration) {
         if let Some(folder) = &self.folder {

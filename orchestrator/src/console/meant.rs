@@ -1,6 +1,9 @@
 //! Which agents a word of a person means.
 
+use std::collections::BTreeMap;
+
 use meshproof_proto::id::Name;
+use meshproof_proto::labels::{Labels, Selector};
 
 /// Of these, in order: all of them, the one of that name, those that a pattern covers, or the members of a group of the plan.
 pub fn meant<'a, T>(wanted: &str, agents: impl IntoIterator<Item = (&'a Name, T)>) -> Vec<(Name, T)> {
@@ -13,6 +16,28 @@ pub fn meant<'a, T>(wanted: &str, agents: impl IntoIterator<Item = (&'a Name, T)
         false => group(name.as_str()) == Some(wanted),
     });
     agents
+}
+
+/// Of these, in order, those that the labels choose.
+#[must_use]
+pub fn labelled<T>(selector: &Selector, agents: impl IntoIterator<Item = (Name, Labels, T)>) -> Vec<(Name, T)> {
+    let chosen = agents.into_iter().filter(|(_, labels, _)| selector.chooses(labels));
+    let mut chosen: Vec<(Name, T)> = chosen.map(|(name, _, agent)| (name, agent)).collect();
+    chosen.sort_by(|left, right| left.0.cmp(&right.0));
+    chosen
+}
+
+/// Each label with those who have it: `tier=db (ledger), zone=eu (ledger, shop)`.
+#[must_use]
+pub fn holders<'a>(agents: impl IntoIterator<Item = (&'a Name, &'a Labels)>) -> String {
+    let mut held: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, labels) in agents {
+        for (key, value) in labels.iter() {
+            held.entry(format!("{key}={value}")).or_default().push(name.as_str());
+        }
+    }
+    let held: Vec<String> = held.into_iter().map(|(label, names)| format!("{label} ({})", names.join(", "))).collect();
+    held.join(", ")
 }
 
 /// The group of which an agent of such a name is a member: `nodes` of `nodes-3`.
@@ -41,5 +66,23 @@ mod tests {
         assert_eq!(of("s*"), ["seeds-1", "shop", "shop-1"]);
         assert_eq!(of("all").len(), 5);
         assert!(of("node").is_empty() && group("nodes-").is_none() && group("a-b").is_none());
+    }
+
+    #[test]
+    fn labels_choose_agents_and_are_told_with_those_who_have_them() {
+        let agents = [("shop", "zone=eu"), ("ledger", "zone=eu,tier=db"), ("audit", "")];
+        let agents = agents.map(|(name, labels)| -> (Name, Labels) {
+            (name.parse().expect("a name"), labels.parse().expect("labels"))
+        });
+        let of = |wanted: &str| {
+            let selector = Selector::parse(wanted).expect("labels").expect("good ones");
+            let chosen = labelled(&selector, agents.clone().map(|(name, labels)| (name, labels, ())));
+            chosen.into_iter().map(|(name, ())| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("zone=eu"), ["ledger", "shop"]);
+        assert_eq!(of("zone=e*,tier=db"), ["ledger"]);
+        assert!(of("zone=us").is_empty());
+        let told = holders(agents.iter().map(|(name, labels)| (name, labels)));
+        assert_eq!(told, "tier=db (ledger), zone=eu (shop, ledger)");
     }
 }

@@ -294,7 +294,7 @@ impl Console {
     }
 
     /// Agents that ought to be there and are not linked.
-    fn missing(&self) -> Vec<Silent> {
+    pub(crate) fn missing(&self) -> Vec<Silent> {
         let roster = self.mesh.roster();
         let joined: BTreeSet<&Name> =
             roster.iter().filter(|peer| peer.role == Role::Agent).map(|peer| &peer.name).collect();

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Capability, Role, UnixSeconds};
+use meshproof_proto::labels::Labels;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ pub struct Peer {
     pub links: usize,
     pub expires: Option<UnixSeconds>,
     pub capabilities: BTreeSet<Capability>,
+    pub labels: Labels,
     pub version: Option<String>,
     pub protocol: Option<String>,
     /// That it does not answer or is gone, and why.
@@ -50,6 +52,7 @@ pub fn peers(look: &Look) -> Vec<Peer> {
             links: up.iter().filter(|row| [row.left.instance, row.right.instance].contains(&identity.peer)).count(),
             expires: Some(identity.issued.not_after),
             capabilities: identity.capabilities.clone(),
+            labels: about.map(|about| about.labels.clone()).unwrap_or_default(),
             version: about.map(|about| about.version.clone()),
             protocol: about.map(|about| about.protocol.to_string()),
             silent: silent(&identity.name).filter(|_| about.is_none()),
@@ -92,6 +95,7 @@ fn unheard(name: Name, why: String) -> Peer {
         links: 0,
         expires: None,
         capabilities: BTreeSet::new(),
+        labels: Labels::default(),
         version: None,
         protocol: None,
         silent: Some(why),
@@ -103,7 +107,9 @@ fn unheard(name: Name, why: String) -> Peer {
 pub fn text(look: &Look) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let dash = || "-".to_owned();
-    let rows = peers(look).into_iter().map(|peer| {
+    let peers = peers(look);
+    let are_labelled = peers.iter().any(|peer| !peer.labels.is_empty());
+    let rows = peers.into_iter().map(|peer| {
         [
             short(peer.name.as_str(), NAME_CHARS),
             peer.role.to_string(),
@@ -112,10 +118,16 @@ pub fn text(look: &Look) -> String {
             if peer.links == 0 { "no".to_owned() } else { format!("to {}", peer.links) },
             peer.expires.map_or_else(dash, |expires| expiry(expires, now)),
             peer.silent.unwrap_or_else(|| capabilities(&peer.capabilities)),
+            peer.labels.to_string(),
         ]
     });
-    let heading = ["NAME", "ROLE", "INSTANCE", "SINCE", "LINKED", "GRANT ENDS", "MAY"];
-    table(heading, &rows.collect::<Vec<_>>())
+    let heading = ["NAME", "ROLE", "INSTANCE", "SINCE", "LINKED", "GRANT ENDS", "MAY", "LABELS"];
+    if are_labelled {
+        return table(heading, &rows.collect::<Vec<_>>());
+    }
+    // most meshes have none
+    let [heading @ .., _] = heading;
+    table(heading, &rows.map(|[row @ .., _]: [String; 8]| row).collect::<Vec<[String; 7]>>())
 }
 
 /// One document.

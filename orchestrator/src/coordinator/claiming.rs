@@ -12,7 +12,7 @@ use meshproof_proto::rpc::Refusal;
 
 use super::crew::{CallError, Caller};
 use super::succession::{NotTakenOver, Successor, asked, status};
-use crate::memory::{Asked, Candidate, Events, Next, Recollected, Wish, majority};
+use crate::memory::{Asked, Candidate, Events, Next, Recollected, Votes, Wish, keepers};
 
 /// From the last promise until one that gave it has told what it remembers; else it is lost.
 const RECALLED_WITHIN: Duration = Duration::from_secs(15);
@@ -48,12 +48,12 @@ impl Claimed {
 impl Successor {
     /// Asks every agent for its promise. One that cannot be reached is asked again for a while: paths and processes come back.
     pub(super) async fn claim(&mut self, wish: Wish) -> Result<Claimed, NotTakenOver> {
-        let names = self.kept.names().len();
+        let all = self.votes(&self.kept.names());
         let highest = match wish {
             Wish::Insists => self.highest().await,
             Wish::Behind(before) => before,
         };
-        let mut candidate = Candidate::new((self.mesh.me(), wish), names, highest, Instant::now());
+        let mut candidate = Candidate::new((self.mesh.me(), wish), all, highest, Instant::now());
         let (mut promised, mut why) = (Promises::new(), None);
         let mut next = candidate.begin();
         loop {
@@ -79,11 +79,15 @@ impl Successor {
                     return Err(NotTakenOver::Promised { run: self.kept.run().clone(), term: term.0 });
                 }
                 Next::GiveUp => {
-                    let (run, got, needed) = (self.kept.run().clone(), promised.len(), majority(names));
-                    return Err(NotTakenOver::NoMajority { run, got, of: names, needed, why });
+                    let (run, got) = (self.kept.run().clone(), self.votes(promised.keys()));
+                    return Err(NotTakenOver::NoMajority { run, got, of: all, why });
                 }
             }
         }
+    }
+
+    fn votes<'n>(&self, of: impl IntoIterator<Item = &'n Name>) -> Votes {
+        Votes::of(of, &keepers(&self.kept.names()))
     }
 
     async fn ask(&mut self, candidate: &mut Candidate, promised: &mut Promises, why: &mut Option<String>) -> Next {
@@ -95,7 +99,7 @@ impl Successor {
                 Err(error) => *why = Some(format!("agent {name}: {error}")),
             }
         }
-        candidate.asked(Asked { promised: promised.len(), higher }, Instant::now())
+        candidate.asked(Asked { promised: self.votes(promised.keys()), higher }, Instant::now())
     }
 
     /// Those that are linked and have not promised yet.
@@ -174,7 +178,7 @@ impl Successor {
     /// Goes on without that one, if enough others have promised.
     fn give_up(&self, name: &Name, claimed: &mut Claimed, why: &CallError) -> Result<(), NotTakenOver> {
         claimed.promised.remove(name);
-        if claimed.promised.len() >= majority(self.kept.names().len()) {
+        if self.votes(claimed.promised.keys()).suffice(self.votes(&self.kept.names())) {
             return Ok(());
         }
         let (run, agent) = (self.kept.run().clone(), name.clone());

@@ -22,11 +22,12 @@ impl Driver {
         };
         let plan_dir = self.options.plan_dir.clone();
         let (agent, authority) = (self.crew.caller(&service), self.authority.clone());
+        let number = self.number_of(&service);
         tokio::spawn(async move {
             let what = match what {
                 ProcessOrder::Restart(launch) => start_service(*launch, &plan_dir).map(Change::Restart),
                 ProcessOrder::Kill => Ok(Change::Kill),
-                ProcessOrder::KillAgent => Ok(Change::KillAgent),
+                ProcessOrder::KillAgent => Ok(Change::KillAgent(number)),
                 ProcessOrder::Freeze { lease_ms } => Ok(Change::Freeze { lease_ms }),
                 ProcessOrder::Thaw => Ok(Change::Thaw),
             };
@@ -94,8 +95,11 @@ const NOBODY: &str = "nobody is there to say that it goes on";
 /// What is done, in the keeper's words.
 enum Change {
     Kill,
-    KillAgent,
-    Freeze { lease_ms: u64 },
+    /// Which of its instances.
+    KillAgent(u32),
+    Freeze {
+        lease_ms: u64,
+    },
     Thaw,
     Restart(crate::local::StartService),
 }
@@ -105,7 +109,7 @@ async fn change(processes: &Processes, service: Name, what: Change) -> Result<Ve
     let none = |()| Vec::new();
     let changed = match what {
         Change::Kill => processes.kill(service).await.map(none),
-        Change::KillAgent => processes.kill_agent(service).await.map(none),
+        Change::KillAgent(number) => processes.kill_agent((service, number)).await.map(none),
         Change::Freeze { lease_ms } => processes.freeze(service, lease_ms).await.map(none),
         Change::Thaw => processes.thaw(service).await.map(none),
         Change::Restart(start) => processes.restart(start).await,

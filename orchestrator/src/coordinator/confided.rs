@@ -41,7 +41,7 @@ pub(super) fn is_key(name: &str) -> bool {
 /// The texts of identities that stand beside the agent's service, or that its steps use.
 fn identities(agent: &Name, plan: &Plan) -> BTreeSet<String> {
     let services = || plan.services.iter();
-    let beside = services().filter(|service| service.name == *agent).flat_map(|service| &service.identities);
+    let beside = services().filter(|service| service.agent() == agent).flat_map(|service| &service.identities);
     let beside = beside.map(|identity| format!("tls.{identity}.key"));
     let ready = services().filter_map(|service| service.ready.as_ref());
     let steps = plan.tests.iter().flat_map(|test| test.all_steps()).chain(ready);

@@ -1,5 +1,7 @@
 //! The agents of a run, as the orchestrator reaches them.
 
+mod standbys;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,9 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+pub(super) use standbys::Instance;
+use standbys::Standby;
 
 /// One call, answered or not. No call is long: results of steps come as events.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
@@ -29,6 +34,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Crew {
     seats: BTreeMap<Name, Seat>,
+    /// Of those that hold a name or did, as far as that is known.
+    instances: BTreeMap<PeerId, Instance>,
     /// An agent has refused an order because another orchestrator commands.
     superseded: CancellationToken,
 }
@@ -42,6 +49,8 @@ struct Seat {
     /// The way to one that is taking over, which gets no other calls yet.
     newcomer: watch::Sender<Option<Way>>,
     course: Course,
+    /// Instances that could take it, in the order they joined.
+    standbys: Vec<Standby>,
 }
 
 /// Where calls go.
@@ -99,7 +108,8 @@ impl Crew {
     /// An agent joined; the latest instance of a name holds it.
     pub(super) fn seat(&mut self, name: Name, peer: PeerId) {
         let (client, newcomer) = (watch::Sender::new(None), watch::Sender::new(None));
-        self.seats.insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held });
+        self.seats
+            .insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held, standbys: Vec::new() });
     }
 
     /// Nobody holds the name now. `false`: nobody did, or it is no name of ours.
@@ -116,6 +126,10 @@ impl Crew {
         let seat = self.seats.get_mut(name).filter(|seat| seat.course == Course::Vacant)?;
         seat.held.push(peer);
         seat.course = Course::Granted;
+        if let Some(standby) = seat.standbys.extract_if(.., |standby| standby.peer == peer).next() {
+            seat.newcomer.send_replace(standby.way.send_replace(None));
+            self.instances.extend(standby.instance.map(|instance| (peer, instance)));
+        }
         u64::try_from(seat.held.len()).ok()
     }
 
@@ -178,11 +192,14 @@ impl Crew {
 
     /// A link came up, for the first time or again. Gives the agent's name, if it is one of the crew.
     pub(super) fn linked(&mut self, up: LinkUp) -> Option<Name> {
-        let (name, seat) = self.seats.iter().find(|(_, seat)| seat.peer() == Some(up.peer.peer))?;
-        let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
-        let mut config = tarpc::client::Config::default();
-        config.max_in_flight_requests = CALLS_AT_ONCE;
-        let client = Way { to: up.peer.peer, client: AgentClient::new(config, client).spawn() };
+        let peer = up.peer.peer;
+        let of_a_standby = |seat: &Seat| seat.standbys.iter().position(|standby| standby.peer == peer);
+        if let Some((seat, at)) = self.seats.values().find_map(|seat| Some((seat, of_a_standby(seat)?))) {
+            seat.standbys[at].way.send_replace(Some(way(up)));
+            return None;
+        }
+        let (name, seat) = self.seats.iter().find(|(_, seat)| seat.peer() == Some(peer))?;
+        let client = way(up);
         match seat.course {
             Course::Held => drop(seat.client.send_replace(Some(client))),
             Course::Granted => drop(seat.newcomer.send_replace(Some(client))),
@@ -253,6 +270,14 @@ impl Crew {
     pub(super) fn lose(&mut self, name: &Name) {
         self.seats.remove(name);
     }
+}
+
+/// The way to a peer that was linked.
+fn way(up: LinkUp) -> Way {
+    let (client, _) = up.rpc.split::<AgentRequest, AgentResponse, AgentRequest, AgentResponse>();
+    let mut config = tarpc::client::Config::default();
+    config.max_in_flight_requests = CALLS_AT_ONCE;
+    Way { to: up.peer.peer, client: AgentClient::new(config, client).spawn() }
 }
 
 impl Caller {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
 use super::failover::Failovers;
+use super::files::Files;
 use super::front::{Front, Person};
 use super::health::{Health, Stage};
 use super::outcome::Broken;
@@ -28,9 +29,11 @@ use super::remembering::{Stored, stored_by};
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::stall::GivenUp;
+use super::standbys::Standbys;
 use super::windows::Windows;
 use super::witness::Lengths;
 use super::{Options, build, limits, network};
+use crate::cluster::Cluster;
 use crate::journal::{self, Journal};
 use crate::local::{LocalEnvironment, Notice, Release};
 use crate::memory::Conducted;
@@ -53,6 +56,10 @@ pub(super) struct Driver {
     pub(super) crew: Crew,
     /// Names that change hands.
     pub(super) failovers: Failovers,
+    /// Files that agents get from here.
+    pub(super) files: Files,
+    /// Instances that hold no name.
+    pub(super) standbys: Standbys,
     /// What each agent was told of the run, and where it listens.
     pub(super) settings: BTreeMap<Name, (Initialize, Initialized)>,
     /// What the services had printed when the test that is going on began.
@@ -62,6 +69,8 @@ pub(super) struct Driver {
     /// How many processes of each agent have ended.
     pub(super) ended: BTreeMap<Name, usize>,
     pub(super) environment: Option<LocalEnvironment>,
+    /// The namespace that was made for it.
+    pub(super) cluster: Option<Cluster>,
     /// Lets go of the environment, wherever it is.
     pub(super) release: Release,
     /// The ports of each service.
@@ -80,7 +89,7 @@ pub(super) struct Driver {
     pub(super) unacked: VecDeque<Unacked>,
     /// Lines of the journal that are on disk: what stands there may be acknowledged.
     pub(super) on_disk: watch::Receiver<u64>,
-    /// Acknowledgements that a link did not take.
+    /// Acknowledgements that a link did not take, or that may wait a little.
     pub(super) untold: BTreeMap<PeerId, u64>,
     /// When they are tried again.
     pub(super) acknowledge_at: Option<Instant>,
@@ -140,11 +149,14 @@ impl Driver {
             confided,
             crew: Crew::default(),
             failovers: Failovers::default(),
+            files: Files::default(),
+            standbys: Standbys::default(),
             settings: BTreeMap::new(),
             said: Lengths::default(),
             processes: BTreeMap::new(),
             ended: BTreeMap::new(),
             environment: None,
+            cluster: None,
             release: Release::default(),
             ports: BTreeMap::new(),
             storing: JoinSet::new(),
@@ -212,7 +224,7 @@ impl Driver {
     }
 
     async fn live(&mut self, run: &mut Conducted) -> anyhow::Result<Exit> {
-        let mut signals = Signals::listen(self.options.deadline)?;
+        let mut signals = Signals::listen(self.options.deadline)?.or(self.options.stop.clone());
         let mut begun_to_front = None;
         if let Some(front) = Front::of_this_process()? {
             let (person, begun) = front.attend(self.options.run.clone(), self.scribe.curtain());
@@ -271,6 +283,7 @@ impl Driver {
                 }
                 Wake::Acknowledge => self.acknowledge().await?,
                 Wake::Adopted(answered) => self.answered(*answered, run)?,
+                Wake::Found(found) => self.found(*found, run)?,
                 Wake::Overdue => self.failovers_overdue(),
                 Wake::Stored(stored) => stored_by(stored, run),
                 // Done with whatever else there is to do.
@@ -322,7 +335,10 @@ impl Driver {
                 continue;
             };
             match output {
-                Output::Record(what) => self.record(now_ms(), what)?,
+                Output::Record(what) => {
+                    let what = self.explained(what).await;
+                    self.record(now_ms(), what)?;
+                }
                 Output::Finished { exit, .. } => {
                     self.scribe.sync()?;
                     crate::report::write(&self.options.out)?;
@@ -360,6 +376,9 @@ impl Driver {
             let carried = self.carried.get().cloned().unwrap_or_else(|| own_bytes(mesh));
             self.scribe.say(carried)?;
         }
+        if let Input::ZoneKilled { zone, result: Ok(()), .. } = &input {
+            self.zone_is_gone(zone, run)?;
+        }
         run.handle(input, Instant::now());
         Ok(())
     }
@@ -373,6 +392,8 @@ impl Driver {
         if let Some(mut environment) = self.environment.take() {
             environment.end_now();
         }
+        // a namespace that nobody waits for is removed all the same
+        drop(self.cluster.take());
         match abort {
             Abort::Terminated => Exit::Terminated,
             Abort::Interrupted => Exit::Interrupted,

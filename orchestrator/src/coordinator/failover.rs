@@ -26,6 +26,9 @@ use crate::run::Input;
 /// keeper lets one that dies at once wait a little.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
+/// Why a name is vacant whose holder nobody saw go.
+pub(super) const ANOTHER_JOINED: &str = "another instance of it has joined";
+
 /// Those that go on.
 #[derive(Debug, Default)]
 pub(super) struct Failovers {
@@ -123,7 +126,7 @@ impl Driver {
             if !matches!(failover.stage, Stage::Lost) {
                 failover.stage = Stage::Vacant;
             }
-            return Ok(());
+            return self.promote(agent, run);
         }
         if !is_news {
             return Ok(());
@@ -134,7 +137,7 @@ impl Driver {
         let after_ms = at_unix_ms.map(since);
         self.say(run, Happening::FailoverDetected { agent: agent.clone(), how: how.to_owned(), after_ms })?;
         run.handle(Input::AgentDown { agent: agent.clone(), how: how.to_owned() }, Instant::now());
-        Ok(())
+        self.promote(agent, run)
     }
 
     /// The process of an instance ended: the present one's, unless another has its name by now.
@@ -149,7 +152,7 @@ impl Driver {
         if self.crew.instances(agent) > *ended {
             return Ok(());
         }
-        self.vacated(agent, (&format!("its process ended: {how}"), Some(at)), run)
+        self.vacated(agent, (&ended_with(how), Some(at)), run)
     }
 
     /// An instance is linked that has not taken the name over from one that is gone, which nobody commanded then.
@@ -195,17 +198,35 @@ impl Driver {
         if peer.role != Role::Agent || is_too_late || self.crew.has_held(&peer.name, peer.peer) {
             return Ok(());
         }
-        self.vacated(&peer.name, ("another instance of it has joined", None), run)?;
+        if self.may_stand_by(&peer.name) {
+            self.stands_by(peer.name, peer.peer).await;
+            return Ok(());
+        }
+        self.vacated(&peer.name, (ANOTHER_JOINED, None), run)?;
+        self.takes_place((&peer.name, peer.peer), holder, run)
+    }
+
+    /// The instance gets the name, and is to take over what that one has left.
+    pub(super) fn takes_place(
+        &mut self,
+        (name, peer): (&Name, PeerId),
+        former: PeerId,
+        run: &mut Conducted,
+    ) -> anyhow::Result<()> {
         let Some(mesh) = self.mesh.clone() else { return Ok(()) };
-        let Some(number) = self.crew.grant(&peer.name, peer.peer) else { return Ok(()) };
+        let Some(number) = self.crew.grant(name, peer) else { return Ok(()) };
         let term = NameTerm { run: self.authority.term, number };
-        let after_ms = self.failovers.of.get(&peer.name).map_or(0.0, Failover::took_ms);
-        let (agent, instance) = (peer.name.clone(), peer.peer);
-        self.say(run, Happening::FailoverDecided { agent, instance, term: term.to_string(), after_ms })?;
-        mesh.forget(holder).await;
-        mesh.connect(peer.peer).await;
-        self.reseat(&peer.name, peer.peer, term);
-        self.ask_to_adopt(&peer.name, peer.peer, term);
+        let after_ms = self.failovers.of.get(name).map_or(0.0, Failover::took_ms);
+        let decided =
+            Happening::FailoverDecided { agent: name.clone(), instance: peer, term: term.to_string(), after_ms };
+        self.say(run, decided)?;
+        // in a task of its own: the mesh may wait for us to take its events just now
+        tokio::spawn(async move {
+            mesh.forget(former).await;
+            mesh.connect(peer).await;
+        });
+        self.reseat(name, peer, term);
+        self.ask_to_adopt(name, peer, term);
         Ok(())
     }
 
@@ -327,13 +348,19 @@ impl Driver {
 
     /// A link to an agent is over. When the instance itself said so, or another has its place, that is no loss yet.
     pub(super) fn link_lost(&mut self, peer: &Identity, loss: &Loss, run: &mut Conducted) -> anyhow::Result<()> {
-        let Some(agent) = self.crew.name_of(&peer.peer).cloned() else { return Ok(()) };
+        let Some(agent) = self.crew.name_of(&peer.peer).cloned() else {
+            self.crew.steps_down(&peer.peer);
+            return Ok(());
+        };
         if self.failovers.is_of(&agent) {
             return Ok(());
         }
         let comes_back = matches!(loss, Loss::Left | Loss::Replaced) && self.has_supervisor();
         if comes_back && self.teardown.is_none() {
             return self.vacated(&agent, ("it left the mesh", None), run);
+        }
+        if self.teardown.is_none() && self.is_replicated(&agent) {
+            return self.fence(&agent, &format!("its link is lost: {loss}"), run);
         }
         self.lost(agent, &format!("its link is lost: {loss}"), run);
         Ok(())
@@ -360,6 +387,10 @@ async fn adopt(caller: &Caller, order: &Adopt) -> Result<Adopted, CallError> {
             async move { client.adopt(context, order).await }
         })
         .await
+}
+
+pub(super) fn ended_with(how: &str) -> String {
+    format!("its process ended: {how}")
 }
 
 /// Milliseconds since then, by the wall clock, which both read on this machine.

@@ -96,7 +96,7 @@ impl Driver {
     }
 
     fn is_wanted(&self, name: &Name) -> bool {
-        self.plan.services.iter().any(|service| service.name == *name)
+        self.plan.agents().any(|agent| agent == name)
     }
 
     /// A link is up: measure it and say so.

@@ -12,6 +12,7 @@ use super::outcome::Broken;
 use crate::beside;
 use crate::plan::compiled::FileContent;
 use crate::plan::limits::MAX_BESIDE_BYTES;
+use crate::plan::orders::RecordsFiles;
 use crate::plan::{Plan, Span, Spanned};
 
 /// Stubs that stand for other hosts, and what their authorities are called.
@@ -22,7 +23,11 @@ fn proxies(plan: &Plan) -> Vec<(&str, &str)> {
 
 /// Everything that the plan's steps and services name, before anything starts. Files were looked at when the plan was checked; the
 /// plan's build may have made some since then, and taken others away.
-pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMap<String, String>, Broken> {
+pub(super) fn texts(
+    plan: &Plan,
+    (run, too_long): (&RunId, &RecordsFiles),
+    plan_dir: &Path,
+) -> Result<BTreeMap<String, String>, Broken> {
     let mut texts = match &plan.authority {
         Some(names) => authority::texts(run, names, &proxies(plan))
             .map_err(|error| Broken::because(format!("no certificates could be made: {error}")))?,
@@ -31,7 +36,7 @@ pub(super) fn texts(plan: &Plan, run: &RunId, plan_dir: &Path) -> Result<BTreeMa
     let mut missing = Missing::default();
     for file in &plan.held_files {
         let name = Held::file(&file.value).name;
-        if texts.contains_key(&name) {
+        if texts.contains_key(&name) || too_long.contains_key(&name) {
             continue;
         }
         match text(&plan_dir.join(&file.value)) {

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use meshproof_mesh::{MeshEvent, NoLink};
+use meshproof_mesh::{ByteStream, MeshEvent, NoLink};
 use meshproof_proto::event::{EventBatch, Evidence};
 use meshproof_proto::frame::EventFrame;
+use meshproof_proto::header::StreamHeader;
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::Identity;
 
@@ -20,7 +21,7 @@ use crate::plan::quote;
 use crate::record::{Entry, Happening};
 use crate::run::Input;
 
-/// An acknowledgement that a link did not take is tried again.
+/// An acknowledgement that a link did not take, or that may wait, is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Driver {
@@ -33,11 +34,10 @@ impl Driver {
                     self.resting.push(turn);
                 }
             }
-            MeshEvent::Stream { peer, .. } => {
-                if let Err(flood) = self.windows.something(peer.peer) {
-                    self.cut_off(&peer, &flood, run).await;
-                }
-            }
+            MeshEvent::Stream { peer, header, stream, .. } => match self.windows.something(peer.peer) {
+                Ok(()) => self.opened(&peer, &header, stream),
+                Err(flood) => self.cut_off(&peer, &flood, run).await,
+            },
             MeshEvent::LinkUp(up) => {
                 self.crew.linked(up);
             }
@@ -71,8 +71,20 @@ impl Driver {
         Ok(())
     }
 
+    /// Agents of the run get files from here, and nothing else.
+    fn opened(&mut self, peer: &Identity, header: &[u8], stream: ByteStream) {
+        match StreamHeader::decode(header) {
+            Ok(StreamHeader::Blob { run, digest })
+                if run == self.authority.run && self.crew.name_of(&peer.peer).is_some() =>
+            {
+                self.files.serve(&digest, stream);
+            }
+            Ok(_) | Err(_) => stream.reset("nothing is to be had here"),
+        }
+    }
+
     /// Something to see, unless everything ends anyway.
-    fn note(&mut self, run: &mut Conducted, text: String) -> anyhow::Result<()> {
+    pub(super) fn note(&mut self, run: &mut Conducted, text: String) -> anyhow::Result<()> {
         if self.teardown.is_some() {
             return Ok(());
         }
@@ -146,16 +158,22 @@ impl Driver {
             due.insert(unacked.instance, unacked.through);
             self.unacked.pop_front();
         }
+        let now = Instant::now();
         for (instance, through) in due {
+            // whoever leaves soon tells everybody at once
+            if self.teardown.is_none() && self.windows.may_wait(&instance, now) {
+                self.untold.insert(instance, through);
+                continue;
+            }
             let ack = mesh.send_events(self.crew.listener(&instance), EventFrame::Ack { instance, through });
             match ack.now_or_never() {
                 // an agent whose link is away sends its events again, and is answered then
-                Some(Ok(()) | Err(NoLink)) => self.windows.acknowledge(instance, through),
+                Some(Ok(()) | Err(NoLink)) => self.windows.acknowledge(instance, (through, now)),
                 // nobody waits for one that does not read; it is told with the next ones
                 None => drop(self.untold.insert(instance, through)),
             }
         }
-        self.acknowledge_at = (!self.untold.is_empty()).then(|| Instant::now() + AGAIN_AFTER);
+        self.acknowledge_at = (!self.untold.is_empty()).then(|| now + AGAIN_AFTER);
         Ok(())
     }
 
@@ -204,7 +222,7 @@ impl Driver {
         };
         let how = exited.exit.to_string();
         match exited.what {
-            What::Agent { name } => self.agent_ended(&name, (&how, exited.at_unix_ms), run)?,
+            What::Agent { name, number } => self.instance_ended((&name, number), (&how, exited.at_unix_ms), run)?,
             What::Service { name, process } if exited.cause == Cause::Itself => {
                 self.service_left((name, process), exited.exit, run);
             }

@@ -36,6 +36,7 @@ impl Driver {
             }
             Output::HealFault { agent, serial, fault } => self.heal_fault(agent, serial, fault),
             Output::Change { key, service, what } => self.change(key, service, what),
+            Output::KillZone { key, zone } => self.kill_zone(key, zone),
             Output::Answer { agent, answers } => self.answer_programs(agent, answers).await,
             Output::Pause { key, text } => self.pause(key, text),
             Output::Collect { key, artefacts } => self.collect(key, &artefacts).await,

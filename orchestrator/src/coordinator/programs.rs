@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use meshproof_proto::id::{Name, PeerId, RunId};
-use meshproof_proto::order::{ApiOrder, Authority};
+use meshproof_proto::order::{ApiOrder, Authority, Guest};
 use meshproof_proto::sync::Answer;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -23,11 +23,6 @@ pub(super) fn api(plan: &Plan, service: &Service, (run, scope): (&RunId, &Value)
     if service.processes.is_empty() {
         return None;
     }
-    let member = service.member.as_ref();
-    let params = member.iter().flat_map(|member| &member.params);
-    // they look up what is known by now, which was seen to when the plan was checked
-    let params: BTreeMap<&str, String> =
-        params.map(|(name, value)| (name.as_str(), value.render(scope).unwrap_or_default())).collect();
     let has_groups = plan.services.iter().any(|service| service.member.is_some());
     let takes_part = |other: &&Service| if has_groups { other.member.is_some() } else { !other.processes.is_empty() };
     let members: Vec<Value> = plan
@@ -36,13 +31,39 @@ pub(super) fn api(plan: &Plan, service: &Service, (run, scope): (&RunId, &Value)
         .filter(takes_part)
         .map(|other| json!({ "name": other.name, "group": other.member.as_ref().map(|member| &member.group) }))
         .collect();
-    let about = json!({
-        "run": run, "plan": plan.name, "test": Value::Null, "name": service.name,
-        "group": member.map(|member| &member.group), "number": member.map(|member| member.number),
-        "group-members": member.map(|member| member.of), "params": params, "members": members,
-    });
-    let port = (member.is_some() && plan.network.is_some()).then_some(SYNC_PORT);
+    let mut about = json!({ "run": run, "plan": plan.name, "test": Value::Null });
+    if let Some(about) = about.as_object_mut() {
+        about.extend(part(service, scope));
+        about.insert("members".to_owned(), members.into());
+    }
+    let port = (service.member.is_some() && plan.network.is_some()).then_some(SYNC_PORT);
     Some(ApiOrder { about: about.to_string(), port })
+}
+
+/// What each of those is told who share that agent, of its own part.
+pub(super) fn guests(plan: &Plan, agent: &Name, scope: &Value) -> Vec<Guest> {
+    let guest = |guest: &Service| Guest {
+        name: guest.name.clone(),
+        about: Value::Object(part(guest, scope).collect()).to_string(),
+    };
+    plan.guests(agent).map(guest).collect()
+}
+
+/// Who a program is.
+fn part(service: &Service, scope: &Value) -> impl Iterator<Item = (String, Value)> {
+    let member = service.member.as_ref();
+    let params = member.iter().flat_map(|member| &member.params);
+    // they look up what is known by now, which was seen to when the plan was checked
+    let params: BTreeMap<&str, String> =
+        params.map(|(name, value)| (name.as_str(), value.render(scope).unwrap_or_default())).collect();
+    let part = [
+        ("name", json!(service.name)),
+        ("group", json!(member.map(|member| &member.group))),
+        ("number", json!(member.map(|member| member.number))),
+        ("group-members", json!(member.map(|member| member.of))),
+        ("params", json!(params)),
+    ];
+    part.into_iter().map(|(key, value)| (key.to_owned(), value))
 }
 
 /// Answers on their way to the programs of each agent, one message after the other. What was for those of an instance that is gone is for

@@ -1,7 +1,7 @@
 //! From nothing to a mesh of agents with their orders: keeper, signaling, joining, initializing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::confided;
 use super::driver::Driver;
+use super::files::Files;
 use super::held;
 use super::outcome::Broken;
 use super::{programs, standing, turn};
-use crate::local::{self, LocalEnvironment, PortWish, Programs, Spec, Wishes, Withheld};
+use crate::local::{self, Engine, LocalEnvironment, PortWish, Programs, Spec, Wishes, Withheld};
 use crate::plan::compiled::{Endpoint, Port, Service, Tunnel};
 use crate::record::Happening;
 use crate::run::{Place, Setting, early_scope};
@@ -38,10 +39,15 @@ impl Driver {
             return Err(Broken::because("stopped"));
         }
         let began = Instant::now();
-        let held = held::texts(&self.plan, &self.options.run, &self.options.plan_dir)?;
+        self.files = Files::look(&self.plan, &self.options.plan_dir).await?;
+        let held = held::texts(&self.plan, (&self.options.run, &self.files.of), &self.options.plan_dir)?;
         confided::keys(&held).for_each(|(name, key)| self.confided.insert(name, key));
         let masker = self.confided.masker().map_err(|error| Broken::because(error.to_string()))?;
         self.scribe.mask_with(masker);
+        if let Some(clustered) = self.options.cluster.clone() {
+            // from here on it is a mesh that stands
+            self.options.mesh = Some(stopping(self.make_cluster(clustered, &held), stop).await?);
+        }
         let setting = match self.options.mesh.clone() {
             Some(standing) => {
                 let config = standing::config(standing)?;
@@ -49,7 +55,7 @@ impl Driver {
             }
             None => self.make_mesh((began, &held), stop).await?,
         };
-        Ok(Setting { held, ..setting })
+        Ok(Setting { held, files: self.files.of.clone(), ..setting })
     }
 
     /// A mesh for this run alone, on this machine.
@@ -62,12 +68,18 @@ impl Driver {
         let services: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
         let mesh_name: Name = MESH.parse().map_err(|error| Broken::because(format!("{error}")))?;
         let mut spec = Spec::new(self.options.run.clone(), mesh_name.clone(), services)?;
+        let guests = self.plan.services.iter().filter(|service| *service.agent() != service.name);
+        spec.guests = guests.map(|guest| guest.name.clone()).collect();
         spec.withheld = Withheld::of(&self.plan);
         spec.capabilities = self.plan.capabilities();
         spec.reports = Some(self.options.out.clone());
         spec.networked = self.plan.network.as_ref().map(|network| network.addresses.clone()).unwrap_or_default();
+        spec.labels = self.plan.labels();
         if let Some(binary) = &self.options.binary {
             spec.programs = Programs::of(binary).map_err(|error| Broken::because(error.to_string()))?;
+        }
+        if let Some(engine) = self.options.on {
+            spec = self.contain(spec, engine).await?;
         }
         let (environment, notices) = LocalEnvironment::start(spec).await?;
         self.release = environment.releaser();
@@ -75,6 +87,23 @@ impl Driver {
         self.environment = Some(environment);
         self.notices = Some(notices);
         stopping(self.form(config, began, held), stop).await
+    }
+
+    /// Beside the loop, as an image may have to be fetched.
+    async fn contain(&self, mut spec: Spec, engine: Engine) -> Result<Spec, Broken> {
+        let started = self.plan.services.iter().filter(|service| !service.processes.is_empty());
+        let image = |service: &Service| service.image.as_ref().map(|image| image.value.clone());
+        let services: BTreeMap<_, _> = started.map(|service| (service.name.clone(), image(service))).collect();
+        if services.is_empty() {
+            return Err(Broken::because(
+                "the plan starts no service, so there is nothing that could be in a container",
+            ));
+        }
+        let plan_dir = self.options.plan_dir.clone();
+        let contained = tokio::task::spawn_blocking(move || {
+            local::contain(&mut spec, engine, (&plan_dir, services)).map(|()| spec)
+        });
+        Ok(contained.await.map_err(|error| Broken::because(error.to_string()))??)
     }
 
     /// What earlier runs have left could hold ports that this one wants. That something cannot be looked at is said by what needs it.
@@ -94,7 +123,7 @@ impl Driver {
         began: Instant,
         held: &BTreeMap<String, String>,
     ) -> Result<Setting, Broken> {
-        let services: BTreeSet<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
+        let agents: BTreeSet<Name> = self.plan.agents().cloned().collect();
         let (mesh, events) = join(config)?;
         self.mesh = Some(mesh);
         self.mesh_events = Some(events);
@@ -102,8 +131,8 @@ impl Driver {
             Some(_) => Some(self.allot().await?),
             None => None,
         };
-        let peers = services.len() + 1;
-        self.gather(services).await?;
+        let peers = agents.len() + 1;
+        self.gather(agents).await?;
         let places = match allotted {
             Some(places) => places,
             None => self.found_places().await?,
@@ -111,6 +140,7 @@ impl Driver {
         let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
         self.scribe.say_early(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places, held).await?;
+        self.first_instances().await.map_err(Broken::because)?;
         self.ports = places.iter().map(|(name, place)| (name.clone(), numbers(place))).collect();
         Ok(self.setting(places, initialized))
     }
@@ -123,7 +153,16 @@ impl Driver {
     ) -> Setting {
         let hosts = self.plan.network.iter().flat_map(|network| &network.addresses);
         let hosts = hosts.map(|(name, address)| (name.clone(), address.to_string())).collect();
-        Setting { hosts, ..setting(places, initialized) }
+        let mut setting = Setting { hosts, ..setting(places, initialized) };
+        // who shares an agent reaches others through its tunnels
+        for tunnel in &self.plan.tunnels {
+            let Some(address) = setting.addresses.get(tunnel).cloned() else { continue };
+            for guest in self.plan.guests(&tunnel.at) {
+                let tunnel = Tunnel { at: guest.name.clone(), to: tunnel.to.clone() };
+                setting.addresses.insert(tunnel, address.clone());
+            }
+        }
+        setting
     }
 
     async fn allot(&mut self) -> Result<BTreeMap<Name, local::Place>, Broken> {
@@ -137,7 +176,8 @@ impl Driver {
         let network = self.plan.network.as_ref();
         let wishes = self.plan.services.iter().map(|service| {
             let host = network.and_then(|network| network.addresses.get(&service.name)).copied();
-            let ports = if host.is_some() { own_ports(service) } else { ports(service) };
+            let is_contained = self.options.on.is_some() && !service.processes.is_empty();
+            let ports = if host.is_some() || is_contained { own_ports(service) } else { ports(service) };
             let logs = service.logs.iter().map(|(log, file)| (log.clone(), file.into())).collect();
             (service.name.clone(), Wishes { ports, logs, host })
         });
@@ -195,18 +235,11 @@ impl Driver {
             port: tunnel.to.port.clone(),
             transport: self.plan.transport(&tunnel.to),
         };
-        let place = places.get(agent).map(|place| place.service.clone()).unwrap_or_default();
         let service = self.plan.services.iter().find(|service| service.name == *agent);
-        let listens = service.map(|service| service.listens.clone()).unwrap_or_default();
         Initialize {
             authority: self.authority.clone(),
             roster: self.crew.roster(),
-            service: ServicePlace {
-                listens,
-                scrape: service.and_then(|service| service.scrape.clone()),
-                datagrams: service.map(Service::datagram_ports).unwrap_or_default(),
-                ..place
-            },
+            service: self.beside(agent, places),
             stubs: stubs.map(|stub| stub.resolved(&scope, held)).collect(),
             tunnels: tunnels.map(order).collect(),
             seed: self.options.seed,
@@ -216,32 +249,58 @@ impl Driver {
                 .and_then(|service| programs::api(&self.plan, service, (&self.authority.run, &scope)))
                 .map(Box::new),
             certificates: confided::certificates(held),
+            blobs: self.files.orders(&self.plan, agent),
+            guests: programs::guests(&self.plan, agent, &scope),
+            links: self.plan.links_of(agent).cloned().collect(),
+        }
+    }
+
+    /// What is beside an agent: its service, and the logs of those who share it.
+    fn beside(&self, agent: &Name, places: &BTreeMap<Name, local::Place>) -> ServicePlace {
+        let place = |name| places.get(name).map(|place| place.service.clone()).unwrap_or_default();
+        let service = self.plan.services.iter().find(|service| service.name == *agent);
+        let own = place(agent);
+        let guests = self.plan.guests(agent).flat_map(|guest| {
+            let logs = place(&guest.name).logs.into_iter();
+            logs.map(|(log, path)| (format!("{}.{log}", guest.name), path))
+        });
+        ServicePlace {
+            listens: service.map(|service| service.listens.clone()).unwrap_or_default(),
+            scrape: service.and_then(|service| service.scrape.clone()),
+            datagrams: service.map(Service::datagram_ports).unwrap_or_default(),
+            logs: own.logs.into_iter().chain(guests).collect(),
+            ports: own.ports,
         }
     }
 }
 
 /// Does it until it is done or all of it is to stop.
-async fn stopping(
-    forming: impl Future<Output = Result<Setting, Broken>>,
-    stop: &CancellationToken,
-) -> Result<Setting, Broken> {
+async fn stopping<T>(forming: impl Future<Output = Result<T, Broken>>, stop: &CancellationToken) -> Result<T, Broken> {
     tokio::select! {
-        setting = forming => setting,
+        formed = forming => formed,
         () = stop.cancelled() => Err(Broken::because("stopped")),
     }
 }
 
 /// How to join the mesh of a run on this machine.
 pub(super) fn own_mesh(mesh: Name, token: Token, signaling: Vec<String>) -> Result<MeshConfig, Broken> {
+    // where its signaling listens, agents find this process, too
+    let addresses = signaling.iter().filter_map(|url| address(url)).collect();
     Ok(MeshConfig {
         mesh,
         name: local::ORCHESTRATOR.parse().map_err(|error| Broken::because(format!("{error}")))?,
         token,
         signaling,
-        rtc: RtcConfig { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..RtcConfig::default() },
+        rtc: RtcConfig { addresses, ..RtcConfig::default() },
         proxies: Default::default(),
         authorities: Default::default(),
     })
+}
+
+/// The address in `ws://ADDRESS:PORT/mesh`.
+fn address(url: &str) -> Option<IpAddr> {
+    let authority = url.strip_prefix("ws://")?.split('/').next()?;
+    Some(authority.parse::<SocketAddr>().ok()?.ip())
 }
 
 pub(super) fn join(config: MeshConfig) -> Result<(Mesh, mpsc::Receiver<MeshEvent>), Broken> {
@@ -260,7 +319,7 @@ fn ports(service: &Service) -> BTreeMap<String, PortWish> {
     service.ports.iter().map(|port| (port.name.clone(), wish(port))).collect()
 }
 
-/// Ports in a namespace of the service's own, where all are its own.
+/// Ports where all are the service's own: in its namespace, or its container.
 fn own_ports(service: &Service) -> BTreeMap<String, PortWish> {
     let taken: BTreeSet<u16> = service.ports.iter().filter_map(|port| port.number).collect();
     let mut free = OWN_PORTS.filter(|port| !taken.contains(port));
@@ -285,6 +344,7 @@ fn setting(places: BTreeMap<Name, local::Place>, initialized: BTreeMap<Name, Ini
         setting.stubs.extend(answer.stubs);
         setting.endpoints.insert(at.clone(), answer.endpoints);
         setting.apis.extend(answer.api.map(|api| (at.clone(), api)));
+        setting.apis.extend(answer.guests);
         for (to, address) in answer.tunnels {
             let Some((service, port)) = to.split_once('.') else { continue };
             let Ok(service) = service.parse() else { continue };

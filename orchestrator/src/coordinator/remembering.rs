@@ -47,6 +47,7 @@ impl Driver {
             ports: self.ports.clone(),
             initialized: self.settings.iter().map(initialized).collect(),
             held: held.map(|(name, text)| (name.clone(), text.clone())).collect(),
+            files: setting.files.clone(),
         }
     }
 

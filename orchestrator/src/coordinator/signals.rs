@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::run::Abort;
 
@@ -13,6 +14,8 @@ pub(super) struct Signals {
     terminate: Signal,
     hang_up: Signal,
     deadline: Option<Instant>,
+    /// Whoever has the run in this process; none: it was heard.
+    stop: Option<CancellationToken>,
     /// A signal has come. That the terminal goes away after it, or goes away twice, is nobody's impatience.
     has_come: bool,
 }
@@ -24,8 +27,14 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             deadline: deadline.map(|deadline| Instant::now() + deadline),
+            stop: None,
             has_come: false,
         })
+    }
+
+    /// Also heeds whoever has the run in this process.
+    pub(super) fn or(self, stop: CancellationToken) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     /// The next one. Dropping the future loses none.
@@ -38,6 +47,10 @@ impl Signals {
                 self.deadline = None;
                 Abort::Deadline
             }
+            () = cancelled(self.stop.clone()) => {
+                self.stop = None;
+                Abort::Interrupted
+            }
         };
         self.has_come |= abort != Abort::Deadline;
         abort
@@ -47,6 +60,13 @@ impl Signals {
 async fn passed(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn cancelled(stop: Option<CancellationToken>) {
+    match stop {
+        Some(stop) => stop.cancelled().await,
         None => std::future::pending().await,
     }
 }

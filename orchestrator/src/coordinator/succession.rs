@@ -8,16 +8,17 @@ use meshproof_mesh::{Mesh, MeshEvent};
 use meshproof_proto::id::{Name, PeerId, RunId, Term};
 use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::memory::Holder;
-use meshproof_proto::rpc::Status;
+use meshproof_proto::rpc::{About, Status};
 use meshproof_proto::verdict::Exit;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::crew::{CallError, Caller, Crew};
+use super::standbys::is_there;
 use super::{ready, superseded};
 use crate::local::{KeptMesh, LocalError};
-use crate::memory::{NotRebuilt, is_nobodys};
+use crate::memory::{NotRebuilt, Votes, is_nobodys};
 
 /// From joining the mesh until the agents are linked. They live; one that does not is started again within a second.
 const LINKED_WITHIN: Duration = Duration::from_secs(10);
@@ -35,8 +36,8 @@ pub enum NotTakenOver {
     Address(anyhow::Error),
     #[error("{0}")]
     Mesh(String),
-    #[error("{run} cannot be taken over: {got} of its {of} names have promised it, and {needed} are needed{}", .why.as_ref().map(|why| format!("; {why}")).unwrap_or_default())]
-    NoMajority { run: RunId, got: usize, of: usize, needed: usize, why: Option<String> },
+    #[error("{run} cannot be taken over: {}{}", short(*.got, *.of), .why.as_ref().map(|why| format!("; {why}")).unwrap_or_default())]
+    NoMajority { run: RunId, got: Votes, of: Votes, why: Option<String> },
     /// Others have promised somebody else meanwhile.
     #[error("{run} was promised to another orchestrator at term {term}")]
     Promised { run: RunId, term: u64 },
@@ -50,6 +51,16 @@ pub enum NotTakenOver {
     Local(#[from] LocalError),
     #[error("{0:#}")]
     Journal(anyhow::Error),
+}
+
+/// What is lacking: names, or those among them that keep what is remembered.
+fn short(got: Votes, of: Votes) -> String {
+    let needed = of.needed();
+    if got.names < needed.names {
+        return format!("{} of its {} names have promised it, and {} are needed", got.names, of.names, needed.names);
+    }
+    let (kept, all, needed) = (got.keepers, of.keepers, needed.keepers);
+    format!("{kept} of the {all} names that keep what it remembers have promised it, and {needed} are needed")
 }
 
 impl NotTakenOver {
@@ -69,6 +80,8 @@ pub(super) struct Successor {
     pub(super) mesh: Mesh,
     pub(super) events: mpsc::Receiver<MeshEvent>,
     pub(super) crew: Crew,
+    /// Those that join now come after those that are there.
+    pub(super) is_gathered: bool,
 }
 
 impl Successor {
@@ -77,7 +90,7 @@ impl Successor {
         let config = ready::own_mesh(kept.mesh().clone(), kept.token().clone(), kept.signaling().to_vec());
         let joined = config.and_then(ready::join);
         let (mesh, events) = joined.map_err(|broken| NotTakenOver::Mesh(broken.what))?;
-        Ok(Self { kept, mesh, events, crew: Crew::default() })
+        Ok(Self { kept, mesh, events, crew: Crew::default(), is_gathered: false })
     }
 
     /// Waits until every agent is linked, or for so long.
@@ -87,7 +100,29 @@ impl Successor {
         while !self.kept.names().iter().all(|name| self.crew.is_linked(name)) {
             tokio::select! {
                 Some(event) = self.events.recv() => self.event(event).await,
-                () = &mut until => return,
+                () = &mut until => break,
+            }
+        }
+        self.seat_those_in_the_run().await;
+        self.is_gathered = true;
+    }
+
+    /// Of several instances of a name, the one that takes part in the run holds it; which joined last says nothing of that.
+    async fn seat_those_in_the_run(&mut self) {
+        for name in self.kept.names().to_vec() {
+            let all = self.crew.all_of(&name);
+            if all.len() < 2 {
+                continue;
+            }
+            let run = self.kept.run().clone();
+            let asked =
+                join_all(all.into_iter().map(|(peer, caller)| async move { (peer, asked(about(&caller)).await) }));
+            let asked = self.meanwhile(asked).await;
+            let takes_part = |(_, about): &&(PeerId, Result<About, CallError>)| {
+                about.as_ref().is_ok_and(|about| about.run.as_ref() == Some(&run))
+            };
+            if let Some((peer, _)) = asked.iter().find(takes_part) {
+                self.crew.takes_seat(&name, *peer);
             }
         }
     }
@@ -96,7 +131,12 @@ impl Successor {
     async fn event(&mut self, event: MeshEvent) {
         match event {
             MeshEvent::PeerJoined(peer) if self.is_news(&peer) => {
-                self.crew.seat(peer.name, peer.peer);
+                let holder =
+                    self.crew.caller(&peer.name).filter(|_| self.is_gathered && self.crew.is_linked(&peer.name));
+                match holder {
+                    Some(holder) if is_there(Some(holder.clone())).await => self.crew.stand_by(&peer.name, peer.peer),
+                    _ => self.crew.seat_beside(&peer.name, peer.peer),
+                }
                 self.mesh.connect(peer.peer).await;
             }
             MeshEvent::LinkUp(up) => drop(self.crew.linked(up)),
@@ -107,7 +147,7 @@ impl Successor {
     /// Whether it is an instance of one of the run's agents that holds the name from now on.
     fn is_news(&self, peer: &Identity) -> bool {
         let is_ours = peer.role == Role::Agent && self.kept.names().contains(&peer.name);
-        is_ours && self.crew.holder(&peer.name) != Some(peer.peer)
+        is_ours && self.crew.holder(&peer.name) != Some(peer.peer) && !self.crew.is_standing_by(&peer.peer)
     }
 
     /// The agents that are linked.
@@ -186,6 +226,10 @@ pub(super) async fn asked<T>(call: impl Future<Output = Result<T, CallError>>) -
 
 pub(super) async fn status(caller: &Caller) -> Result<Status, CallError> {
     caller.call(|client, context| async move { client.status(context).await }).await
+}
+
+pub(super) async fn about(caller: &Caller) -> Result<About, CallError> {
+    caller.call(|client, context| async move { client.about(context).await }).await
 }
 
 /// Whom it obeys.

@@ -13,6 +13,7 @@ use meshproof_proto::verdict::Exit;
 
 use super::claiming::Claimed;
 use super::driver::Driver;
+use super::files::Files;
 use super::health::{Health, Stage};
 use super::signals::Signals;
 use super::succession::{NotTakenOver, Successor};
@@ -177,7 +178,7 @@ async fn driver(
     (claimed, recollection): (&Claimed, &Recollection),
     mode: Mode,
 ) -> Result<Driver, NotTakenOver> {
-    let Successor { kept, mesh, events, crew } = successor;
+    let Successor { kept, mesh, events, crew, .. } = successor;
     let (run, term, began) = (kept.run().clone(), claimed.term, &recollection.began);
     let confided = secrets(claimed);
     let compiled = compiled(began, &confided, claimed);
@@ -263,11 +264,12 @@ impl Driver {
         let keys = self.confided.iter().filter(|(name, _)| confided::is_key(name));
         held.extend(keys.map(|(name, text)| (name.to_owned(), text.to_owned())));
         self.ports.clone_from(&ready.ports);
+        self.files = Files::again(ready.files.clone(), &self.options.plan_dir);
         for (agent, initialized) in &ready.initialized {
             let order = self.initialize_order(agent, &places, &held);
             self.settings.insert(agent.clone(), (order, initialized.clone()));
         }
-        Setting { held, ..self.setting(places, ready.initialized.clone()) }
+        Setting { held, files: ready.files.clone(), ..self.setting(places, ready.initialized.clone()) }
     }
 
     /// From what was told before to the exit code.
@@ -296,7 +298,12 @@ impl Driver {
             }
         }
         self.go_on_with_agents(&promised, run)?;
+        // Each tells its events to whoever gave it the last order, and not every one is about to get one.
+        for name in promised.keys() {
+            self.answer_programs(name.clone(), Vec::new()).await;
+        }
         self.go_on_with_services(&deeds, run);
+        self.instances_anew();
         self.go_on(run, (signals, false)).await
     }
 
@@ -313,7 +320,8 @@ impl Driver {
         }
         for promised in promised.values() {
             // What its agent sends next follows on this.
-            self.windows.acknowledge(promised.origin, self.scribe.complete_through(promised.origin));
+            let through = self.scribe.complete_through(promised.origin);
+            self.windows.acknowledge(promised.origin, (through, Instant::now()));
         }
         Ok(())
     }
@@ -362,7 +370,7 @@ impl Driver {
 
     /// Those that are not there are lost; those that are another instance by now take over, or have done so already.
     fn go_on_with_agents(&mut self, promised: &BTreeMap<Name, Promised>, run: &mut Conducted) -> anyhow::Result<()> {
-        let names: Vec<Name> = self.plan.services.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<Name> = self.plan.agents().cloned().collect();
         for name in names {
             let (Some(promised), Some(instance)) = (promised.get(&name), self.crew.holder(&name)) else {
                 self.lost(name, "it did not promise the run to the orchestrator that took it over", run);

@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Options;
+use super::clustered::CONSOLE_FILE;
 use super::crew::{CallError, Caller};
 use super::driver::{Driver, own_bytes};
 use super::standing;
+use crate::cluster::Cluster;
 use crate::local::{Collect, How, LocalEnvironment, LocalError, Stopped};
 use crate::record::Happening;
 use crate::run::{Input, Problem};
@@ -32,6 +34,7 @@ struct Teardown {
     initialized: Vec<(Name, Caller)>,
     authority: Authority,
     environment: Option<LocalEnvironment>,
+    cluster: Option<Cluster>,
     options: Options,
     keep: Collect,
     masker: Arc<Masker>,
@@ -46,6 +49,12 @@ impl Driver {
         if self.teardown.is_some() {
             return;
         }
+        if let (true, Some(cluster)) = (self.failed, self.cluster.as_ref().filter(|cluster| cluster.is_made())) {
+            let text = cluster.kept();
+            if let Err(error) = self.scribe.say(Happening::Noted { text }) {
+                tracing::warn!(%error, "it cannot be told that the namespace is kept");
+            }
+        }
         let agents = self.crew.callers();
         let initialized = agents.iter().filter(|(name, _)| self.settings.contains_key(name)).cloned().collect();
         let teardown = Teardown {
@@ -53,8 +62,9 @@ impl Driver {
             initialized,
             authority: self.authority.clone(),
             environment: self.environment.take(),
+            cluster: self.cluster.take(),
             options: self.options.clone(),
-            keep: if self.failed { Collect::Everything } else { Collect::Logs },
+            keep: if self.failed { Collect::Everything } else { Collect::Outputs },
             masker: self.scribe.masker(),
             inbox: self.inbox_in.clone(),
             mesh: self.mesh.clone(),
@@ -83,7 +93,31 @@ impl Teardown {
         if let Some(environment) = self.environment.take() {
             problems.extend(end(environment, &self).await);
         }
+        if let Some(cluster) = self.cluster.take() {
+            problems.extend(self.let_go(cluster).await);
+        }
         let _ = self.inbox.send(Input::TornDown { problems }).await;
+    }
+}
+
+impl Teardown {
+    /// Of one that passed nothing is left, and one that did not is kept as it is.
+    async fn let_go(&self, cluster: Cluster) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Err(problem) = cluster.collect(&self.options.out, &self.masker).await {
+            problems.push((Verdict::Error, problem));
+        }
+        // what it names is not there any more, or not for long
+        let _ = std::fs::remove_file(self.options.out.join(CONSOLE_FILE));
+        let namespace = cluster.namespace().to_owned();
+        let (what, let_go) = match self.keep {
+            Collect::Everything if cluster.is_made() => ("said to be kept", cluster.leave().await),
+            Collect::Everything | Collect::Outputs | Collect::Logs => ("removed", cluster.remove().await),
+        };
+        if let Err(error) = let_go {
+            problems.push((Verdict::Error, format!("the namespace {namespace} cannot be {what}: {error}")));
+        }
+        problems
     }
 }
 

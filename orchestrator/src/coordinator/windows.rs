@@ -7,6 +7,7 @@
 //! next one, so that nobody's event waits for a disk that is busy with somebody else's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use meshproof_proto::event::EventBatch;
 use meshproof_proto::id::{PeerId, RunId};
@@ -27,6 +28,13 @@ const NUMBERS_AHEAD: u64 = (BATCHES_ON_THE_WAY * EVENTS_PER_BATCH) as u64;
 /// a quarter of its time, and what a disk takes as fast as a single line.
 const LINES_A_SYNC: usize = 512;
 const BYTES_A_SYNC: usize = 128 * 1024;
+
+/// An agent whose window is open waits so long for each agent that there is: a hundred that each tell a little would have five thousand
+/// acknowledgements a second otherwise, and up to twenty wait for the journal only.
+const ACKNOWLEDGED_EVERY: Duration = Duration::from_millis(1);
+
+/// A window that is filled so far is no longer open: this share of what may be on the way.
+const OPEN_BELOW: usize = 4;
 
 /// What an agent does that no honest one can.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -64,6 +72,8 @@ struct Share {
 struct Window {
     /// What the agent was told last.
     acknowledged: u64,
+    /// And when; none: never.
+    at: Option<Instant>,
     /// What came since.
     came: usize,
     bytes: usize,
@@ -120,8 +130,18 @@ impl Windows {
     }
 
     /// It is told that everything up to this number is in the journal.
-    pub(super) fn acknowledge(&mut self, instance: PeerId, through: u64) {
-        self.of.insert(instance, Window { acknowledged: through, came: 0, bytes: 0 });
+    pub(super) fn acknowledge(&mut self, instance: PeerId, (through, now): (u64, Instant)) {
+        self.of.insert(instance, Window { acknowledged: through, at: Some(now), came: 0, bytes: 0 });
+    }
+
+    /// Whether it was told so a moment ago, and has room for what it tells until it is told again.
+    pub(super) fn may_wait(&self, instance: &PeerId, now: Instant) -> bool {
+        let every = ACKNOWLEDGED_EVERY * u32::try_from(self.of.len()).unwrap_or(u32::MAX);
+        self.of.get(instance).is_some_and(|window| {
+            window.at.is_some_and(|at| now < at + every)
+                && window.came < BATCHES_ON_THE_WAY / OPEN_BELOW
+                && window.bytes < BATCH_BYTES_ON_THE_WAY / OPEN_BELOW
+        })
     }
 
     /// Nothing of it is taken from now on.
@@ -161,7 +181,7 @@ mod tests {
                 let first = begin + ahead * full + 1;
                 assert_eq!(windows.batch((&batch(first..first + full), 2_000), &run()), Ok(()));
             }
-            windows.acknowledge(AGENT, begin + NUMBERS_AHEAD);
+            windows.acknowledge(AGENT, (begin + NUMBERS_AHEAD, Instant::now()));
         }
     }
 
@@ -179,7 +199,7 @@ mod tests {
     #[test]
     fn what_no_honest_agent_sends_is_a_flood() {
         let mut windows = Windows::default();
-        windows.acknowledge(AGENT, 100);
+        windows.acknowledge(AGENT, (100, Instant::now()));
         assert_eq!(windows.batch((&batch([16_484]), 100), &run()), Ok(()));
         assert_eq!(
             windows.batch((&batch([16_485]), 100), &run()),
@@ -208,7 +228,7 @@ mod tests {
         let mut windows = Windows::default();
         for round in 1..100 {
             assert_eq!(windows.batch((&batch([round]), BATCH_BYTES_ON_THE_WAY), &run()), Ok(()));
-            windows.acknowledge(AGENT, round);
+            windows.acknowledge(AGENT, (round, Instant::now()));
         }
     }
 
@@ -227,13 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn who_was_told_a_moment_ago_waits_unless_its_window_fills() {
+        let (mut windows, now) = (Windows::default(), Instant::now());
+        assert!(!windows.may_wait(&AGENT, now), "it was never told");
+        windows.acknowledge(AGENT, (1, now));
+        assert!(windows.may_wait(&AGENT, now) && !windows.may_wait(&AGENT, now + ACKNOWLEDGED_EVERY));
+        for _ in 0..BATCHES_ON_THE_WAY / OPEN_BELOW {
+            assert!(windows.may_wait(&AGENT, now));
+            assert_eq!(windows.batch((&batch([2]), 100), &run()), Ok(()));
+        }
+        assert!(!windows.may_wait(&AGENT, now), "it would soon wait itself");
+        windows.acknowledge(AGENT, (2, now));
+        assert_eq!(windows.batch((&batch([3]), BATCH_BYTES_ON_THE_WAY / OPEN_BELOW), &run()), Ok(()));
+        assert!(!windows.may_wait(&AGENT, now), "bytes count too");
+    }
+
+    #[test]
     fn each_has_a_window_of_its_own_and_one_that_is_closed_stays_so() {
         let mut windows = Windows::default();
         let other = PeerId([2; 32]);
         while windows.something(AGENT).is_ok() {}
         windows.close(AGENT);
         assert_eq!(windows.something(other), Ok(()));
-        windows.acknowledge(AGENT, 5);
+        windows.acknowledge(AGENT, (5, Instant::now()));
         assert!(windows.is_closed(&AGENT) && !windows.is_closed(&other));
     }
 }

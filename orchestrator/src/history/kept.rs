@@ -17,6 +17,9 @@ const LAST: &str = "last";
 /// What is being removed bears this before its name, so that a removal that was cut off is finished by the next.
 const REMOVING: &str = ".removing-";
 
+/// Sessions of commits have a folder of their own.
+pub const SESSIONS: &str = "commits";
+
 /// There is no such history.
 #[derive(Debug, Error)]
 pub enum HistoryError {
@@ -26,6 +29,8 @@ pub enum HistoryError {
     NoRun(PathBuf),
     #[error("there is no run `{wanted}`; `meshproof runs` lists those that were, in {}", .place.display())]
     Unknown { wanted: String, place: PathBuf },
+    #[error("`{wanted}` is no run but a session of commits; its report is {}", .report.display())]
+    Session { wanted: String, report: PathBuf },
     #[error("`{wanted}` may be any of {}", .runs.join(", "))]
     Several { wanted: String, runs: Vec<String> },
     #[error("cannot {what} {}: {source}", .path.display())]
@@ -39,7 +44,9 @@ impl HistoryError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoPlace | Self::NoRun(_) | Self::Unknown { .. } | Self::Several { .. } => Exit::Usage,
+            Self::NoPlace | Self::NoRun(_) | Self::Unknown { .. } | Self::Session { .. } | Self::Several { .. } => {
+                Exit::Usage
+            }
             Self::Io { .. } | Self::Journal(_) => Exit::MeshFailed,
         }
     }
@@ -146,11 +153,19 @@ impl Kept {
         }
         match &found[..] {
             [only] => Ok(only.clone()),
-            [] => Err(HistoryError::Unknown { wanted: wanted.to_owned(), place: self.0.clone() }),
+            [] => Err(self.none(wanted)),
             several => {
                 let runs = several.iter().map(|folder| name(folder)).collect();
                 Err(HistoryError::Several { wanted: wanted.to_owned(), runs })
             }
+        }
+    }
+
+    fn none(&self, wanted: &str) -> HistoryError {
+        let report = self.0.join(SESSIONS).join(wanted).join(crate::report::HTML_FILE_NAME);
+        match !wanted.is_empty() && report.is_file() {
+            true => HistoryError::Session { wanted: wanted.to_owned(), report },
+            false => HistoryError::Unknown { wanted: wanted.to_owned(), place: self.0.clone() },
         }
     }
 

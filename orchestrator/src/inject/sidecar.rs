@@ -35,7 +35,7 @@ impl Wishes {
 
 /// As a member of a list. It does not hold back the containers beside it: without a mesh a service serves all the same, so that there is no
 /// probe for readiness; liveness is the agent's own event loop, never its peers.
-pub(super) fn container(agent: &Name, wishes: &Wishes) -> String {
+pub(crate) fn container(agent: &Name, wishes: &Wishes) -> String {
     let mut text = format!(
         "- name: {CONTAINER}\n  image: {}\n  restartPolicy: Always\n  env:\n    - {{ name: MESHPROOF_NAME, value: {} }}\n",
         quoted(&wishes.image),
@@ -51,7 +51,7 @@ pub(super) fn container(agent: &Name, wishes: &Wishes) -> String {
             - { name: meshproof-token, mountPath: /etc/meshproof, readOnly: true }\n    - { name: meshproof-state, mountPath: /state }\n"
 }
 
-pub(super) fn volumes(secret: &str) -> String {
+pub(crate) fn volumes(secret: &str) -> String {
     format!(
         "- {{ name: {TOKEN}, secret: {{ secretName: {} }} }}\n- {{ name: {STATE}, emptyDir: {{}} }}\n",
         quoted(secret)

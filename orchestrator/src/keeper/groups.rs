@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use meshproof_proto::id::Name;
 use rustix::process::{Pid, Signal, getsid, kill_process_group};
 
+use super::containers::Containers;
 use super::group::Group;
 use super::procfs;
 use super::protocol::{Disturbance, Ending, Exit, How, ProcessExited, StopWish, Stopped, Target, What};
@@ -15,7 +16,8 @@ use super::protocol::{Disturbance, Ending, Exit, How, ProcessExited, StopWish, S
 pub enum Scope<'a> {
     Service(&'a Name),
     Services,
-    Agent(&'a Name),
+    /// One of its instances.
+    Agent(&'a Name, u32),
     Agents,
     Signaling,
 }
@@ -33,7 +35,7 @@ impl<'a> From<&'a Target> for Scope<'a> {
     fn from(target: &'a Target) -> Self {
         match target {
             Target::Service(name) => Self::Service(name),
-            Target::Agent(name) => Self::Agent(name),
+            Target::Agent(name, number) => Self::Agent(name, *number),
             Target::Signaling => Self::Signaling,
         }
     }
@@ -42,13 +44,12 @@ impl<'a> From<&'a Target> for Scope<'a> {
 impl Scope<'_> {
     fn holds(self, what: &What) -> bool {
         match (self, what) {
-            (Self::Service(wanted), What::Service { name, .. }) | (Self::Agent(wanted), What::Agent { name }) => {
-                wanted == name
-            }
+            (Self::Service(wanted), What::Service { name, .. }) => wanted == name,
+            (Self::Agent(wanted, of), What::Agent { name, number }) => wanted == name && of == *number,
             (Self::Services, What::Service { .. })
             | (Self::Agents, What::Agent { .. })
             | (Self::Signaling, What::Signaling) => true,
-            (Self::Service(_) | Self::Services | Self::Agent(_) | Self::Agents | Self::Signaling, _) => false,
+            (Self::Service(_) | Self::Services | Self::Agent(..) | Self::Agents | Self::Signaling, _) => false,
         }
     }
 }
@@ -59,11 +60,13 @@ pub struct Groups {
     groups: Vec<Group>,
     /// The session that the keeper and all of them live in.
     session: i32,
+    /// Those whose processes are commands that stand for containers.
+    containers: Option<Containers>,
 }
 
 impl Groups {
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self { groups: Vec::new(), session: getsid(None)?.as_raw_nonzero().get() })
+    pub fn new(containers: Option<Containers>) -> std::io::Result<Self> {
+        Ok(Self { groups: Vec::new(), session: getsid(None)?.as_raw_nonzero().get(), containers })
     }
 
     /// Takes care of a process that was just started as the leader of a group.
@@ -81,15 +84,20 @@ impl Groups {
         self.groups.iter().any(|group| scope.holds(group.what()) && !group.has_ended())
     }
 
-    /// The services that run, and the leaders of their groups.
+    /// The services that run, and the leaders of their groups, as far as their agents see these.
     pub fn services(&self) -> BTreeMap<Name, Vec<i32>> {
         let mut services: BTreeMap<Name, Vec<i32>> = BTreeMap::new();
         for group in self.groups.iter().filter(|group| !group.has_ended()) {
             if let What::Service { name, .. } = group.what() {
-                services.entry(name.clone()).or_default().push(group.leader());
+                services.entry(name.clone()).or_default().extend(self.seen(name, group.leader()));
             }
         }
         services
+    }
+
+    /// The process, unless it only stands for one that has another number where it lives.
+    pub fn seen(&self, service: &Name, leader: i32) -> Option<i32> {
+        (!self.containers.as_ref().is_some_and(|containers| containers.has(service))).then_some(leader)
     }
 
     /// Has a scope end.
@@ -115,10 +123,10 @@ impl Groups {
     /// Kills those whose grace is over.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.settle();
-        let session = self.session;
+        let ways = (self.session, self.containers.as_ref());
         for group in &mut self.groups {
             let signals = group.handle_timeout(now);
-            send(group, signals, session);
+            send(group, signals, ways);
         }
     }
 
@@ -154,21 +162,24 @@ impl Groups {
 
     fn each(&mut self, scope: Scope<'_>, act: impl Fn(&mut Group, Instant) -> &'static [Signal]) {
         self.settle();
-        let session = self.session;
+        let ways = (self.session, self.containers.as_ref());
         let now = Instant::now();
         for group in self.groups.iter_mut().filter(|group| scope.holds(group.what())) {
             let signals = act(group, now);
-            send(group, signals, session);
+            send(group, signals, ways);
         }
     }
 }
 
 /// Sends signals to everybody in a group, if it is still ours.
-fn send(group: &Group, signals: &[Signal], session: i32) {
+fn send(group: &Group, signals: &[Signal], (session, containers): (i32, Option<&Containers>)) {
     // Until it is reaped the leader keeps the number; afterwards only members of our session do.
     let is_ours = group.exit().is_none() || procfs::group_lives(group.leader(), session);
     let Some(leader) = Pid::from_raw(group.leader()).filter(|_| is_ours) else { return };
     for signal in signals {
+        if containers.is_some_and(|containers| containers.signal(group.what(), *signal)) {
+            continue;
+        }
         if let Err(error) = kill_process_group(leader, *signal) {
             tracing::debug!(what = %group.what(), ?signal, %error, "a signal found nobody");
         }

@@ -9,10 +9,12 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use rustix::process::setsid;
 
+use super::containers::Containers;
 use super::folder::RunFolder;
 use super::limits::KILL_DEADLINE;
 use super::protocol::Exit;
 use super::reaper::Reaper;
+use super::serve;
 use super::setup::Setup;
 
 /// Starts the keeper of this folder in a session of its own, and makes sure that nothing outlives it.
@@ -21,6 +23,11 @@ pub async fn guard(folder: &RunFolder) -> anyhow::Result<()> {
     setsid().context("cannot begin a session; `meshproof keep` is started by `meshproof run`")?;
     let mut reaper = Reaper::new().context("cannot become the parent of orphans")?;
     let outcome = keep(folder, &mut reaper).await;
+    if outcome.is_err()
+        && let Some(containers) = Setup::read(folder).ok().and_then(|setup| Containers::of(folder, &setup))
+    {
+        serve::remove(&containers, &mut reaper).await;
+    }
     let strays = reaper.sweep(KILL_DEADLINE).await;
     if !strays.is_empty() {
         tracing::warn!(?strays, "the keeper left processes, which were killed");

@@ -1,6 +1,6 @@
 //! What a keeper knows and decides: what runs, who is in command, what is being ended. Nothing here waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -10,7 +10,6 @@ use rustix::process::getpid;
 use super::control::{Controller, Incoming};
 use super::folder::RunFolder;
 use super::groups::{Groups, Scope};
-use super::namespace::Namespace;
 use super::opening::{self, OpenError, Opened};
 use super::ports::Ports;
 use super::protocol::{
@@ -18,31 +17,36 @@ use super::protocol::{
 };
 use super::respawn::{Next, Respawns};
 use super::setup::Setup;
+use super::spawn::Home;
 
 /// A keeper between two events.
 pub(super) struct Keeper {
     pub(super) folder: RunFolder,
-    setup: Setup,
+    pub(super) setup: Setup,
     pub(super) groups: Groups,
     pub(super) ports: Ports,
-    state: State,
+    pub(super) state: State,
     command: Command,
     /// Everything that exited, for whoever takes control later.
     exits: Vec<ProcessExited>,
-    respawns: Respawns,
+    pub(super) respawns: Respawns,
     /// How often each service was started and each agent killed, for whoever has to know whether that was done.
     pub(super) starts: BTreeMap<Name, u64>,
     pub(super) kills: BTreeMap<Name, u64>,
     /// The highest term that somebody took control at.
     term: u64,
+    /// Zones that were killed.
+    pub(super) down: BTreeSet<String>,
     /// Calls that wait for services to end.
     stops: Vec<(u64, Stopped)>,
+    /// Calls that wait for what was in a zone to end.
+    zone_kills: Vec<(u64, Vec<What>, Vec<Name>)>,
     /// Calls that wait for everything to end, once that has begun.
     ending: Option<(How, Vec<u64>)>,
 }
 
 /// How far it has come.
-enum State {
+pub(super) enum State {
     /// Signaling is starting; these calls wait for a welcome.
     Opening {
         greeted: Vec<u64>,
@@ -80,7 +84,9 @@ impl Keeper {
             starts,
             kills,
             term: 0,
+            down: BTreeSet::new(),
             stops,
+            zone_kills: Vec::new(),
             ending: None,
         }
     }
@@ -139,6 +145,9 @@ impl Keeper {
             What::Agent { .. } | What::Signaling => true,
             What::Service { .. } => false,
         };
+        if is_open && self.is_in_a_killed_zone(what) {
+            return self.zone_is_gone(what);
+        }
         if is_open && is_ours && self.respawns.ended(what, Instant::now()) == Next::GivenUp {
             self.give_up(what, "it ended too early too often");
         }
@@ -153,9 +162,9 @@ impl Keeper {
             }
             let (place, kept) = ((&self.folder, &self.setup), (&mut self.groups, &mut self.respawns));
             let started = match &what {
-                What::Agent { name } => {
-                    kept.0.forget_ended(Scope::Agent(name));
-                    opened.start_agent(place, kept, name).map(Some)
+                What::Agent { name, number } => {
+                    kept.0.forget_ended(Scope::Agent(name, *number));
+                    opened.start_agent(place, kept, (name, *number)).map(Some)
                 }
                 What::Signaling => {
                     kept.0.forget_ended(Scope::Signaling);
@@ -165,18 +174,22 @@ impl Keeper {
                 What::Service { .. } => continue,
             };
             match (started, what) {
-                (Ok(Some(pid)), What::Agent { name }) => self.tell(Line::Notice(Notice::AgentStarted { name, pid })),
+                (Ok(Some(pid)), What::Agent { name, .. }) => {
+                    self.tell(Line::Notice(Notice::AgentStarted { name, pid }))
+                }
                 (Ok(_), _) => {}
                 (Err(error), what) => self.give_up(&what, &error.to_string()),
             }
         }
     }
 
-    fn give_up(&mut self, what: &What, reason: &str) {
+    pub(super) fn give_up(&mut self, what: &What, reason: &str) {
         tracing::error!(%what, reason, "it is not started again");
         let reason = reason.to_owned();
         match what {
-            What::Agent { name } => self.tell(Line::Notice(Notice::AgentGivenUp { name: name.clone(), reason })),
+            // another instance is there, or comes
+            What::Agent { .. } if self.has_another(what) => {}
+            What::Agent { name, .. } => self.tell(Line::Notice(Notice::AgentGivenUp { name: name.clone(), reason })),
             What::Signaling => self.tell(Line::Notice(Notice::SignalingGivenUp { reason })),
             What::Service { .. } => {}
         }
@@ -217,6 +230,11 @@ impl Keeper {
                 return self.stops.push((id, what));
             }
             Request::Signal { target, signal } => self.signal(&target, signal),
+            Request::StandBy => self.stand_by(),
+            Request::KillZone { zone, services } => {
+                let agents = self.kill_zone(zone, &services);
+                return self.zone_kills.push((id, agents, services));
+            }
             Request::End { how } => {
                 self.end("the orchestrator asked for it", how);
                 if let Some((_, ids)) = &mut self.ending {
@@ -244,11 +262,11 @@ impl Keeper {
         self.advance();
     }
 
-    /// The one that a service lives in, if not in the machine's own.
-    pub(super) fn namespace(&self, service: &Name) -> Option<&Namespace> {
+    /// Where a service lives.
+    pub(super) fn home(&self, service: &Name) -> Home<'_> {
         match &self.state {
-            State::Open(opened) => opened.namespaces.get(service),
-            State::Opening { .. } | State::Failed(_) => None,
+            State::Open(opened) => opened.home(service),
+            State::Opening { .. } | State::Failed(_) => Home::Machine,
         }
     }
 
@@ -300,6 +318,14 @@ impl Keeper {
                 }
             }
         }
+        for (id, agents, services) in std::mem::take(&mut self.zone_kills) {
+            let is_left = |what: &Name| self.groups.any_left(Scope::Service(what));
+            if agents.iter().any(|agent| self.is_there(agent)) || services.iter().any(is_left) {
+                self.zone_kills.push((id, agents, services));
+            } else {
+                self.answer(id, Answer::Stopped { endings: Vec::new() });
+            }
+        }
         for (id, what) in std::mem::take(&mut self.stops) {
             let scope = Scope::from(&what);
             if self.groups.any_left(scope) {
@@ -313,6 +339,7 @@ impl Keeper {
     /// Calls are numbered by who makes them: those of another are not to be answered.
     fn forget_waiting(&mut self) {
         self.stops.clear();
+        self.zone_kills.clear();
         if let Some((_, ids)) = &mut self.ending {
             ids.clear();
         }

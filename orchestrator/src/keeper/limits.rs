@@ -32,6 +32,10 @@ pub const OWN_GRACE: Duration = Duration::from_secs(2);
 /// An agent that lives shorter than this has died early.
 pub const EARLY_LIFE: Duration = Duration::from_secs(2);
 
+/// Agents for each core that have a second thread: in a larger crowd there is always another agent for a core that is free, and each of its
+/// words to a second thread of its own would cost two switches.
+pub const TWO_THREADED_AGENTS: usize = 4;
+
 /// So many early deaths in a row, and no other life is tried: whatever ends it is no accident.
 pub const EARLY_DEATHS: u32 = 8;
 
@@ -40,6 +44,15 @@ pub const RESPAWN_LATER: Duration = Duration::from_millis(100);
 
 /// How long the kernel may take to end a process after SIGKILL; one that hangs in a device is then named and left.
 pub const KILL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a container engine may take to make or end a container, on a busy machine. Below the orchestrator's patience for an answer.
+pub const ENGINE_DEADLINE: Duration = Duration::from_secs(25);
+
+/// What a container engine's command may say: lists of names, and its complaint.
+pub const ENGINE_SAYS_BYTES: u64 = 256 * 1024;
+
+/// How long the helpers of a container engine may take to leave once their containers are gone.
+pub const HELPERS_LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The last answer's way to the orchestrator.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(2);

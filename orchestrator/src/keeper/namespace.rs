@@ -98,6 +98,28 @@ pub fn possible() -> Result<(), Impossible> {
     }
 }
 
+/// Has a program of the system change a network that is made for this and gone with it: whether this kernel, and this user, can.
+///
+/// # Errors
+/// What was said instead.
+pub fn takes(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let namespace = Namespace::make("try", Path::new(HOSTS));
+    let namespace = namespace.map_err(|error| Impossible::Namespace(error).to_string())?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let ended = namespace.spawn(&mut command).and_then(Child::wait_with_output);
+    let ended = ended.map_err(|error| format!("`{program}` cannot be run: {error}"))?;
+    match ended.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&ended.stderr);
+            let first = said.trim().lines().next().unwrap_or("it failed");
+            Err(format!("`{program}` says: {}", first.trim_start_matches("Error: ").trim_end_matches('.')))
+        }
+    }
+}
+
 /// On a thread of its own, which ends with it: this process itself goes nowhere.
 fn aside<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     std::thread::scope(|scope| scope.spawn(work).join())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
+use super::containers::Containers;
+use super::engine::EngineError;
 use super::folder::{RunFolder, make_private_dir, open_log, write_private_whole};
 use super::groups::Groups;
 use super::limits::{OWN_GRACE, SIGNALING_DEADLINE, SIGNALING_LINE_BYTES};
@@ -20,7 +23,7 @@ use super::namespace::{self, Namespace};
 use super::protocol::{StopSignal, StopWish, What};
 use super::respawn::Respawns;
 use super::setup::Setup;
-use super::spawn::{self, Listen, SpawnError};
+use super::spawn::{self, Home, Listen, SpawnError};
 
 /// Everything that listens and waits.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct Opened {
     pub agents: BTreeMap<Name, i32>,
     /// Those that live in one of their own.
     pub namespaces: BTreeMap<Name, Namespace>,
+    pub containers: Option<Containers>,
 }
 
 /// Why it could not be opened.
@@ -41,6 +45,8 @@ pub enum OpenError {
     Token { path: PathBuf, cause: TrustError },
     #[error("cannot make a network namespace for service {service}: {cause}")]
     Namespace { service: Name, cause: io::Error },
+    #[error("cannot make the containers of this run: {0}")]
+    Containers(EngineError),
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error("signaling ended before it listened; its last words: {0}")]
@@ -56,7 +62,12 @@ pub enum OpenError {
 /// Makes the folders and starts signaling. Gives its standard output, for [`address`].
 pub fn begin(folder: &RunFolder, setup: &Setup, groups: &mut Groups) -> Result<OwnedFd, OpenError> {
     make_folders(folder, setup)?;
-    let (pid, stdout) = spawn::signaling(folder, setup, Listen::Anywhere)?;
+    // agents in containers find signaling where their network meets this machine
+    let address = match Containers::of(folder, setup) {
+        Some(containers) => containers.open().map_err(OpenError::Containers)?,
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let (pid, stdout) = spawn::signaling(folder, setup, Listen::Anywhere(address))?;
     groups.add(What::Signaling, pid, stop_of_ours());
     Ok(stdout)
 }
@@ -74,10 +85,11 @@ pub fn finish(
         let written = write_private_whole(&path, mesh.as_bytes());
         written.map_err(|cause| OpenError::Folder { path, cause })?;
     }
-    let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces: namespaces(folder, setup)? };
+    let containers = Containers::of(folder, setup);
+    let mut opened = Opened { signaling, agents: BTreeMap::new(), namespaces: namespaces(folder, setup)?, containers };
     respawns.started(&What::Signaling, Instant::now());
-    for name in &setup.services {
-        opened.start_agent((folder, setup), (groups, respawns), name)?;
+    for name in setup.agents() {
+        opened.start_agent((folder, setup), (groups, respawns), (name, 1))?;
     }
     Ok(opened)
 }
@@ -98,18 +110,28 @@ fn namespaces(folder: &RunFolder, setup: &Setup) -> Result<BTreeMap<Name, Namesp
 }
 
 impl Opened {
+    /// Where a service lives.
+    pub fn home(&self, service: &Name) -> Home<'_> {
+        let container = self.containers.as_ref().filter(|containers| containers.has(service)).map(Home::Container);
+        let namespace = || self.namespaces.get(service).map(Home::Namespace);
+        container.or_else(namespace).unwrap_or(Home::Machine)
+    }
+
     /// Starts an agent, for the first time or again. Gives the process id.
     pub fn start_agent(
         &mut self,
         (folder, setup): (&RunFolder, &Setup),
         (groups, respawns): (&mut Groups, &mut Respawns),
-        name: &Name,
+        (name, number): (&Name, u32),
     ) -> Result<i32, SpawnError> {
-        let what = What::Agent { name: name.clone() };
+        let what = What::Agent { name: name.clone(), number };
         respawns.started(&what, Instant::now());
-        let pid = spawn::agent(folder, setup, (name, self.namespaces.get(name)), &self.signaling)?;
+        let pid = spawn::agent((folder, setup), (name, number), self.home(name), &self.signaling)?;
         groups.add(what, pid, stop_of_ours());
-        self.agents.insert(name.clone(), pid);
+        self.agents
+            .entry(name.clone())
+            .and_modify(|first| *first = if number == 1 { pid } else { *first })
+            .or_insert(pid);
         Ok(pid)
     }
 
@@ -133,7 +155,7 @@ impl Opened {
 }
 
 /// `host:port` of a URL.
-fn authority(url: &str) -> &str {
+pub fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split_once('/').map_or(rest, |(authority, _)| authority)
 }

@@ -41,6 +41,10 @@ pub enum Request {
     Stop { what: Stopped, how: How },
     /// Sends a signal, and records that it was an order.
     Signal { target: Target, signal: Disturbance },
+    /// Starts the instances of agents that stand by and do not run yet.
+    StandBy,
+    /// Kills every agent in that zone, none of which is started there again, and these services; answered when they have ended.
+    KillZone { zone: String, services: Vec<Name> },
     /// Ends services, then agents, then signaling; removes the folder; answered last of all.
     End { how: How },
 }
@@ -124,7 +128,8 @@ pub enum How {
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     Service(Name),
-    Agent(Name),
+    /// Which of its instances, from 1.
+    Agent(Name, u32),
     Signaling,
 }
 
@@ -239,8 +244,15 @@ pub enum What {
     },
     Agent {
         name: Name,
+        /// Which of its instances, from 1.
+        #[serde(default = "first")]
+        number: u32,
     },
     Signaling,
+}
+
+fn first() -> u32 {
+    1
 }
 
 impl fmt::Display for What {
@@ -248,7 +260,8 @@ impl fmt::Display for What {
         match self {
             Self::Service { name, process: 0 } => write!(f, "service {name}"),
             Self::Service { name, process } => write!(f, "service {name} (process {})", process + 1),
-            Self::Agent { name } => write!(f, "agent {name}"),
+            Self::Agent { name, number: 1 } => write!(f, "agent {name}"),
+            Self::Agent { name, number } => write!(f, "agent {name} (instance {number})"),
             Self::Signaling => f.write_str("signaling"),
         }
     }

@@ -41,6 +41,17 @@ impl Reaper {
         ended
     }
 
+    /// Waits until there is no child any more, but not for longer.
+    pub async fn alone(&mut self, within: Duration) {
+        let give_up_at = Instant::now() + within;
+        loop {
+            self.reap();
+            if children().next().is_none() || timeout_at(give_up_at, self.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Kills whatever children are left, and theirs as they come to us, and names them. Gives up on those that not even
     /// SIGKILL ends within `deadline`.
     pub async fn sweep(&mut self, deadline: Duration) -> Vec<String> {

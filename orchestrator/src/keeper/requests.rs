@@ -43,10 +43,10 @@ impl Keeper {
         }
         let mut pids = Vec::new();
         for process in 0..start.processes.len() {
-            match spawn::service(&self.folder, (start, process), self.namespace(&start.name)) {
+            match spawn::service(&self.folder, (start, process), self.home(&start.name)) {
                 Ok(pid) => {
                     self.groups.add(What::Service { name: start.name.clone(), process }, pid, start.stop);
-                    pids.push(pid);
+                    pids.extend(self.groups.seen(&start.name, pid));
                 }
                 Err(error) => {
                     self.groups.stop(scope, How::AtOnce);
@@ -61,7 +61,7 @@ impl Keeper {
     /// Disturbs processes on order.
     pub(super) fn signal(&mut self, target: &Target, disturbance: Disturbance) -> Answer {
         if self.groups.disturb(Scope::from(target), disturbance) {
-            if let (Target::Agent(name), Disturbance::Kill) = (target, disturbance) {
+            if let (Target::Agent(name, _), Disturbance::Kill) = (target, disturbance) {
                 *self.kills.entry(name.clone()).or_default() += 1;
             }
             Answer::Signalled

@@ -52,6 +52,16 @@ impl Respawns {
         Next::Again
     }
 
+    /// Whether it is about to be started again.
+    pub fn is_due(&self, what: &What) -> bool {
+        self.due.contains_key(what)
+    }
+
+    /// It is not started again.
+    pub fn forget(&mut self, what: &What) {
+        self.due.remove(what);
+    }
+
     /// When [`Respawns::due`] has the next one.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due.values().min().copied()
@@ -71,7 +81,8 @@ mod tests {
 
     #[test]
     fn one_that_lived_is_started_at_once_and_one_that_never_does_is_given_up() {
-        let (mut respawns, what) = (Respawns::default(), What::Agent { name: "shop".parse().expect("a name") });
+        let (mut respawns, what) =
+            (Respawns::default(), What::Agent { name: "shop".parse().expect("a name"), number: 1 });
         let mut now = Instant::now();
         for _ in 0..10 {
             respawns.started(&what, now);

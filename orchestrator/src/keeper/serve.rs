@@ -8,11 +8,12 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::containers::Containers;
 use super::control;
 use super::folder::RunFolder;
 use super::groups::Groups;
 use super::keeping::Keeper;
-use super::limits::{CALLS_QUEUED, KILL_DEADLINE};
+use super::limits::{CALLS_QUEUED, HELPERS_LEAVE_WITHIN, KILL_DEADLINE};
 use super::opening;
 use super::reaper::Reaper;
 use super::setup::Setup;
@@ -22,7 +23,8 @@ pub async fn keep(run_folder: RunFolder, listener: UnixListener) -> anyhow::Resu
     let setup = Setup::read(&run_folder)?;
     let mut reaper = Reaper::new().context("cannot become the parent of orphans")?;
     let mut asked_to_end = EndSignals::new()?;
-    let mut groups = Groups::new()?;
+    let containers = Containers::of(&run_folder, &setup);
+    let mut groups = Groups::new(containers.clone())?;
     let signaling = opening::begin(&run_folder, &setup, &mut groups);
     let logs = run_folder.clone();
     let mut address = AbortOnDropHandle::new(tokio::spawn(async move { opening::address(signaling?, &logs).await }));
@@ -39,8 +41,19 @@ pub async fn keep(run_folder: RunFolder, listener: UnixListener) -> anyhow::Resu
             () = until(timeout) => keeper.handle_timeout(Instant::now()),
         }
     }
+    if let Some(containers) = &containers {
+        remove(containers, &mut reaper).await;
+    }
     let strays = reaper.sweep(KILL_DEADLINE).await;
     keeper.leave(strays).await
+}
+
+/// Removes the containers of a run, and waits until those are gone who looked after them. What cannot be removed is found by its label later.
+pub(super) async fn remove(containers: &Containers, reaper: &mut Reaper) {
+    if let Err(error) = containers.remove() {
+        tracing::error!(%error, "containers of this run are left; `meshproof clean` removes them");
+    }
+    reaper.alone(HELPERS_LEAVE_WITHIN).await;
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -1,6 +1,6 @@
 //! What a keeper is to keep: written by `local`, read once at start. Holds no secret; tokens are files of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId, RunId};
 use meshproof_proto::identity::Token;
+use meshproof_proto::labels::{Labels, ZONE};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::containers::Contained;
 use super::folder::{RunFolder, write_private};
 use crate::mesh_file::MeshFile;
 
@@ -24,13 +26,22 @@ pub struct Setup {
     pub root: PeerId,
     /// Each gets an agent.
     pub services: Vec<Name>,
+    /// But for these, which share another one's.
+    #[serde(default)]
+    pub guests: BTreeSet<Name>,
     /// Those that get a network namespace of their own, and their addresses on the data network.
     pub networked: BTreeMap<Name, Ipv4Addr>,
+    /// What the instances of each agent are labelled with, from the first.
+    #[serde(default)]
+    pub labels: BTreeMap<Name, Vec<Labels>>,
     pub orphan_grace_ms: u64,
     /// Where its reports go, for those who look for them; none: nowhere.
     #[serde(default)]
     pub reports: Option<PathBuf>,
     pub programs: Programs,
+    /// The services that live in containers; none: none does.
+    #[serde(default)]
+    pub contained: Option<Contained>,
 }
 
 /// The beginnings of the command lines that the keeper uses; it adds the arguments. Everywhere but in tests: this binary.
@@ -78,8 +89,29 @@ pub enum SetupError {
 }
 
 impl Setup {
+    /// The services that have an agent of their own.
+    pub fn agents(&self) -> impl Iterator<Item = &Name> {
+        self.services.iter().filter(|name| !self.guests.contains(*name))
+    }
+
     pub fn orphan_grace(&self) -> Duration {
         Duration::from_millis(self.orphan_grace_ms)
+    }
+
+    /// How many instances of that agent there are.
+    pub fn instances(&self, name: &Name) -> u32 {
+        self.labels.get(name).and_then(|labels| u32::try_from(labels.len()).ok()).unwrap_or(0).max(1)
+    }
+
+    /// What that instance is labelled with.
+    pub fn labels_of(&self, name: &Name, number: u32) -> Option<&Labels> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.labels.get(name)?.get(at).filter(|labels| !labels.is_empty())
+    }
+
+    /// Where that instance is, if it is in a zone.
+    pub fn zone_of(&self, name: &Name, number: u32) -> Option<&str> {
+        self.labels_of(name, number)?.get(ZONE)
     }
 
     pub fn write(&self, folder: &RunFolder) -> io::Result<()> {
@@ -99,7 +131,7 @@ impl Setup {
             mesh: self.mesh.clone(),
             root: self.root,
             signaling: vec![signaling.to_owned()],
-            agents: self.services.clone(),
+            agents: self.agents().cloned().collect(),
             token,
             ca: None,
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -12,9 +13,13 @@ use std::process::{Command, Stdio};
 use meshproof_proto::id::Name;
 use thiserror::Error;
 
+use super::containers::Containers;
+use super::engine::EngineError;
 use super::folder::{RunFolder, make_private_dir, open_log};
+use super::limits;
 use super::marked::MARK;
 use super::namespace::Namespace;
+use super::opening;
 use super::parent::DIE_WITH_PARENT;
 use super::protocol::{File, StartService};
 use super::setup::Setup;
@@ -23,6 +28,9 @@ use super::setup::Setup;
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 /// What our own processes see beside it: how much they tell.
 const INHERITED_BY_OURS: [&str; 2] = ["MESHPROOF_LOG", "RUST_BACKTRACE"];
+
+/// By which tokio is told how many threads of a process work.
+pub const WORKER_THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// Why a process did not start.
 #[derive(Debug, Error)]
@@ -33,6 +41,8 @@ pub enum SpawnError {
     NotInPath { what: String, program: String },
     #[error("{what}: cannot start `{program}`: {cause}")]
     Start { what: String, program: String, cause: io::Error },
+    #[error("{what}: its container cannot be made: {cause}")]
+    Container { what: String, cause: EngineError },
     #[error("{what}: the file `{path}` is not inside the service's folder")]
     Outside { what: String, path: String },
     #[error("{what}: cannot write `{path}`: {cause}")]
@@ -67,58 +77,124 @@ fn write_private(place: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)
 }
 
+/// Where a service lives.
+#[derive(Clone, Copy, Debug)]
+pub enum Home<'a> {
+    /// As everything else on this machine.
+    Machine,
+    /// In namespaces of its own.
+    Namespace(&'a Namespace),
+    Container(&'a Containers),
+}
+
 /// Starts one process of a service, in its folder. Its output goes straight into files, so that it needs nobody alive to
 /// take it. Gives the process id.
 pub fn service(
     folder: &RunFolder,
     (start, process): (&StartService, usize),
-    namespace: Option<&Namespace>,
+    home: Home<'_>,
 ) -> Result<i32, SpawnError> {
     let what = format!("service {}", start.name);
     let argv = start.processes.get(process).map_or(&[][..], Vec::as_slice);
-    let mut command = command(folder, argv).ok_or(SpawnError::Empty { what: what.clone(), process })?;
+    let (mut command, namespace) = match home {
+        Home::Container(containers) => (contained(containers.service(start, process), &what)?, None),
+        Home::Machine => (at_home(folder, (start, process), argv)?, None),
+        Home::Namespace(namespace) => (at_home(folder, (start, process), argv)?, Some(namespace)),
+    };
     let output =
         open_log(&folder.stdout(&start.name)).and_then(|out| Ok((out, open_log(&folder.stderr(&start.name))?)));
     let (stdout, stderr) =
         output.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its logs".to_owned(), cause })?;
-    command.stdout(stdout).stderr(stderr).current_dir(folder.service(&start.name)).envs(&start.env);
+    command.stdout(stdout).stderr(stderr);
     launch(command, (what, namespace)).map(|(pid, _)| pid)
+}
+
+/// A process of a service on this machine itself.
+fn at_home(
+    folder: &RunFolder,
+    (start, process): (&StartService, usize),
+    argv: &[String],
+) -> Result<Command, SpawnError> {
+    let mut command =
+        command(folder, argv).ok_or_else(|| SpawnError::Empty { what: format!("service {}", start.name), process })?;
+    command.current_dir(folder.service(&start.name)).envs(&start.env);
+    Ok(command)
+}
+
+/// What stands for a process in a container, as leader of a group.
+fn contained(made: Result<Command, EngineError>, what: &str) -> Result<Command, SpawnError> {
+    let mut command = made.map_err(|cause| SpawnError::Container { what: what.to_owned(), cause })?;
+    command.process_group(0);
+    Ok(command)
 }
 
 /// Starts the agent of a service, which acts in the service's namespace and lives outside of it. Gives the process id.
 pub fn agent(
-    folder: &RunFolder,
-    setup: &Setup,
-    (name, namespace): (&Name, Option<&Namespace>),
+    (folder, setup): (&RunFolder, &Setup),
+    (name, number): (&Name, u32),
+    home: Home<'_>,
     signaling: &str,
 ) -> Result<i32, SpawnError> {
     let what = format!("agent {name}");
-    let mut command =
-        command(folder, &setup.programs.agent).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+    let argv = &setup.programs.agent;
+    let environment = agent_environment((folder, setup), (name, number), signaling);
+    let mut command = match home {
+        Home::Container(containers) => {
+            let environment = inherited(&INHERITED_BY_OURS).into_iter().chain(environment);
+            let environment = environment.chain([("MESHPROOF_ADDRESSES", "auto".into())]).collect();
+            contained(containers.agent(name, argv, environment), &what)?
+        }
+        Home::Machine | Home::Namespace(_) => {
+            let mut command = command(folder, argv).ok_or(SpawnError::Empty { what: what.clone(), process: 0 })?;
+            command.current_dir(folder.service(name)).envs(own_environment()).envs(environment);
+            command
+        }
+    };
+    if let Home::Namespace(namespace) = home {
+        command.envs([("MESHPROOF_NETNS", namespace.path()), ("MESHPROOF_HOSTS", folder.hosts())]);
+    }
     let log = open_log(&folder.agent_log(name)).and_then(|log| Ok((log.try_clone()?, log)));
     let (stdout, stderr) =
         log.map_err(|cause| SpawnError::Write { what: what.clone(), path: "its log".to_owned(), cause })?;
-    command.stdout(stdout).stderr(stderr).current_dir(folder.service(name)).envs(own_environment()).envs([
+    command.stdout(stdout).stderr(stderr);
+    launch(command, (what, None)).map(|(pid, _)| pid)
+}
+
+/// What an agent of a run on this machine is told, wherever it lives.
+fn agent_environment(
+    (folder, setup): (&RunFolder, &Setup),
+    (name, number): (&Name, u32),
+    signaling: &str,
+) -> BTreeMap<&'static str, OsString> {
+    let mut environment = BTreeMap::from([
         ("MESHPROOF_SIGNALING", OsString::from(signaling)),
         ("MESHPROOF_NAME", name.as_str().into()),
         ("MESHPROOF_TOKEN_FILE", folder.token(name).into()),
         ("MESHPROOF_STATE", folder.state(name).into()),
+        // where signaling is, others come by
+        ("MESHPROOF_ADDRESSES", host(signaling).into()),
         // whoever wrote the plan runs it, on a machine of their own
         ("MESHPROOF_SHELL", "true".into()),
     ]);
-    command.envs(
-        namespace
-            .into_iter()
-            .flat_map(|namespace| [("MESHPROOF_NETNS", namespace.path()), ("MESHPROOF_HOSTS", folder.hosts())]),
-    );
-    launch(command, (what, None)).map(|(pid, _)| pid)
+    environment.extend(setup.labels_of(name, number).map(|labels| ("MESHPROOF_LABELS", labels.to_string().into())));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if setup.agents().count() > limits::TWO_THREADED_AGENTS * cores {
+        environment.insert(WORKER_THREADS, "1".into());
+    }
+    environment
+}
+
+/// `host` of a URL with a port.
+fn host(url: &str) -> &str {
+    let authority = opening::authority(url);
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
 }
 
 /// Where signaling is to listen.
 #[derive(Clone, Copy, Debug)]
 pub enum Listen<'a> {
-    /// On a free port.
-    Anywhere,
+    /// On a free port of this address.
+    Anywhere(IpAddr),
     /// At this `host:port`.
     At(&'a str),
 }
@@ -135,10 +211,10 @@ pub fn signaling(folder: &RunFolder, setup: &Setup, listen: Listen<'_>) -> Resul
     })?;
     let mesh = format!("{}={}", setup.mesh, setup.root);
     let listen = match listen {
-        Listen::Anywhere => "127.0.0.1:0",
-        Listen::At(address) => address,
+        Listen::Anywhere(address) => SocketAddr::from((address, 0)).to_string(),
+        Listen::At(address) => address.to_owned(),
     };
-    command.args(["--listen", listen, "--mesh", &mesh]).envs(own_environment());
+    command.args(["--listen", &listen, "--mesh", &mesh]).envs(own_environment());
     command.stdout(Stdio::piped()).stderr(stderr).current_dir(folder.path());
     let (pid, stdout) = launch(command, (what, None))?;
     Ok((pid, stdout.expect("its standard output was asked to be a pipe")))
@@ -159,7 +235,8 @@ fn own_environment() -> BTreeMap<&'static str, OsString> {
     environment
 }
 
-fn inherited(names: &[&'static str]) -> BTreeMap<&'static str, OsString> {
+/// Those of these variables that this process has.
+pub fn inherited(names: &[&'static str]) -> BTreeMap<&'static str, OsString> {
     names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
 }
 

@@ -11,12 +11,15 @@ use meshproof_proto::limits::MASK_STREAM_BYTES;
 use meshproof_proto::mask::Masker;
 
 use crate::keeper::folder::RunFolder;
+use crate::run::{KEEP, OUTPUTS};
 
 /// What is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collect {
     /// What was printed, and the logs that the plan names.
     Logs,
+    /// What members of groups have put into their folders for outputs as well.
+    Outputs,
     /// The services' working directories as well.
     Everything,
 }
@@ -36,8 +39,31 @@ pub fn collect((folder, named): (&RunFolder, &NamedLogs), to: &Path, what: Colle
     }
     match what {
         Collect::Logs => Ok(()),
+        Collect::Outputs => copy_outputs(&folder.services(), &to.join("services"), masker),
         Collect::Everything => copy_tree(&folder.services(), &to.join("services"), masker),
     }
+}
+
+/// Of each service the folder that is for that, where it has put something there.
+fn copy_outputs(services: &Path, to: &Path, masker: &Masker) -> io::Result<()> {
+    for entry in fs::read_dir(services)? {
+        let (service, outputs) = entry.map(|entry| (entry.file_name(), entry.path().join(OUTPUTS)))?;
+        let is_folder = outputs.symlink_metadata().is_ok_and(|about| about.is_dir());
+        if is_folder && holds_something(&outputs)? {
+            copy_tree(&outputs, &to.join(service).join(OUTPUTS), masker)?;
+        }
+    }
+    Ok(())
+}
+
+/// Besides what the run made it with.
+fn holds_something(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if entry?.file_name() != KEEP {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Folders and plain files. Sockets and pipes are left: reading one might never end. So are links, which may lead anywhere.

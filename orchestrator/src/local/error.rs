@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::keeper::engine::EngineError;
+
 /// Why the environment could not do as it was told.
 #[derive(Debug, Error)]
 pub enum LocalError {
@@ -31,6 +33,12 @@ pub enum LocalError {
     Silent { seconds: u64 },
     #[error("the mesh of {run} cannot be joined: {why}")]
     NoKeptMesh { run: String, why: String },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("containers need this program's file, and another one stands in its place by now, or none; start it again")]
+    NoProgram,
+    #[error("containers cannot have {0}: in the path of what they see there may be neither `:` nor `,`")]
+    NoMount(PathBuf),
     #[error("the keeper's answer is not one to `{0}`")]
     Confused(&'static str),
 }

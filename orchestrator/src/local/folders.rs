@@ -72,9 +72,9 @@ impl KeptMesh {
         &self.setup.mesh
     }
 
-    /// The services, each with an agent beside it: the names that have a vote.
-    pub fn names(&self) -> &[Name] {
-        &self.setup.services
+    /// The agents: the names that have a vote.
+    pub fn names(&self) -> Vec<Name> {
+        self.setup.agents().cloned().collect()
     }
 
     pub fn token(&self) -> &Token {

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::LocalError;
 use super::folders::{check_private, usual_base};
+use crate::keeper::containers::Containers;
 use crate::keeper::folder::{self, Alone, RunFolder};
 use crate::keeper::limits::KILL_DEADLINE;
 use crate::keeper::marked::{self, Killed};
+use crate::keeper::setup::Setup;
 
 /// What was found of one run, and what became of it.
 #[derive(Debug)]
@@ -78,6 +80,11 @@ fn is_left(folder: &Path) -> bool {
 
 /// The folder stays while a process of the run does: the next one to look needs it.
 fn end(folder: PathBuf) -> Leftover {
+    let place = RunFolder::new(folder.clone());
+    let containers = Setup::read(&place).ok().and_then(|setup| Containers::of(&place, &setup));
+    if let Some(Err(error)) = containers.as_ref().map(Containers::remove) {
+        tracing::warn!(%error, "containers of a run that was killed are left");
+    }
     let processes = marked::kill(&folder, KILL_DEADLINE);
     let removed = match processes.stay.is_empty() {
         true => folder::remove(&folder),

@@ -9,6 +9,12 @@ pub const TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// for signaling, so that its message is the one that is read.
 pub const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// The same where containers have to be made first, one after the other, at less than a second each.
+pub const OPEN_CONTAINERS_DEADLINE: Duration = Duration::from_secs(120);
+
+/// An image may be large, and a registry far.
+pub const PULL_DEADLINE: Duration = Duration::from_secs(600);
+
 /// Nothing that is asked of a keeper takes long, except for ending things.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 

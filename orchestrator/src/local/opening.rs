@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use meshproof_proto::identity::Token;
 use tokio::net::UnixStream;
@@ -21,7 +22,7 @@ use super::error::LocalError;
 use super::folders;
 use super::hold::Hold;
 use super::keys::Root;
-use super::limits::{LAST_WORDS_BYTES, OPEN_DEADLINE};
+use super::limits::{LAST_WORDS_BYTES, OPEN_CONTAINERS_DEADLINE, OPEN_DEADLINE};
 use super::spec::Spec;
 use crate::keeper::DIE_WITH_PARENT;
 use crate::keeper::folder::{self, RunFolder, make_private_dir, write_private};
@@ -39,7 +40,8 @@ pub async fn open(spec: Spec) -> Result<(LocalEnvironment, mpsc::Receiver<Notice
         start_keeper(&run_folder, &spec, (&root, &token)).inspect_err(|_| discard(&run_folder))?;
     drop(alone);
     let mut hold = Hold::new(run_folder, FIRST_TERM);
-    match greet(hold.folder(), FIRST_TERM).await {
+    let within = if spec.contained.is_some() { OPEN_CONTAINERS_DEADLINE } else { OPEN_DEADLINE };
+    match greet(hold.folder(), (FIRST_TERM, within)).await {
         Ok((client, notices, welcome)) => {
             let (named_logs, longest_grace_ms) = (NamedLogs::new(), AtomicU64::new(0));
             let root = root.public();
@@ -73,7 +75,8 @@ pub async fn take_over(
     (setup, token, term): (&Setup, Token, u64),
 ) -> Result<(LocalEnvironment, mpsc::Receiver<Notice>), LocalError> {
     let keeper_log = KeeperLog::open(&run_folder)?;
-    let (client, notices, welcome) = greet(&run_folder, term).await.map_err(|error| keeper_log.explain(error))?;
+    let (client, notices, welcome) =
+        greet(&run_folder, (term, OPEN_DEADLINE)).await.map_err(|error| keeper_log.explain(error))?;
     let environment = LocalEnvironment {
         hold: Hold::new(run_folder, term),
         client: Arc::new(client),
@@ -91,11 +94,14 @@ pub async fn take_over(
 /// Of whoever makes an environment.
 const FIRST_TERM: u64 = 1;
 
-async fn greet(run_folder: &RunFolder, term: u64) -> Result<(Client, mpsc::Receiver<Notice>, Welcome), LocalError> {
+async fn greet(
+    run_folder: &RunFolder,
+    (term, within): (u64, Duration),
+) -> Result<(Client, mpsc::Receiver<Notice>, Welcome), LocalError> {
     let stream = UnixStream::connect(run_folder.socket()).await;
     let cannot = |cause| LocalError::Folder { what: "reach the keeper at", path: run_folder.socket(), cause };
     let (client, notices) = Client::new(stream.map_err(cannot)?);
-    match client.call(Request::Hello { protocol: PROTOCOL, term }, OPEN_DEADLINE).await? {
+    match client.call(Request::Hello { protocol: PROTOCOL, term }, within).await? {
         Answer::Welcome(welcome) => Ok((client, notices, *welcome)),
         _ => Err(LocalError::Confused("hello")),
     }
@@ -134,7 +140,7 @@ fn fill(run_folder: &RunFolder, spec: &Spec, (root, token): (&Root, &Token)) -> 
     let cannot = |path| move |cause: io::Error| LocalError::Folder { what: "write", path, cause };
     let tokens = run_folder.path().join("tokens");
     make_private_dir(&tokens).map_err(cannot(tokens.clone()))?;
-    for name in &spec.services {
+    for name in spec.services.iter().filter(|name| !spec.guests.contains(*name)) {
         let path = run_folder.token(name);
         write_private(&path, root.agent(name)?.to_text().as_bytes()).map_err(cannot(path.clone()))?;
     }
@@ -149,10 +155,13 @@ fn fill(run_folder: &RunFolder, spec: &Spec, (root, token): (&Root, &Token)) -> 
         mesh: spec.mesh.clone(),
         root: root.public(),
         services: spec.services.clone(),
+        guests: spec.guests.clone(),
         networked: spec.networked.clone(),
+        labels: spec.labels.clone(),
         orphan_grace_ms: u64::try_from(spec.orphan_grace.as_millis()).unwrap_or(u64::MAX),
         programs: spec.programs.clone(),
         reports: spec.reports.clone(),
+        contained: spec.contained.clone(),
     };
     setup.write(run_folder).map_err(cannot(run_folder.setup()))
 }

@@ -31,12 +31,34 @@ impl Processes {
         self.stop(service, How::AtOnce).await
     }
 
-    /// Kills the agent beside them, which the keeper starts again.
+    /// Kills that instance of the agent beside them, which the keeper starts again.
     ///
     /// # Errors
     /// It does not run.
-    pub async fn kill_agent(&self, service: Name) -> Result<(), LocalError> {
-        self.disturb(Target::Agent(service), Disturbance::Kill).await
+    pub async fn kill_agent(&self, (service, number): (Name, u32)) -> Result<(), LocalError> {
+        self.disturb(Target::Agent(service, number), Disturbance::Kill).await
+    }
+
+    /// Starts the instances of agents that stand by.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub async fn stand_by(&self) -> Result<(), LocalError> {
+        match self.client.call(Request::StandBy, CALL_DEADLINE).await? {
+            Answer::Started { .. } => Ok(()),
+            _ => Err(LocalError::Confused("start what stands by")),
+        }
+    }
+
+    /// Kills the agents in that zone for good, and these services; waits until they are gone.
+    ///
+    /// # Errors
+    /// The keeper is gone or silent.
+    pub async fn kill_zone(&self, zone: String, services: Vec<Name>) -> Result<(), LocalError> {
+        match self.client.call(Request::KillZone { zone, services }, self.end_within).await? {
+            Answer::Stopped { .. } => Ok(()),
+            _ => Err(LocalError::Confused("kill a zone")),
+        }
     }
 
     /// Freezes them until thawed, at most for so long.

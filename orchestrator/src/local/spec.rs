@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use meshproof_proto::id::{Name, RunId};
 use meshproof_proto::identity::Capability;
+use meshproof_proto::labels::Labels;
 
 use super::error::LocalError;
 use super::limits::ORPHAN_GRACE_LONGEST;
 use super::withheld::Withheld;
+use crate::keeper::containers::Contained;
 use crate::keeper::limits::ORPHAN_GRACE;
 use crate::keeper::setup::Programs;
 
@@ -23,8 +25,12 @@ pub struct Spec {
     pub mesh: Name,
     /// Each gets an agent beside it.
     pub services: Vec<Name>,
+    /// But for these, which share another one's.
+    pub guests: BTreeSet<Name>,
     /// Those of them that live in a network namespace of their own, and their addresses on the data network.
     pub networked: BTreeMap<Name, Ipv4Addr>,
+    /// What the instances of each agent are labelled with, from the first; those not named have one.
+    pub labels: BTreeMap<Name, Vec<Labels>>,
     /// Without an orchestrator for so long, everything is ended.
     pub orphan_grace: Duration,
     pub programs: Programs,
@@ -34,6 +40,8 @@ pub struct Spec {
     pub reports: Option<PathBuf>,
     /// What the keeper does not inherit.
     pub withheld: Withheld,
+    /// The services that live in containers; `None`: none does.
+    pub contained: Option<Contained>,
     /// Where the folder of the run goes; `None`: `$XDG_RUNTIME_DIR/meshproof-<uid>`, or the same below the temporary folder.
     pub base: Option<PathBuf>,
 }
@@ -54,12 +62,15 @@ impl Spec {
             run,
             mesh,
             services,
+            guests: BTreeSet::new(),
             networked: BTreeMap::new(),
+            labels: BTreeMap::new(),
             orphan_grace,
             programs,
             capabilities: BTreeSet::new(),
             reports: None,
             withheld: Withheld::default(),
+            contained: None,
             base: None,
         })
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::seed::Seed;
 
-use super::majority;
+use super::keepers::{Votes, majority};
 
 /// Terms at which one asks: beyond that somebody else always is first.
 const CLAIMS: u32 = 12;
@@ -46,7 +46,7 @@ pub enum Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// How many have promised by now.
-    pub promised: usize,
+    pub promised: Votes,
     /// The highest term that somebody else was promised, where that is why one refused.
     pub higher: Option<Term>,
 }
@@ -71,7 +71,7 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Candidate {
     me: PeerId,
-    names: usize,
+    all: Votes,
     wish: Wish,
     term: Term,
     began: Instant,
@@ -80,11 +80,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// For a run of so many names, whose highest term that is known is `highest`.
+    /// For a run of so many names and keepers, whose highest term that is known is `highest`.
     #[must_use]
-    pub fn new((me, wish): (PeerId, Wish), names: usize, highest: Term, now: Instant) -> Self {
+    pub fn new((me, wish): (PeerId, Wish), all: Votes, highest: Term, now: Instant) -> Self {
         let luck = me.0.iter().fold(0, |luck: u64, byte| luck.rotate_left(8) ^ u64::from(*byte));
-        Self { me, names, wish, term: above(highest), began: now, claims: 1, seed: Seed::new(luck) }
+        Self { me, all, wish, term: above(highest), began: now, claims: 1, seed: Seed::new(luck) }
     }
 
     /// What it does first.
@@ -103,10 +103,10 @@ impl Candidate {
 
     /// Those that can be reached were asked.
     pub fn asked(&mut self, Asked { promised, higher }: Asked, now: Instant) -> Next {
-        let is_majority = promised >= majority(self.names);
+        let is_majority = promised.suffice(self.all);
         let waited = now.saturating_duration_since(self.began);
         match higher {
-            _ if promised == self.names || (is_majority && waited >= ALL_WITHIN) => Next::Command,
+            _ if promised == self.all || (is_majority && waited >= ALL_WITHIN) => Next::Command,
             _ if waited >= CLAIMED_WITHIN => Next::GiveUp,
             None => Next::Ask(now + AGAIN_AFTER),
             Some(_) if self.claims >= CLAIMS => {
@@ -124,7 +124,7 @@ impl Candidate {
 
     /// Whom each name obeys that could be asked.
     pub fn looked(&mut self, obeyed: &[(Term, PeerId)], now: Instant) -> Next {
-        if obeyed.len() < majority(self.names) {
+        if obeyed.len() < majority(self.all.names) {
             // Whoever has so many may have ended the run by now.
             let is_over = now.saturating_duration_since(self.began) >= CLAIMED_WITHIN;
             return if is_over { Next::GiveUp } else { Next::Look(now + AGAIN_AFTER) };
@@ -134,7 +134,7 @@ impl Candidate {
             let (names, highest) = by_peer.entry(*peer).or_insert((0, *term));
             (*names, *highest) = (*names + 1, (*highest).max(*term));
         }
-        let other = by_peer.iter().find(|(peer, (names, _))| **peer != self.me && *names >= majority(self.names));
+        let other = by_peer.iter().find(|(peer, (names, _))| **peer != self.me && *names >= majority(self.all.names));
         match (self.wish, other) {
             (Wish::Behind(before), Some((_, (_, term)))) if *term > before => Next::Yield(*term),
             (Wish::Behind(_) | Wish::Insists, _) => {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::order::StepKey;
+use meshproof_proto::sync::Told;
 
 use super::log::Log;
 use super::outstanding;
@@ -23,10 +24,21 @@ pub struct Conducted {
     outputs: VecDeque<(u64, Output)>,
     /// That number, for what comes next.
     floor: u64,
+    /// What programs are told, which nothing else waits for.
+    answers: Answers,
     /// Facts that came before the orders that led to them; only in a run that was taken over.
     early: Option<Early>,
     /// Of names that changed hands: the last instance that the machine knows.
     holders: BTreeMap<Name, PeerId>,
+}
+
+/// Answers to programs, each behind the same number as other outputs.
+#[derive(Debug, Default)]
+struct Answers {
+    /// That a point is open, which it stays for whoever goes on: operations come again from their agents, and their order is nothing to it.
+    open: VecDeque<(u64, Output)>,
+    /// Numbers and values, which are in the order in which operations were heard: that has to be kept first.
+    ordered: VecDeque<(u64, Output)>,
 }
 
 /// What becomes of inputs.
@@ -66,7 +78,8 @@ impl Conducted {
     }
 
     fn of((run, began): (Run, Instant), (memory, holders): (Memory, BTreeMap<Name, PeerId>)) -> Self {
-        Self { run, began, memory, outputs: VecDeque::new(), floor: 0, early: None, holders }
+        let (outputs, answers) = (VecDeque::new(), Answers::default());
+        Self { run, began, memory, outputs, floor: 0, answers, early: None, holders }
     }
 
     /// The environment is ready: from now on everything is remembered in this log, and decisions wait for that.
@@ -207,7 +220,9 @@ impl Conducted {
             Memory::Kept(log) => log.kept(),
             Memory::None | Memory::Ending(_) => u64::MAX,
         };
-        let (_, output) = self.outputs.pop_front_if(|(needs, _)| *needs <= kept)?;
+        let may_go = |(needs, _): &mut (u64, Output)| *needs <= kept;
+        let output = self.outputs.pop_front_if(may_go).or_else(|| self.answers.open.pop_front_if(may_go));
+        let (_, output) = output.or_else(|| self.answers.ordered.pop_front_if(may_go))?;
         if output == Output::TearDown {
             self.open();
         }
@@ -277,6 +292,10 @@ impl Conducted {
         if let (Some(early), Some((_, key))) = (&mut self.early, outstanding::step(&output)) {
             early.ordered.insert(key.clone());
         }
+        if let Output::Answer { answers, .. } = &output {
+            let is_open = answers.iter().all(|answer| answer.told == Told::Open);
+            return if is_open { self.tell_open(output) } else { self.tell_in_order(output) };
+        }
         if !is_done_once_anyway(&output)
             && let Some(log) = self.log_mut()
         {
@@ -285,6 +304,19 @@ impl Conducted {
             self.floor = last;
         }
         self.outputs.push_back((self.floor, output));
+    }
+
+    fn tell_open(&mut self, answer: Output) {
+        self.answers.open.push_back((self.floor, answer));
+    }
+
+    fn tell_in_order(&mut self, answer: Output) {
+        let mut needs = self.floor;
+        if let Some(log) = self.log_mut() {
+            needs = log.last();
+            log.want(needs);
+        }
+        self.answers.ordered.push_back((needs, answer));
     }
 }
 
@@ -312,9 +344,9 @@ fn is_done_once_anyway(output: &Output) -> bool {
         | Output::BeginFault { .. }
         | Output::HealFault { .. }
         | Output::Change { .. }
+        | Output::KillZone { .. }
         | Output::Pause { .. }
         | Output::Collect { .. }
-        // what one program was told stays true for all of them
         | Output::Answer { .. }
         | Output::TearDown => false,
     }

@@ -7,6 +7,7 @@ use meshproof_proto::id::{Name, Term};
 use meshproof_proto::limits::{MEMORY_CALL_BYTES, PIECES_PER_CALL};
 use meshproof_proto::memory::{Extent, Piece};
 
+use super::keepers::{keepers, majority};
 use super::record::{self, Remembered};
 
 /// What nobody waits for goes with what comes after it, at most this much later.
@@ -15,7 +16,7 @@ const GATHERED: Duration = Duration::from_millis(20);
 /// An agent that did not store something is asked again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// The pieces that not every agent has, and how far each is.
+/// The pieces that not every agent has that keeps them, and how far each is.
 #[derive(Debug)]
 pub struct Log {
     term: Term,
@@ -55,7 +56,7 @@ impl Log {
         Self::after((term, Vec::new()), &nothing)
     }
 
-    /// One that goes on behind these pieces, which stand at each of these agents as far as it says.
+    /// One that goes on behind these pieces, which stand at each of a run's agents as far as it says.
     #[must_use]
     pub fn after((term, pieces): (Term, Vec<Piece>), extents: &BTreeMap<Name, Extent>) -> Self {
         let stored = |extent: &Extent| {
@@ -63,8 +64,10 @@ impl Log {
             // Where number and term of the last ones are the same, so are all before them. Else it gets everything anew.
             if last.is_some_and(|piece| piece.term == extent.term) { extent.pieces } else { 0 }
         };
+        let keepers = keepers(extents.keys());
         let names = extents
             .iter()
+            .filter(|(name, _)| keepers.contains(*name))
             .map(|(name, extent)| (name.clone(), Agent { stored: stored(extent), course: Course::Idle }))
             .collect();
         let mut log = Self { term, pieces: pieces.into(), dropped: 0, names, wanted: 0, gathered_at: None };
@@ -72,7 +75,7 @@ impl Log {
         log
     }
 
-    /// Those that have a vote.
+    /// Those that keep the pieces.
     #[must_use]
     pub fn names(&self) -> Vec<Name> {
         self.names.keys().cloned().collect()
@@ -161,7 +164,7 @@ impl Log {
         again.chain(self.gathered_at.filter(|_| idle)).min()
     }
 
-    /// The last number that more than half of the names have. Everything, when so many are lost that this cannot be: then nobody can go
+    /// The last number that more than half of those that keep pieces have. Everything, when so many are lost that this cannot be: then nobody can go
     /// on where this orchestrator stops, and the run is an error.
     #[must_use]
     pub fn kept(&self) -> u64 {
@@ -183,12 +186,6 @@ impl Log {
             self.dropped += 1;
         }
     }
-}
-
-/// More than half of so many.
-#[must_use]
-pub fn majority(names: usize) -> usize {
-    names / 2 + 1
 }
 
 #[cfg(test)]

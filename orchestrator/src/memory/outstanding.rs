@@ -32,6 +32,7 @@ impl Outstanding {
             | Output::BeginFault { .. }
             | Output::HealFault { .. }
             | Output::Change { .. }
+            | Output::KillZone { .. }
             | Output::Pause { .. }
             | Output::Collect { .. }
             // whoever goes on does not know which of them came, and twice is once
@@ -69,6 +70,9 @@ impl Outstanding {
             ),
             Input::ProcessesChanged { key, .. } => {
                 self.forget_first(|output| matches!(output, Output::Change { key: of, .. } if of == key));
+            }
+            Input::ZoneKilled { key, .. } => {
+                self.forget_first(|output| matches!(output, Output::KillZone { key: of, .. } if of == key));
             }
             Input::Resumed { key, .. } => {
                 self.forget_first(|output| matches!(output, Output::Pause { key: of, .. } if of == key));
@@ -139,6 +143,7 @@ pub(super) fn step(output: &Output) -> Option<(&Name, &StepKey)> {
         | Output::RenewFault { .. }
         | Output::HealFault { .. }
         | Output::Change { .. }
+        | Output::KillZone { .. }
         | Output::Pause { .. }
         | Output::Collect { .. }
         | Output::Answer { .. }

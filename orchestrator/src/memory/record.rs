@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::plan::Selection;
+use crate::plan::orders::RecordsFiles;
 use crate::record::Happening;
 use crate::run::{FirstFailure, Flaky, Input};
 
@@ -75,13 +76,15 @@ pub struct Given {
 }
 
 /// What is known once every agent is initialized.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// The ports that each service was given, by name.
     pub ports: BTreeMap<Name, BTreeMap<String, u16>>,
     pub initialized: BTreeMap<Name, Initialized>,
     /// The texts behind what steps only name, without private keys: agents that use one know it.
     pub held: BTreeMap<String, String>,
+    /// Files that are too long to be among those: agents have them.
+    pub files: RecordsFiles,
 }
 
 /// A record that cannot be read.

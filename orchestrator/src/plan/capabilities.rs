@@ -53,6 +53,10 @@ fn of_step(step: &Step) -> Vec<(Name, Capability)> {
         Does::Fault(fault) => {
             fault.fault.parts.iter().map(|(agent, target)| (agent.clone(), target.capability())).collect()
         }
+        Does::Draw(draw) => {
+            let parts = draw.faults.iter().flat_map(|fault| &fault.parts);
+            parts.map(|(agent, target)| (agent.clone(), target.capability())).collect()
+        }
         Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {
             of_step(ready)
         }

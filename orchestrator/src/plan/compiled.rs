@@ -45,8 +45,12 @@ pub struct Plan {
     pub stubs: Vec<Stub>,
     /// Every way that a service or a step needs to another service: a listener on the agent, where there is no `network`.
     pub tunnels: BTreeSet<Tunnel>,
+    /// Where an address of another service is named that bypasses the mesh.
+    pub direct: BTreeSet<Span>,
     /// None: services reach each other through tunnels.
     pub network: Option<Network>,
+    /// Pairs of agents that keep a link before anybody needs it.
+    pub links: BTreeSet<(Name, Name)>,
     pub tests: Vec<Test>,
     /// Then it has no tests, and nothing to start.
     pub commits: Option<Box<commits::Commits>>,
@@ -69,6 +73,31 @@ pub struct BuildCommand {
 }
 
 impl Plan {
+    /// The services that have an agent of their own.
+    pub fn agents(&self) -> impl Iterator<Item = &Name> {
+        self.services.iter().filter(|service| *service.agent() == service.name).map(|service| &service.name)
+    }
+
+    /// Whose agent acts for that service.
+    #[must_use]
+    pub fn agent_of<'n>(&'n self, service: &'n Name) -> &'n Name {
+        self.services.iter().find(|known| known.name == *service).map_or(service, Service::agent)
+    }
+
+    /// Agents that this one keeps a link to. Both ends know: either may have to make it anew.
+    pub fn links_of<'n>(&'n self, agent: &'n Name) -> impl Iterator<Item = &'n Name> {
+        self.links.iter().filter_map(move |(one, other)| match (one == agent, other == agent) {
+            (true, _) => Some(other),
+            (_, true) => Some(one),
+            (false, false) => None,
+        })
+    }
+
+    /// Members that share that agent with the one that it is named after.
+    pub fn guests<'n>(&'n self, agent: &'n Name) -> impl Iterator<Item = &'n Service> {
+        self.services.iter().filter(move |service| service.name != *agent && service.agent() == agent)
+    }
+
     /// What the port takes.
     #[must_use]
     pub fn transport(&self, of: &Endpoint) -> Transport {
@@ -86,6 +115,8 @@ pub struct Service {
     pub span: Span,
     /// The command lines of its processes; none: it runs already.
     pub processes: Vec<Vec<Template>>,
+    /// What its container is made from, where it gets one; without a command line of its own, the image's is started.
+    pub image: Option<Spanned<String>>,
     pub ports: Vec<Port>,
     pub env: Vec<(String, Template)>,
     pub files: Vec<File>,
@@ -106,6 +137,8 @@ pub struct Service {
     pub identities: BTreeSet<String>,
     /// Which one of a group it is: then its program runs once for each test, and its end is what it comes to.
     pub member: Option<Membership>,
+    /// The zone of each of its instances, as far as it has one: the first acts when the run begins, the others stand by.
+    pub instances: Vec<Option<String>>,
 }
 
 /// What a service is in its group.
@@ -117,9 +150,17 @@ pub struct Membership {
     pub of: u64,
     /// What its program is told. Expressions see what those of the service do.
     pub params: Vec<(String, Template)>,
+    /// Whose agent it shares; none: it has one of its own.
+    pub shares: Option<Name>,
 }
 
 impl Service {
+    /// Whose agent acts for it: its own, or that of the member that it shares one with.
+    #[must_use]
+    pub fn agent(&self) -> &Name {
+        self.member.as_ref().and_then(|member| member.shares.as_ref()).unwrap_or(&self.name)
+    }
+
     /// The ports that take datagrams.
     #[must_use]
     pub fn datagram_ports(&self) -> BTreeSet<String> {
@@ -269,6 +310,7 @@ pub enum Does {
         checks: Vec<Check>,
     },
     Fault(FaultStep),
+    Draw(DrawStep),
     Heal(Heal),
     Collect(Vec<Artefact>),
     Say(Template),
@@ -286,12 +328,16 @@ pub enum StateOf {
     Service(Name),
     /// A fault, by its name.
     Fault(String),
+    /// What programs have measured: of a member, or of all members of a group.
+    Measured { of: String, metric: String },
 }
 
 /// What the orchestrator does itself.
 #[derive(Debug, Clone)]
 pub enum Conduct {
     Process(ProcessStep),
+    /// Everything in that zone is killed.
+    KillZone(String),
     /// It looks at what the run has started.
     State {
         of: StateOf,
@@ -399,6 +445,20 @@ pub struct FaultStep {
     /// `None`: until healed, or the test's end.
     pub lasts: Option<Duration>,
     /// How far, in per cent, the measured effect may be from what was asked for.
+    pub prove: Option<Spanned<f64>>,
+}
+
+/// Faults begin beside the steps that follow, one at a time; which, when and for how long is drawn with the run's seed.
+#[derive(Debug, Clone)]
+pub struct DrawStep {
+    /// Unique in the plan.
+    pub name: String,
+    pub faults: Vec<Fault>,
+    pub times: u32,
+    /// All of it.
+    pub over: Duration,
+    /// Each of them, at least and at most.
+    pub lasting: (Duration, Duration),
     pub prove: Option<Spanned<f64>>,
 }
 

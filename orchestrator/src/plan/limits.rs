@@ -41,10 +41,19 @@ pub const DEFAULT_TEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
 /// Members of all groups: each is a program, an agent and a link on one machine.
 pub const MAX_MEMBERS: u64 = 1_000;
+
+/// Members that share an agent: each has a listener at it, and what all of them are told when they begin fits into one order.
+pub const MAX_PER_AGENT: u64 = 250;
+/// Links that a topology has: a thousand agents with six each, which is what one machine holds.
+pub const MAX_LINKS: usize = 3_000;
+/// Instances of a service: each is an agent of its own, and one of them acts.
+pub const MAX_REPLICAS: u64 = 5;
 /// Combinations of a matrix: each runs every test.
 pub const MAX_MATRIX: usize = 256;
 /// Steps of a plan once `repeat` and `matrix` are written out: their results are all expected before the first of them begins.
 pub const MAX_STEPS: usize = 100_000;
+/// Faults that one step draws: each is told to agents, and stands in the journal.
+pub const MAX_DRAWN: u32 = 1_000;
 /// How long a person may take until they say that it goes on.
 pub const DEFAULT_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// How long a test waits for quiet that does not say: as long as one attempt of a step.

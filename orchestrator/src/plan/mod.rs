@@ -13,6 +13,8 @@ mod compile;
 pub mod compiled;
 mod diagnostic;
 mod elsewhere;
+mod housed;
+mod labels;
 pub mod limits;
 pub mod model;
 pub mod orders;

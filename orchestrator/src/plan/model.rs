@@ -4,6 +4,7 @@
 pub mod commits;
 mod groups;
 mod network;
+mod topology;
 mod verbs;
 
 use std::time::Duration;
@@ -19,8 +20,9 @@ use super::units::{Bandwidth, Percent};
 
 pub use groups::{Count, Group, Membership, Passes};
 pub use network::{Between, Conditions, Network, Region};
+pub use topology::{Topology, TopologyKind};
 pub use verbs::{
-    Artefact, Barrier, Bounds, Conduct, Data, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
+    Artefact, Barrier, Bounds, Conduct, Data, Draw, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
     ProcessVerb, Quorum, Repeat, Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
 };
 
@@ -51,6 +53,7 @@ pub struct Document {
     pub stubs: Vec<Stub>,
     /// None: services reach each other through tunnels.
     pub network: Option<Network>,
+    pub topology: Option<Topology>,
     /// `None`: it was reported; its name is known all the same.
     pub faults: Vec<(Word, Option<Fault>)>,
     /// Every test runs once for each combination of these.
@@ -108,6 +111,8 @@ pub struct Service {
     pub name: Word,
     /// The command lines of its processes; none: it runs already.
     pub processes: Vec<Vec<Spanned<Template>>>,
+    /// What its container is made from, where it gets one.
+    pub image: Option<Spanned<String>>,
     pub ports: Vec<Port>,
     pub env: Vec<(Word, Spanned<Template>)>,
     pub files: Vec<File>,
@@ -121,6 +126,10 @@ pub struct Service {
     pub tls: bool,
     /// Which one of a group it is; none: it is a service of its own.
     pub member: Option<Membership>,
+    /// How many instances it has: one acts, the others stand by.
+    pub replicas: u64,
+    /// Where they are, in turn.
+    pub zones: Vec<Word>,
 }
 
 impl Service {
@@ -129,6 +138,7 @@ impl Service {
         Self {
             name,
             processes: Vec::new(),
+            image: None,
             ports: Vec::new(),
             env: Vec::new(),
             files: Vec::new(),
@@ -140,6 +150,8 @@ impl Service {
             limits: Bounds::default(),
             tls: false,
             member: None,
+            replicas: 1,
+            zones: Vec::new(),
         }
     }
 }
@@ -340,6 +352,17 @@ pub struct Fault {
     pub slice: Option<Spanned<Given<u64>>>,
     pub slow_close: Option<Time>,
     pub status: Option<Answered>,
+    /// None: whatever passes is struck.
+    pub only: Option<Spanned<Only>>,
+}
+
+/// Which requests a fault strikes that does not strike all.
+#[derive(Debug, Clone)]
+pub enum Only {
+    /// Those of the run's trace.
+    Run,
+    /// Those whose headers, in lower case, all are so.
+    Headers(Vec<(String, Matcher)>),
 }
 
 /// When connections are reset.

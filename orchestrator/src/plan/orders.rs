@@ -5,8 +5,10 @@ mod stubs;
 
 use std::collections::BTreeMap;
 
+use meshproof_proto::blob::RecordsFile;
 use meshproof_proto::event::CheckFailure;
-use meshproof_proto::expr::{Expr, Template, ValueTemplate};
+use meshproof_proto::expr::{Expr, Segment, Template, ValueTemplate};
+use meshproof_proto::id::Digest;
 use meshproof_proto::matcher::{Actual, Mismatch};
 use meshproof_proto::order::{
     self, Action, Authority, Body, DataSource, ExecAction, GrpcAction, HttpAction, LoadAction, ReceiveOrder,
@@ -20,6 +22,9 @@ use super::model::{Check, OF_EACH};
 
 /// `host:port` of every port, as each agent reaches it: its own service's port, or its tunnel's listener.
 pub type Addresses = BTreeMap<Tunnel, String>;
+
+/// Files whose records are sent and that are too long for an order, by the names under which they are held.
+pub type RecordsFiles = BTreeMap<String, RecordsFile>;
 
 /// The circumstances of one order.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,8 @@ pub struct Occasion<'r> {
     pub addresses: &'r Addresses,
     /// The texts behind what steps only name: [`order::Held`].
     pub held: &'r BTreeMap<String, String>,
+    /// Those that are too long.
+    pub files: &'r RecordsFiles,
 }
 
 /// Nothing is known under a name that the order needs; the step is skipped then, aloud.
@@ -70,13 +77,14 @@ impl Ask {
         let mut action = resolved(&self.action, &address, occasion.scope);
         if let Action::Stream(stream) = &mut action {
             stream.stream = occasion.stream;
+            stream.key = self.key_of_records(step, occasion);
         }
         if let Action::Load(load) = &mut action {
             self.put_in_share(load, 0, occasion)?;
             let names = self.parts.iter().map(|part| part.at.clone());
             load.helpers = names.zip((occasion.stream.0..).map(RecordStreamId)).collect();
         }
-        put_in(&mut action, occasion.held)?;
+        put_in(&mut action, occasion)?;
         complete(&action)?;
         Ok(StepOrder {
             authority: occasion.authority.clone(),
@@ -98,12 +106,26 @@ impl Ask {
         if let Action::Load(load) = &mut action {
             self.put_in_share(load, nth + 1, occasion)?;
         }
-        put_in(&mut action, occasion.held)?;
+        put_in(&mut action, occasion)?;
         complete(&action)?;
-        let authority = occasion.authority.clone();
+        let (authority, key) = (occasion.authority.clone(), self.key_of_records(step, occasion));
         // who has the part knows the stream, and not whose it is
         traced(&mut action, Traceparent::of(&authority.run, &step.key(occasion)));
-        Ok(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action })
+        Ok(ReceiveOrder { authority, stream: occasion.stream, from: self.at.clone(), apply: action, key })
+    }
+
+    /// Whether it is a stream that goes on after a replacement: whoever applies its records can tell one that comes once more, or
+    /// the step says that this does no harm.
+    #[must_use]
+    pub fn goes_on(&self, step: &Step) -> bool {
+        let is_keyed = || self.parts.iter().flat_map(|part| looks(&part.action)).any(|look| is_key_of_record(&look));
+        matches!(self.action, Action::Stream(_)) && (step.idempotent || is_keyed())
+    }
+
+    /// The same however often the step is ordered.
+    fn key_of_records(&self, step: &Step, occasion: &Occasion<'_>) -> Option<String> {
+        let of = || format!("{} {}", occasion.authority.run, step.key(occasion));
+        self.goes_on(step).then(|| Digest::of(of().as_bytes()).to_string()[..16].to_owned())
     }
 
     /// Which share of a load this is, and what each answer must be.
@@ -248,7 +270,7 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
                 DataSource::Generate { count, json } => {
                     DataSource::Generate { count: *count, json: json.resolve(scope) }
                 }
-                DataSource::Lines(held) => DataSource::Lines(held.clone()),
+                data @ (DataSource::Lines(_) | DataSource::Log { .. } | DataSource::File { .. }) => data.clone(),
             };
             Action::Stream(StreamAction { data, ..stream.clone() })
         }
@@ -277,10 +299,17 @@ fn resolved(action: &Action, address: &str, scope: &Value) -> Action {
     }
 }
 
-/// Puts the texts in that the plan only names.
-fn put_in(action: &mut Action, held: &BTreeMap<String, String>) -> Result<(), Missing> {
+/// Puts the texts in that the plan only names. What is too long the agent has from elsewhere.
+fn put_in(action: &mut Action, occasion: &Occasion<'_>) -> Result<(), Missing> {
+    if let Action::Stream(StreamAction { data, .. }) = action
+        && let DataSource::Lines(lines) = &*data
+        && let Some(file) = occasion.files.get(&lines.name)
+    {
+        let name = lines.path().unwrap_or(&lines.name).to_owned();
+        *data = DataSource::File { name, digest: file.blob.digest, records: file.records };
+    }
     for wanted in action.held_mut() {
-        held.get(&wanted.name).ok_or_else(|| Missing(wanted.name.clone()))?.clone_into(&mut wanted.text);
+        occasion.held.get(&wanted.name).ok_or_else(|| Missing(wanted.name.clone()))?.clone_into(&mut wanted.text);
     }
     Ok(())
 }
@@ -295,7 +324,17 @@ fn resolved_body(body: &Body, scope: &Value) -> Body {
 
 /// Whether nothing is missing but what the agent knows.
 fn complete(action: &Action) -> Result<(), Missing> {
-    let looks: Vec<Expr> = match action {
+    first_unknown(&looks(action))
+}
+
+/// `record.key`
+fn is_key_of_record(look: &Expr) -> bool {
+    matches!(&look.path[..], [Segment::Key(record), Segment::Key(key)] if record == "record" && key == "key")
+}
+
+/// What it looks up.
+fn looks(action: &Action) -> Vec<Expr> {
+    match action {
         Action::Http(http) => http.exprs().cloned().collect(),
         Action::Tcp(tcp) => tcp.send.exprs().cloned().collect(),
         Action::Grpc(grpc) => {
@@ -312,8 +351,8 @@ fn complete(action: &Action) -> Result<(), Missing> {
         }
         Action::Stream(stream) => stream.data.template().into_iter().flat_map(ValueTemplate::exprs).cloned().collect(),
         Action::Load(load) => {
-            complete(&load.call)?;
-            load.each.iter().flat_map(|check| check.matcher.exprs()).cloned().collect()
+            let each = load.each.iter().flat_map(|check| check.matcher.exprs()).cloned();
+            looks(&load.call).into_iter().chain(each).collect()
         }
         Action::ExpectLog { .. }
         | Action::ExpectStub { .. }
@@ -326,8 +365,7 @@ fn complete(action: &Action) -> Result<(), Missing> {
             labels.iter().flat_map(|(_, matcher)| matcher.exprs()).cloned().collect()
         }
         Action::ChangeStub { change, .. } => stubs::looks(change),
-    };
-    first_unknown(&looks)
+    }
 }
 
 fn first_unknown<'e>(looks: impl IntoIterator<Item = &'e Expr>) -> Result<(), Missing> {

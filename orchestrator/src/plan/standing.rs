@@ -1,4 +1,4 @@
-//! A plan whose services run already: in a mesh that stands, a run finds them and starts none.
+//! A plan whose services run already, or are started by others: in a mesh that stands, or in a cluster, a run starts and ends none.
 
 use meshproof_proto::id::Name;
 use meshproof_proto::order::Action;
@@ -8,50 +8,110 @@ use super::compile::metrics::SAMPLED;
 use super::compiled::{Conduct, Does, Plan, ProcessChange, ProcessStep, Service, StateOf, Step};
 use super::diagnostic::Diagnostic;
 
+/// Who has started the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Host {
+    Mesh,
+    Cluster,
+}
+
+impl Host {
+    /// What is so of a service there.
+    fn is(self) -> &'static str {
+        match self {
+            Self::Mesh => "runs already in this mesh",
+            Self::Cluster => "is Kubernetes' to run",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::Mesh => "--mesh",
+            Self::Cluster => "--on kubernetes",
+        }
+    }
+
+    fn away(self) -> String {
+        format!("run the plan without {}", self.option())
+    }
+
+    fn refuses(self, span: super::source::Span, message: &str) -> Diagnostic {
+        Diagnostic::new(Code::Unsupported, span, message).help(self.away())
+    }
+}
+
 impl Plan {
     /// The plan for services that are there: what it says of starting them is left out, and so is its build.
     ///
     /// # Errors
     /// It asks for something that only those who started a service can do.
-    pub fn standing(mut self) -> Result<Self, Vec<Diagnostic>> {
+    pub fn standing(self) -> Result<Self, Vec<Diagnostic>> {
+        refuse_if_any(self.problems(Host::Mesh))?;
+        Ok(self.started_by_others())
+    }
+
+    /// The same for services that a cluster starts as this plan says.
+    ///
+    /// # Errors
+    /// It asks for something that is not done there.
+    pub fn clustered(self) -> Result<Self, Vec<Diagnostic>> {
+        let host = Host::Cluster;
+        let mut problems = self.problems(host);
+        let direct = "every pod has a loopback of its own: there is no address of another service but the mesh's";
+        problems.extend(self.direct.iter().map(|span| host.refuses(*span, direct)));
+        let members = self.services.iter().filter(|service| service.member.is_some());
+        let member = "the programs of a group are started with each test, and pods once";
+        problems.extend(members.map(|service| host.refuses(service.span, member)));
+        let replicated = self.services.iter().filter(|service| service.instances.len() > 1);
+        let alone = "each service has one pod, and its agent no disk that another one could go on with";
+        problems.extend(replicated.map(|service| host.refuses(service.span, alone)));
+        refuse_if_any(problems)?;
+        Ok(self.started_by_others())
+    }
+
+    fn problems(&self, host: Host) -> Vec<Diagnostic> {
         let network = self.network.as_ref().map(|network| {
-            let message = "a data network is made with the services on it, and here they run already";
-            Diagnostic::new(Code::Unsupported, network.span, message).help("run the plan without --mesh")
+            host.refuses(
+                network.span,
+                "a data network is made with the services on it, and here they are others' to start",
+            )
         });
-        let steps = self.tests.iter().flat_map(|test| test.all_steps()).filter_map(of_step);
-        let services = self.services.iter().filter_map(of_service);
-        let mut problems: Vec<Diagnostic> = network.into_iter().chain(services).chain(steps).collect();
-        if !problems.is_empty() {
-            problems.sort_by_key(|problem| problem.span.start);
-            // the rounds of a step that is repeated stand at one place
-            problems.dedup();
-            return Err(problems);
-        }
+        let steps = self.tests.iter().flat_map(|test| test.all_steps()).filter_map(|step| of_step(step, host));
+        let services = self.services.iter().filter_map(|service| of_service(service, host));
+        network.into_iter().chain(services).chain(steps).collect()
+    }
+
+    fn started_by_others(mut self) -> Self {
         self.build.clear();
         for service in &mut self.services {
             service.processes.clear();
             service.env.clear();
             service.files.clear();
         }
-        Ok(self)
+        self
     }
 }
 
-fn of_service(service: &Service) -> Option<Diagnostic> {
-    let name = &service.name;
+fn refuse_if_any(mut problems: Vec<Diagnostic>) -> Result<(), Vec<Diagnostic>> {
+    problems.sort_by_key(|problem| problem.span.start);
+    // the rounds of a step that is repeated stand at one place
+    problems.dedup();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn of_service(service: &Service, host: Host) -> Option<Diagnostic> {
+    let (name, is) = (&service.name, host.is());
     let message = if !service.identities.is_empty() {
-        format!(
-            "the run's certificates stand in the folder of a service that the run starts, and `{name}` runs already"
-        )
+        format!("the run's certificates stand in the folder of a service that the run starts, and `{name}` {is}")
     } else if !service.listens.is_empty() {
-        format!("where its logs go is told a service when the run starts it, and `{name}` runs already")
+        format!("where its logs go is told a service when the run starts it, and `{name}` {is}")
     } else {
         return None;
     };
-    Some(Diagnostic::new(Code::Unsupported, service.span, message).help("run the plan without --mesh"))
+    Some(host.refuses(service.span, &message))
 }
 
-fn of_step(step: &Step) -> Option<Diagnostic> {
+fn of_step(step: &Step, host: Host) -> Option<Diagnostic> {
     let (service, what) = match &step.does {
         Does::Conduct(Conduct::Process(ProcessStep { service, what })) => (service.clone(), done_by(what)),
         Does::Conduct(Conduct::State { of: StateOf::Service(service), .. }) => (service.clone(), "know its processes"),
@@ -63,21 +123,26 @@ fn of_step(step: &Step) -> Option<Diagnostic> {
             }
             _ => return None,
         },
+        Does::Conduct(Conduct::KillZone(zone)) => {
+            let message = format!("the zone `{zone}` is not this run's, so the run cannot kill it");
+            return Some(host.refuses(step.verb, &message));
+        }
         Does::Conduct(_)
         | Does::Value { .. }
         | Does::Fault(_)
+        | Does::Draw(_)
         | Does::Heal(_)
         | Does::Collect(_)
         | Does::Say(_)
         | Does::Settle(_)
         | Does::Everywhere(_) => return None,
     };
-    Some(unable(&service, what, step))
+    Some(unable((&service, host), what, step))
 }
 
-fn unable(service: &Name, what: &str, step: &Step) -> Diagnostic {
-    let message = format!("`{service}` runs already in this mesh, so the run cannot {what}");
-    Diagnostic::new(Code::Unsupported, step.verb, message).help("run the plan without --mesh, or leave the step out")
+fn unable((service, host): (&Name, Host), what: &str, step: &Step) -> Diagnostic {
+    let message = format!("`{service}` {}, so the run cannot {what}", host.is());
+    Diagnostic::new(Code::Unsupported, step.verb, message).help(format!("{}, or leave the step out", host.away()))
 }
 
 fn done_by(what: &ProcessChange) -> &'static str {
@@ -99,8 +164,11 @@ mod tests {
         let text = format!("meshproof: 1\nplan: p\nservices:\n{services}tests:\n  - id: t\n    steps:\n{steps}");
         let checked = check("plan.yaml", text.as_bytes(), &Inputs::default());
         let plan = checked.plan.map_err(|mistakes| format!("{mistakes:?}")).expect("a good plan");
-        let told = |problems: Vec<Diagnostic>| problems.into_iter().map(|problem| problem.message).collect();
         plan.standing().map_err(told)
+    }
+
+    fn told(problems: Vec<Diagnostic>) -> Vec<String> {
+        problems.into_iter().map(|problem| problem.message).collect()
     }
 
     #[test]
@@ -122,5 +190,17 @@ mod tests {
         let begin = "`a` runs already in this mesh, so the run cannot";
         let ends = ["freeze it", "kill it", "sample its processes", "know its processes"];
         assert_eq!(told, ends.map(|end| format!("{begin} {end}")));
+    }
+
+    #[test]
+    fn what_a_cluster_does_not_do_is_refused_all_at_once() {
+        let text = "meshproof: 1\nplan: p\nservices:\n  a: { exec: { argv: [a] }, env: { B: \"${{ services.b.http.direct }}\" }, \
+                    ports: { http: dynamic } }\n  b: { exec: { argv: [b] }, ports: { http: dynamic } }\ntests:\n  - id: t\n    \
+                    steps:\n      - { kill: a }\n";
+        let checked = check("plan.yaml", text.as_bytes(), &Inputs::default());
+        let plan = checked.plan.map_err(|mistakes| format!("{mistakes:?}")).expect("a good plan");
+        let told = told(plan.clustered().expect_err("none of it can be done"));
+        assert!(told.len() == 2 && told[0].contains("loopback of its own"), "{told:?}");
+        assert_eq!(told[1], "`a` is Kubernetes' to run, so the run cannot kill it");
     }
 }

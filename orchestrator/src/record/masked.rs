@@ -3,7 +3,7 @@
 
 use meshproof_proto::event::{Evidence, Fact, StepResult, StubCall};
 use meshproof_proto::mask::Masker;
-use meshproof_proto::sync::{Ask, MemberEnd};
+use meshproof_proto::sync::{Ask, MemberAsked, MemberEnd};
 
 use super::{Entry, FailureRecord, Happening, Invocation, StepInfo};
 
@@ -65,6 +65,7 @@ impl Mask<'_> {
             | Happening::TestBegan { .. }
             | Happening::TestEnded { .. }
             | Happening::FaultBegan { .. }
+            | Happening::FaultsDrawn { .. }
             | Happening::FaultEnded(_)
             | Happening::Collected { .. }
             | Happening::RunEnded { .. }) => what,
@@ -130,9 +131,14 @@ impl Mask<'_> {
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
             | Fact::AgentUsed(_)
+            | Fact::FileHeld { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
             Fact::ProgramAsked { number, ask } => Fact::ProgramAsked { number, ask: self.ask(ask) },
+            Fact::ProgramsAsked { asked } => {
+                let asked = asked.into_iter().map(|asked| MemberAsked { ask: self.ask(asked.ask), ..asked });
+                Fact::ProgramsAsked { asked: asked.collect() }
+            }
         }
     }
 

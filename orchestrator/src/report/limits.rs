@@ -40,6 +40,9 @@ pub const EVIDENCE: usize = 6_000;
 /// Bytes of a page after which failures are shown without what was seen and told.
 pub const EVIDENCE_ALL: usize = 1_200_000;
 
+/// Faults of a schedule that its line shows.
+pub const DRAWN_SHOWN: usize = 12;
+
 /// Rows of a table of steps or tests.
 pub const ROWS: usize = 400;
 

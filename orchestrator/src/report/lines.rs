@@ -12,12 +12,13 @@ use meshproof_proto::verdict::Verdict;
 
 use super::html::HTML_FILE_NAME;
 use super::junit::JUNIT_FILE_NAME;
+use super::limits::DRAWN_SHOWN;
 use super::sanitise::{cut, line as clean};
 use super::style::{Style, Tone};
 use super::{failure, summary, telling};
 use crate::journal;
 use crate::plan::Source;
-use crate::record::{Ending, Entry, Happening, ORCHESTRATOR, Section, StepInfo};
+use crate::record::{DrawnFault, Ending, Entry, Happening, ORCHESTRATOR, Section, StepInfo};
 
 /// Width of the column with the word.
 const WORD: usize = 9;
@@ -163,6 +164,7 @@ fn happening(what: &Happening) -> Option<Said> {
             plain("fault", format!("{} began: {} on {}{how_long}", clean(fault), clean(asked), clean(target)))
         }
         Happening::FaultEnded(report) => Some(fault_said(report)),
+        Happening::FaultsDrawn { schedule, seed, faults } => plain("fault", drawn_said(schedule, *seed, faults)),
         Happening::TakenOver { term, complete_ms, .. } => {
             plain("over", format!("another orchestrator goes on, at term {}, after {complete_ms:.0} ms", term.0))
         }
@@ -247,19 +249,19 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
             let lines: Vec<String> = text.lines().map(|line| format!("{} | {}", clean(from), clean(line))).collect();
             (!lines.is_empty()).then(|| Said::new(Tone::Faint, pipe.word(), lines.join("\n")))
         }
-        Fact::ProgramAsked { ask: Ask::Said { text }, .. } => {
-            Some(Said::new(Tone::Faint, "says", format!("{} | {}", clean(from), clean(text))))
-        }
-        Fact::ProgramAsked { ask: Ask::Network { wanted, .. }, .. } => {
-            Some(Said::new(Tone::Faint, "network", format!("of {}: {}", clean(from), clean(&wanted.to_string()))))
-        }
+        Fact::FileHeld { .. } => Some(Said::new(Tone::Faint, "file", telling::file_held(from, fact)?)),
+        Fact::ProgramAsked { ask, .. } => asked(from, ask),
+        // what people read of stands alone
+        Fact::ProgramsAsked { asked: all } => match &all[..] {
+            [one] => asked(one.member.as_str(), &one.ask),
+            _ => None,
+        },
         // of a load that failed it stands below the failure
         Fact::StepEnded { result, .. } if result.outcome == Outcome::Ok => {
             let load = result.evidence.iter().find(|item| item.title == Evidence::LOAD)?;
             Some(Said::new(Tone::Faint, "load", format!("by {}: {}", clean(from), clean(&load.text))))
         }
         Fact::LinkOffered { .. }
-        | Fact::ProgramAsked { .. }
         | Fact::Sampled(_)
         | Fact::StepStarted { .. }
         | Fact::StepEnded { .. }
@@ -274,9 +276,39 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
 }
 
 /// Whether a fault has the name of a thread of some console's chat, as only persons' have.
+fn asked(from: &str, ask: &Ask) -> Option<Said> {
+    match ask {
+        Ask::Said { text } => Some(Said::new(Tone::Faint, "says", format!("{} | {}", clean(from), clean(text)))),
+        Ask::Network { wanted, .. } => {
+            Some(Said::new(Tone::Faint, "network", format!("of {}: {}", clean(from), clean(&wanted.to_string()))))
+        }
+        Ask::Signal { .. }
+        | Ask::Publish { .. }
+        | Ask::Entries { .. }
+        | Ask::Barrier { .. }
+        | Ask::Subscribe { .. }
+        | Ask::GiveUp { .. }
+        | Ask::Ended(_)
+        | Ask::Measured { .. } => None,
+    }
+}
+
 fn is_of_person(fault: &str) -> bool {
     let number = fault.rsplit_once(".t").filter(|(by, _)| by.starts_with("console-")).map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// As much of a schedule as a line shows; the journal has all of it.
+fn drawn_said(schedule: &str, seed: u64, faults: &[DrawnFault]) -> String {
+    let seconds = |millis: u64| millis as f64 / 1000.0;
+    let one = |drawn: &DrawnFault| {
+        format!("{} at {:.1}s for {:.1}s", clean(&drawn.fault), seconds(drawn.after_ms), seconds(drawn.lasts_ms))
+    };
+    let mut shown: Vec<String> = faults.iter().take(DRAWN_SHOWN).map(one).collect();
+    if faults.len() > DRAWN_SHOWN {
+        shown.push(format!("and {} more", faults.len() - DRAWN_SHOWN));
+    }
+    format!("{} drawn with seed {seed}: {}", clean(schedule), shown.join(", "))
 }
 
 fn fault_said(report: &FaultReport) -> Said {

@@ -7,6 +7,7 @@ use super::lines;
 pub use super::lines::Said;
 use super::sanitise::line as clean;
 use super::style::Tone;
+use super::table::bytes;
 use crate::record::{Entry, Happening};
 
 /// What is said of it; none for what has no words.
@@ -64,4 +65,15 @@ pub(super) fn outcome(outcome: &Outcome) -> (Tone, String) {
         Outcome::Unknown { message } => (Tone::Warning, format!("unknown: {}", clean(message))),
         Outcome::Error { message } => (Tone::Bad, clean(message)),
     }
+}
+
+/// Whence an agent has a file of the run.
+pub(super) fn file_held(by: &str, fact: &Fact) -> Option<String> {
+    let Fact::FileHeld { name, bytes: all, from_orchestrator, from, damaged, .. } = fact else { return None };
+    let agents = from.iter().map(|(agent, got)| format!("{} from {}", bytes(*got), clean(agent.as_str())));
+    let orchestrator = (*from_orchestrator > 0).then(|| format!("{} from here", bytes(*from_orchestrator)));
+    let refused = (*damaged > 0).then(|| format!("{damaged} damaged chunks refused"));
+    let whence: Vec<String> = orchestrator.into_iter().chain(agents).chain(refused).collect();
+    let whence = if whence.is_empty() { "it was there".to_owned() } else { whence.join(", ") };
+    Some(format!("{} has {} ({}): {whence}", clean(by), clean(name), bytes(*all)))
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Span;
 use crate::plan::model::{Artefact, StopSignal};
-use crate::plan::orders::Addresses;
+use crate::plan::orders::{Addresses, RecordsFiles};
 use crate::record::Happening;
 
 /// What is known before anything is made ready.
@@ -59,6 +59,8 @@ pub struct Setting {
     pub stubs: BTreeMap<String, String>,
     /// The texts behind what steps and services only name: certificates, keys, files beside the plan.
     pub held: BTreeMap<String, String>,
+    /// Files that are too long to be among those.
+    pub files: RecordsFiles,
     /// Of each service, log name to the `host:port` of its endpoint.
     pub endpoints: BTreeMap<Name, BTreeMap<String, String>>,
     /// The API that the programs of each service find at its agent.
@@ -190,6 +192,13 @@ pub enum Input {
     TornDown {
         problems: Vec<Problem>,
     },
+    /// Everything in a zone was killed, these services with it; or why not.
+    ZoneKilled {
+        key: StepKey,
+        zone: String,
+        services: Vec<Name>,
+        result: Result<(), String>,
+    },
 }
 
 /// What went wrong at the end: [`Verdict::Fail`] for what was under test, [`Verdict::Error`] for the environment.
@@ -231,6 +240,8 @@ pub enum Output {
     HealFault { agent: Name, serial: u64, fault: String },
     /// Answered by `ProcessesChanged`.
     Change { key: StepKey, service: Name, what: ProcessOrder },
+    /// Kill every agent in a zone, and the services beside those that act; answered by `ZoneKilled`.
+    KillZone { key: StepKey, zone: String },
     /// Wait for a person; answered by `Resumed`.
     Pause { key: StepKey, text: String },
     /// Keep these; answered by `Collected`.

@@ -13,25 +13,10 @@ use super::blame::Blame;
 use super::faults::{Active, Opening, Over};
 use super::limits::{HEAL_DEADLINE, RENEWALS_PER_LEASE};
 use super::machine::{Phase, Run};
-use super::stepping::{Begun, Running, Spot, Wait};
-use crate::plan::compiled::{Does, FaultStep, Heal};
-use crate::plan::{Plan, Span};
+use super::stepping::{Begun, Running, Wait};
+use crate::plan::Span;
+use crate::plan::compiled::{FaultStep, Heal};
 use crate::record::{Ending, Happening};
-
-/// What a `fault` step says.
-pub(super) fn fault_step(plan: &Plan, spot: Spot) -> Option<&FaultStep> {
-    match &spot.step(plan).does {
-        Does::Fault(step) => Some(step),
-        Does::Ask(_)
-        | Does::Value { .. }
-        | Does::Heal(_)
-        | Does::Collect(_)
-        | Does::Say(_)
-        | Does::Settle(_)
-        | Does::Everywhere(_)
-        | Does::Conduct(_) => None,
-    }
-}
 
 impl Run {
     pub(super) fn begin_fault(&mut self, step: &FaultStep, running: Running) -> Begun {
@@ -45,13 +30,20 @@ impl Run {
             return Begun::Ended(self.end_badly(&running, Verdict::Error, &title));
         }
         let renew_at = step.lasts.is_none().then_some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
-        let opening =
-            Opening { spot: running.spot, info: running.info.clone(), lasts: step.lasts, renew_at, now: self.now };
-        let serial = self.faults.open(&step.fault, opening);
-        for (agent, order) in self.fault_orders(step) {
+        let (spot, info) = (running.spot, running.info.clone());
+        let opening = Opening { spot, info, schedule: None, renew_at, now: self.now };
+        let serial = self.open_fault(Arc::new(step.clone()), opening);
+        Begun::Waiting(Box::new(Running { wait: Wait::Active(serial), ..running }))
+    }
+
+    /// Writes it into the book and orders its parts; gives its number.
+    pub(super) fn open_fault(&mut self, step: Arc<FaultStep>, opening: Opening) -> u64 {
+        let orders = self.fault_orders(&step);
+        let serial = self.faults.open(step, opening);
+        for (agent, order) in orders {
             self.push(Output::BeginFault { agent, serial, order: Box::new(order) });
         }
-        Begun::Waiting(Box::new(Running { wait: Wait::Active(serial), ..running }))
+        serial
     }
 
     pub(super) fn fault_orders(&self, step: &FaultStep) -> Vec<(Name, FaultOrder)> {
@@ -92,6 +84,7 @@ impl Run {
         }
         let title = format!("agent `{agent}` did not begin the fault: {reason}");
         self.end_fault_step(serial, &title);
+        self.drawn_refused(serial, title);
         self.heal_faults(|other, _| other == serial);
     }
 
@@ -106,8 +99,12 @@ impl Run {
     pub(super) fn begin_heal(&mut self, heal: &Heal, running: Running) -> Begun {
         let named = |_: u64, fault: &Active| match heal {
             Heal::All => true,
-            Heal::Named(names) => names.contains(&fault.name),
+            Heal::Named(names) => names.iter().any(|name| fault.is_called(name)),
         };
+        self.faults.give_schedules_up(|schedule| match heal {
+            Heal::All => true,
+            Heal::Named(names) => names.contains(&schedule.name),
+        });
         if *heal == Heal::All {
             self.thaw_all();
         }
@@ -142,18 +139,17 @@ impl Run {
 
     pub(super) fn faults_timeout(&mut self) {
         self.faults.give_up(self.now);
-        let plan = Arc::clone(&self.plan);
+        self.drawn_timeout();
         let mut orders = Vec::new();
         for fault in self.faults.active.values_mut() {
             if fault.renew_at.is_some_and(|at| at <= self.now) {
                 fault.renew_at = Some(self.now + FAULT_LEASE / RENEWALS_PER_LEASE);
                 let open = fault.parts.iter().filter(|(_, part)| part.is_open()).map(|(agent, _)| agent.clone());
-                orders.push((fault.spot, open.collect::<BTreeSet<_>>()));
+                orders.push((Arc::clone(&fault.step), open.collect::<BTreeSet<_>>()));
             }
         }
-        for (spot, open) in orders {
-            let Some(step) = fault_step(&plan, spot) else { continue };
-            for (agent, order) in self.fault_orders(step).into_iter().filter(|(agent, _)| open.contains(agent)) {
+        for (step, open) in orders {
+            for (agent, order) in self.fault_orders(&step).into_iter().filter(|(agent, _)| open.contains(agent)) {
                 self.push(Output::RenewFault { agent, order: Box::new(order) });
             }
         }
@@ -176,8 +172,7 @@ impl Run {
 
     /// Whether an agent at one of its ends is gone: there is no traffic left to flow, so nobody can see it flow again.
     fn has_lost_an_end(&self, over: &Over) -> bool {
-        let Some(step) = fault_step(&self.plan, over.spot) else { return false };
-        step.fault.ends().any(|agent| self.lost.contains_key(agent))
+        over.step.fault.ends().any(|agent| self.lost.contains_key(agent))
     }
 
     fn not_healed(&mut self, over: &Over) {
@@ -209,22 +204,28 @@ impl Run {
     /// The test is over: what its faults did is held against what it asked for.
     pub(super) fn judge_faults(&mut self) {
         let plan = Arc::clone(&self.plan);
-        for over in std::mem::take(&mut self.faults.over) {
-            let Some(step) = fault_step(&plan, over.spot) else { continue };
+        let all = std::mem::take(&mut self.faults.over);
+        let (drawn, own): (Vec<Over>, Vec<Over>) = all.into_iter().partition(|over| over.schedule.is_some());
+        for over in own {
             if !over.whole || !over.report.healed {
                 continue;
             }
             let verb = over.spot.step(&plan).verb;
-            if let Some((verdict, blame)) = judge(step, &over, verb) {
+            if let Some((verdict, blame)) = judge(&over, verb) {
                 self.fail(verdict, Blame { step: Some(over.info), ..blame });
             }
+        }
+        for schedule in std::mem::take(&mut self.faults.schedules) {
+            let verb = schedule.spot.step(&plan).verb;
+            let of_it: Vec<&Over> = drawn.iter().filter(|over| over.spot == schedule.spot).collect();
+            self.judge_schedule(&schedule, &of_it, verb);
         }
     }
 }
 
 /// What is wrong with what a fault did, if anything.
-fn judge(step: &FaultStep, over: &Over, verb: Span) -> Option<(Verdict, Blame)> {
-    let report = &over.report;
+pub(super) fn judge(over: &Over, verb: Span) -> Option<(Verdict, Blame)> {
+    let (report, step) = (&over.report, &over.step);
     let name = &report.fault;
     let measured = if report.measured.is_empty() { "nothing".to_owned() } else { report.measured.clone() };
     let blame = |at, title: String, expected: String| Blame {

@@ -9,7 +9,10 @@ use crate::plan::compiled::Membership;
 use crate::plan::orders::Missing;
 
 /// Where a program writes what it wants to be kept, in its working directory.
-pub(super) const OUTPUTS: &str = "outputs";
+pub const OUTPUTS: &str = "outputs";
+
+/// The file by which that folder is there from the beginning.
+pub const KEEP: &str = ".keep";
 
 /// A program's place in a run.
 pub(super) struct Part<'p> {

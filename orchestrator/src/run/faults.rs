@@ -5,13 +5,14 @@
 //! against the begins they belong to.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meshproof_proto::id::Name;
 use meshproof_proto::order::FaultReport;
 
 use super::stepping::Spot;
-use crate::plan::compiled::Fault;
+use crate::plan::compiled::FaultStep;
 use crate::record::StepInfo;
 
 /// The book of faults.
@@ -23,14 +24,31 @@ pub(super) struct Faults {
     pub(super) over: Vec<Over>,
     /// Begins whose end an agent has not told yet.
     untold: BTreeMap<(Name, String), VecDeque<u64>>,
+    /// Those that steps of the test have drawn.
+    pub(super) schedules: Vec<Schedule>,
+}
+
+/// Faults that begin one after the other beside the steps of a test.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) name: String,
+    pub(super) spot: Spot,
+    pub(super) info: StepInfo,
+    /// What has not begun yet, and when it does.
+    pub(super) left: VecDeque<(Instant, Arc<FaultStep>)>,
+    /// How many will not.
+    pub(super) given_up: usize,
 }
 
 /// A fault that may disturb something.
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) name: String,
+    pub(super) step: Arc<FaultStep>,
     pub(super) spot: Spot,
     pub(super) info: StepInfo,
+    /// The schedule that it is of; none: a step of its own.
+    pub(super) schedule: Option<String>,
     /// For people.
     pub(super) target: String,
     pub(super) asked: String,
@@ -59,8 +77,10 @@ pub(super) enum Part {
 /// A fault that ended everywhere.
 #[derive(Debug)]
 pub(super) struct Over {
+    pub(super) step: Arc<FaultStep>,
     pub(super) spot: Spot,
     pub(super) info: StepInfo,
+    pub(super) schedule: Option<String>,
     pub(super) report: FaultReport,
     /// Whether it ended although nobody had asked, and it had no time of its own.
     pub(super) lapsed: bool,
@@ -79,14 +99,15 @@ impl Part {
 pub(super) struct Opening {
     pub(super) spot: Spot,
     pub(super) info: StepInfo,
-    pub(super) lasts: Option<Duration>,
+    pub(super) schedule: Option<String>,
     pub(super) renew_at: Option<Instant>,
     pub(super) now: Instant,
 }
 
 impl Faults {
     /// A fault begins at these agents; gives its serial number.
-    pub(super) fn open(&mut self, fault: &Fault, opening: Opening) -> u64 {
+    pub(super) fn open(&mut self, step: Arc<FaultStep>, opening: Opening) -> u64 {
+        let fault = &step.fault;
         self.last_serial += 1;
         let serial = self.last_serial;
         for agent in fault.parts.keys() {
@@ -96,15 +117,17 @@ impl Faults {
             name: fault.name.clone(),
             spot: opening.spot,
             info: opening.info,
+            schedule: opening.schedule,
             target: fault.target.clone(),
             asked: fault.shape.to_string(),
-            lasts: opening.lasts,
+            lasts: step.lasts,
             began: opening.now,
             parts: fault.parts.keys().map(|agent| (agent.clone(), Part::Beginning)).collect(),
             renew_at: opening.renew_at,
             heal_until: None,
             refusal: None,
             announced: false,
+            step,
         };
         self.active.insert(serial, active);
         serial
@@ -116,7 +139,10 @@ impl Faults {
 
     /// How far it is, as `expect: { fault: … }` sees it.
     pub(super) fn course(&self, name: &str) -> &'static str {
-        let begun = || self.active.values().filter(|fault| fault.name == name);
+        if self.schedules.iter().any(|schedule| schedule.name == name && !schedule.left.is_empty()) {
+            return "active";
+        }
+        let begun = || self.active.values().filter(|fault| fault.is_called(name));
         match begun().next() {
             None => "ended",
             Some(_) if begun().any(|fault| fault.announced) => "active",
@@ -184,13 +210,13 @@ impl Faults {
 
     /// Another instance of the agent is there. Gives the faults that it is to begin, and for how long, where that is not until they are
     /// healed; those that were just ending have ended with the instance before.
-    pub(super) fn resume(&mut self, agent: &Name, now: Instant) -> Vec<(Spot, Option<Duration>)> {
+    pub(super) fn resume(&mut self, agent: &Name, now: Instant) -> Vec<(Arc<FaultStep>, Option<Duration>)> {
         let mut resumed = Vec::new();
         for (serial, fault) in &mut self.active {
             let Some(part) = fault.parts.get_mut(agent).filter(|part| **part == Part::On) else { continue };
             let left = fault.lasts.map(|lasts| (fault.began + lasts).saturating_duration_since(now));
             if fault.heal_until.is_none() && left.is_none_or(|left| !left.is_zero()) {
-                resumed.push((fault.spot, left));
+                resumed.push((Arc::clone(&fault.step), left));
                 continue;
             }
             *part = Part::Gone;
@@ -239,8 +265,39 @@ impl Faults {
         missing.collect::<Vec<_>>().join(", ")
     }
 
+    /// What begins now of the schedules, and the names of these.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<(Opening, Arc<FaultStep>)> {
+        let mut due = Vec::new();
+        for schedule in &mut self.schedules {
+            while schedule.left.front().is_some_and(|(at, _)| *at <= now)
+                && let Some((_, step)) = schedule.left.pop_front()
+            {
+                let (spot, info, name) = (schedule.spot, schedule.info.clone(), schedule.name.clone());
+                due.push((Opening { spot, info, schedule: Some(name), renew_at: None, now }, step));
+            }
+        }
+        due
+    }
+
+    /// Nothing more begins of the schedules that are meant.
+    pub(super) fn give_schedules_up(&mut self, meant: impl Fn(&Schedule) -> bool) {
+        for schedule in self.schedules.iter_mut().filter(|schedule| meant(schedule)) {
+            schedule.given_up += schedule.left.len();
+            schedule.left.clear();
+        }
+    }
+
     pub(super) fn timeout(&self) -> Option<Instant> {
-        self.active.values().flat_map(|fault| [fault.renew_at, fault.heal_until]).flatten().min()
+        let begins = self.schedules.iter().filter_map(|schedule| schedule.left.front().map(|(at, _)| *at));
+        let leases = self.active.values().flat_map(|fault| [fault.renew_at, fault.heal_until]).flatten();
+        begins.chain(leases).min()
+    }
+}
+
+impl Active {
+    /// Whether that is its name, or its schedule's.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.schedule.as_deref() == Some(name)
     }
 }
 
@@ -267,8 +324,10 @@ impl Over {
             healed: reports.iter().all(|report| report.healed),
         };
         Self {
+            step: fault.step,
             spot: fault.spot,
             info: fault.info,
+            schedule: fault.schedule,
             report,
             lapsed: fault.heal_until.is_none() && fault.lasts.is_none() && !reports.is_empty(),
             whole: fault.announced && !fault.parts.values().any(|part| *part == Part::Gone),

@@ -35,3 +35,6 @@ pub const LAUNCH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Bounds the teardown beside the services' own graces.
 pub const TEARDOWN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Numbers that programs of a test tell: a thousand members tell a hundred each.
+pub(super) const MEASURED: usize = 100_000;

@@ -10,6 +10,7 @@ use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::{Abort, Input, Output, Setup};
 use super::faults::Faults;
+use super::measured::Measured;
 use super::members::Members;
 use super::processes::Processes;
 use super::programs::Everybody;
@@ -19,6 +20,7 @@ use super::steering::Hold;
 use super::syncing::Syncing;
 use super::tally::Tally;
 use super::testing::Testing;
+use super::zones::Zones;
 use crate::plan::{Plan, Source};
 use crate::record::Happening;
 
@@ -48,8 +50,10 @@ pub struct Run {
     /// Stubs whose unexpected calls were said already, by test: callers tend to try again.
     pub(super) unexpected: BTreeSet<(Option<String>, String)>,
     pub(super) processes: Processes,
+    pub(super) zones: Zones,
     pub(super) sync: Syncing,
     pub(super) members: Members,
+    pub(super) measured: Measured,
     pub(super) everybody: Everybody,
     /// How the program of a member ended, until its exit code is told.
     pub(super) last_words: BTreeMap<Name, (String, Vec<Evidence>)>,
@@ -92,8 +96,10 @@ impl Run {
             dead: BTreeSet::new(),
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
+            zones: Zones::default(),
             sync: Syncing::default(),
             members: Members::default(),
+            measured: Measured::default(),
             everybody: Everybody::of(&plan),
             last_words: BTreeMap::new(),
             hold: Hold::default(),
@@ -144,6 +150,7 @@ impl Run {
             Input::StoodStill { lasted_ms } => self.stood_still(Duration::from_millis(lasted_ms)),
             Input::Abort(abort) => self.abort(abort),
             Input::TornDown { problems } => self.torn_down(problems),
+            Input::ZoneKilled { key, services, result, .. } => self.zone_killed(&key, services, result),
         }
         self.advance();
     }
@@ -240,7 +247,8 @@ impl Run {
             Fact::Gap { lost } => self.gap(agent, lost),
             Fact::Stalled { .. } => self.agent_stalled(agent),
             Fact::GoesOn { .. } => self.agent_goes_on(agent),
-            Fact::ProgramAsked { number, ask } => self.program_asked(agent, number, ask),
+            Fact::ProgramAsked { number, ask } => self.program_asked(agent, agent, (number, ask)),
+            Fact::ProgramsAsked { asked } => self.programs_asked(agent, asked),
             Fact::Steered { by, number, how, given_back } => self.steered((&by, number), how, &given_back),
             told => debug_assert!(!heeds(&told), "{told:?}"),
         }
@@ -281,6 +289,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::GoesOn { .. }
         | Fact::Steered { .. }
         | Fact::ProgramAsked { .. }
+        | Fact::ProgramsAsked { .. }
         | Fact::Gap { .. } => true,
         Fact::LinkOffered { .. }
         | Fact::LinkAcknowledged { .. }
@@ -295,6 +304,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::Sampled(_)
         | Fact::Used(_)
         | Fact::AgentUsed(_)
+        | Fact::FileHeld { .. }
         | Fact::Printed { .. } => false,
     }
 }

@@ -17,11 +17,15 @@ use super::blame::{Blame, Judged};
 use super::faults::Faults;
 use super::limits::{RENEWALS_PER_LEASE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
+use super::measured::Measured;
 use super::stepping::{Begun, End, Running, Wait};
 use crate::plan::compiled::{Conduct, Does, ProcessChange, ProcessStep, StateOf, Step};
 use crate::plan::model::Check;
 use crate::plan::orders::{Missing, judge_fields};
 use crate::record::Ending;
+
+/// What is told of a process that was killed: 128, and the number of SIGKILL.
+pub(super) const KILLED: i32 = 128 + 9;
 
 /// What is known of services' processes. Those not named run.
 #[derive(Debug, Default)]
@@ -80,15 +84,23 @@ impl Processes {
     }
 }
 
+/// What has a state.
+#[derive(Clone, Copy)]
+struct Known<'r> {
+    processes: &'r Processes,
+    faults: &'r Faults,
+    measured: &'r Measured,
+}
+
 /// What is not as a step expects it. `Err` names what an expectation looks up and nobody knows.
-fn failures(
-    (processes, faults): (&Processes, &Faults),
-    (of, checks): (&StateOf, &[Check]),
-    scope: &Value,
-) -> Result<Vec<CheckFailure>, Missing> {
+fn failures(known: Known<'_>, (of, checks): (&StateOf, &[Check]), scope: &Value) -> Result<Vec<CheckFailure>, Missing> {
     let field = |field: &str| match of {
-        StateOf::Service(service) => processes.field(service, field),
-        StateOf::Fault(fault) => Some(Actual::Text(faults.course(fault).to_owned())),
+        StateOf::Service(service) => known.processes.field(service, field),
+        StateOf::Fault(fault) => Some(Actual::Text(known.faults.course(fault).to_owned())),
+        StateOf::Measured { of, metric } => {
+            let check = checks.iter().find(|check| check.field == field)?;
+            known.measured.seen((of, metric), check)
+        }
     };
     judge_fields(checks, scope, field)
 }
@@ -102,6 +114,7 @@ impl Run {
     ) -> Begun {
         match conduct {
             Conduct::Process(process) => self.begin_change(process, running),
+            Conduct::KillZone(zone) => self.begin_killing_zone(zone, running),
             Conduct::State { of, checks } => self.begin_state(step, (of, checks), (running, scope)),
             Conduct::Sync(sync) => self.begin_sync(step, sync, (running, scope)),
             Conduct::Pause(text) => match text.render(scope) {
@@ -137,7 +150,7 @@ impl Run {
     /// It is done, or not.
     pub(super) fn processes_changed(&mut self, key: &StepKey, result: Result<(), String>) {
         let plan = Arc::clone(&self.plan);
-        if self.member_changed(key, &result) {
+        if self.member_changed(key, &result) || self.has_moved(key, &result) {
             return;
         }
         let Some(running) = self.take_running(key, |running| running.wait == Wait::Change) else {
@@ -169,7 +182,6 @@ impl Run {
     }
 
     fn changed(&mut self, process: &ProcessStep, key: &StepKey) {
-        const KILLED: i32 = 128 + 9;
         let service = process.service.clone();
         match process.what {
             ProcessChange::Kill => {
@@ -211,13 +223,17 @@ impl Run {
         }
     }
 
+    fn known(&self) -> Known<'_> {
+        Known { processes: &self.processes, faults: &self.faults, measured: &self.measured }
+    }
+
     fn begin_state(
         &mut self,
         step: &Step,
         expected: (&StateOf, &[Check]),
         (running, scope): (Running, &Value),
     ) -> Begun {
-        let failures = failures((&self.processes, &self.faults), expected, scope);
+        let failures = failures(self.known(), expected, scope);
         match (&step.eventually, &failures) {
             (Some(eventually), Ok(failures)) if !failures.is_empty() => {
                 let until = self.now + eventually.value;
@@ -231,7 +247,8 @@ impl Run {
     pub(super) fn settle_states(&mut self) {
         let plan = Arc::clone(&self.plan);
         let Phase::Testing(testing) = &mut self.phase else { return };
-        let (known, scope) = ((&self.processes, &self.faults), &self.scope);
+        let known = Known { processes: &self.processes, faults: &self.faults, measured: &self.measured };
+        let scope = &self.scope;
         let holds = |running: &Running| {
             let step = running.spot.step(&plan);
             let Does::Conduct(Conduct::State { of, checks }) = &step.does else { return false };
@@ -252,7 +269,7 @@ impl Run {
         let step = running.spot.step(&plan);
         let Does::Conduct(Conduct::State { of, checks }) = &step.does else { return Ending::Error };
         let scope = self.scope.seen_from_step(step, None);
-        let outcome = match failures((&self.processes, &self.faults), (of, checks), &scope) {
+        let outcome = match failures(self.known(), (of, checks), &scope) {
             Ok(failures) => outcome(failures),
             Err(unset) => Outcome::Error { message: unset.to_string() },
         };

@@ -5,18 +5,24 @@ use std::sync::Arc;
 
 use meshproof_proto::id::Name;
 use meshproof_proto::sync::{
-    Answer, Ask, Barrier, Entries, Member, OnLoss, Outcome, Quorum, SyncError, Told, Waiter, WaiterId, What,
+    Answer, Ask, Barrier, Entries, Member, MemberAsked, OnLoss, Outcome, Quorum, SyncError, Told, Waiter, WaiterId,
+    What,
 };
 
 use super::api::Output;
 use super::machine::{Phase, Run};
 use crate::plan::Plan;
+use crate::record::Happening;
 
 /// Who takes part: members of groups, or every service that the run starts where there are no groups.
 #[derive(Debug, Default)]
 pub(super) struct Everybody {
     all: Arc<BTreeSet<Member>>,
     groups: BTreeMap<String, BTreeSet<Member>>,
+    /// Of those who have none of their own.
+    agents: BTreeMap<Name, Name>,
+    /// Every service of the plan: whoever else asks is one too many.
+    known: BTreeSet<Name>,
 }
 
 impl Everybody {
@@ -32,7 +38,24 @@ impl Everybody {
             true => started.map(|service| service.name.to_string()).collect(),
             false => groups.values().flatten().cloned().collect(),
         };
-        Self { all: Arc::new(all), groups }
+        let guests = plan.services.iter().filter(|service| *service.agent() != service.name);
+        let agents = guests.map(|guest| (guest.name.clone(), guest.agent().clone())).collect();
+        let known = plan.services.iter().map(|service| service.name.clone()).collect();
+        Self { all: Arc::new(all), groups, agents, known }
+    }
+
+    /// Whose agent a member speaks through.
+    pub(super) fn agent_of<'n>(&'n self, member: &'n Name) -> &'n Name {
+        self.agents.get(member).unwrap_or(member)
+    }
+
+    fn group_of(&self, member: &str) -> Option<&str> {
+        self.groups.iter().find(|(_, members)| members.contains(member)).map(|(group, _)| group.as_str())
+    }
+
+    /// Those who share that agent with the one that it is named after.
+    pub(super) fn guests(&self, agent: &Name) -> impl Iterator<Item = &Name> {
+        self.agents.iter().filter(move |(_, host)| *host == agent).map(|(guest, _)| guest)
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &BTreeSet<Member>)> {
@@ -56,6 +79,8 @@ impl Everybody {
 pub(super) struct Asked {
     waiting: BTreeMap<WaiterId, (Name, u64)>,
     answers: BTreeMap<Name, Vec<Answer>>,
+    /// Those who asked and take no part.
+    refused: BTreeSet<Name>,
 }
 
 impl Asked {
@@ -89,7 +114,21 @@ pub(super) fn lost(gone: &BTreeSet<Member>, needed: usize, left: usize) -> Strin
 }
 
 impl Run {
-    pub(super) fn program_asked(&mut self, agent: &Name, number: u64, ask: Ask) {
+    /// Programs of members ask through the agent that they share.
+    pub(super) fn programs_asked(&mut self, agent: &Name, asked: Vec<MemberAsked>) {
+        for MemberAsked { member, number, ask } in asked {
+            let is_spoken_for = !self.everybody.known.contains(&member) || self.everybody.agent_of(&member) == agent;
+            if is_spoken_for {
+                self.program_asked(agent, &member, (number, ask));
+            } else {
+                let why = format!("`{member}` has another agent than `{agent}`");
+                self.sync.asked.answer(agent, number, Told::Refused(why));
+            }
+        }
+    }
+
+    /// Answered through the agent.
+    pub(super) fn program_asked(&mut self, agent: &Name, member: &Name, (number, ask): (u64, Ask)) {
         if matches!(self.phase, Phase::Waiting | Phase::Closing { .. } | Phase::Over) {
             return;
         }
@@ -97,7 +136,11 @@ impl Run {
             Ok(count) => Told::Count(count.unwrap_or_default()),
             Err(error) => Told::Refused(error.to_string()),
         };
-        let member = agent.as_str();
+        if !self.everybody.known.contains(member) {
+            return self.refuse_extra(agent, member, number);
+        }
+        let name = member;
+        let member = name.as_str();
         let told = match ask {
             Ask::Signal { name } => counted(self.sync.handle(member, What::Signal { name })),
             Ask::Publish { topic, value } => counted(self.sync.handle(member, What::Publish { topic, value })),
@@ -115,14 +158,27 @@ impl Run {
             Ask::Subscribe { topic } => return self.program_waits((agent, number), Waiter::Follow { topic }),
             Ask::GiveUp { number } => return self.give_up_asked(|by| by.0 == *agent && by.1 == number),
             Ask::Ended(end) => {
-                self.member_says(agent, end);
+                self.member_says(name, end);
                 Told::Open
             }
             Ask::Network { signal: None, .. } => Told::Open,
             Ask::Network { signal: Some(name), .. } => counted(self.sync.handle(member, What::Signal { name })),
-            Ask::Measured { .. } | Ask::Said { .. } => return,
+            Ask::Measured { metric, value } => {
+                let group = self.everybody.group_of(member);
+                return self.measured.take(group.into_iter().chain([member]), (&metric, value));
+            }
+            Ask::Said { .. } => return,
         };
         self.sync.asked.answer(agent, number, told);
+    }
+
+    /// The run goes on without it, and people hear of it once a test.
+    fn refuse_extra(&mut self, agent: &Name, member: &Name, number: u64) {
+        let why = format!("`{member}` is not in the plan and takes no part");
+        if self.sync.asked.refused.insert(member.clone()) {
+            self.record(Happening::Noted { text: format!("{why}: what its programs ask is refused") });
+        }
+        self.sync.asked.answer(agent, number, Told::Refused(why));
     }
 
     fn program_waits(&mut self, (agent, number): (&Name, u64), waiter: Waiter) {
@@ -155,7 +211,11 @@ impl Run {
 
     pub(super) fn tell_programs(&mut self) {
         for (agent, answers) in std::mem::take(&mut self.sync.asked.answers) {
-            self.push(Output::Answer { agent, answers });
+            // what does not hang on an order does not wait for what does
+            let (open, ordered): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.told == Told::Open);
+            for answers in [open, ordered].into_iter().filter(|answers| !answers.is_empty()) {
+                self.push(Output::Answer { agent: agent.clone(), answers });
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! When the other instance is there, everything that the one before had told was handled. So of each step it is known whether it had
 //! begun. One that had, and whose end nobody told, may have happened or not: it is unknown, unless it says `idempotent`, or only looks at
-//! something; then it is begun once more, under the same key. Everything else is ordered again as it was.
+//! something; then it is begun once more, under the same key. A stream whose records have keys goes on where it was. Everything else is
+//! ordered again as it was.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use meshproof_proto::verdict::Verdict;
 
 use super::api::{OrdersTogether, Output};
 use super::blame::Judged;
-use super::disturbing::fault_step;
 use super::limits::{BEGIN_DEADLINE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
 use super::stepping::{Course, End, Running, Spot, Wait};
@@ -40,6 +40,7 @@ impl Run {
     pub(super) fn agent_back(&mut self, agent: &Name) {
         let Some((since, how)) = self.down.remove(agent) else { return };
         self.agent_goes_on(agent);
+        self.service_moves(agent);
         self.go_on_with_faults(agent);
         if let Phase::Testing(testing) = &mut self.phase {
             // The time without it is not the test's.
@@ -152,10 +153,8 @@ impl Run {
 
     /// What disturbed from there went with the instance before: it is begun again, for as long as is left of it.
     fn go_on_with_faults(&mut self, agent: &Name) {
-        let plan = Arc::clone(&self.plan);
-        for (spot, left) in self.faults.resume(agent, self.now) {
-            let Some(step) = fault_step(&plan, spot) else { continue };
-            for (at, order) in self.fault_orders(step).into_iter().filter(|(at, _)| at == agent) {
+        for (step, left) in self.faults.resume(agent, self.now) {
+            for (at, order) in self.fault_orders(&step).into_iter().filter(|(at, _)| at == agent) {
                 let lease_ms = left.map_or(order.lease_ms, millis);
                 let order = meshproof_proto::order::FaultOrder { lease_ms, ..order };
                 self.push(Output::RenewFault { agent: at, order: Box::new(order) });
@@ -207,7 +206,7 @@ fn touches(step: &Step, agent: &Name) -> bool {
     ask.at != *agent && services.contains(agent)
 }
 
-/// Whether it does no harm to do it once more: it says so, it asks whether a service is ready, or it only looks.
+/// Whether it does no harm to do it once more: it says so, it asks whether a service is ready, it only looks, or it goes on where it was.
 fn may_be_repeated(spot: Spot, step: &Step, ask: &Ask) -> bool {
-    step.idempotent || ask.only_looks() || matches!(spot, Spot::Ready(_))
+    step.idempotent || ask.only_looks() || ask.goes_on(step) || matches!(spot, Spot::Ready(_))
 }

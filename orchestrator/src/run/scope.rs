@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::expr::{OWN_VALUE, Template};
-use meshproof_proto::id::Name;
+use meshproof_proto::id::{Name, RunId};
 use serde_json::{Map, Value, json};
 
 use super::api::{Launch, LaunchFile, Place, Setting};
 use super::certificates;
-use super::environment::{OUTPUTS, Part};
+use super::environment::{KEEP, OUTPUTS, Part};
 use crate::plan::Plan;
 use crate::plan::compiled::{Endpoint, FileContent, Service, Step, Tunnel};
-use crate::plan::orders::{Addresses, Missing};
+use crate::plan::orders::{Addresses, Missing, RecordsFiles};
 
 /// A service's address on the data network, unless one of its ports has that name.
 const HOST: &str = "host";
@@ -26,6 +26,7 @@ pub(super) struct Scope {
     /// Identities of the run's authority; none: there is no authority.
     identities: Option<BTreeSet<String>>,
     held: BTreeMap<String, String>,
+    files: RecordsFiles,
     /// Stubs that are spoken to over TLS.
     encrypted: BTreeSet<String>,
     endpoints: BTreeMap<Name, BTreeMap<String, String>>,
@@ -40,6 +41,21 @@ pub(super) struct Scope {
 #[must_use]
 pub fn early_scope(plan: &Plan, plan_dir: &str) -> Value {
     json!({"params": plan.params, "plan": {"dir": plan_dir, "name": plan.name.as_str()}})
+}
+
+/// What each service of a plan is started with, where all that it needs to know is settled beforehand.
+///
+/// # Errors
+/// A service that needs to know something else, and what.
+pub fn launches(
+    plan: &Plan,
+    (plan_dir, run): (&str, &RunId),
+    setting: Setting,
+) -> Result<Vec<Launch>, (Name, Missing)> {
+    let mut scope = Scope::new(plan, plan_dir, &run.0);
+    scope.begin(setting);
+    let launch = |service: &Service| scope.launch(service).map_err(|missing| (service.name.clone(), missing));
+    plan.services.iter().map(launch).collect()
 }
 
 impl Scope {
@@ -87,12 +103,18 @@ impl Scope {
         self.hosts = setting.hosts;
         self.apis = setting.apis;
         self.held = setting.held;
+        self.files = setting.files;
         self.endpoints = setting.endpoints;
     }
 
     /// The texts behind what steps only name.
     pub(super) fn held(&self) -> &BTreeMap<String, String> {
         &self.held
+    }
+
+    /// Files that are too long to be among those.
+    pub(super) fn files(&self) -> &RecordsFiles {
+        &self.files
     }
 
     pub(super) fn addresses(&self) -> &Addresses {
@@ -190,7 +212,7 @@ impl Scope {
         // what the plan gives stands instead
         let given = service.env.iter().map(|(name, value)| Ok((name.clone(), text(value, &scope)?)));
         let env = found.map(Ok).chain(given);
-        let outputs = service.member.as_ref().map(|_| (format!("{OUTPUTS}/.keep"), LaunchFile::Text(String::new())));
+        let outputs = service.member.as_ref().map(|_| (format!("{OUTPUTS}/{KEEP}"), LaunchFile::Text(String::new())));
         let files = service.files.iter().map(|file| Ok((file.path.clone(), content(&file.content, &scope)?)));
         let certificates = self.identities.as_ref().map(|_| certificates::files(&service.identities, &self.held));
         Ok(Launch {
@@ -262,6 +284,7 @@ mod tests {
             addresses: BTreeMap::from([(way, "127.0.0.1:3".to_owned())]),
             stubs: BTreeMap::from([("payments".to_owned(), "127.0.0.1:4".to_owned())]),
             held: BTreeMap::new(),
+            files: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             apis: BTreeMap::new(),
             hosts: BTreeMap::new(),

@@ -183,6 +183,7 @@ impl Run {
             Does::Everywhere(everywhere) => self.begin_everywhere(everywhere, running),
             Does::Conduct(conduct) => self.begin_conduct(step, conduct, (running, &scope)),
             Does::Fault(fault) => self.begin_fault(fault, running),
+            Does::Draw(draw) => self.begin_draw(draw, running),
             Does::Heal(heal) => self.begin_heal(heal, running),
             Does::Collect(artefacts) => {
                 let key = running.info.key.clone();
@@ -234,6 +235,7 @@ impl Run {
             scope: &sender,
             addresses: self.scope.addresses(),
             held: self.scope.held(),
+            files: self.scope.files(),
         };
         let order = ask.order(step, &occasion)?;
         if ask.parts.is_empty() {
@@ -496,6 +498,7 @@ impl Run {
                 Does::Ask(ask) => Some(ask.at.clone()),
                 Does::Value { .. }
                 | Does::Fault(_)
+                | Does::Draw(_)
                 | Does::Heal(_)
                 | Does::Collect(_)
                 | Does::Say(_)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use jsonpath_rust::JsonPath as _;
 use meshproof_proto::event::{Outcome as StepOutcome, StepResult};
 use meshproof_proto::matcher::Actual;
-use meshproof_proto::sync::{Missing as Short, Op, Outcome, Sync, SyncError, Waiter, WaiterId, What};
+use meshproof_proto::sync::{Member, Missing as Short, Op, Outcome, Sync, SyncError, Waiter, WaiterId, What};
 use meshproof_proto::verdict::Verdict;
 use serde_json::Value;
 
@@ -53,6 +53,10 @@ impl Syncing {
 
     pub(super) fn lose(&mut self, member: &str) {
         self.points.lose(member);
+    }
+
+    pub(super) fn lose_all(&mut self, members: impl IntoIterator<Item = Member>) {
+        self.points.lose_all(members);
     }
 
     pub(super) fn restore(&mut self, member: &str) {

@@ -305,9 +305,10 @@ impl Run {
         let (id, timeout) = (test.id.clone(), test.timeout);
         // programs that ask which test it is, and stubs
         let is_told = |service: &&Service| service.member.is_some();
-        let members = self.plan.services.iter().filter(is_told).map(|service| service.name.clone());
+        let members = self.plan.services.iter().filter(is_told).map(|service| service.agent().clone());
         let stubs_at: BTreeSet<Name> = self.plan.stubs.iter().map(|stub| stub.at.clone()).chain(members).collect();
         self.scope.forget_saved();
+        self.measured = Default::default();
         if index > 0 {
             self.sync_anew();
         }
@@ -341,6 +342,7 @@ impl Run {
             Next::CancelRest => self.cancel_step("a step beside it has failed"),
             Next::Heal => {
                 self.thaw_all();
+                self.faults.give_schedules_up(|_| true);
                 self.heal_faults(|_, _| true);
             }
             Next::EndWatches => self.end_watches(),
@@ -383,6 +385,7 @@ impl Run {
             self.judge_faults();
         }
         self.faults.over.clear();
+        self.faults.schedules.clear();
         let test = self.plan.tests[index].id.clone();
         let verdict = self.tally.close(&test);
         let duration_ms = self.now.saturating_duration_since(began).as_secs_f64() * 1000.0;
@@ -517,8 +520,9 @@ impl Run {
         self.down.remove(&agent);
         self.faults.agent_lost(&agent);
         self.watches_lost(&agent);
-        self.sync.lose(agent.as_str());
-        let title = format!("agent `{agent}` was lost: {reason}");
+        let guests: Vec<Name> = self.everybody.guests(&agent).cloned().collect();
+        self.sync.lose_all(guests.iter().chain([&agent]).map(Name::to_string));
+        let title = lost(&agent, &guests, &reason);
         match self.take_running_of(&agent) {
             Some(running) => {
                 let verb = running.spot.step(&self.plan).verb;
@@ -545,6 +549,15 @@ impl Run {
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => None,
         }
     }
+}
+
+/// Who is gone with an agent.
+fn lost(agent: &Name, guests: &[Name], reason: &str) -> String {
+    if guests.is_empty() {
+        return format!("agent `{agent}` was lost: {reason}");
+    }
+    let names: Vec<&str> = guests.iter().map(Name::as_str).collect();
+    format!("agent `{agent}` was lost, and with it {}: {reason}", names.join(", "))
 }
 
 /// Where the plan says what was not held to.

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod conduct;
+mod drawing;
 mod everywhere;
 mod faults;
 mod losses;

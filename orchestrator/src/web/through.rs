@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::limits::{CALLS, LINKED_WITHIN};
 use super::wire::ToPage;
+use crate::console::Silent;
 use crate::console::meant::meant;
 use crate::mesh_file::MeshFile;
 
@@ -91,11 +92,19 @@ impl Through {
         let _ = tokio::time::timeout(left, all).await;
     }
 
+    /// Agents that ought to be there and are not linked.
+    pub(crate) fn missing(&self) -> Vec<Silent> {
+        let linked = self.linked();
+        let is_linked = |agent: &&Name| linked.agents.values().any(|linked| linked.name == **agent);
+        let missing = self.file.agents.iter().filter(|agent| !is_linked(agent));
+        let why = "the page has no link to it; the topology says more";
+        missing.map(|name| Silent { name: name.clone(), why: why.to_owned() }).collect()
+    }
+
     /// Why an agent of that name does not answer; none when nobody knows of one.
     #[must_use]
     pub fn why_missing(&self, name: &str) -> Option<String> {
-        let is_expected = self.file.agents.iter().any(|agent| agent.as_str() == name);
-        is_expected.then(|| "the page has no link to it; the topology says more".to_owned())
+        self.missing().into_iter().find(|silent| silent.name.as_str() == name).map(|silent| silent.why)
     }
 
     /// Tells the other people; gives how many heard it.

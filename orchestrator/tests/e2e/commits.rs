@@ -345,6 +345,80 @@ fn the_files_of_a_failed_commit_stay_as_long_as_asked_for_and_go_by_one_command(
 }
 
 #[test]
+fn a_test_that_could_tell_nothing_any_more_is_not_waited_for_and_the_session_is_listed() {
+    let scene = Scene::new();
+    // once 0 passes and 4 and 8 fail, 1 to 3 are tested at once; that 1 fails is all there is to know
+    let texts = |commit| match commit {
+        0 => "exit 0",
+        2 | 3 => "echo it hangs; exec sleep 1000",
+        _ => "exit 1",
+    };
+    let repository = repository(&scene, 9, |commit| script(texts(commit)));
+    let meshproof = |args: &[&str]| {
+        let mut command = scene.meshproof();
+        command.args(args).env("MESHPROOF_RUNS", scene.path().join("runs"));
+        Session::start(command, Shown::Text).end()
+    };
+    let of = repository.to_str().expect("a plain path");
+    let ended = meshproof(&["bisect", "--repo", of, "--good", "HEAD~8", "--parallel", "3", "--", "./check.sh"]);
+    ended.assert_code(0);
+    scene.assert_nothing_left();
+    assert!(ended.stdout().contains("is the first that fails: change 1"), "{}", ended.all());
+    let dropped = ended.stderr().lines().filter(|line| line.contains(" dropped the other results")).count();
+    assert_eq!(dropped, 2, "{}", ended.all());
+    assert!(ended.stdout().contains("4 of 9 commits tested, 4 tests"), "{}", ended.stdout());
+
+    let listed = meshproof(&["runs"]);
+    listed.assert_code(0);
+    assert!(listed.stdout().contains("4 of 9 commits") && listed.stdout().contains("found "), "{}", listed.all());
+    let listed = meshproof(&["runs", "--json"]);
+    let document: Value = serde_json::from_str(&listed.stdout()).expect("a document");
+    let session = &document["sessions"][0];
+    assert_eq!(session["state"]["ended"]["found"]["culprit"]["subject"], "change 1", "{session}");
+    let name = session["session"].as_str().expect("a name");
+    let shown = meshproof(&["report", name]);
+    shown.assert_code(2);
+    assert!(shown.stderr().contains("is no run but a session of commits; its report is "), "{}", shown.all());
+}
+
+#[test]
+fn a_check_of_a_plan_of_commits_reads_the_plan_that_runs_for_each() {
+    let scene = Scene::new();
+    let plan = "meshproof: 1\nplan: p\nrepo: { path: . }\ncommits: { list: [HEAD] }\ncheck: { run: 'true' }\nthen: { plan: then.yaml }\n";
+    let plan = file(&scene, "plan.yaml", plan);
+    let check = || {
+        let mut command = scene.meshproof();
+        command.args(["check", &plan]);
+        Session::start(command, Shown::Text).end()
+    };
+    let missing = check();
+    missing.assert_code(2);
+    assert!(
+        missing.stderr().contains("cannot read the plan") && missing.stderr().contains("then.yaml"),
+        "{}",
+        missing.all()
+    );
+    file(&scene, "then.yaml", "meshproof: 1\nplan: after\ntests:\n  - id: t\n    steps: [{ sya: hello }]\n");
+    let wrong = check();
+    wrong.assert_code(3);
+    assert!(wrong.stderr().contains("then.yaml:5") && wrong.stderr().contains("did you mean `say`"), "{}", wrong.all());
+    let image =
+        "meshproof: 1\nplan: after\nservices: { a: { image: shop } }\ntests:\n  - id: t\n    steps: [{ say: hello }]\n";
+    file(&scene, "then.yaml", image);
+    let elsewhere = check();
+    elsewhere.assert_code(3);
+    assert!(
+        elsewhere.stderr().contains("the image `shop` needs --on podman, docker or kubernetes"),
+        "{}",
+        elsewhere.all()
+    );
+    file(&scene, "then.yaml", "meshproof: 1\nplan: after\ntests:\n  - id: t\n    steps: [{ say: hello }]\n");
+    let sound = check();
+    sound.assert_code(0);
+    assert!(sound.stdout().ends_with("then.yaml: 1 test, 1 step, nothing wrong\n"), "{}", sound.all());
+}
+
+#[test]
 fn a_plan_that_is_run_for_each_commit_decides_too() {
     let scene = Scene::new();
     let repository = repository(&scene, 2, |commit| vec![("answer", false, format!("{commit}\n"))]);

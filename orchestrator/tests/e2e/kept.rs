@@ -220,6 +220,13 @@ fn every_command_about_a_run_says_the_same_of_one_that_is_not_there_and_exits_al
     assert!(none.stdout().starts_with("no run of the plan nothing is kept in "), "{}", none.all());
 }
 
+/// Whether a program of the system does that in a network namespace of its own.
+fn tried(program: &str, arguments: &str) -> bool {
+    let mut command = std::process::Command::new("unshare");
+    command.arg("-n").arg(program).args(arguments.split(' '));
+    command.output().is_ok_and(|ended| ended.status.success())
+}
+
 #[test]
 fn the_doctor_says_what_this_machine_can_do() {
     let scene = Scene::new();
@@ -231,6 +238,14 @@ fn the_doctor_says_what_this_machine_can_do() {
         findings.iter().filter(|finding| finding["need"] == "every").all(|finding| finding["found"]["Ok"].is_string()),
         "{told}"
     );
+    for (what, works) in
+        [("netem", tried("tc", "qdisc add dev lo root netem delay 1ms")), ("nft", tried("nft", "add table inet t"))]
+    {
+        let finding = findings.iter().find(|finding| finding["what"] == what).expect("it is tried");
+        assert_eq!(finding["found"]["Ok"].is_string(), works, "as one who tries it by hand finds: {finding}");
+        let missing = finding["found"]["Err"].as_str();
+        assert!(missing.is_none_or(|missing| missing.contains("modprobe")), "{finding}");
+    }
     let unable = meshproof(&scene, &["doctor", "--runs", "/proc/nowhere"]);
     unable.assert_code(5);
     assert!(unable.stdout().contains("MISSING  kept runs"), "{}", unable.stdout());

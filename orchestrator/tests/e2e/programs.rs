@@ -101,7 +101,11 @@ fn who_waits_at_a_barrier_is_answered_by_the_orchestrator_that_takes_over() {
          *) {}; curl -s -X POST $MESHPROOF_API/signal/early; curl -sf -X POST $MESHPROOF_API/barrier/up || exit 4 ;;\nesac\n",
         waits_for_go(scene.path())
     );
-    let mut session = scene.run(plan(&scene, &script));
+    let at = plan(&scene, &script);
+    let text = std::fs::read_to_string(&at).expect("it was written");
+    // more than keep what the run has come to
+    std::fs::write(&at, text.replace("count: 2", "count: 9")).expect("a writable folder");
+    let mut session = scene.run(&at);
     session.record("a program that waits", asked("barrier"));
     session.signal(Signal::KILL);
     let mut command = scene.meshproof();
@@ -112,7 +116,10 @@ fn who_waits_at_a_barrier_is_answered_by_the_orchestrator_that_takes_over() {
     next.end().assert_code(0);
     scene.assert_nothing_left();
     assert_eq!(printed(&scene, "nodes-1"), "{\"seq\":1}\n{}\n");
-    assert_eq!(printed(&scene, "nodes-2"), "{\"seq\":2}\n{}\n", "what was counted before is still counted");
+    let mut others: Vec<String> = (2..=9).map(|number| printed(&scene, &format!("nodes-{number}"))).collect();
+    others.sort_unstable();
+    let counted: Vec<String> = (2..=9).map(|count| format!("{{\"seq\":{count}}}\n{{}}\n")).collect();
+    assert_eq!(others, counted, "what was counted before is still counted");
 }
 
 #[test]
@@ -145,6 +152,108 @@ fn programs_find_the_api_where_it_was_when_another_agent_takes_the_place_of_thei
     ended.assert_code(0);
     scene.assert_nothing_left();
     assert_eq!(printed(&scene, "nodes-1").matches("{}").count(), 1, "{}", ended.all());
+}
+
+/// The plan with this many members, of whom so many share an agent.
+fn shared(at: &Path, count: usize, per_agent: usize) {
+    let text = std::fs::read_to_string(at).expect("it was written");
+    let text = text.replace("count: 2", &format!("count: {count}\n    per-agent: {per_agent}"));
+    std::fs::write(at, text).expect("a writable folder");
+}
+
+#[test]
+fn members_that_share_an_agent_go_on_when_another_one_takes_its_place() {
+    let scene = Scene::new();
+    let script = format!(
+        "curl -s -X POST $MESHPROOF_API/signal/before\n{}\nuntil curl -sf -X POST \"$MESHPROOF_API/barrier/after?of=nodes\"; do sleep 0.1; done\n\
+         curl -s $MESHPROOF_API/params; echo $TEST_OUTPUTS_PATH $SYNC_SERVICE_PORT\n\
+         test $HOSTNAME = nodes-2 && echo kept > $TEST_OUTPUTS_PATH/result\ntrue\n",
+        waits_for_go(scene.path())
+    );
+    let at = plan(&scene, &script);
+    shared(&at, 5, 3);
+    let text = std::fs::read_to_string(&at).expect("it was written");
+    let steps = "[{ barrier: { name: before, of: nodes }, within: 60s }, { kill: { agent: nodes-1 } }, { at: nodes-1, exec: { shell: \"touch ${{ plan.dir }}/go\" }, within: 60s }]";
+    std::fs::write(&at, text.replace("[{ say: begun }]", steps)).expect("a writable folder");
+    let ended = scene.run(&at).end();
+    ended.assert_code(0);
+    scene.assert_nothing_left();
+    let journal = Journal::read(&scene.out());
+    let initialized: Vec<&str> = journal.all("initialized").filter_map(|what| what["agent"].as_str()).collect();
+    assert_eq!(initialized, ["nodes-1", "nodes-4"], "five members at two agents");
+    let mut ports = std::collections::BTreeSet::new();
+    for number in 1..=5 {
+        let name = format!("nodes-{number}");
+        let printed = printed(&scene, &name);
+        let about = printed.lines().find(|line| line.contains("\"group-members\"")).expect("its part");
+        let about: Value = serde_json::from_str(about).expect("JSON");
+        assert_eq!((&about["name"], &about["number"]), (&Value::from(name.as_str()), &Value::from(number)));
+        assert_eq!(about["members"].as_array().map(Vec::len), Some(5));
+        let (outputs, port) = printed.trim_end().rsplit_once(' ').expect("two words");
+        assert!(outputs.ends_with(&format!("/services/{name}/outputs")), "{outputs}");
+        ports.insert(port.to_owned());
+    }
+    assert_eq!(ports.len(), 5, "each has an API of its own");
+    let kept = std::fs::read_to_string(scene.out().join("services/nodes-2/outputs/result"));
+    assert_eq!(kept.expect("what it put there is kept"), "kept\n");
+    assert!(!scene.out().join("services/nodes-1").exists(), "it put nothing there");
+}
+
+#[test]
+fn a_member_that_dies_beside_others_of_its_agent_is_named_within_five_seconds() {
+    let scene = Scene::new();
+    let script = "case $HOSTNAME in\nnodes-2) curl -s -X POST $MESHPROOF_API/signal/here; kill -9 $$ ;;\n\
+                  *) curl -s -X POST $MESHPROOF_API/barrier/up ;;\nesac\n";
+    let at = plan(&scene, script);
+    shared(&at, 4, 4);
+    let text = std::fs::read_to_string(&at).expect("it was written");
+    let text = text.replace("timeout: 120s", "timeout: 120s\n    pass-when: { nodes: \">= 3\" }");
+    std::fs::write(&at, text).expect("a writable folder");
+    let ended = scene.run_plain(&at).end();
+    ended.assert_code(0);
+    scene.assert_nothing_left();
+    assert!(ended.all().contains("nodes-2: SIGKILL"), "{}", ended.all());
+    assert!(printed(&scene, "nodes-3").contains("gone: nodes-2"), "{}", printed(&scene, "nodes-3"));
+    let journal = Journal::read(&scene.out());
+    let at_ms = |what: &dyn Fn(&Value) -> bool| {
+        let record = journal.records().iter().find(|record| what(record)).expect("it is there");
+        record["at_ms"].as_u64().expect("a time")
+    };
+    let died = at_ms(&|record: &Value| record["what"]["member-ended"]["member"] == "nodes-2");
+    let told = at_ms(&|record: &Value| record["what"]["member-ended"]["member"] == "nodes-3");
+    assert!(told - died < 5_000, "{} ms", told - died);
+}
+
+#[test]
+fn agents_make_the_links_of_a_topology_before_anybody_needs_them_and_no_others() {
+    let scene = Scene::new();
+    let at = plan(&scene, &format!("{}\n", waits_for_go(scene.path())));
+    let text = std::fs::read_to_string(&at).expect("it was written");
+    let text = text
+        .replace("count: 2", "count: 8\n    per-agent: 2")
+        .replace("plan: api", "plan: api\ntopology: { kind: ring }");
+    std::fs::write(&at, text).expect("a writable folder");
+    let mut session = scene.run(&at);
+    // which end offers is a matter of their keys
+    let agents = ["nodes-1", "nodes-3", "nodes-5", "nodes-7"];
+    let mut left: Vec<(&str, &str)> = agents.iter().copied().zip(agents.iter().copied().cycle().skip(1)).collect();
+    while !left.is_empty() {
+        let offered = session.record("a link", |record| record["what"]["fact"]["link-offered"].is_object());
+        let (from, to) = (offered["from"].as_str(), offered["what"]["fact"]["link-offered"]["to"].as_str());
+        let (Some(from), Some(to)) = (from, to) else { panic!("{offered}") };
+        // copies of events need one other agent each, which is one of these
+        let at = left.iter().position(|link| *link == (from, to) || *link == (to, from));
+        at.map(|at| left.remove(at));
+    }
+    std::fs::write(scene.path().join("go"), "").expect("a writable folder");
+    session.end().assert_code(0);
+    scene.assert_nothing_left();
+    let journal = Journal::read(&scene.out());
+    let across = |record: &&Value| {
+        let ends = [record["from"].as_str(), record["what"]["fact"]["link-offered"]["to"].as_str()];
+        ends == [Some("nodes-1"), Some("nodes-5")] || ends == [Some("nodes-5"), Some("nodes-1")]
+    };
+    assert_eq!(journal.records().iter().filter(across).count(), 0, "nobody needs it");
 }
 
 #[test]

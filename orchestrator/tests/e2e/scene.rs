@@ -1,5 +1,6 @@
 //! A place for one run that no other run sees.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,6 +69,14 @@ impl Scene {
     pub fn run_folder(&self) -> PathBuf {
         let first = |at: &Path| std::fs::read_dir(at).expect("it is there").flatten().next().expect("one").path();
         first(&first(&self.path().join("run")))
+    }
+
+    /// What was written into that file of the scene, and how often.
+    pub fn written(&self, file: &str) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        let text = std::fs::read_to_string(self.path().join(file)).unwrap_or_default();
+        text.lines().for_each(|line| *count.entry(line.to_owned()).or_default() += 1);
+        count
     }
 
     /// Fails if any process or runtime file of this scene is left.

@@ -53,14 +53,6 @@ fn begins(test: &str) -> impl Fn(&Value) -> bool {
     move |record| record["what"]["fact"]["step-started"]["key"]["test"] == test
 }
 
-/// What was written into that file beside the plan, and how often.
-fn written(scene: &Scene, file: &str) -> BTreeMap<String, usize> {
-    let mut count = BTreeMap::new();
-    let text = std::fs::read_to_string(scene.path().join(file)).unwrap_or_default();
-    text.lines().for_each(|line| *count.entry(line.to_owned()).or_default() += 1);
-    count
-}
-
 fn once(names: impl IntoIterator<Item = impl ToString>) -> BTreeMap<String, usize> {
     names.into_iter().map(|name| (name.to_string(), 1)).collect()
 }
@@ -100,8 +92,8 @@ fn however_often_orchestrators_are_killed_in_the_middle_of_steps_each_step_is_do
     let ended = session.end();
     ended.assert_code(0);
     scene.assert_nothing_left();
-    assert_eq!(written(&scene, "effects"), once(0..STEPS));
-    assert_eq!(written(&scene, "starts"), once(["ledger", "shop"]));
+    assert_eq!(scene.written("effects"), once(0..STEPS));
+    assert_eq!(scene.written("starts"), once(["ledger", "shop"]));
     let journal = assert_whole(&scene.out());
     assert_eq!(journal.only("run-began")["term"], 1 + KILLS);
     assert_eq!(journal.verdicts().values().filter(|verdict| **verdict == "pass").count(), STEPS);
@@ -135,9 +127,9 @@ fn killed_at(what: &str, is_it: impl Fn(&Value) -> bool) {
     next.record("the take-over", is_taken_over);
     next.end().assert_code(0);
     scene.assert_nothing_left();
-    assert_eq!(written(&scene, "effects"), once(["a0", "a1", "a2-7", "after", "p0", "p1"]), "killed at {what}");
+    assert_eq!(scene.written("effects"), once(["a0", "a1", "a2-7", "after", "p0", "p1"]), "killed at {what}");
     let starts = BTreeMap::from([("ledger".to_owned(), 2), ("shop".to_owned(), 1)]);
-    assert_eq!(written(&scene, "starts"), starts, "killed at {what}");
+    assert_eq!(scene.written("starts"), starts, "killed at {what}");
     assert_whole(&scene.out());
 }
 
@@ -203,7 +195,7 @@ fn who_stands_by_goes_on_with_a_run_whose_orchestrator_is_killed_and_ends_with_o
     idle.assert_code(0);
     assert_eq!(idle.stdout(), "", "it had nothing to do");
     scene.assert_nothing_left();
-    assert_eq!(written(&scene, "effects"), once(0..3));
+    assert_eq!(scene.written("effects"), once(0..3));
     assert_whole(&scene.out());
 }
 
@@ -269,8 +261,8 @@ fn an_orchestrator_that_hangs_is_replaced_and_follows_when_it_is_back_with_none_
     followed.assert_code(0);
     assert!(followed.stderr().contains("another orchestrator commands"), "{}", followed.stderr());
     scene.assert_nothing_left();
-    assert_eq!(written(&scene, "effects"), once(0..3));
-    assert_eq!(written(&scene, "starts"), once(["ledger", "shop"]));
+    assert_eq!(scene.written("effects"), once(0..3));
+    assert_eq!(scene.written("starts"), once(["ledger", "shop"]));
     assert_whole(&scene.out());
 }
 
@@ -297,7 +289,7 @@ fn of_several_who_stand_by_one_goes_on_whether_the_orchestrator_is_killed_or_han
         session.end();
         follower.end().assert_code(0);
         scene.assert_nothing_left();
-        assert_eq!(written(&scene, "effects"), once(0..3));
+        assert_eq!(scene.written("effects"), once(0..3));
         // Votes that were split are asked for again, at a higher term.
         let term = assert_whole(&scene.out()).only("run-began")["term"].as_u64();
         assert!(term.is_some_and(|term| (2..8).contains(&term)), "{term:?}");

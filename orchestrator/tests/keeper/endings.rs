@@ -21,7 +21,7 @@ async fn an_environment_ends_and_leaves_nothing() {
     let report = environment.end().await.expect("all is well");
     let ended: Vec<_> = report.endings.iter().map(|ending| (&ending.what, ending.exit, ending.verdict)).collect();
     let clean = |what| (what, Some(TERMINATED), EndVerdict::Clean);
-    let (shop, agent) = (shop_process(0), What::Agent { name: name("shop") });
+    let (shop, agent) = (shop_process(0), What::Agent { name: name("shop"), number: 1 });
     assert_eq!(ended, [clean(&shop), clean(&agent), clean(&What::Signaling)]);
     assert!(report.strays.is_empty(), "{:?}", report.strays);
     assert!(!is_there(&scene.run_folder()));
@@ -105,7 +105,7 @@ async fn who_connects_later_takes_over() {
     let Ok(Some(Line::Answer { id: 1, answer: Answer::Welcome(welcome) })) = answers.next().await else {
         panic!("no welcome")
     };
-    assert_eq!(welcome.exits[0].what, What::Agent { name: name("shop") });
+    assert_eq!(welcome.exits[0].what, What::Agent { name: name("shop"), number: 1 });
     assert_eq!(notices.recv().await, Some(Notice::Replaced), "the first one lost control");
     assert_eq!(notices.recv().await, None);
     assert!(matches!(environment.start_service(shop("true")).await, Err(LocalError::Gone { .. })));

@@ -101,7 +101,10 @@ async fn a_killed_agent_is_told_of_at_once() {
     let (environment, mut notices) = scene.start().await;
     kill(environment.agent_pids()[&name("shop")]);
     let first = exited(&mut notices).await;
-    assert_eq!((first.what, first.exit, first.cause), (What::Agent { name: name("shop") }, KILLED, Cause::Itself));
+    assert_eq!(
+        (first.what, first.exit, first.cause),
+        (What::Agent { name: name("shop"), number: 1 }, KILLED, Cause::Itself)
+    );
     let Some(Notice::AgentStarted { name: who, pid }) = notices.recv().await else { panic!("it is started again") };
     assert_eq!(who, name("shop"));
     assert_ne!(pid, environment.agent_pids()[&who]);

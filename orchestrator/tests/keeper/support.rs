@@ -49,6 +49,8 @@ impl Scene {
         let (capabilities, withheld) = Default::default();
         let networked = Default::default();
         let spec = Spec {
+            guests: Default::default(),
+            labels: Default::default(),
             run,
             mesh,
             services,
@@ -59,6 +61,7 @@ impl Scene {
             withheld,
             base,
             reports: None,
+            contained: None,
         };
         Self { place, spec }
     }

@@ -1,11 +1,13 @@
 //! A mesh by hand: root key, signaling server, tokens, agents and consoles, every one a real process.
 
+mod commits;
 mod containers;
 mod dry_run;
 mod ending;
 mod far;
 mod health;
 mod joining;
+mod labels;
 mod place;
 mod process;
 mod revoking;

@@ -3,6 +3,8 @@
 
 use meshproof::{memory, plan, record, run};
 
+mod answers;
+mod drawn;
 mod planted;
 #[path = "../../../proto/tests/simulation/planting.rs"]
 mod planting;

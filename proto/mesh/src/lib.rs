@@ -5,6 +5,7 @@
 
 pub mod addresses;
 mod api;
+pub mod blobs;
 mod carrier;
 mod config;
 mod context;

@@ -77,3 +77,9 @@ pub(crate) const PACE_SPAN: Duration = Duration::from_millis(250);
 /// After a signaling server came back its peers are back within this, or have left: the silence in which they notice that it was
 /// away (5.5 s), their longest wait before they try again (2 s), and a moment to register.
 pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Chunks of a blob that are asked for ahead: a megabyte, which a link has on its way anyway.
+pub(crate) const BLOB_CHUNKS_ASKED: usize = 4;
+
+/// Whoever gives no chunk for so long has none, or is gone; another one is asked. A link has had the time to heal.
+pub(crate) const BLOB_SILENT: Duration = Duration::from_secs(5);

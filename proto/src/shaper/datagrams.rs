@@ -20,6 +20,10 @@ pub struct Onward {
     pub due: Instant,
     /// Which of its bits is turned, counted round and round; none: it is whole.
     pub turned: Option<u64>,
+    /// Whether it is kept back, so that others overtake it.
+    pub held_back: bool,
+    /// How long it waits until the line is free.
+    pub waits: Duration,
 }
 
 /// Turns one bit of it.
@@ -51,21 +55,22 @@ impl DatagramShaper {
         if lost {
             return Vec::new();
         }
-        let Some(leaves) = self.leaves_line(bytes, now) else { return Vec::new() };
+        let Some((starts, leaves)) = self.leaves_line(bytes, now) else { return Vec::new() };
         let due = leaves + delay + if held_back { REORDER_HOLDS } else { Duration::ZERO };
-        vec![Onward { due, turned: corrupted.then_some(bit) }; if doubled { 2 } else { 1 }]
+        let (turned, waits) = (corrupted.then_some(bit), starts - now);
+        vec![Onward { due, turned, held_back, waits }; if doubled { 2 } else { 1 }]
     }
 
-    /// When it has gone through the line; `None` when too much waits there.
-    fn leaves_line(&mut self, bytes: usize, now: Instant) -> Option<Instant> {
-        let Some(bits) = self.shape.bandwidth_bits_per_s else { return Some(now) };
+    /// When it begins to go through the line, and when it has; `None` when too much waits there.
+    fn leaves_line(&mut self, bytes: usize, now: Instant) -> Option<(Instant, Instant)> {
+        let Some(bits) = self.shape.bandwidth_bits_per_s else { return Some((now, now)) };
         let start = self.line_free.map_or(now, |free| free.max(now));
         if start - now > DATAGRAM_LINE {
             return None;
         }
         let leaves = start + Duration::from_secs_f64(bytes as f64 * 8.0 / bits.max(1) as f64);
         self.line_free = Some(leaves);
-        Some(leaves)
+        Some((start, leaves))
     }
 }
 
@@ -108,7 +113,9 @@ mod tests {
         let datagrams = DatagramShape { reorder_percent: 20.0, ..DatagramShape::default() };
         let mut shaper = DatagramShaper::new(Shape { datagrams, ..Shape::default() }, Seed::new(7));
         let now = Instant::now();
-        let due: Vec<Instant> = (0..MANY).flat_map(|_| shaper.datagram(100, now)).map(|copy| copy.due).collect();
+        let copies: Vec<Onward> = (0..MANY).flat_map(|_| shaper.datagram(100, now)).collect();
+        assert!(copies.iter().all(|copy| copy.held_back == (copy.due == now + REORDER_HOLDS)));
+        let due: Vec<Instant> = copies.iter().map(|copy| copy.due).collect();
         assert!(due.iter().all(|due| *due == now || *due == now + REORDER_HOLDS));
         let kept = 100.0 * due.iter().filter(|due| **due > now).count() as f64 / MANY as f64;
         assert!((kept - 20.0).abs() < 0.5, "{kept}");
@@ -138,9 +145,14 @@ mod tests {
         let mut shaper =
             DatagramShaper::new(Shape { bandwidth_bits_per_s: Some(80_000), ..Shape::default() }, Seed::new(1));
         let now = Instant::now();
-        let at = |millis| Onward { due: now + Duration::from_millis(millis), turned: None };
-        assert_eq!(shaper.datagram(1_000, now), [at(100)]);
-        assert_eq!(shaper.datagram(1_000, now), [at(200)]);
+        let at = |millis, waits| Onward {
+            due: now + Duration::from_millis(millis),
+            turned: None,
+            held_back: false,
+            waits: Duration::from_millis(waits),
+        };
+        assert_eq!(shaper.datagram(1_000, now), [at(100, 0)]);
+        assert_eq!(shaper.datagram(1_000, now), [at(200, 100)]);
         let passed = (0..100).filter(|_| !shaper.datagram(1_000, now).is_empty()).count();
         assert!(passed < 12, "{passed}");
     }

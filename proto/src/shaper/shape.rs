@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Only;
 use crate::seed::Seed;
 
 /// A disturbance. Zero, `false` and `None` mean undisturbed.
@@ -21,6 +22,8 @@ pub struct Shape {
     pub connections: ConnectionShape,
     /// What befalls requests inside of connections.
     pub http: Option<HttpShape>,
+    /// None: whatever passes is struck.
+    pub only: Option<Only>,
 }
 
 /// What befalls single datagrams, in per cent of them.
@@ -103,6 +106,7 @@ impl fmt::Display for Shape {
             slice_bytes.map(|bytes| format!("slice {bytes} B")),
             (*slow_close_us > 0).then(|| format!("slow-close {:?}", micros(*slow_close_us))),
             self.http.as_ref().map(HttpShape::to_string),
+            self.only.as_ref().map(Only::to_string),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") })

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Name;
 use crate::order::network::Wanted;
 
 /// One request of a program. Each has a number of its agent's, under which it is answered.
@@ -29,6 +30,15 @@ pub enum Ask {
     /// Its agent has made the network what it wants it to be, and signals this name in its place. Answered by [`Told::Count`], or where
     /// there is no name by [`Told::Open`].
     Network { wanted: Box<Wanted>, signal: Option<String> },
+}
+
+/// A request of a member's program, where its agent has several members.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberAsked {
+    pub member: Name,
+    /// Never used again at this agent.
+    pub number: u64,
+    pub ask: Ask,
 }
 
 /// What a program says of itself.

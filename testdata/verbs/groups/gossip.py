@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 import urllib.request
 
 API = os.environ["MESHPROOF_API"]
@@ -15,6 +16,7 @@ def call(method, path, body=None):
 
 
 about = call("GET", "/params")
+began = time.monotonic()
 call("POST", "/publish/names", about["name"])
 
 heard = set()
@@ -24,6 +26,7 @@ with urllib.request.urlopen(f"{API}/subscribe/names?count={len(about['members'])
             heard.add(json.loads(line[6:]))
 
 call("POST", "/metric/heard", len(heard))
+call("POST", "/metric/time_to_hear", time.monotonic() - began)
 call("POST", "/barrier/heard?within=60s")
 if about["name"] in about["params"].get("refuse", "").split():
     call("POST", "/event", {"failure": "it was told to refuse"})

@@ -14,6 +14,7 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::limits;
+use crate::struck::Struck;
 use crate::traffic::{Tally, Traveller, ping, ping_undisturbed};
 use crate::tunnel::{Far, Way};
 
@@ -38,7 +39,8 @@ pub(super) enum Patience {
 
 impl TrafficFault {
     pub(super) fn begin(far: &Far, order: &FaultOrder, direction: Direction, seed: &mut Seed) -> Self {
-        let tally = far.path.begin(&order.fault, (&order.shape, direction), seed);
+        let struck = Struck::by(&order.shape, &order.authority.run);
+        let tally = far.path.begin(&order.fault, (&order.shape, direction, struck), seed);
         let probing = probe_on(far.clone(), order.shape.clone());
         Self {
             far: far.clone(),
@@ -117,9 +119,15 @@ async fn probe_on(far: Far, shape: Shape) {
 /// One probe, of the kind that meets such a fault.
 async fn probe(far: &Far, shape: &Shape) -> io::Result<()> {
     if shape.connections.refuse {
-        for refused in far.listeners.try_all().await {
-            if matches!(refused, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
-                far.path.outgoing.refused(Traveller::Probe);
+        // the kernel begins to refuse a moment after the fault does
+        far.listeners.all_closed().await;
+        for tried in far.listeners.try_all().await {
+            match tried {
+                Ok(_) => far.path.outgoing.let_in(Traveller::Probe),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    far.path.outgoing.refused(Traveller::Probe);
+                }
+                Err(error) => tracing::debug!(%error, "a listener could not be tried"),
             }
         }
         return Ok(());

@@ -25,9 +25,9 @@ pub(super) fn template(pool: &MeshPool, zone: &str) -> Value {
     }
     labels[POOL] = json!(pool.metadata.name);
     let (init, containers) = match spec.mode {
-        Mode::Pod => (vec![], vec![agent(pool)]),
+        Mode::Pod => (vec![], vec![agent(pool, zone)]),
         Mode::Sidecar => {
-            let mut agent = agent(pool);
+            let mut agent = agent(pool, zone);
             // https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
             agent["restartPolicy"] = json!("Always");
             (vec![agent], spec.containers.iter().map(restricted).collect())
@@ -118,7 +118,7 @@ fn restricted(container: &Value) -> Value {
     container
 }
 
-fn agent(pool: &MeshPool) -> Value {
+fn agent(pool: &MeshPool, zone: &str) -> Value {
     let spec = &pool.spec.template;
     let resources = spec.resources.as_ref().and_then(|resources| serde_json::to_value(resources).ok());
     let probe = |path: &str, period: u32, failures: u32| {
@@ -135,7 +135,7 @@ fn agent(pool: &MeshPool) -> Value {
     json!({
         "name": "meshproof-agent",
         "image": spec.image,
-        "env": env(pool),
+        "env": env(pool, zone),
         "ports": [{ "name": "health", "containerPort": limits::HEALTH_PORT, "protocol": "TCP" }],
         "resources": resources.unwrap_or_else(|| json!({
             "requests": { "cpu": limits::AGENT_CPU, "memory": limits::AGENT_MEMORY },
@@ -150,13 +150,14 @@ fn agent(pool: &MeshPool) -> Value {
     })
 }
 
-fn env(pool: &MeshPool) -> Vec<Value> {
+fn env(pool: &MeshPool, zone: &str) -> Vec<Value> {
     let spec = &pool.spec.template;
     let mut env = vec![match &spec.agent_name {
         Some(name) => json!({ "name": "MESHPROOF_NAME", "value": name }),
         None => json!({ "name": "MESHPROOF_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }),
     }];
     let mut set = |name: &str, value: String| env.push(json!({ "name": name, "value": value }));
+    set("MESHPROOF_LABELS", format!("pool={},zone={zone}", pool.metadata.name.as_deref().unwrap_or_default()));
     if !pool.spec.mesh.signaling.is_empty() {
         set("MESHPROOF_SIGNALING", pool.spec.mesh.signaling.join(","));
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use meshproof_proto::event::Steering;
 use meshproof_proto::id::Name;
+use meshproof_proto::labels::Labels;
 use meshproof_proto::order::{Authority, FaultOrder, StepOrder};
 use meshproof_proto::rpc::{AgentClient, LogQuery, MendOrder, Refusal, SteerOrder};
 use meshproof_proto::verdict::Exit;
@@ -50,6 +51,12 @@ impl Agent {
         let status = self.answer(self.client.status(context::current()), ANSWER_WITHIN).await?;
         let none = || self.failed("no run goes on here, so there is nothing to do it beside");
         status.run.map(|(authority, _)| authority).ok_or_else(none)
+    }
+
+    /// What it is labelled with.
+    pub(super) async fn labels(self) -> Result<(Name, Labels, AgentClient), Answer> {
+        let about = self.answer(self.client.about(context::current()), ANSWER_WITHIN).await?;
+        Ok((self.name, about.labels, self.client))
     }
 
     pub(super) async fn ping(self) -> Answer {

@@ -5,6 +5,7 @@ mod feed;
 mod joined;
 mod seat;
 mod shown;
+mod whom;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -153,8 +154,12 @@ impl Room {
     pub(super) async fn greet(&mut self, voice: Voice) {
         self.speak(voice);
         let text = self.joined.greeting().await;
-        self.learn();
         self.voice.note(&text);
+        if self.joined.here_mut().is_some() {
+            // for completion: whoever asks again is told why there are none
+            let _ = Box::pin(self.joined.labels()).await;
+        }
+        self.learn();
     }
 
     /// What goes on ends with the chat: answers of agents are in the journal; processes are interrupted, and waited for, as a run has to

@@ -26,7 +26,7 @@ pub(super) fn request(what: What, common: &Common) -> Result<Request, Exit> {
     let run = line(&common.command).or_else(|| template.as_ref().map(|template| template.run.clone()));
     let why = "nothing says how a commit is tested: give the command after `--`, or --template TYPE";
     let run = run.ok_or_else(|| usage(why))?;
-    let then = common.then.as_deref().map(|plan| then(plan, &common.given)).transpose()?;
+    let then = common.then.as_deref().map(|plan| then(plan, &common.given, Wanted::Values)).transpose()?;
     let build = common.build.clone().or_else(|| template.and_then(|template| template.build));
     let (skip_exit, within) = (common.skip_exit, common.within);
     let check = Check { build, run, skip_exit, within, overlay: common.overlay.clone(), then };
@@ -38,7 +38,8 @@ pub(super) fn request(what: What, common: &Common) -> Result<Request, Exit> {
         check,
         rule: Rule { repeat: common.repeat, bad_when: common.bad_when },
         flaky: common.flaky,
-        parallel: common.parallel as usize,
+        parallel: common.parallel.unwrap_or(1) as usize,
+        mesh: None,
         keep: common.keep_failed.map_or(Keep::Never, Keep::OnFailure),
     })
 }
@@ -56,8 +57,7 @@ pub(in crate::cli) fn of_plan(plan: &Plan, form: &Commits, (dir, given): (&Path,
     let run = form.run.clone().or_else(|| template.as_ref().map(|template| template.run.clone()));
     // The plan was read: without a template it has a check.
     let run = run.ok_or_else(|| usage("nothing says how a commit is tested"))?;
-    let given = given.without(secret);
-    let then = form.then.as_ref().map(|plan| then(&dir.join(&plan.value), &given)).transpose()?;
+    let then = then_of(form, (dir, given), Wanted::Values)?;
     let check = Check {
         build: form.build.clone().or_else(|| template.and_then(|template| template.build)),
         run,
@@ -77,7 +77,17 @@ pub(in crate::cli) fn of_plan(plan: &Plan, form: &Commits, (dir, given): (&Path,
     };
     let rule = Rule { repeat: form.repeat, bad_when: form.bad_when };
     let (name, parallel) = (Some(plan.name.to_string()), form.parallel);
-    Ok(Request { name, place, credentials, what, check, rule, flaky: form.flaky, parallel, keep })
+    Ok(Request { name, place, credentials, what, check, rule, flaky: form.flaky, parallel, mesh: None, keep })
+}
+
+/// The plan that runs for each commit, if there is one; else it was said what is wrong with it.
+pub(in crate::cli) fn then_of(
+    form: &Commits,
+    (dir, given): (&Path, &Given),
+    wanted: Wanted,
+) -> Result<Option<Then>, Exit> {
+    let given = given.without(form.credentials.as_deref());
+    form.then.as_ref().map(|plan| then(&dir.join(&plan.value), &given, wanted)).transpose()
 }
 
 fn templated(name: Option<&str>, place: &repository::Place) -> Result<Option<Template>, Exit> {
@@ -90,14 +100,15 @@ fn templated(name: Option<&str>, place: &repository::Place) -> Result<Option<Tem
 }
 
 /// A plan that runs for each commit.
-fn then(plan: &Path, given: &Given) -> Result<Then, Exit> {
-    let (read, source) = check::read(plan, given, Wanted::Values)?;
+fn then(plan: &Path, given: &Given, wanted: Wanted) -> Result<Then, Exit> {
+    let (read, source) = check::read(plan, given, wanted)?;
     if read.commits.is_some() {
         return Err(usage(format!(
             "{} is a plan of commits itself; what runs for each is a plan of tests",
             plan.display()
         )));
     }
+    let read = check::allowed(read.at_home(), (&source, plan, given))?;
     Ok(Then { plan: Arc::new(read), source: Arc::new(source) })
 }
 

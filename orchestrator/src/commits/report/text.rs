@@ -40,6 +40,9 @@ pub fn told(news: &News<'_>, style: Style) -> String {
             let why = attempted.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             line(now_ms(), commit.short(), &word, &format!("in {:.1} s{why}", attempted.duration_ms / 1e3))
         }
+        News::Dropped { commit } => {
+            line(now_ms(), commit.short(), "dropped", "the other results of this round say enough")
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use meshproof_proto::id::Generation;
+use meshproof_proto::labels::Labels;
 use meshproof_proto::links::LinkPath;
 use meshproof_proto::rpc::About;
 use meshproof_proto::version::PROTOCOL;
@@ -32,7 +33,14 @@ pub(crate) fn link(peer: u8, who: &str, state: &str) -> LinkReport {
 }
 
 fn answered(who: &str, links: Vec<LinkReport>) -> Answered {
-    let about = About { name: name(who), up_ms: 5_000, version: "0.1.0".to_owned(), protocol: PROTOCOL, run: None };
+    let about = About {
+        name: name(who),
+        up_ms: 5_000,
+        version: "0.1.0".to_owned(),
+        protocol: PROTOCOL,
+        run: None,
+        labels: Labels::default(),
+    };
     Answered { about, links }
 }
 

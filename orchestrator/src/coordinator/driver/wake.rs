@@ -9,6 +9,7 @@ use super::Driver;
 use crate::coordinator::failover::Answered;
 use crate::coordinator::health::Asked;
 use crate::coordinator::remembering::Stored;
+use crate::coordinator::standbys::Found;
 use crate::local::Notice;
 use crate::run::{Abort, Input};
 
@@ -22,6 +23,8 @@ pub(super) enum Wake {
     Acknowledge,
     /// An instance has taken over, or could not.
     Adopted(Box<Answered>),
+    /// An instance has said what it is.
+    Found(Box<Found>),
     /// One has not in time.
     Overdue,
     /// An agent has stored something, or could not.
@@ -42,7 +45,8 @@ impl Driver {
         let is_due = self.is_due();
         let overdue = self.failovers.due();
         let superseded = self.crew.superseded();
-        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, storing, health, .. } = self;
+        let Self { inbox, mesh_events, notices, on_disk, acknowledge_at, failovers, standbys, storing, health, .. } =
+            self;
         let heard = async {
             let told = async {
                 tokio::select! {
@@ -71,6 +75,7 @@ impl Driver {
             () = until(due) => Wake::Time,
             () = until(overdue) => Wake::Overdue,
             answered = failovers.answered() => Wake::Adopted(Box::new(answered)),
+            found = standbys.found() => Wake::Found(Box::new(found)),
             wake = heard => wake,
         }
     }

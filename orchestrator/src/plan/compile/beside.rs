@@ -141,6 +141,14 @@ fn problem(path: &str, text: &io::Result<Vec<u8>>, taken_for: TakenFor) -> Optio
     if taken_for == TakenFor::Copied {
         return None;
     }
+    let (text, is_cut) = match text.len() > MAX_BESIDE_BYTES && taken_for == TakenFor::Records {
+        // the rest of it is looked at when the run begins: such files may be larger than memory
+        true => (whole_lines(&text[..MAX_BESIDE_BYTES]), true),
+        false => (text.as_slice(), false),
+    };
+    if is_cut && text.is_empty() {
+        return Some(of(format!("the first line of {quoted} is too long")));
+    }
     if text.len() > MAX_BESIDE_BYTES {
         let most = format!("at most {} KiB, since it goes into an order", MAX_BESIDE_BYTES / 1024);
         return Some(of(format!("{quoted} is too long")).expected(most));
@@ -162,6 +170,12 @@ fn problem(path: &str, text: &io::Result<Vec<u8>>, taken_for: TakenFor) -> Optio
         }
         TakenFor::Copied | TakenFor::Certificates | TakenFor::Key | TakenFor::Description => None,
     }
+}
+
+/// Without the line that is cut off at the end.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    &text[..end]
 }
 
 fn methods(files: &[(&str, &str)]) -> Methods {

@@ -33,6 +33,7 @@ impl Compiler<'_> {
                 Some(Conduct::Pause(text.value.clone()))
             }
             model::Conduct::Process(verb, service) => self.process(step, (*verb, service), place),
+            model::Conduct::KillZone(zone) => self.names.zone(zone).then(|| Conduct::KillZone(zone.value.clone())),
             model::Conduct::Sync(verb) => self.sync(step, verb, (place, scope)),
         }
     }
@@ -174,6 +175,7 @@ pub(super) fn title(conduct: &model::Conduct) -> String {
             };
             format!("{verb} {}", service.value)
         }
+        model::Conduct::KillZone(zone) => format!("kill zone {}", zone.value),
         model::Conduct::Sync(SyncVerb::Signal(name)) => format!("signal {}", name.value),
         model::Conduct::Sync(SyncVerb::Barrier(barrier)) => format!("barrier {}", barrier.name.value),
         model::Conduct::Sync(SyncVerb::Publish { topic, .. }) => format!("publish to {}", topic.value),

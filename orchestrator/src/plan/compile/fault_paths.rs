@@ -62,7 +62,7 @@ impl Compiler<'_> {
         if shape.is_for_datagrams() && !found.contains(&Transport::Udp) {
             self.no_datagrams(fault, shape, &format!("{a} {} {b}", arrow(ways)));
         }
-        if shape.is_for_connections() && !found.contains(&Transport::Tcp) {
+        if (shape.is_for_connections() || shape.only.is_some()) && !found.contains(&Transport::Tcp) {
             let message = format!("{a} {} {b} are datagrams, and this is done to connections: {shape}", arrow(ways));
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
             self.cx.report(
@@ -73,7 +73,7 @@ impl Compiler<'_> {
 
     /// Connections are the kernels' on the data network; packets pass as they are.
     fn fits_packets(&self, fault: &Fault, shape: &Shape) {
-        if shape.is_for_connections() {
+        if shape.is_for_connections() || shape.only.is_some() {
             let message = format!("this is done to connections, and a network carries packets: {shape}");
             let problem = Diagnostic::new(Code::FaultEffect, fault.span, message);
             self.cx.report(

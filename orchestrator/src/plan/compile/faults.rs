@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meshproof_proto::id::Name;
-use meshproof_proto::order::{Direction, FaultTarget};
-use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Shape};
+use meshproof_proto::matcher::Matcher;
+use meshproof_proto::order::{Direction, FaultTarget, Protocol};
+use meshproof_proto::shaper::{ConnectionShape, DatagramShape, HttpShape, Only, Shape};
 
 use super::super::code::Code;
 use super::super::compiled::Fault;
@@ -29,6 +30,9 @@ impl Compiler<'_> {
             Disturbed::Partition(sides) => self.between_sides(sides),
         };
         let shape = self.shape(fault)?;
+        if !self.fits_requests(fault, &shape) {
+            return None;
+        }
         let (parts, target) = found?;
         let is_stub = parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
         let is_narrow = shape.bandwidth_bits_per_s.is_some();
@@ -86,26 +90,10 @@ impl Compiler<'_> {
 
     /// Refuses a proof for which nothing measures a number: it would fail whatever the fault does.
     pub(super) fn provable(&self, fault: &Fault, prove: Span) {
-        let shape = &fault.shape;
-        let (is_hole, connections) = (shape.is_black_hole(), &shape.connections);
         let is_stub = fault.parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
-        let has_number = shape.latency_us > 0
-            || (shape.loss_percent > 0.0 && !is_stub)
-            || shape.datagrams.duplicate_percent > 0.0
-            || shape.datagrams.corrupt_percent > 0.0
-            || connections.slice_bytes.is_some()
-            || connections.slow_close_us > 0
-            || shape.http.is_some();
-        let what = match () {
-            () if has_number => return,
-            () if is_stub && is_hole => "`prove` of the loss of a stub",
-            () if is_stub => return,
-            () if shape.bandwidth_bits_per_s.is_some() => "`prove` of a bandwidth without a latency",
-            () if connections.refuse || connections.reset_after_us.is_some() => "`prove` of a refusal or a reset",
-            () if shape.datagrams.reorder_percent > 0.0 => "`prove` of a reordering",
-            () => return,
-        };
-        self.cx.report(read::not_yet(prove, what));
+        if is_stub && fault.shape.is_black_hole() {
+            self.cx.report(read::not_yet(prove, "`prove` of the loss of a stub"));
+        }
     }
 
     pub(super) fn shape(&self, fault: &model::Fault) -> Option<Shape> {
@@ -130,8 +118,8 @@ impl Compiler<'_> {
             self.cx.report(too_much_jitter(jitter.span).expected("at most as much as the `latency`"));
             return None;
         }
-        let (connections, http) = (self.connections(fault)?, self.http(fault)?);
-        Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent, datagrams, connections, http })
+        let (connections, http, only) = (self.connections(fault)?, self.http(fault)?, self.only(fault)?);
+        Some(Shape { latency_us, jitter_us, bandwidth_bits_per_s, loss_percent, datagrams, connections, http, only })
     }
 
     fn connections(&self, fault: &model::Fault) -> Option<ConnectionShape> {
@@ -159,6 +147,42 @@ impl Compiler<'_> {
             None => None,
         };
         Some(Some(HttpShape { status: *status, first, percent }))
+    }
+
+    /// Which requests, if not all.
+    fn only(&self, fault: &model::Fault) -> Option<Option<Only>> {
+        let Some(only) = &fault.only else { return Some(None) };
+        match &only.value {
+            model::Only::Run => Some(Some(Only::Run)),
+            model::Only::Headers(headers) => {
+                let header = |(name, matcher): &(String, Matcher)| {
+                    Some((name.clone(), self.settled.matcher(matcher, only.span)?))
+                };
+                Some(Some(Only::Headers(headers.iter().map(header).collect::<Option<_>>()?)))
+            }
+        }
+    }
+
+    /// Whether what is done can be done to single requests, and there are any.
+    fn fits_requests(&self, fault: &model::Fault, shape: &Shape) -> bool {
+        let Some(only) = &fault.only else { return true };
+        let speaks = match &fault.target {
+            Disturbed::Stub(stub) => self.names.stub(stub).map(|stub| stub.protocol),
+            Disturbed::Traffic { .. } | Disturbed::Partition(_) => None,
+        };
+        let whole = &shape.connections;
+        let to_whole = whole.refuse || whole.slice_bytes.is_some() || whole.slow_close_us > 0;
+        let (message, expected) = match &fault.target {
+            Disturbed::Partition(_) => ("a partition is of everything that is sent", "no `only` beside it"),
+            _ if speaks == Some(Protocol::Tcp) => ("a raw connection has no requests", "a stub for `http` or `grpc`"),
+            _ if shape.is_for_datagrams() || shape.bandwidth_bits_per_s.is_some() || to_whole => (
+                "this is done to whole connections or to datagrams, not to single requests",
+                "`latency`, `jitter`, `loss: 100%`, `reset` or `status`",
+            ),
+            _ => return true,
+        };
+        self.cx.report(Diagnostic::new(Code::FaultEffect, only.span, message).expected(expected));
+        false
     }
 
     pub(super) fn micros(&self, time: Option<&model::Time>) -> Option<u64> {

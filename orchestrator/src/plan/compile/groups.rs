@@ -8,7 +8,7 @@ use meshproof_proto::sync::Quorum;
 
 use super::super::code::Code;
 use super::super::diagnostic::Diagnostic;
-use super::super::limits::MAX_MEMBERS;
+use super::super::limits::{MAX_MEMBERS, MAX_PER_AGENT};
 use super::super::model::{self, Count, Document, Group, Membership, Passes, Service, Word};
 use super::super::read::Reading;
 use super::super::source::Spanned;
@@ -34,8 +34,9 @@ pub(super) fn with_members(document: &Document, settled: &Settled<'_>, cx: &Read
             continue;
         }
         left -= count;
+        let per_agent = per_agent(group, (settled, cx)).unwrap_or(1);
         for number in 1..=count {
-            let member = member(group, (number, count));
+            let member = member(group, (number, count), per_agent);
             if let Some(same) = services.iter().find(|service| service.name.value == member.name.value) {
                 let message = format!("`{}` is the name of a member of this group", member.name.value);
                 let problem = Diagnostic::new(Code::DuplicateName, same.name.span, message);
@@ -48,10 +49,25 @@ pub(super) fn with_members(document: &Document, settled: &Settled<'_>, cx: &Read
     Document { services, ..document.clone() }
 }
 
-fn member(group: &Group, (number, of): (u64, u64)) -> Service {
-    let name = Word::new(format!("{}-{number}", group.name.value), group.name.span);
-    let member = Membership { group: group.name.clone(), number, of, params: group.params.clone() };
-    Service { name, member: Some(member), ..group.each.clone() }
+fn member(group: &Group, (number, of): (u64, u64), per_agent: u64) -> Service {
+    let named = |number| Word::new(format!("{}-{number}", group.name.value), group.name.span);
+    // the first of those that share an agent has it beside it
+    let first = number - (number - 1) % per_agent;
+    let shares = (first != number).then(|| named(first));
+    let member = Membership { group: group.name.clone(), number, of, params: group.params.clone(), shares };
+    Service { name: named(number), member: Some(member), ..group.each.clone() }
+}
+
+/// How many members share an agent; `None` after a report.
+fn per_agent(group: &Group, (settled, cx): (&Settled<'_>, &Reading<'_>)) -> Option<u64> {
+    let per_agent = group.per_agent.as_ref()?;
+    let found = settled.count(per_agent)?;
+    if found == 0 || found > MAX_PER_AGENT {
+        let message = format!("an agent has 1 to {MAX_PER_AGENT} members, and this is {found}");
+        cx.report(Diagnostic::new(Code::OutOfRange, per_agent.span, message));
+        return None;
+    }
+    Some(found)
 }
 
 /// How many members a group has; `None` after a report.
@@ -93,6 +109,7 @@ impl Compiler<'_> {
             number: member.number,
             of: member.of,
             params: params.collect(),
+            shares: member.shares.as_ref().and_then(|first| super::name(&first.value)),
         })
     }
 

@@ -204,12 +204,14 @@ impl Compiler<'_> {
             }
         };
         self.part(span, part, &["direct", "host", "port"]);
-        let through_mesh = part.first() != Some(&"direct");
-        if let (Some(at), Some(to), true) = (&scope.at, super::name(name), through_mesh)
-            && *at != to
-        {
-            let to = Endpoint { service: to, port: port.to_owned() };
-            self.tunnels.insert(Tunnel { at: at.clone(), to });
+        let Some(to) = super::name(name).filter(|to| scope.at.as_ref().is_some_and(|at| at != to)) else { return };
+        match (part.first(), &scope.at) {
+            (Some(&"direct"), _) => drop(self.direct.insert(span)),
+            (_, Some(at)) => {
+                let to = Endpoint { service: to, port: port.to_owned() };
+                self.tunnels.insert(Tunnel { at: at.clone(), to });
+            }
+            (_, None) => {}
         }
     }
 

@@ -6,9 +6,11 @@ use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order::{Action, Scrape, millis};
 
 use super::super::code::Code;
+use super::super::compiled::{Conduct, StateOf};
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::model::{Metrics, Service, Word};
+use super::super::model::{Metrics, Service, Step, Word};
 use super::Compiler;
+use super::lookups::Scope;
 use super::verbs::Work;
 
 /// Often enough to see a peak, and no load.
@@ -37,6 +39,31 @@ impl Compiler<'_> {
             return None;
         }
         Some(Scrape { port: endpoint.port, path: metrics.path.value.clone(), every_ms: millis(every) })
+    }
+
+    /// Whether programs tell it: of a group, or of a member that tells its metrics nowhere else.
+    pub(super) fn is_measured(&self, metric: &Word) -> bool {
+        let Some((of, name)) = metric.value.split_once('.') else { return false };
+        let is_members = |service: &Service| service.member.is_some() && service.metrics.is_none();
+        self.names.is_group(of) || (!SAMPLED.contains(&name) && self.names.known(of).is_some_and(is_members))
+    }
+
+    /// `group.metric` or `member.metric`, as its programs have measured it.
+    pub(super) fn measured(
+        &mut self,
+        step: &Step,
+        (metric, labels): (&Word, &[(String, Matcher)]),
+        scope: &Scope<'_>,
+    ) -> Option<Conduct> {
+        let (of, name) = metric.value.split_once('.')?;
+        self.look_checks(step, scope);
+        if !labels.is_empty() {
+            let message = format!("what programs of `{of}` measure has no labels");
+            self.cx.report(Diagnostic::new(Code::Check, metric.span, message).help("put what differs into the name"));
+            return None;
+        }
+        let of = StateOf::Measured { of: of.to_owned(), metric: name.to_owned() };
+        Some(Conduct::State { of, checks: step.checks.clone() })
     }
 
     /// `service.metric`: the agent beside that service is asked.

@@ -5,6 +5,7 @@ mod beside;
 mod calls;
 mod commits;
 mod conduct;
+mod draws;
 mod fault_paths;
 mod faults;
 mod flow;
@@ -17,9 +18,11 @@ mod network;
 mod secrets;
 mod services;
 mod settle;
+mod shared;
 mod steps;
 mod stubs;
 mod tls;
+mod topology;
 mod upstreams;
 mod verbs;
 mod watched;
@@ -63,6 +66,8 @@ struct Compiler<'d> {
     names: Names<'d>,
     settled: Settled<'d>,
     tunnels: BTreeSet<Tunnel>,
+    /// Addresses of others that bypass the mesh.
+    direct: BTreeSet<Span>,
     /// Whether the services live on a data network, and the regions that it names.
     networked: Option<Span>,
     regions: &'d [(Word, model::Region)],
@@ -93,6 +98,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         names,
         settled,
         tunnels: BTreeSet::new(),
+        direct: BTreeSet::new(),
         networked: document.network.as_ref().map(|network| network.span),
         regions: document.network.as_ref().map_or(&[], |network| &network.regions),
         shapes: RefCell::default(),
@@ -106,6 +112,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
     };
     let build = document.build.iter().filter_map(|command| compiler.settled.command(command)).collect();
     let network = compiler.network(document);
+    let links = compiler.links(document);
     let mut services: Vec<Service> = document.services.iter().filter_map(|service| compiler.service(service)).collect();
     compiler.ready = services.iter().map(|service| (service.name.clone(), service.ready.clone())).collect();
     let stubs = document.stubs.iter().filter_map(|stub| compiler.stub(stub)).collect();
@@ -126,7 +133,7 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
     let params = compiler.settled.params();
     let mut digested = cx.source.text().as_bytes().to_vec();
     digested.extend(params.to_string().bytes());
-    Some(Plan {
+    let mut plan = Plan {
         name: name(&document.name.value)?,
         description: document.description.as_ref().map(|description| description.value.clone()),
         digest: Digest::of(&digested),
@@ -138,13 +145,17 @@ pub fn compile(document: &Document, inputs: &Inputs, cx: &Reading<'_>) -> Option
         services,
         stubs,
         tunnels: compiler.tunnels,
+        direct: compiler.direct,
         network,
+        links,
         tests,
         commits,
         authority: compiler.authority,
         held_files: compiler.held_files,
         left_to_build,
-    })
+    };
+    shared::settle(&mut plan, cx);
+    Some(plan)
 }
 
 impl Compiler<'_> {

@@ -71,6 +71,17 @@ impl<'d> Names<'d> {
         found
     }
 
+    /// Whether some service has an instance in that zone; an unknown one is reported.
+    pub(super) fn zone(&self, word: &Word) -> bool {
+        let zones = self.services.values().flat_map(|service| &service.zones).map(|zone| zone.value.as_str());
+        let zones: BTreeSet<&str> = zones.collect();
+        let is_known = zones.contains(word.value.as_str());
+        if !is_known {
+            self.unknown(Noun::Zone, word, zones.iter().copied());
+        }
+        is_known
+    }
+
     /// The members of a group, or the service of that name; an unknown one is reported.
     pub(super) fn members(&self, word: &Word) -> Vec<Name> {
         match self.groups.get(word.value.as_str()) {
@@ -84,6 +95,11 @@ impl<'d> Names<'d> {
         self.groups.contains_key(name)
     }
 
+    /// A service by name, and no report where there is none.
+    pub(super) fn known(&self, name: &str) -> Option<&'d Service> {
+        self.services.get(name).copied()
+    }
+
     /// Whether that is a service.
     pub(super) fn is_service(&self, name: &str) -> bool {
         self.services.contains_key(name)
@@ -92,6 +108,12 @@ impl<'d> Names<'d> {
     /// The names of all services that have a good one.
     pub(super) fn services(&self) -> impl Iterator<Item = Name> {
         self.services.keys().filter_map(|name| super::name(name))
+    }
+
+    /// Those of them that have an agent of their own.
+    pub(super) fn agents(&self) -> impl Iterator<Item = Name> {
+        let shares = |service: &Service| service.member.as_ref().is_some_and(|member| member.shares.is_some());
+        self.services.iter().filter(move |(_, service)| !shares(service)).filter_map(|(name, _)| super::name(name))
     }
 
     /// The name of a service; an unknown one is reported.
@@ -245,6 +267,7 @@ enum Noun {
     Stub,
     Fault,
     Group,
+    Zone,
 }
 
 impl Noun {
@@ -254,6 +277,7 @@ impl Noun {
             Self::Stub => (Code::UnknownStub, "stub"),
             Self::Fault => (Code::UnknownFault, "fault"),
             Self::Group => (Code::UnknownName, "group"),
+            Self::Zone => (Code::UnknownName, "zone"),
         }
     }
 }
@@ -277,7 +301,7 @@ fn stub_use(step: &Step) -> Option<&StubUse> {
 
 fn inline_fault(step: &Step) -> Option<&str> {
     match &step.verb.value {
-        Verb::Fault(FaultUse::Inline(_)) => step.id.as_ref().map(|id| id.value.as_str()),
+        Verb::Fault(FaultUse::Inline(_) | FaultUse::Drawn(_)) => step.id.as_ref().map(|id| id.value.as_str()),
         Verb::Fault(FaultUse::Named(_))
         | Verb::Http(_)
         | Verb::Tcp(_)

@@ -35,6 +35,7 @@ impl<'d> Compiler<'d> {
             egress: network.egress.value,
             addresses,
             shapes: shapes.unwrap_or_default(),
+            regions: network.regions.iter().filter_map(|(name, region)| self.in_region(name, region)).collect(),
         })
     }
 
@@ -133,6 +134,10 @@ impl<'d> Compiler<'d> {
 
     fn region(&self, word: &Word) -> Option<&'d Region> {
         self.regions.iter().find(|(region, _)| region.value == word.value).map(|(_, region)| region)
+    }
+
+    fn in_region(&self, name: &Word, region: &Region) -> Option<(String, Vec<Name>)> {
+        Some((name.value.clone(), self.placed(&name.value, region)?))
     }
 
     /// Who is in a region; `None` after a report.

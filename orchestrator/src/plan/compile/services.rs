@@ -44,6 +44,7 @@ impl<'d> Compiler<'d> {
                 .iter()
                 .map(|argv| argv.iter().map(|argument| argument.value.clone()).collect())
                 .collect(),
+            image: service.image.clone(),
             ports: service.ports.iter().map(port).collect(),
             env: service.env.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
             files,
@@ -56,6 +57,7 @@ impl<'d> Compiler<'d> {
             limits: self.settled.bounds(&service.limits),
             scrape: service.metrics.as_ref().and_then(|metrics| self.scrape(service, metrics)),
             member: self.membership(service),
+            instances: instances(service),
             // Steps may mention others still.
             identities: BTreeSet::new(),
             name,
@@ -75,4 +77,12 @@ impl<'d> Compiler<'d> {
         };
         File { path: file.path.value.clone(), content }
     }
+}
+
+/// They take their turns in the zones.
+fn instances(service: &model::Service) -> Vec<Option<String>> {
+    let zones = service.zones.iter().map(|zone| Some(zone.value.clone()));
+    let zones: Vec<_> = if service.zones.is_empty() { vec![None] } else { zones.collect() };
+    let count = usize::try_from(service.replicas).unwrap_or(1);
+    zones.into_iter().cycle().take(count).collect()
 }

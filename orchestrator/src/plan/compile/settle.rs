@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use meshproof_proto::expr::Template;
+use meshproof_proto::expr::{Part, Template};
+use meshproof_proto::matcher::Matcher;
 use meshproof_proto::order;
 use serde_json::{Map, Value, json};
 
@@ -153,6 +154,16 @@ impl Settled<'_> {
                 );
                 None
             }
+        }
+    }
+
+    /// The matcher, with all of its expressions put in.
+    pub(super) fn matcher(&self, matcher: &Matcher, span: Span) -> Option<Matcher> {
+        let settled = matcher.resolve(&self.scope);
+        let unknown = settled.exprs().first().map(|unknown| Template { parts: vec![Part::Look((*unknown).clone())] });
+        match unknown {
+            None => Some(settled),
+            Some(unknown) => self.text(&unknown, span).and(None),
         }
     }
 

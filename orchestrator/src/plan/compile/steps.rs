@@ -98,6 +98,7 @@ impl Compiler<'_> {
                     .as_ref()
                     .and_then(|given| self.settled.percent(given).map(|share| Spanned::new(share.value(), given.span)));
                 let fault = match used {
+                    FaultUse::Drawn(draw) => return self.draw(draw, (step, place), (lasts, prove)).map(Does::Draw),
                     FaultUse::Named(name) => self.fault(&name.value, self.names.fault(name)?)?,
                     FaultUse::Inline(fault) => self.fault(&inline_name(step, place), fault)?,
                 };
@@ -139,6 +140,6 @@ impl Compiler<'_> {
 }
 
 /// The name under which a fault written in place can be healed.
-fn inline_name(step: &model::Step, place: &Place<'_>) -> String {
+pub(super) fn inline_name(step: &model::Step, place: &Place<'_>) -> String {
     step.id.as_ref().map_or_else(|| format!("{}.{}", place.test, place.key), |id| id.value.clone())
 }

@@ -95,7 +95,7 @@ impl Compiler<'_> {
             }
         };
         let sender = Scope { at: at_name.clone(), agent: &["index"], ..scope.clone() };
-        let data = self.data(&stream.data, step.verb.span, &sender);
+        let data = self.data(&stream.data, (step.verb.span, at), &sender);
         let pace = match &stream.rate {
             Some(rate) => Some(pace(self.settled.rate(rate)?)),
             None => None,
@@ -109,18 +109,35 @@ impl Compiler<'_> {
             return None;
         }
         // The run numbers its streams when it orders them.
-        let action = Action::Stream(StreamAction { stream: RecordStreamId(0), to: to_name.clone(), data: data?, pace });
+        let action = Action::Stream(StreamAction {
+            stream: RecordStreamId(0),
+            to: to_name.clone(),
+            data: data?,
+            pace,
+            key: None,
+        });
         let parts = vec![Helper { at: to_name, target, action: apply? }];
         Some(Work { at: at_name, target: None, action, parts })
     }
 
-    fn data(&mut self, data: &Data, span: Span, sender: &Scope<'_>) -> Option<DataSource> {
+    fn data(&mut self, data: &Data, (span, at): (Span, &Word), sender: &Scope<'_>) -> Option<DataSource> {
         match data {
             Data::Generate { count, json } => {
                 self.look_value(json, span, sender);
                 Some(DataSource::Generate { count: self.settled.count(count)?, json: json.clone() })
             }
             Data::File(path) => Some(DataSource::Lines(self.held_file(path, TakenFor::Records))),
+            Data::Log { log, count } => {
+                let (work, count) = (self.log(log)?, self.settled.count(count)?);
+                let Action::ExpectLog { log: name } = work.action else { return None };
+                if work.at.as_str() != at.value || name == "*" {
+                    let message = format!("the agent of `{}` sends lines of one log of its own service", at.value);
+                    let problem = Diagnostic::new(Code::Choice, log.span, message);
+                    self.cx.report(problem.expected(format!("`{}.LOG`", at.value)));
+                    return None;
+                }
+                Some(DataSource::Log { log: name, count })
+            }
         }
     }
 
@@ -180,11 +197,14 @@ impl Compiler<'_> {
         let work = match world {
             World::Log(log) if log.value == "*" => {
                 self.look_checks(step, scope);
-                let agents = self.names.services().collect();
+                let agents = self.names.agents().collect();
                 return Some(Does::Everywhere(Box::new(Everywhere { agents, checks: step.checks.clone() })));
             }
             World::Log(log) => self.log(log),
             World::Stub(stub, order) => self.stub_calls(stub, order),
+            World::Metric(metric, labels) if self.is_measured(metric) => {
+                return self.measured(step, (metric, labels), scope).map(Does::Conduct);
+            }
             World::Metric(metric, labels) => {
                 labels.iter().for_each(|(_, matcher)| self.look_matcher(matcher, metric.span, scope));
                 self.metric(metric, labels)
@@ -308,6 +328,12 @@ pub(super) fn title(step: &Step) -> String {
         Verb::Conduct(conduct) => super::conduct::title(conduct),
         Verb::Fault(FaultUse::Named(name)) => format!("fault {}", name.value),
         Verb::Fault(FaultUse::Inline(_)) => "fault".to_owned(),
+        Verb::Fault(FaultUse::Drawn(draw)) => {
+            format!(
+                "fault drawn from {}",
+                draw.faults.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" ")
+            )
+        }
         Verb::Heal(model::Heal::All) => "heal all".to_owned(),
         Verb::Heal(model::Heal::Named(names)) => {
             format!("heal {}", names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(" "))

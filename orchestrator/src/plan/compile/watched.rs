@@ -49,7 +49,7 @@ impl Compiler<'_> {
         };
         let found: Vec<Work> = match &step.verb.value {
             Verb::Expect(World::Log(log)) if log.value == "*" => {
-                let everywhere = self.names.services().map(|service| Spanned::new(service.to_string(), log.span));
+                let everywhere = self.names.agents().map(|service| Spanned::new(service.to_string(), log.span));
                 everywhere.filter_map(|service| self.log(&service)).collect()
             }
             Verb::Expect(World::Log(log)) => self.log(log).into_iter().collect(),
@@ -63,7 +63,7 @@ impl Compiler<'_> {
     pub(super) fn settle(&mut self, settle: &model::Settle) -> Option<Step> {
         let quiet = self.settled.duration(&settle.quiet)?;
         let within = settle.within.as_ref().map_or(Some(DEFAULT_SETTLE), |within| self.settled.duration(within))?;
-        let agents: Vec<Name> = self.names.services().collect();
+        let agents: Vec<Name> = self.names.agents().collect();
         let does = Does::Settle(Settle { quiet, agents });
         let title = format!("settle, quiet for {quiet:?}");
         Some(Step { within, ..plain("settle".to_owned(), (settle.span, settle.span), title, does) })

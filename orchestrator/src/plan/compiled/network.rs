@@ -18,6 +18,8 @@ pub struct Network {
     pub addresses: BTreeMap<Name, Ipv4Addr>,
     /// Where something befalls packets, from the first to the second.
     pub shapes: BTreeMap<(Name, Name), Shape>,
+    /// Who is in which, in the order of the file.
+    pub regions: Vec<(String, Vec<Name>)>,
 }
 
 impl Network {

@@ -12,6 +12,8 @@ use super::{Quorum, Service, Word};
 pub struct Group {
     pub name: Word,
     pub count: Count,
+    /// So many share an agent; none: each has one of its own.
+    pub per_agent: Option<Spanned<Given<u64>>>,
     /// What each of them is, under the group's name.
     pub each: Service,
     /// What its program is told.
@@ -44,6 +46,8 @@ pub struct Membership {
     pub number: u64,
     pub of: u64,
     pub params: Vec<(Word, Spanned<Template>)>,
+    /// Whose agent it shares; none: it has one of its own.
+    pub shares: Option<Word>,
 }
 
 /// How many of a group have to go well.

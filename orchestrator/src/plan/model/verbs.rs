@@ -6,7 +6,7 @@ use meshproof_proto::sync::OnLoss;
 
 use super::{Content, Fault, Step, StubUse, Time, Word};
 use crate::plan::read::Given;
-use crate::plan::source::Spanned;
+use crate::plan::source::{Span, Spanned};
 use crate::plan::units::{Percent, Rate};
 
 /// What a step does.
@@ -51,6 +51,8 @@ pub enum Conduct {
     /// Until a person says so.
     Pause(Spanned<Template>),
     Process(ProcessVerb, Word),
+    /// Everything in a zone is killed.
+    KillZone(Word),
     Sync(SyncVerb),
 }
 
@@ -234,6 +236,11 @@ pub enum Data {
     },
     /// A JSON value each line of a file beside the plan.
     File(Word),
+    /// So many lines of a log of the sender's service.
+    Log {
+        log: Word,
+        count: Spanned<Given<u64>>,
+    },
 }
 
 /// What an `expect` that stands alone looks at.
@@ -262,6 +269,17 @@ pub enum World {
 pub enum FaultUse {
     Named(Word),
     Inline(Box<Fault>),
+    Drawn(Box<Draw>),
+}
+
+/// Which faults are drawn from, how often, and how long each lasts.
+#[derive(Debug, Clone)]
+pub struct Draw {
+    pub span: Span,
+    pub faults: Vec<Word>,
+    pub times: Spanned<Given<u64>>,
+    /// At least, and at most.
+    pub lasting: (Time, Time),
 }
 
 /// Which faults end.

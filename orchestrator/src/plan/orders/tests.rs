@@ -46,6 +46,7 @@ fn an_order_is_complete_but_for_what_the_agent_knows() {
         scope: &scope,
         addresses: &addresses,
         held: &BTreeMap::new(),
+        files: &BTreeMap::new(),
     };
     let (step, post) = ask(&plan, 0, 1);
     let order = post.order(step, &occasion).expect("everything is known");
@@ -78,6 +79,7 @@ fn a_step_that_needs_an_unset_name_names_it() {
         scope: &scope,
         addresses: &addresses,
         held: &BTreeMap::new(),
+        files: &BTreeMap::new(),
     };
     for (at, name) in [(3, "order"), (4, "order")] {
         let (step, ask) = ask(&plan, 0, at);

@@ -35,7 +35,7 @@ pub(super) fn name_of(conduct: &Conduct) -> &'static str {
         Conduct::Parallel(_) => "parallel",
         Conduct::Repeat(_) => "repeat",
         Conduct::Pause(_) => "pause",
-        Conduct::Process(ProcessVerb::Kill | ProcessVerb::KillAgent, _) => "kill",
+        Conduct::Process(ProcessVerb::Kill | ProcessVerb::KillAgent, _) | Conduct::KillZone(_) => "kill",
         Conduct::Process(ProcessVerb::Freeze, _) => "freeze",
         Conduct::Process(ProcessVerb::Thaw, _) => "thaw",
         Conduct::Process(ProcessVerb::Restart, _) => "restart",
@@ -51,7 +51,7 @@ pub(super) fn takes(conduct: &Conduct) -> &'static [&'static str] {
     match conduct {
         Conduct::Parallel(_) | Conduct::Repeat(_) => &[],
         Conduct::Process(ProcessVerb::Freeze, _) => &["for", "within", "when"],
-        Conduct::Pause(_) | Conduct::Process(..) => &["within", "when"],
+        Conduct::Pause(_) | Conduct::Process(..) | Conduct::KillZone(_) => &["within", "when"],
         Conduct::Sync(SyncVerb::Subscribe { .. }) => &["at", "save", "within", "when"],
         Conduct::Sync(_) => &["at", "within", "when"],
     }
@@ -91,16 +91,21 @@ fn repeat<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Repeat> {
 fn process<'n>(verb: ProcessVerb, node: &'n Node, cx: &'n Reading<'n>) -> Option<Conduct> {
     if let Kind::Map(entries) = &node.kind {
         let mut fields = Fields::open(node, "the target of a disturbance", cx)?;
-        let agent = match verb {
-            ProcessVerb::Kill => fields.optional("agent", read::name),
-            _ => None,
+        let (agent, zone) = match verb {
+            ProcessVerb::Kill => (fields.optional("agent", read::name), fields.optional("zone", read::name)),
+            _ => (None, None),
         };
+        if let (Some(_), Some(zone)) = (&agent, &zone) {
+            let problem = Diagnostic::new(Code::Choice, zone.span, "this kills an agent already");
+            cx.report(problem.expected("one target").help("a zone is killed by a step of its own"));
+        }
         fields.later(&["agent", "zone", "group"]);
         fields.finish();
         if entries.is_empty() {
             cx.report(Diagnostic::new(Code::Empty, node.span, "nothing is disturbed here").expected("a service"));
         }
-        return agent.map(|agent| Conduct::Process(ProcessVerb::KillAgent, agent));
+        let agent = agent.map(|agent| Conduct::Process(ProcessVerb::KillAgent, agent));
+        return agent.or_else(|| zone.map(Conduct::KillZone));
     }
     let service = read::name(node, cx)?;
     if matches!(service.value.as_str(), "signaling" | "orchestrator") {

@@ -8,11 +8,8 @@ use super::super::source::{Span, Spanned};
 use super::super::tree::{Kind, Node};
 use super::{
     argv, commits, conduct, environment, faults, groups, network, no_shell, params, ports, secrets, services, stubs,
-    suites,
+    suites, topology,
 };
-
-/// Keys of the language that this version does not carry out.
-const LATER: &[&str] = &["topology"];
 
 /// Reads a plan. `None` only when it is no plan at all; mistakes are in the sink either way.
 pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
@@ -29,6 +26,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
     let members = fields.optional("members", groups::members);
     let stubs = fields.optional("stubs", stubs::stubs).unwrap_or_default();
     let network = fields.optional("network", network::network);
+    let topology = fields.optional("topology", topology::topology);
     let faults = fields.optional("faults", faults::faults).unwrap_or_default();
     let matrix = fields.optional("matrix", conduct::matrix).unwrap_or_default();
     // A plan of commits has a check instead of tests.
@@ -44,7 +42,6 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         // where each lives it is alone
         Some(_) => services.iter().for_each(|service| ports::distinct(std::slice::from_ref(service), &[], cx)),
     }
-    fields.later(LATER);
     let nameless = || Spanned::new(String::new(), fields.span());
     let name = name.unwrap_or_else(nameless);
     fields.finish();
@@ -60,6 +57,7 @@ pub fn document<'n>(root: &'n Node, cx: &'n Reading<'n>) -> Option<Document> {
         members,
         stubs,
         network,
+        topology,
         faults,
         matrix,
         tests,

@@ -2,10 +2,11 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Answered, Disturbed, Fault, FaultUse, Heal, Reset, Ways, Word};
+use super::super::model::{Answered, Disturbed, Draw, Fault, FaultUse, Heal, Only, Reset, Ways, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
-use super::super::tree::{Kind, Node};
+use super::super::tree::{Key, Kind, Node};
+use super::matchers::{self, Subject};
 use super::{bounds, ends, named};
 
 const TARGETS: &[&str] = &["traffic", "stub", "service", "link", "partition"];
@@ -29,14 +30,47 @@ pub(super) fn faults<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<(Wor
     Some(named(node, "faults", cx).into_iter().map(|(name, node)| (name, fault(node, cx))).collect())
 }
 
-/// A fault's name, or the fault itself.
+/// A fault's name, the fault itself, or names to draw from.
 pub(super) fn fault_use<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<FaultUse> {
     match &node.kind {
+        Kind::Map(_) if node.get("draw").is_some() => Some(FaultUse::Drawn(Box::new(draw(node, cx)?))),
         Kind::Map(_) => Some(FaultUse::Inline(Box::new(fault(node, cx)?))),
         Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
             Some(FaultUse::Named(read::name(node, cx)?))
         }
     }
+}
+
+/// `{ draw: [a, b], times: 6, lasting: [200ms, 1s] }`
+fn draw<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Draw> {
+    let mut fields = Fields::open(node, "a schedule of faults", cx)?;
+    let faults = fields.required("draw", |node, cx| {
+        let names: Vec<Word> = read::list(node, cx)?.iter().filter_map(|item| read::name(item, cx)).collect();
+        if node.items().is_some_and(<[Node]>::is_empty) {
+            let message = "there is no fault to draw";
+            cx.report(Diagnostic::new(Code::Empty, node.span, message).expected("names of faults"));
+        }
+        Some(names)
+    });
+    let times = fields.required("times", bounds::some(read::count, |times| *times == 0, "a schedule of nothing"));
+    let lasting = fields.required("lasting", |node, cx| {
+        let Some(items) = node.items() else {
+            return super::steps::some_time(node, cx).map(|time| (time.clone(), time));
+        };
+        if let [least, most] = items {
+            return super::steps::some_time(least, cx).zip(super::steps::some_time(most, cx));
+        }
+        let message = "how long each lasts is one time, or the least and the most";
+        cx.report(Diagnostic::new(Code::WrongType, node.span, message).expected("a duration, or `[200ms, 1s]`"));
+        None
+    });
+    fields.finish_with(|key, problem| match key.name.as_str() {
+        "for" | "prove" => {
+            Diagnostic { help: Some(format!("`{}` stands on the step, beside `fault`", key.name)), ..problem }
+        }
+        _ => problem,
+    });
+    Some(Draw { span: node.span, faults: faults?, times: times?, lasting: lasting? })
 }
 
 /// `all`, a name, or a list of names.
@@ -83,6 +117,7 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         fields.optional("slice", bounds::some(read::size, |size| *size == 0, "pieces of nothing carry nothing"));
     let slow_close = fields.optional("slow-close", super::steps::some_time);
     let status = answered(&mut fields);
+    let only = fields.optional("only", only);
     fields.later(TARGETS_LATER);
     // A partition is target and effect in one. A key that is unknown may be meant as an effect, and is told as such.
     let has = |effect: &&str| fields.has(effect);
@@ -123,6 +158,7 @@ fn fault<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Fault> {
         slice,
         slow_close,
         status,
+        only,
     };
     is_clear.then_some(fault)
 }
@@ -183,6 +219,27 @@ fn answered<'n>(fields: &mut Fields<'n>) -> Option<Answered> {
         cx.report(problem.help("write two faults"));
     }
     Some(Answered { status: u16::try_from(status?.value).ok()?, first, percent })
+}
+
+/// `run`, or `{ headers: … }`.
+fn only<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Only>> {
+    let Kind::Map(_) = node.kind else {
+        return read::choice(node, &[("run", ())], cx).map(|found| Spanned::new(Only::Run, found.span));
+    };
+    let mut fields = Fields::open(node, "`only` of a fault", cx)?;
+    let headers = fields.required("headers", |node, cx| {
+        let entries = read::map(node, "names, each with what it must be", cx)?;
+        if entries.is_empty() {
+            let message = "these are the headers of every request";
+            cx.report(Diagnostic::new(Code::Empty, node.span, message).expected("names, each with what it must be"));
+        }
+        let header = |(key, node): &(Key, Node)| {
+            Some((key.name.to_ascii_lowercase(), matchers::matcher(node, Subject::Text, cx)?))
+        };
+        entries.iter().map(header).collect::<Option<Vec<_>>>()
+    });
+    fields.finish();
+    Some(Spanned::new(Only::Headers(headers?), node.span))
 }
 
 /// `[[a, b], [c]]`: the sides.

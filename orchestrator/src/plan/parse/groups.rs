@@ -2,7 +2,7 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, quote};
-use super::super::limits::MAX_MEMBERS;
+use super::super::limits::{MAX_MEMBERS, MAX_PER_AGENT};
 use super::super::model::{Count, Group, Passes, Quorum, Service, Word};
 use super::super::read::{self, Fields, Given, Reading};
 use super::super::source::Spanned;
@@ -19,6 +19,7 @@ pub(super) fn groups<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Grou
 fn group<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Group> {
     let mut fields = Fields::open(node, "a group", cx)?;
     let count = fields.required("count", count);
+    let per_agent = fields.optional("per-agent", per_agent);
     let params = fields.optional("params", texts).unwrap_or_default();
     let each = services::program(name.clone(), &mut fields);
     fields.later(LATER);
@@ -29,7 +30,7 @@ fn group<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Group> {
     one_program(&each, node, cx);
     // One that was reported has a member all the same, so that its uses are no further mistakes.
     let count = count.unwrap_or_else(|| Count::Number(Spanned::new(Given::Value(1), name.span)));
-    Some(Group { name, count, each, params })
+    Some(Group { name, count, per_agent, each, params })
 }
 
 /// What a member comes to is what its program comes to.
@@ -54,11 +55,20 @@ fn count<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Count> {
 
 /// Of all groups together.
 pub(super) fn members<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Given<u64>>> {
+    bounded(node, MAX_MEMBERS, cx)
+}
+
+/// How many of a group share an agent.
+fn per_agent<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Spanned<Given<u64>>> {
+    bounded(node, MAX_PER_AGENT, cx)
+}
+
+fn bounded<'n>(node: &'n Node, most: u64, cx: &'n Reading<'n>) -> Option<Spanned<Given<u64>>> {
     let found = read::count(node, cx)?;
     match found.value {
-        Given::Value(count) if count == 0 || count > MAX_MEMBERS => {
+        Given::Value(count) if count == 0 || count > most => {
             let problem = Diagnostic::new(Code::OutOfRange, node.span, format!("{count} is out of range"));
-            cx.report(problem.expected(format!("a number from 1 to {MAX_MEMBERS}")));
+            cx.report(problem.expected(format!("a number from 1 to {most}")));
             None
         }
         Given::Value(_) | Given::Template(_) => Some(found),

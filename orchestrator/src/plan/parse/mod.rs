@@ -22,6 +22,7 @@ mod steps;
 mod stubs;
 mod suites;
 mod tls;
+mod topology;
 mod verbs;
 mod watched;
 mod world;

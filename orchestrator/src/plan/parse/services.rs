@@ -1,7 +1,8 @@
 //! `services`: what is under test.
 
 use super::super::code::Code;
-use super::super::diagnostic::{Diagnostic, quote};
+use super::super::diagnostic::Diagnostic;
+use super::super::limits::MAX_REPLICAS;
 use super::super::model::{File, FileContent, Log, Port, Service, Stop, StopSignal, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
@@ -11,7 +12,7 @@ use super::{argv, bounds, environment, inner_file, metrics, named, names_file, n
 use meshproof_proto::expr::Template;
 use meshproof_proto::order::{Listen, Transport};
 
-const LATER: &[&str] = &["replicas", "zones", "dials"];
+const LATER: &[&str] = &["dials"];
 
 const LISTENS: &[(&str, Listen)] = &[("udp", Listen::Udp), ("tcp", Listen::Tcp), ("http", Listen::Http)];
 
@@ -39,9 +40,45 @@ fn service<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Servic
         return Some(Service::named(name));
     };
     let service = program(name, &mut fields);
+    let (replicas, zones) = instances(&service, &mut fields);
     fields.later(LATER);
     fields.finish();
-    Some(service)
+    Some(Service { replicas, zones, ..service })
+}
+
+/// How many there are of it, and in which zones.
+fn instances<'n>(service: &Service, fields: &mut Fields<'n>) -> (u64, Vec<Word>) {
+    let cx = fields.reading();
+    let count = |node: &'n Node, cx: &Reading<'n>| read::integer(node, 1..=MAX_REPLICAS, cx);
+    let replicas = fields.optional("replicas", count);
+    let zones = fields.optional("zones", |node, cx| read::each(node, cx, read::name)).unwrap_or_default();
+    let first = zones.first().map(|zone| zone.span).or(replicas.as_ref().map(|replicas| replicas.span));
+    if let Some(span) = first.filter(|_| service.processes.is_empty()) {
+        let message = "a service without `exec` runs already, and its instances are where they are";
+        cx.report(Diagnostic::new(Code::Choice, span, message).expected("a service with `exec`"));
+    }
+    for (at, zone) in zones.iter().enumerate() {
+        if zones[..at].iter().any(|before| before.value == zone.value) {
+            let message = format!("the zone `{}` is named twice", zone.value);
+            cx.report(
+                Diagnostic::new(Code::DuplicateName, zone.span, message)
+                    .help("instances take their turns in the zones"),
+            );
+        }
+    }
+    let in_each = u64::try_from(zones.len()).unwrap_or(MAX_REPLICAS).clamp(1, MAX_REPLICAS);
+    match replicas {
+        Some(replicas) if replicas.value < in_each => {
+            let message = format!("{} cannot be in {in_each} zones", replicas.value);
+            cx.report(
+                Diagnostic::new(Code::OutOfRange, replicas.span, message)
+                    .expected("at least as many as there are zones"),
+            );
+            (in_each, zones)
+        }
+        Some(replicas) => (replicas.value, zones),
+        None => (in_each, zones),
+    }
 }
 
 /// What a service or each member of a group is.
@@ -49,16 +86,10 @@ pub(super) fn program<'n>(name: Word, fields: &mut Fields<'n>) -> Service {
     let cx = fields.reading();
     let mut processes = fields.optional("exec", processes).unwrap_or_default();
     let limits = fields.optional("limits", bounds::bounds).unwrap_or_default();
-    if let Some(image) = fields.optional("image", read::some_text)
-        && !fields.has("exec")
-    {
-        let message = format!("the image {} needs --on docker, podman or kubernetes", quote(&image.value));
-        let problem = Diagnostic::new(Code::NotYet, image.span, message);
-        cx.report(problem.help("this version starts services with `exec`, which may stand beside `image`"));
-    }
+    let image = fields.optional("image", read::some_text);
     let runs_already = !fields.has("exec") && !fields.has("image");
     if !runs_already && processes.is_empty() {
-        // What is wrong with them was reported. It has some all the same, so that their uses are no further mistakes.
+        // Either the image says what is started, or what is wrong with them was reported. It has some all the same, so that their uses are no further mistakes.
         processes.push(Vec::new());
     }
     let ports = fields.optional("ports", ports).unwrap_or_default();
@@ -76,7 +107,21 @@ pub(super) fn program<'n>(name: Word, fields: &mut Fields<'n>) -> Service {
             cx.report(Diagnostic::new(Code::WrongType, port.name.span, message).expected("a port number"));
         }
     }
-    Service { name, processes, ports, env, files, ready, needs, logs, metrics, stop, limits, tls, member: None }
+    Service {
+        processes,
+        image,
+        ports,
+        env,
+        files,
+        ready,
+        needs,
+        logs,
+        metrics,
+        stop,
+        limits,
+        tls,
+        ..Service::named(name)
+    }
 }
 
 /// One process, or a list of them.

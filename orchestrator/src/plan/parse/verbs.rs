@@ -238,15 +238,24 @@ fn stream<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Stream> {
 
 fn data<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Data> {
     let mut fields = Fields::open(node, "data", cx)?;
-    let file = fields.optional("file", inner_file).map(Data::File);
-    let generate =
-        if fields.has("file") { fields.optional("generate", generate) } else { fields.required("generate", generate) };
-    if let (Some((first, _)), Some((second, _))) = (fields.entry("file"), fields.entry_quietly("generate")) {
-        let problem = Diagnostic::new(Code::Choice, second.span, "`file` and `generate` exclude each other");
-        cx.report(problem.label(first.span, "first here"));
+    let sources: Vec<_> =
+        ["file", "log", "generate"].iter().filter_map(|source| fields.entry_quietly(source)).collect();
+    if let [(first, _), (second, _), ..] = sources[..] {
+        let message = format!("`{}` and `{}` exclude each other", first.name, second.name);
+        cx.report(Diagnostic::new(Code::Choice, second.span, message).label(first.span, "first here"));
     }
+    let is_given = !sources.is_empty();
+    let file = fields.optional("file", inner_file).map(Data::File);
+    let log = fields.optional("log", read::text);
+    let no_lines = "there is no line to send";
+    let count = match log {
+        Some(_) => fields.required("count", bounds::some(read::count, |count| *count == 0, no_lines)),
+        None => None,
+    };
+    let logged = log.zip(count).map(|(log, count)| Data::Log { log, count });
+    let generate = if is_given { fields.optional("generate", generate) } else { fields.required("generate", generate) };
     fields.finish();
-    file.or(generate)
+    file.or(logged).or(generate)
 }
 
 pub(super) fn some_rate(node: &Node, cx: &Reading<'_>) -> Option<Spanned<Given<Rate>>> {

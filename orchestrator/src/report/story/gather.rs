@@ -164,7 +164,9 @@ impl Story {
             | Fact::Stalled { .. }
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
-            | Fact::ProgramAsked { .. } => {}
+            | Fact::FileHeld { .. }
+            | Fact::ProgramAsked { .. }
+            | Fact::ProgramsAsked { .. } => {}
         }
     }
 

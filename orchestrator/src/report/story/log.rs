@@ -86,6 +86,7 @@ fn is_notable(what: &Happening) -> bool {
             | Happening::TestEnded { .. }
             | Happening::TestNotRun { .. }
             | Happening::FaultBegan { .. }
+            | Happening::FaultsDrawn { .. }
             | Happening::FaultEnded(_)
             | Happening::FailoverDetected { .. }
             | Happening::FailoverDecided { .. }

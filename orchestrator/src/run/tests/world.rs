@@ -222,6 +222,10 @@ impl World {
                 let code = self.exits.get(service).filter(|_| matches!(what, ProcessOrder::Restart(_)));
                 [changed].into_iter().chain(code.into_iter().flat_map(|code| left(service, *code))).collect()
             }
+            Output::KillZone { key, zone } => {
+                let (services, result) = (Vec::new(), Ok(()));
+                vec![Input::ZoneKilled { key: key.clone(), zone: zone.clone(), services, result }]
+            }
             Output::Pause { key, .. } => vec![Input::Resumed { key: key.clone(), result: Ok(()) }],
             Output::Collect { key, .. } => vec![Input::Collected { key: key.clone(), files: Ok(Vec::new()) }],
             Output::TearDown => vec![Input::TornDown { problems: Vec::new() }],
@@ -349,6 +353,7 @@ fn setting(plan: &Plan) -> Setting {
         addresses: plan.tunnels.iter().enumerate().map(way).collect(),
         stubs: plan.stubs.iter().map(|stub| (stub.order.name.clone(), "127.0.0.1:9000".to_owned())).collect(),
         held: BTreeMap::new(),
+        files: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         apis: BTreeMap::new(),
         hosts: BTreeMap::new(),

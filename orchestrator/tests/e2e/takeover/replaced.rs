@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{assert_whole, attach, go, is_taken_over, start, written};
+use super::{assert_whole, attach, go, is_taken_over, start};
 use crate::processes::{self, Process};
 use crate::scene::Scene;
 
@@ -56,7 +56,7 @@ fn a_change_of_hands_that_nobody_could_keep_is_learnt_from_the_instance_that_too
         go(&scene);
         next.end().assert_code(0);
         scene.assert_nothing_left();
-        let effects = written(&scene, "effects");
+        let effects = scene.written("effects");
         // It may have been killed before it could write.
         assert!(matches!(effects["0"], 1 | 2) && effects["1"] == 1, "killed at {stage}: {effects:?}");
         let journal = assert_whole(&scene.out());

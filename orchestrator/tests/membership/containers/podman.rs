@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use crate::process::Process;
 
@@ -39,14 +40,20 @@ pub fn missing() -> Option<Missing> {
     tried(&["info"]).err().and_then(|error| cannot("podman", format!("does not work here: {error}")))
 }
 
-/// The file with podman's settings.
-pub fn settings() -> PathBuf {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("containers.conf");
-    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        return "/dev/null".into();
-    }
-    std::fs::write(&file, SETTINGS).expect("the folder of tests can be written to");
-    file
+/// The file with podman's settings: written once and whole, for others read it meanwhile, and half of it would be taken for all.
+pub fn settings() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            return "/dev/null".into();
+        }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (file, new) =
+            (folder.join("containers.conf"), folder.join(format!("containers.conf.{}", std::process::id())));
+        std::fs::write(&new, SETTINGS).expect("the folder of tests can be written to");
+        std::fs::rename(&new, &file).expect("the folder of tests can be written to");
+        file
+    });
+    &FILE
 }
 
 fn podman(arguments: &[&str]) -> Command {
@@ -75,6 +82,8 @@ pub struct Container<'a> {
     pub image: &'a str,
     /// Where it lives, and the last number of its address there.
     pub address: Option<(&'a Network, u8)>,
+    /// Another network, in which its address has the same last number.
+    pub also: Option<&'a Network>,
     /// The container whose network it shares.
     pub beside: Option<&'a str>,
     pub variables: &'a [(&'a str, &'a str)],
@@ -151,7 +160,8 @@ impl Yard {
             .map(str::to_owned)
             .collect();
         if let Some((network, host)) = container.address {
-            words.extend(["--network".to_owned(), network.name.clone(), "--ip".to_owned(), network.address(host)]);
+            let networks = [network].into_iter().chain(container.also);
+            words.extend(networks.map(|network| format!("--network={}:ip={}", network.name, network.address(host))));
         }
         if let Some(beside) = container.beside {
             words.push(format!("--network=container:{beside}"));
@@ -186,6 +196,12 @@ impl Yard {
     /// A secret that may be made anew.
     pub fn forget(&self, part: &str) {
         done(&["secret", "rm", &self.name(part)]);
+    }
+
+    /// The hardware address that a container has in a network.
+    pub fn hardware(&self, name: &str, network: &Network) -> String {
+        let format = format!("{{{{(index .NetworkSettings.Networks \"{}\").MacAddress}}}}", network.name);
+        done(&["inspect", "--format", &format, &self.name(name)]).trim().to_owned()
     }
 
     /// The id of its process.

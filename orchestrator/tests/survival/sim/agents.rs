@@ -241,7 +241,7 @@ impl Agents {
                 self.torn_down = true;
                 return Ok(Taken::Yes(self.world.answers(output)));
             }
-            Output::BeginTest { .. } | Output::Pause { .. } | Output::Collect { .. } => {
+            Output::BeginTest { .. } | Output::KillZone { .. } | Output::Pause { .. } | Output::Collect { .. } => {
                 return Ok(Taken::Yes(self.world.answers(output)));
             }
             Output::Cancel { key, .. } => {
@@ -350,7 +350,7 @@ fn asked(output: &Output) -> Asked<'_> {
         | Output::HealFault { agent, .. }
         | Output::Answer { agent, .. } => Asked::Agent(agent),
         Output::Together(orders) => Asked::Agent(&orders.leader),
-        Output::Launch(_) | Output::Change { .. } | Output::TearDown => Asked::Keeper,
+        Output::Launch(_) | Output::Change { .. } | Output::KillZone { .. } | Output::TearDown => Asked::Keeper,
         Output::Record(_) | Output::Pause { .. } | Output::Collect { .. } | Output::Finished { .. } => Asked::Nobody,
     }
 }

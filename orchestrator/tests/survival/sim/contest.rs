@@ -9,7 +9,7 @@ use meshproof_proto::id::{PeerId, Term};
 use meshproof_proto::seed::Seed;
 
 use super::Broken;
-use crate::memory::{Asked, Candidate, Next, Wish, is_nobodys, majority};
+use crate::memory::{Asked, Candidate, KEEPERS, Next, Votes, Wish, is_nobodys, majority};
 
 /// From the moment in which the orchestrator is known to be gone until another one commands, if no question is lost and nobody hangs.
 const SOON: Duration = Duration::from_secs(8);
@@ -62,6 +62,8 @@ struct Contest {
     coming: BinaryHeap<Reverse<(Instant, usize, What)>>,
     /// No question is lost, and nobody hangs.
     is_quiet: bool,
+    /// So many of the first names, which keep what is remembered, never answer: then nobody may command.
+    cut: usize,
     slowest_ms: u64,
     commands: BTreeMap<Term, (PeerId, Instant)>,
 }
@@ -84,7 +86,7 @@ pub fn run(seed: u64) -> Result<(), Broken> {
             contest.happens(who, what)?;
         }
     }
-    if contest.commands.is_empty() {
+    if contest.commands.is_empty() && contest.cut == 0 {
         return Err(("of several who stand by one goes on", format!("{:?}, {:?}", contest.votes, contest.all)));
     }
     Ok(())
@@ -94,7 +96,7 @@ impl Contest {
     fn new(seed: u64) -> Self {
         let mut luck = Seed::new(seed);
         let began = Instant::now();
-        let (names, those) = (few(luck.below(5)), few(luck.below(4)));
+        let (names, those) = (few(luck.below(10)), few(luck.below(4)));
         let is_quiet = luck.below(2) == 0;
         let slowest_ms = if is_quiet { 1 + luck.below(150) } else { 1 + luck.below(600) };
         let mut contest = Self {
@@ -104,6 +106,7 @@ impl Contest {
             all: Vec::new(),
             coming: BinaryHeap::new(),
             is_quiet,
+            cut: if !is_quiet && seed.is_multiple_of(5) { cut(names) } else { 0 },
             slowest_ms,
             commands: BTreeMap::new(),
             seed: luck,
@@ -116,7 +119,7 @@ impl Contest {
             let hangs_at = hangs.then(|| began + contest.within(4_000));
             contest.all.push(One {
                 me: PeerId(me),
-                candidate: Candidate::new((PeerId(me), Wish::Behind(Term(1))), names, Term(1), began),
+                candidate: Candidate::new((PeerId(me), Wish::Behind(Term(1))), votes(0..names), Term(1), began),
                 promised: BTreeSet::new(),
                 asked: 0,
                 higher: None,
@@ -162,6 +165,10 @@ impl Contest {
         self.all[who].higher = None;
         for name in (0..self.votes.len()).filter(|name| !promised.contains(name)) {
             self.all[who].asked += 1;
+            if name < self.cut {
+                self.push(self.now + ANSWERED_WITHIN, who, What::Answered(name, None));
+                continue;
+            }
             let at = self.now + self.within(self.slowest_ms);
             let is_lost = !self.is_quiet && self.seed.below(10) == 0;
             if is_lost && self.seed.below(2) == 0 {
@@ -198,7 +205,8 @@ impl Contest {
         if one.asked > 0 {
             return Ok(());
         }
-        let next = one.candidate.asked(Asked { promised: one.promised.len(), higher: one.higher }, self.now);
+        let promised = votes(one.promised.iter().copied());
+        let next = one.candidate.asked(Asked { promised, higher: one.higher }, self.now);
         self.goes_on(who, next)
     }
 
@@ -234,7 +242,7 @@ impl Contest {
 
     fn begins(&mut self, who: usize, before: Term) -> Result<(), Broken> {
         let one = &mut self.all[who];
-        one.candidate = Candidate::new((one.me, Wish::Behind(before)), self.votes.len(), before, self.now);
+        one.candidate = Candidate::new((one.me, Wish::Behind(before)), votes(0..self.votes.len()), before, self.now);
         one.promised.clear();
         let next = one.candidate.begin();
         self.goes_on(who, next)
@@ -242,14 +250,14 @@ impl Contest {
 
     fn commands(&mut self, who: usize) -> Result<(), Broken> {
         let one = &self.all[who];
-        let (term, needed) = (one.candidate.term(), majority(self.votes.len()));
+        let (term, all) = (one.candidate.term(), votes(0..self.votes.len()));
         let told = || format!("{one:?} of {:?}", self.votes);
         let took = self.now - self.began;
         if self.commands.insert(term, (one.me, self.now)).is_some() {
             return Err(("at one term one orchestrator commands", told()));
         }
-        if one.promised.len() < needed {
-            return Err(("who commands has the promises of more than half of the names", told()));
+        if !votes(one.promised.iter().copied()).suffice(all) {
+            return Err(("who commands has the promises of more than half of the names, and of the keepers", told()));
         }
         if self.is_quiet && one.promised.len() < self.votes.len() {
             return Err(("no agent is lost to who goes on that can be reached", told()));
@@ -259,6 +267,21 @@ impl Contest {
         }
         Ok(())
     }
+}
+
+/// The first ones are the keepers.
+fn votes(names: impl IntoIterator<Item = usize>) -> Votes {
+    let none = Votes { names: 0, keepers: 0 };
+    names.into_iter().fold(none, |votes, name| Votes {
+        names: votes.names + 1,
+        keepers: votes.keepers + usize::from(name < KEEPERS),
+    })
+}
+
+/// So many keepers that those who are left are too few, where more than half of all names are left.
+fn cut(names: usize) -> usize {
+    let cut = KEEPERS.div_ceil(2);
+    if names > KEEPERS && names - cut >= majority(names) { cut } else { 0 }
 }
 
 fn few(below: u64) -> usize {

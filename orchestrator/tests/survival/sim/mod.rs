@@ -18,10 +18,10 @@ use meshproof_proto::order::millis;
 use meshproof_proto::seed::Seed;
 use meshproof_proto::verdict::Verdict;
 
-use crate::memory::majority;
+use crate::memory::{Began, Given, majority};
 use crate::plan::{Inputs, Plan, Source, check};
 use crate::record::Happening;
-use crate::run::{Input, Setting};
+use crate::run::{FirstFailure, Flaky, Input, Setting};
 use crate::world::World;
 use agents::Agents;
 use orchestrators::Orchestrator;
@@ -55,6 +55,22 @@ tests:
     after:
       - { to: ledger, tcp: { send: "9" } }
 "#;
+
+/// How a run of that plan began.
+pub fn began(text: &str) -> Began {
+    Began {
+        at_unix_ms: 0,
+        file: "plan.yaml".to_owned(),
+        text: text.to_owned(),
+        plan_dir: "/plans".into(),
+        given: Given::default(),
+        seed: 1,
+        flaky: Flaky::Fail,
+        first_failure: FirstFailure::GoOn,
+        deadline_ms: None,
+        arguments: Vec::new(),
+    }
+}
 
 /// At most, in a run: while nobody commands its clock stands still, so one that is for ever taken over never ends.
 const TAKEOVERS: u64 = 12;

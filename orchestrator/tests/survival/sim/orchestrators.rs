@@ -9,10 +9,8 @@ use meshproof_proto::order::Authority;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::agents::{self, Given, Taken};
-use super::{Broken, Play};
-use crate::memory::{
-    self, Began, Conducted, Deeds, Hands, Late, Log, Moment, NotRebuilt, Ready, Recollected, Told, rebuild,
-};
+use super::{Broken, Play, began};
+use crate::memory::{Began, Conducted, Deeds, Hands, Late, Log, Moment, NotRebuilt, Ready, Recollected, Told, rebuild};
 use crate::record::Happening;
 use crate::run::{FirstFailure, Flaky, Input, Output, ProcessOrder, Run, Setup};
 
@@ -52,19 +50,8 @@ impl Play {
     pub fn first(&self) -> Orchestrator {
         let (term, now) = (self.term, self.now);
         let mut conducted = Conducted::new(self.machine(term, now), now);
-        let began = Began {
-            at_unix_ms: self.unix_ms(),
-            file: "plan.yaml".to_owned(),
-            text: self.source.text().to_owned(),
-            plan_dir: "/plans".into(),
-            given: memory::Given::default(),
-            seed: 1,
-            flaky: Flaky::Fail,
-            first_failure: FirstFailure::GoOn,
-            deadline_ms: None,
-            arguments: Vec::new(),
-        };
-        let ready = Ready { ports: BTreeMap::new(), initialized: BTreeMap::new(), held: BTreeMap::new() };
+        let began = Began { at_unix_ms: self.unix_ms(), ..began(self.source.text()) };
+        let ready = Ready::default();
         let log = Log::new(term, self.agents.names());
         conducted.begin((self.setting.clone(), now), (Some((log, began, ready)), Vec::new()));
         Orchestrator::of(term, conducted)

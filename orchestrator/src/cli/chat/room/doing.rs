@@ -21,10 +21,9 @@ use crate::cli::chat::ask::Agent;
 use crate::cli::chat::child::{self, Output};
 use crate::cli::chat::tree::{self, Asked, Here};
 use crate::plan::compiled::{Does, FaultStep};
-use crate::plan::nearest;
 
 /// A line that cannot be done.
-type Refused = (String, Exit);
+pub(super) type Refused = (String, Exit);
 
 impl From<Alone> for Refused {
     fn from(alone: Alone) -> Self {
@@ -276,30 +275,6 @@ impl Room {
         };
         self.voice.note(&Answer::of(exit, status).status);
         Begun::Next(Next::Came(exit))
-    }
-
-    /// The agents that are meant, or who may have been.
-    async fn meant(&mut self, wanted: &str) -> Result<Vec<Agent>, Refused> {
-        let console = self.joined.console().await?;
-        console.settle().await;
-        let meant = console.agents_named(wanted);
-        if !meant.is_empty() {
-            return Ok(meant.into_iter().map(|(name, client)| Agent { name, client }).collect());
-        }
-        if let Some(why) = console.why_missing(wanted) {
-            return Err((format!("agent {wanted} does not answer: {why}"), Exit::MeshFailed));
-        }
-        let names = console.names();
-        let near = nearest(wanted, names.iter().map(String::as_str).chain(["all"]));
-        let near = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean `@{near}`?"));
-        let there =
-            if names.is_empty() { "There is none".to_owned() } else { format!("There are: {}", names.join(", ")) };
-        Err((format!("no agent is named `{wanted}` here{near} {there}"), Exit::Usage))
-    }
-
-    async fn one(&mut self, name: &str) -> Result<Agent, Refused> {
-        let meant = self.meant(name).await?;
-        meant.into_iter().next().ok_or_else(|| (format!("agent {name} is gone"), Exit::MeshFailed))
     }
 
     /// Goes on while other lines come.

@@ -1,11 +1,14 @@
 //! The mesh that a chat is in: of the run that goes on, and of the next one when that is over; or that of a page, which is in it itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use futures::future::join_all;
 use meshproof_mesh::MeshEvent;
-use meshproof_proto::id::RunId;
+use meshproof_proto::id::{Name, RunId};
+use meshproof_proto::labels::Labels;
+use meshproof_proto::rpc::AgentClient;
 use meshproof_proto::verdict::Exit;
 use tokio::sync::mpsc;
 
@@ -13,6 +16,7 @@ use super::Happened;
 use super::seat::Seat;
 use crate::chat::complete::Known;
 use crate::chat::ground::{Ground, Ids};
+use crate::cli::chat::ask::Agent;
 use crate::cli::mesh::MeshArgs;
 use crate::console::{Console, Heard, find};
 use crate::history::{Brief, Kept};
@@ -46,17 +50,33 @@ pub(super) struct Joined {
     ground: Option<Ground>,
     /// The run that lines were meant for so far.
     of: Option<RunId>,
+    /// Labels that agents were seen with, as `zone=eu`.
+    seen: BTreeSet<String>,
+}
+
+/// Agents with their labels, and answers of those that did not tell them.
+pub(super) struct Labelled {
+    pub(super) known: Vec<(Name, Labels, AgentClient)>,
+    pub(super) silent: Vec<String>,
 }
 
 impl Joined {
     pub(super) fn new(args: MeshArgs, person: String, ear: mpsc::Sender<Heard>) -> Self {
-        Self { args, person, ear, seat: None, ground: None, of: None }
+        Self { args, person, ear, seat: None, ground: None, of: None, seen: BTreeSet::new() }
     }
 
     /// Through a page, which is in the mesh for as long as it is open.
     pub(super) fn through(args: MeshArgs, page: Through, ear: mpsc::Sender<Heard>) -> Self {
         let person = page.name().to_string();
-        Self { args, person, ear, seat: Some(Seat::Page(Box::new(page))), ground: None, of: None }
+        Self {
+            args,
+            person,
+            ear,
+            seat: Some(Seat::Page(Box::new(page))),
+            ground: None,
+            of: None,
+            seen: BTreeSet::new(),
+        }
     }
 
     /// Which mesh was asked for, to pass it on.
@@ -119,6 +139,23 @@ impl Joined {
         Ok(self.seat.as_mut().expect("it was put there just now"))
     }
 
+    /// Asks every agent what it is labelled with.
+    pub(super) async fn labels(&mut self) -> Result<Labelled, Alone> {
+        let console = self.console().await?;
+        console.settle().await;
+        let asking = console.agents_named("all").into_iter().map(|(name, client)| Agent { name, client }.labels());
+        let mut labelled = Labelled { known: Vec::new(), silent: console.missing() };
+        for answered in Box::pin(console.during(join_all(asking))).await {
+            match answered {
+                Ok(known) => labelled.known.push(known),
+                Err(answer) => labelled.silent.push(answer.status),
+            }
+        }
+        let seen = labelled.known.iter().flat_map(|(_, labels, _)| labels.iter());
+        self.seen = seen.map(|(key, value)| format!("{key}={value}")).collect();
+        Ok(labelled)
+    }
+
     /// What steps are checked against: the plan of the run, where this machine knows it.
     pub(super) fn ground(&mut self) -> Ground {
         let known = || {
@@ -139,7 +176,8 @@ impl Joined {
         let ground = self.ground();
         let Ids { logs, tests, steps } = ground.ids();
         let (stubs, faults) = (ground.names("stubs"), ground.names("faults"));
-        Known { agents, stubs, faults, runs: runs(), logs, tests, steps }
+        let labels = self.seen.iter().cloned().collect();
+        Known { agents, labels, stubs, faults, runs: runs(), logs, tests, steps }
     }
 
     pub(super) async fn greeting(&mut self) -> String {

@@ -3,7 +3,7 @@
 use meshproof_proto::id::Name;
 use meshproof_proto::rpc::{AgentClient, RoomNews};
 
-use crate::console::Console;
+use crate::console::{Console, Silent};
 use crate::mesh_file::MeshFile;
 use crate::web::through::Through;
 
@@ -46,6 +46,15 @@ impl Seat {
         match self {
             Self::Own(console) => console.why_missing(name),
             Self::Page(page) => page.why_missing(name),
+        }
+    }
+
+    /// Agents that ought to be there and are not linked, each with the reason.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let said = |silent: Silent| format!("{}: {}", silent.name, silent.why);
+        match self {
+            Self::Own(console) => console.missing().into_iter().map(said).collect(),
+            Self::Page(page) => page.missing().into_iter().map(said).collect(),
         }
     }
 

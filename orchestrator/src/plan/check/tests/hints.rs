@@ -77,7 +77,9 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let proto = |body: &str| Ok(format!("syntax = \"proto3\"; package acme; {body}").into_bytes());
     match path.strip_prefix("/plans").ok().and_then(Path::to_str) {
         Some("good") => Ok(b"1\n\n2\n".to_vec()),
-        Some("long") => Ok(vec![b'\n'; MAX_BESIDE_BYTES + 1]),
+        Some("long") => Ok(b"17\n".repeat(MAX_BESIDE_BYTES)),
+        Some("line") => Ok(vec![b'7'; MAX_BESIDE_BYTES + 1]),
+        Some("torn") => Ok([b"{\n".as_slice(), &b"17\n".repeat(MAX_BESIDE_BYTES)].concat()),
         Some("shut") => Err(io::ErrorKind::PermissionDenied.into()),
         Some("sub/shop.proto") => proto("import \"money.proto\"; service Shop { rpc Buy (Money) returns (Money); }"),
         Some("sub/money.proto") => proto("message Money {}"),
@@ -101,7 +103,10 @@ fn files_beside_a_plan_are_looked_at_all_at_once() {
         plan.map_or_else(|mistakes| mistakes.found.iter().map(shown).collect::<Vec<_>>(), |_| Vec::new())
     };
     assert_eq!(wrong(["good", BOTH, "good"]), Vec::<String>::new());
-    assert_eq!(wrong(["long", BOTH, "long"]), ["[long] `long` is too long"], "what is copied may be long");
+    assert_eq!(wrong(["long", BOTH, "long"]), Vec::<String>::new(), "what is copied or sent may be long");
+    assert_eq!(wrong(["good", "long", "line"])[0], "[long] `long` is too long", "a description goes into an order");
+    assert_eq!(wrong(["good", BOTH, "line"]), ["[line] the first line of `line` is too long"]);
+    assert!(wrong(["good", BOTH, "torn"])[0].starts_with("[torn] line 1 of `torn` is no JSON"));
     assert_eq!(
         wrong(["gone", "[sub/shop.proto, gone.proto]", "shut"]),
         [

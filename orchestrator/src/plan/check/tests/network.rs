@@ -52,6 +52,11 @@ fn members_of_groups_are_dealt_out_to_regions_that_are_shares() {
     let text = format!("meshproof: 1\nplan: p\n{network}{groups}tests:\n  - {{ id: t, steps: [{{ say: hello }}] }}\n");
     let checked = check("plan.yaml", text.as_bytes(), &Inputs::default());
     let plan = checked.plan.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    let labels: Vec<String> = plan.labels().into_iter().map(|(name, labels)| format!("{name} {}", labels[0])).collect();
+    assert_eq!(labels[0], "nodes-1 group=nodes,region=eu");
+    assert_eq!(labels.iter().filter(|labels| labels.contains("region=us")).count(), 2, "{labels:?}");
+    assert!(labels.contains(&"nodes-2 group=nodes".to_owned()), "a quarter is in no region: {labels:?}");
+    assert!(labels.contains(&"odd-1 group=odd,region=far".to_owned()), "{labels:?}");
     let shapes = &plan.network.as_ref().expect("it has one").shapes;
     let has = |from: &str, to: &str, latency_us| {
         let is_it = |pair: &(Name, Name)| pair.0.as_str() == from && pair.1.as_str() == to;

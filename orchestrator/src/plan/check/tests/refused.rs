@@ -29,7 +29,9 @@ fn a_fault_on_traffic_that_no_plan_sends_through_the_mesh_is_refused() {
 fn a_proof_that_nothing_could_pass_is_refused() {
     const SLOW: &str = "{ stub: bank, latency: \"${{ params.limit }}\", jitter: 10ms }";
     for (fault, refused) in [
-        ("{ traffic: shop -> ledger, bandwidth: 1mbit }", Some("`prove` of a bandwidth without a latency")),
+        ("{ traffic: shop -> ledger, bandwidth: 1mbit }", None),
+        ("{ traffic: shop -> ledger, refuse: true }", None),
+        ("{ traffic: shop -> ledger, reset: 1s }", None),
         ("{ stub: bank, loss: 100% }", Some("`prove` of the loss of a stub")),
         ("{ traffic: shop -> ledger, loss: 100% }", None),
         ("{ traffic: shop -> ledger, bandwidth: 1mbit, latency: 1s }", None),

@@ -1,0 +1,255 @@
+//! Names with several instances: one holds the name, the others stand by, and one of them takes over when it is gone.
+//!
+//! Where a keeper starts agents, it says which instance ended, and an instance that is started again stands by. In a mesh that stands,
+//! nobody says that an agent is gone but its successor that joins: then the one that holds the name is asked whether it is still there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::labels::{REPLICA, ZONE};
+use meshproof_proto::order::StepKey;
+use meshproof_proto::rpc::About;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::crew::{CallError, Caller, Instance};
+use super::driver::Driver;
+use super::failover::{ANOTHER_JOINED, ended_with};
+use super::succession::about;
+use crate::local::LocalEnvironment;
+use crate::memory::Conducted;
+use crate::run::Input;
+
+/// Until who holds a name has shown that it is there; a round trip takes milliseconds, and it may be busy.
+const THERE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is known of instances beside who holds which name.
+#[derive(Debug, Default)]
+pub(super) struct Standbys {
+    asking: JoinSet<Found>,
+    /// Of each name and number, how many of its processes joined, and how many ended.
+    lives: BTreeMap<(Name, u32), Lives>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lives {
+    joined: u64,
+    ended: u64,
+}
+
+/// What an instance has said of itself.
+#[derive(Debug)]
+pub(super) struct Found {
+    name: Name,
+    peer: PeerId,
+    about: Result<About, CallError>,
+    /// Whether the one that held the name then has answered, where that was asked.
+    holder_is_there: bool,
+}
+
+impl Standbys {
+    /// The next answer; never while nobody is asked.
+    pub(super) async fn found(&mut self) -> Found {
+        loop {
+            match self.asking.join_next().await {
+                Some(Ok(found)) => return found,
+                Some(Err(error)) => tracing::error!(%error, "asking an instance what it is ended badly"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Driver {
+    /// Whether the plan has more than one instance of it.
+    pub(super) fn is_replicated(&self, name: &Name) -> bool {
+        self.environment.is_some()
+            && self.plan.services.iter().any(|known| known.name == *name && known.instances.len() > 1)
+    }
+
+    /// Whether an instance that joins need not have the place of the one that is there.
+    pub(super) fn may_stand_by(&self, name: &Name) -> bool {
+        self.environment.is_none() || self.is_replicated(name)
+    }
+
+    /// An instance joined. It takes over, or stands by, once it is known which one it is.
+    pub(super) async fn stands_by(&mut self, name: Name, peer: PeerId) {
+        if self.crew.is_standing_by(&peer) {
+            return;
+        }
+        self.crew.stand_by(&name, peer);
+        if let Some(mesh) = self.mesh.clone() {
+            mesh.connect(peer).await;
+        }
+        let Some(caller) = self.crew.standby(&name, &peer) else { return };
+        let holder = self.crew.caller(&name).filter(|_| self.environment.is_none());
+        self.standbys.asking.spawn(async move {
+            let (about, holder_is_there) = tokio::join!(about(&caller), is_there(holder));
+            Found { name, peer, about, holder_is_there }
+        });
+    }
+
+    /// The first instances are those that the keeper started first; the others may come.
+    pub(super) async fn first_instances(&mut self) -> Result<(), String> {
+        let replicated = self.plan.services.iter().filter(|service| service.instances.len() > 1);
+        let first = replicated.map(|service| (service.name.clone(), service.instances[0].clone())).collect::<Vec<_>>();
+        for (name, zone) in &first {
+            let Some(holder) = self.crew.holder(name) else { continue };
+            self.identify((name, holder), Instance { number: 1, zone: zone.clone() });
+        }
+        let processes = self.environment.as_ref().filter(|_| !first.is_empty()).map(LocalEnvironment::processes);
+        match processes {
+            Some(processes) => processes.stand_by().await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    fn identify(&mut self, (name, peer): (&Name, PeerId), instance: Instance) -> Vec<PeerId> {
+        self.standbys.lives.entry((name.clone(), instance.number)).or_default().joined += 1;
+        self.crew.identify(name, peer, instance)
+    }
+
+    /// An instance has said what it is.
+    pub(super) fn found(&mut self, found: Found, run: &mut Conducted) -> anyhow::Result<()> {
+        let Found { name, peer, about, holder_is_there } = found;
+        if !self.crew.is_standing_by(&peer) && self.crew.holder(&name) != Some(peer) {
+            return Ok(());
+        }
+        let about = match about {
+            Ok(about) => about,
+            Err(error) => {
+                tracing::warn!(agent = %name, %error, "an instance does not say what it is");
+                self.crew.steps_down(&peer);
+                return Ok(());
+            }
+        };
+        let number = about.labels.get(REPLICA).and_then(|number| number.parse().ok()).unwrap_or(1);
+        let zone = about.labels.get(ZONE).map(str::to_owned);
+        if self.environment.is_none() {
+            // In a mesh that stands numbers say nothing of processes.
+            self.crew.identify(&name, peer, Instance { number, zone });
+            if !holder_is_there {
+                self.vacated(&name, (ANOTHER_JOINED, None), run)?;
+            }
+            return self.promote(&name, run);
+        }
+        for gone in self.identify((&name, peer), Instance { number, zone: zone.clone() }) {
+            if self.crew.is_standing_by(&gone) {
+                self.crew.steps_down(&gone);
+            } else {
+                self.vacated(&name, (ANOTHER_JOINED, None), run)?;
+            }
+        }
+        self.promote(&name, run)?;
+        let Some(place) = self.crew.is_standing_by(&peer).then(|| in_zone(zone.as_deref())) else { return Ok(()) };
+        self.note(run, format!("instance {number} of {name} stands by{place}"))
+    }
+
+    /// If nobody has the name, one that stands by gets it.
+    pub(super) fn promote(&mut self, name: &Name, run: &mut Conducted) -> anyhow::Result<()> {
+        if self.teardown.is_some() || self.failovers.has_lost(name) {
+            return Ok(());
+        }
+        let (Some(peer), Some(former)) = (self.crew.next_in_line(name), self.crew.holder(name)) else { return Ok(()) };
+        self.takes_place((name, peer), former, run)
+    }
+
+    /// The process of an instance ended.
+    pub(super) fn instance_ended(
+        &mut self,
+        (name, number): (&Name, u32),
+        (how, at): (&str, u64),
+        run: &mut Conducted,
+    ) -> anyhow::Result<()> {
+        if !self.is_replicated(name) {
+            return self.agent_ended(name, (how, at), run);
+        }
+        let lives = self.standbys.lives.entry((name.clone(), number)).or_default();
+        lives.ended += 1;
+        // another process has come after it already
+        if lives.joined > lives.ended {
+            return Ok(());
+        }
+        self.crew.standbys_of(name, number).iter().for_each(|gone| self.crew.steps_down(gone));
+        if self.crew.instance(name).is_none_or(|holder| holder.number == number) {
+            self.vacated(name, (&ended_with(how), Some(at)), run)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody hears of it any more, and it may live: it is killed before another one gets its place.
+    pub(super) fn fence(&mut self, name: &Name, why: &str, run: &mut Conducted) -> anyhow::Result<()> {
+        let number = self.number_of(name);
+        if let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) {
+            let name = name.clone();
+            tokio::spawn(async move {
+                if let Err(error) = processes.kill_agent((name, number)).await {
+                    tracing::debug!(%error, "an agent out of reach was not killed");
+                }
+            });
+        }
+        self.note(run, format!("agent {name} is killed, as {why}"))
+    }
+
+    /// Which of its instances has the name.
+    pub(super) fn number_of(&self, name: &Name) -> u32 {
+        self.crew.instance(name).map_or(1, |instance| instance.number)
+    }
+
+    /// Kills everything in a zone.
+    pub(super) fn kill_zone(&mut self, key: StepKey, zone: String) {
+        let acting = self.crew.acting_in(&zone).into_iter();
+        let services: Vec<Name> = acting.filter(|name| self.processes.contains_key(name)).collect();
+        let processes = self.environment.as_ref().map(LocalEnvironment::processes);
+        let inbox = self.inbox_in.clone();
+        tokio::spawn(async move {
+            let result = match processes {
+                Some(processes) => {
+                    processes.kill_zone(zone.clone(), services.clone()).await.map_err(|error| error.to_string())
+                }
+                None => Err("the run has not started what is in this zone".to_owned()),
+            };
+            let _ = inbox.send(Input::ZoneKilled { key, zone, services, result }).await;
+        });
+    }
+
+    /// Whoever held a name there is gone, also if that was not told yet.
+    pub(super) fn zone_is_gone(&mut self, zone: &str, run: &mut Conducted) -> anyhow::Result<()> {
+        for name in self.crew.acting_in(zone) {
+            self.vacated(&name, (&format!("its zone {zone} was killed"), None), run)?;
+        }
+        Ok(())
+    }
+
+    /// Another orchestrator knew which instances there are.
+    pub(super) fn instances_anew(&mut self) {
+        let replicated = self.plan.services.iter().filter(|service| service.instances.len() > 1);
+        for name in replicated.map(|service| service.name.clone()).collect::<Vec<_>>() {
+            for (peer, caller) in self.crew.all_of(&name) {
+                let name = name.clone();
+                self.standbys.asking.spawn(async move {
+                    let about = about(&caller).await;
+                    Found { name, peer, about, holder_is_there: true }
+                });
+            }
+        }
+        if let Some(processes) = self.environment.as_ref().map(LocalEnvironment::processes) {
+            tokio::spawn(async move {
+                if let Err(error) = processes.stand_by().await {
+                    tracing::warn!(%error, "what stands by was not started");
+                }
+            });
+        }
+    }
+}
+
+fn in_zone(zone: Option<&str>) -> String {
+    zone.map(|zone| format!(" in zone {zone}")).unwrap_or_default()
+}
+
+pub(super) async fn is_there(holder: Option<Caller>) -> bool {
+    let Some(holder) = holder else { return true };
+    let answer = holder.call(|client, context| async move { Ok(Ok(client.ping(context, 0).await?)) });
+    matches!(timeout(THERE_WITHIN, answer).await, Ok(Ok(_)))
+}
