@@ -226,29 +226,45 @@ fn an_agent_that_is_killed_while_it_takes_over_is_followed_by_the_next_one() {
     scene.assert_nothing_left();
 }
 
-/// A line that the service logs while nobody is there to see it.
+/// A line that the service logs while nobody is there to see it: as soon as the process of its agent is no more.
 #[test]
 fn a_watch_misses_nothing_that_was_logged_while_its_agent_was_gone() {
+    const SHELL: &str = "python3 -m http.server --bind 127.0.0.1 $PORT & \
+        until test -s agent; do sleep 0.02; done; while kill -0 $(cat agent); do :; done; echo panicked; wait";
+    if !has_python() {
+        return;
+    }
     let scene = Scene::new();
-    let tests = r#"  - id: t
-    always: [{ expect: { log: "*", contains: panicked, count: 0 } }]
-    steps:
-      - { to: moody, http: { post: /later, json: { after_ms: 1, say: "panicked" } } }
-      - kill: { agent: moody }
-      - { at: moody, exec: { argv: [sleep, "0.2"] } }
-"#;
-    let text = std::fs::read_to_string(crate::scene::root().join("testdata/processes/kill.yaml")).expect("a sample");
-    let head = text.split("tests:").next().expect("a plan");
-    let folder = crate::scene::root().join("testdata/processes");
-    let head = head.replace("cwd: ../..", &format!("cwd: {}", folder.join("../..").display()));
-    let head = head.replace("${{ plan.dir }}", &folder.display().to_string());
     let path = scene.path().join("plan.yaml");
-    std::fs::write(&path, format!("{head}tests:\n{tests}")).expect("a writable folder");
-    let ended = scene.run(path).end();
+    let text = format!(
+        r#"meshproof: 1
+plan: respawn
+services:
+  site:
+    exec: {{ shell: {SHELL:?} }}
+    ports: {{ http: dynamic }}
+    env: {{ PORT: "${{{{ self.http.port }}}}" }}
+    ready: {{ http: {{ get: / }} }}
+tests:
+  - id: t
+    always: [{{ expect: {{ log: "*", contains: panicked, count: 0 }} }}]
+    steps: [{{ at: site, exec: {{ shell: "until test -e go; do sleep 0.02; done" }}, idempotent: true }}]
+"#
+    );
+    std::fs::write(&path, text).expect("a writable folder");
+    let mut session = Session::start(scene.run_command(&path, "json"), Shown::Records);
+    session.record("the step", |record| record["what"]["fact"]["step-started"]["key"]["test"] == "t");
+    let agent = processes::agent(&processes::mentioning(scene.path()), "site").pid;
+    let site = scene.run_folder().join("services/site");
+    std::fs::write(site.join("next"), agent.to_string()).expect("ours");
+    std::fs::rename(site.join("next"), site.join("agent")).expect("ours");
+    kill_agent(&scene);
+    session.record("another instance", |record| record["what"]["failover-complete"]["agent"] == "site");
+    let ended = session.end();
     ended.assert_code(1);
-    let journal = Journal::read(&scene.out());
     let is_it =
         |failure: &Value| failure["title"].as_str().is_some_and(|title| title.contains("what must always hold"));
+    let journal = Journal::read(&scene.out());
     assert!(journal.all("failure").any(is_it), "{}", ended.all());
     journal.only("failover-complete");
 }
