@@ -14,9 +14,10 @@ use crate::limits::ICE_SERVERS;
 pub struct IceServer {
     /// `stun:host:port`, `turn:host:port?transport=udp`; see [`check_url`].
     pub urls: Vec<String>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    // Left out of JSON it may be; never written short, as what reads bincode knows no names of fields.
+    #[serde(default)]
     pub username: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub credential: String,
 }
 
@@ -64,6 +65,8 @@ pub fn is_relay(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Codec;
+    use crate::rendezvous::ToPeer;
 
     #[test]
     fn only_stun_and_turn_over_udp_are_taken() {
@@ -84,6 +87,18 @@ mod tests {
         let usable = usable(vec![told.clone(), told]);
         assert_eq!(usable.len(), ICE_SERVERS);
         assert!(usable.iter().all(|server| server.urls.len() == 1 && server.urls[0].starts_with("stun:host-")));
+    }
+
+    #[test]
+    fn a_server_without_a_user_is_read_as_it_was_written_in_each_encoding() {
+        let server = IceServer { urls: vec!["stun:a:3478".into()], username: String::new(), credential: String::new() };
+        for codec in [Codec::Bincode, Codec::Json] {
+            let told = ToPeer::Ice(vec![server.clone()]);
+            let bytes = codec.encode(&told).expect("plain data");
+            assert_eq!(codec.decode::<ToPeer>(&bytes).expect("its own bytes"), told, "{codec:?}");
+        }
+        let short: IceServer = serde_json::from_str(r#"{"urls":["stun:a:3478"]}"#).expect("as people write it");
+        assert_eq!(short, server);
     }
 
     #[test]
