@@ -186,18 +186,17 @@ fn a_failover_is_three_timed_events_in_the_journal_the_lines_and_the_junit_file(
     let ended = scene.run_plain(plan(&scene, tests)).end();
     ended.assert_code(0);
     let shown = ended.all();
-    for words in
-        [" gone site: its process ended: SIGKILL", " next site has another instance at term 1.2", " back site after "]
-    {
+    for words in [" gone site: ", " next site has another instance at term 1.2", " back site after "] {
         assert!(shown.contains(words), "{words:?} is not shown:\n{shown}");
     }
     let journal = Journal::read(&scene.out());
+    let mut times = vec![&journal.only("failover-decided")["after_ms"], &journal.only("failover-complete")["after_ms"]];
+    // whoever saw the end says when it was; the next instance, which may be there before that is heard, does not know
     let detected = journal.only("failover-detected");
-    let times = [
-        &detected["after_ms"],
-        &journal.only("failover-decided")["after_ms"],
-        &journal.only("failover-complete")["after_ms"],
-    ];
+    match detected["how"].as_str() {
+        Some("its process ended: SIGKILL") => times.push(&detected["after_ms"]),
+        how => assert_eq!(how, Some("another instance of it has joined")),
+    }
     assert!(times.iter().all(|time| time.as_f64().is_some_and(|time| (0.0..8_000.0).contains(&time))), "{times:?}");
     let junit = std::fs::read_to_string(scene.out().join("junit.xml")).expect("it is there");
     assert!(junit.contains("back site after "), "{junit}");
