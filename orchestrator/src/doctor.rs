@@ -31,7 +31,7 @@ pub struct Finding {
 pub enum Need {
     /// No plan runs.
     Every,
-    /// Only plans that ask for it.
+    /// Only plans or runs that ask for it.
     Some,
     /// Nothing here uses it yet.
     Later,
@@ -49,9 +49,9 @@ pub fn look(runs: Result<&Path, String>) -> Vec<Finding> {
         finding(Need::Some, "landlock", "agents that confine the programs of steps", landlock()),
         finding(Need::Later, "netem", "faults on interfaces", netem()),
         finding(Need::Later, "nft", "faults on interfaces", nft()),
-        finding(Need::Later, "podman", "services in containers", program("podman")),
-        finding(Need::Later, "docker", "services in containers", program("docker")),
-        finding(Need::Later, "kubectl", "services in Kubernetes", program("kubectl")),
+        finding(Need::Some, "podman", "runs `--on podman`", program("podman")),
+        finding(Need::Some, "docker", "runs `--on docker`", program("docker")),
+        finding(Need::Some, "kubectl", "runs `--on kubernetes`", program("kubectl")),
     ]
 }
 
