@@ -51,6 +51,11 @@ impl Leases {
         Ok(Begun::New)
     }
 
+    /// Whether a fault of that name is active.
+    pub fn is_active(&self, fault: &str) -> bool {
+        self.active.contains_key(fault)
+    }
+
     /// Ends a lease; false when there is none.
     pub fn end(&mut self, fault: &str) -> bool {
         self.active.remove(fault).is_some()

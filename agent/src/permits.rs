@@ -116,6 +116,7 @@ impl Permits {
             | Call::Cancel(..)
             // faults are on stubs and on what passes tunnels; links and signaling have no gate that one could close
             | Call::BeginFault(..)
+            | Call::BeginFaultAgain(..)
             | Call::HealFault(..)
             | Call::Status(_)
             | Call::Finish(..)

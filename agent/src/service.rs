@@ -81,6 +81,7 @@ pub(crate) enum Call {
     StepOver(StepOver, Answer<()>),
     AnswerPrograms(Authority, Vec<sync::Answer>, Answer<()>),
     Copy(Box<Copies>, Answer<u64>),
+    BeginFaultAgain(Box<FaultOrder>, Answer<()>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -275,6 +276,10 @@ impl Agent for AgentServer {
 
     async fn copy(self, _: Context, copies: Box<Copies>) -> Result<u64, Refusal> {
         self.ask(|answer| Call::Copy(copies, answer)).await
+    }
+
+    async fn begin_fault_again(self, _: Context, order: Box<FaultOrder>) -> Result<(), Refusal> {
+        self.ask(|answer| Call::BeginFaultAgain(order, answer)).await
     }
 }
 

@@ -45,7 +45,7 @@ mod watching;
 mod zones;
 
 pub use api::{
-    Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, OrdersTogether, Output, Place, Problem, ProcessOrder,
+    Abort, FirstFailure, Flaky, Input, Launch, LaunchFile, Lease, OrdersTogether, Output, Place, Problem, ProcessOrder,
     Setting, Setup,
 };
 pub use environment::{KEEP, OUTPUTS};

@@ -94,6 +94,9 @@ pub trait Agent {
     async fn answer_programs(authority: Authority, answers: Vec<Answer>) -> Result<(), Refusal>;
     /// From agent to agent: keep these events of mine. On disk before it is answered; gives the number up to which all are there.
     async fn copy(copies: Box<Copies>) -> Result<u64, Refusal>;
+    /// Begins what is left of a fault that an instance before this one had begun, by what that one has written down. One that is active
+    /// stays as it is; one whose lease is over has ended.
+    async fn begin_fault_again(order: Box<FaultOrder>) -> Result<(), Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.
@@ -209,7 +212,7 @@ fn deed(call: &str) -> &str {
         "begin_bench" | "bench" => "measuring a link",
         "purge_stub" => "making a stub forget its calls",
         "start" | "start_again" | "start_in_turn" | "receive" => "doing a step of a run",
-        "begin_fault" => "beginning a fault of a run",
+        "begin_fault" | "begin_fault_again" => "beginning a fault of a run",
         "heal_fault" => "ending a fault of a run",
         "initialize" | "adopt" => "setting up a run",
         "begin_test" | "cancel" | "observe" | "reseat" | "answer_programs" | "finish" => "commanding a run",

@@ -42,6 +42,8 @@ pub enum Entry {
     Receives(Box<ReceiveOrder>),
     /// More records of a stream were answered.
     RecordsAnswered { key: StepKey, answered: Box<Answers> },
+    /// A fault may disturb until then, in milliseconds since 1970: by this clock, as no other one goes on without the process.
+    Leased { fault: String, until_ms: u64 },
 }
 
 /// What a file says.
@@ -108,6 +110,7 @@ impl Recovered {
             | Entry::Promised { .. }
             | Entry::Receives(_)
             | Entry::RecordsAnswered { .. }
+            | Entry::Leased { .. }
             | Entry::Damaged => true,
         };
         if fits {
@@ -135,6 +138,7 @@ impl Recovered {
             | Entry::Promised { .. }
             | Entry::Receives(_)
             | Entry::RecordsAnswered { .. }
+            | Entry::Leased { .. }
             | Entry::Piece { .. } => {}
         }
     }

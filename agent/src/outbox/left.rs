@@ -33,6 +33,8 @@ pub struct Left {
     pub sends: BTreeMap<StepKey, Answers>,
     /// What the service's program wanted last of the data network, in the test that goes on.
     pub network: Option<Box<Wanted>>,
+    /// Faults whose end nobody has told, and until when they may disturb, in milliseconds since 1970.
+    pub leases: BTreeMap<String, u64>,
 }
 
 /// How far a step came.
@@ -69,6 +71,7 @@ impl Left {
             Entry::Piece { number, piece } => self.memory = Extent { term: piece.term, pieces: *number },
             Entry::Receives(order) => self.receive(order),
             Entry::RecordsAnswered { key, answered } => self.sends.entry(key.clone()).or_default().add(answered),
+            Entry::Leased { fault, until_ms } => drop(self.leases.insert(fault.clone(), *until_ms)),
             Entry::StubChanged { stub, change: StubChange::Purge } => drop(self.stubs.remove(stub)),
             Entry::StubChanged { stub, change } => self.stub(stub).push(StubPast::Changed(change.clone())),
         }
@@ -88,12 +91,12 @@ impl Left {
             }
             Fact::StubCallsUntold { stub, calls } => self.stub(stub).push(StubPast::Untold(*calls)),
             Fact::StubPurged { stub, .. } => drop(self.stubs.remove(stub)),
+            Fact::FaultEnded(report) => drop(self.leases.remove(&report.fault)),
             Fact::ProgramAsked { ask: Ask::Network { wanted, .. }, .. } => self.network = Some(wanted.clone()),
             Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::LinkSuspect { .. }
             | Fact::FaultBegan { .. }
-            | Fact::FaultEnded(_)
             | Fact::LinkBytes { .. }
             | Fact::Gap { .. }
             | Fact::Sampled(_)

@@ -51,6 +51,7 @@ impl Call {
             Self::StepOver(..) => between("step_over", []),
             Self::AnswerPrograms(..) => command("answer_programs", []),
             Self::Copy(..) => between("copy", []),
+            Self::BeginFaultAgain(order, _) => command("begin_fault_again", [order.target.capability()]),
         }
     }
 }

@@ -127,7 +127,10 @@ fn rows_in_turn() -> Vec<Row> {
     let (name, origin, events) = (name("shop"), PeerId([1; 32]), Vec::new());
     let copies = AgentRequest::Copy { copies: Box::new(Copies { run: authority().run, name, origin, events }) };
     let over = AgentRequest::StepOver { over };
-    vec![(in_turn, COMMAND, &[Exec]), (over, BETWEEN, &[]), (answers, COMMAND, &[]), (copies, BETWEEN, &[])]
+    let again = AgentRequest::BeginFaultAgain { order: Box::new(fault(traffic())) };
+    let mut rows: Vec<Row> = vec![(in_turn, COMMAND, &[Exec]), (over, BETWEEN, &[]), (answers, COMMAND, &[])];
+    rows.extend([(copies, BETWEEN, &[][..]), (again, COMMAND, &[Tunnel])]);
+    rows
 }
 
 fn traffic() -> FaultTarget {
@@ -232,6 +235,7 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::StepOver { over } => client.step_over(now, over).await?,
         AgentRequest::AnswerPrograms { authority, answers } => client.answer_programs(now, authority, answers).await?,
         AgentRequest::Copy { copies } => client.copy(now, copies).await?.map(drop),
+        AgentRequest::BeginFaultAgain { order } => client.begin_fault_again(now, order).await?,
     })
 }
 
@@ -394,7 +398,7 @@ fn refuse(call: Call) {
         Call::Recall(_, answer) => drop(answer.send(Err(reached()))),
         Call::Holder(answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),
-        Call::BeginFault(_, answer) => drop(answer.send(Err(reached()))),
+        Call::BeginFault(_, answer) | Call::BeginFaultAgain(_, answer) => drop(answer.send(Err(reached()))),
         Call::BeginBench(_, answer) => drop(answer.send(Err(reached()))),
         Call::HealFault(_, _, answer) => drop(answer.send(Err(reached()))),
         Call::Status(answer) => drop(answer.send(Err(reached()))),

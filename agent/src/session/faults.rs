@@ -8,6 +8,7 @@ mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt as _;
 use meshproof_proto::id::{Digest, Name};
@@ -32,6 +33,8 @@ pub(super) struct Faults {
     endings: JoinSet<FaultReport>,
     ending: HashMap<Id, Ending>,
     ended: BTreeMap<String, FaultReport>,
+    /// Those of an instance before this one, and until when they may disturb, in milliseconds since 1970.
+    left: BTreeMap<String, u64>,
     /// Orders to begin a fault that is just ending.
     waiting: Vec<(FaultOrder, Answer<()>)>,
 }
@@ -70,10 +73,34 @@ struct Ending {
 #[derive(Debug)]
 pub(super) enum Beginning {
     Begun(Answer<()>),
+    /// Its lease was over before this instance could begin it.
+    Over(FaultReport, Answer<()>),
     Done,
 }
 
 impl Faults {
+    /// What an instance before this one has left is known.
+    pub(super) fn after(left: BTreeMap<String, u64>) -> Self {
+        Self { left, ..Self::default() }
+    }
+
+    /// Begins what is left of a fault that an instance before this one had begun: the time without an instance is the fault's.
+    pub(super) fn begin_again(&mut self, order: FaultOrder, answer: Answer<()>, place: Place<'_>) -> Beginning {
+        if self.leases.is_active(&order.fault) {
+            let _ = answer.send(Ok(()));
+            return Beginning::Done;
+        }
+        let rest_ms = self.left.get(&order.fault).map(|until_ms| until_ms.saturating_sub(since_1970_ms()));
+        if rest_ms == Some(0) {
+            self.left.remove(&order.fault);
+            let report = over_meanwhile(&order);
+            self.ended.insert(order.fault, report.clone());
+            return Beginning::Over(report, answer);
+        }
+        let lease_ms = rest_ms.map_or(order.lease_ms, |rest_ms| order.lease_ms.min(rest_ms));
+        self.begin(FaultOrder { lease_ms, ..order }, answer, place)
+    }
+
     /// Begins or renews a fault. The answer comes back when somebody has to hear of a beginning first.
     pub(super) fn begin(&mut self, order: FaultOrder, answer: Answer<()>, place: Place<'_>) -> Beginning {
         let conflicts = |ending: &Ending| ending.fault == order.fault || ending.target == order.target;
@@ -81,6 +108,7 @@ impl Faults {
             self.waiting.push((order, answer));
             return Beginning::Done;
         }
+        self.left.remove(&order.fault);
         let result = match self.leases.begin(&order, now()) {
             Ok(Begun::Renewed) => Ok(()),
             Ok(Begun::New) => match self.install(&order, place) {
@@ -235,6 +263,15 @@ async fn end_stub(beside: Arc<Beside>, stub: String, fault: String, shape: Shape
     report.unwrap_or_else(|| nothing_known(&fault, &shape))
 }
 
+/// What disturbed went with the instance before, which had measured it.
+fn over_meanwhile(order: &FaultOrder) -> FaultReport {
+    FaultReport {
+        measured: "its lease was over before another instance of its agent was there".to_owned(),
+        healed: true,
+        ..nothing_known(&order.fault, &order.shape)
+    }
+}
+
 /// The worst that can be said, so that nobody takes a bug for a healed fault.
 fn nothing_known(fault: &str, shape: &Shape) -> FaultReport {
     FaultReport {
@@ -255,4 +292,10 @@ fn seed_of(run: u64, fault: &str) -> Seed {
 /// The runtime's clock, so that tests can turn it.
 fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// By the clock that goes on without this process.
+pub(super) fn since_1970_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::order::{
-    Action, Authority, Initialize, Initialized, ReceiveOrder, StepOrder, StepOver, StreamAction, Turn,
+    Action, Authority, FaultOrder, Initialize, Initialized, ReceiveOrder, StepOrder, StepOver, StreamAction, Turn,
 };
 use meshproof_proto::rpc::{Refusal, Status};
 
@@ -41,10 +41,8 @@ impl Session {
             Call::Cancel(authority, key, answer) => {
                 self.commanded((caller, &authority), answer, |run| run.cancel(&key))
             }
-            Call::BeginFault(order, answer) => match self.admitted(caller, &order.authority) {
-                Ok(run) => run.begin_fault(*order, answer),
-                Err(refusal) => reply(answer, Err(refusal)),
-            },
+            Call::BeginFault(order, answer) => self.disturb_as(caller, (*order, answer), Run::begin_fault),
+            Call::BeginFaultAgain(order, answer) => self.disturb_as(caller, (*order, answer), Run::begin_fault_again),
             Call::HealFault(authority, fault, answer) => {
                 self.begun((caller, &authority), answer, |run, answer| run.heal_fault(&fault, answer));
             }
@@ -153,6 +151,18 @@ impl Session {
         self.copy_events(&mut run, &reached);
         tracing::info!(run = %run.authority.run, "takes part in a run");
         Ok(run)
+    }
+
+    fn disturb_as(
+        &mut self,
+        caller: PeerId,
+        (order, answer): (FaultOrder, Answer<()>),
+        begin: impl FnOnce(&mut Run, FaultOrder, Answer<()>),
+    ) {
+        match self.admitted(caller, &order.authority) {
+            Ok(run) => begin(run, order, answer),
+            Err(refusal) => reply(answer, Err(refusal)),
+        }
     }
 
     /// An instance before this one may have begun the step; its caller says that it may be done again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use meshproof_mesh::Mesh;
 use meshproof_proto::event::{Fact, StepResult};
@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::ahead::Ahead;
 use super::closing::{self, Closed, LinkBytes};
 use super::copying::Copying;
-use super::faults::{Beginning, Faults, Place};
+use super::faults::{Beginning, Faults, Place, since_1970_ms};
 use super::gathering::Gathering;
 use super::links::Linked;
 use super::orders::reply;
@@ -291,20 +291,44 @@ impl Run {
     }
 
     pub(super) fn begin_fault(&mut self, order: FaultOrder, answer: Answer<()>) {
+        let until_ms = since_1970_ms().saturating_add(order.lease_ms);
+        if self.working().is_ok()
+            && let Err(error) = self.outbox.note(&Entry::Leased { fault: order.fault.clone(), until_ms })
+        {
+            // whoever comes after this instance is told by the order alone how long it lasts
+            tracing::warn!(fault = order.fault, error, "the lease of a fault could not be written");
+        }
+        self.disturb_by(order, answer, Faults::begin);
+    }
+
+    /// As an instance before this one had begun it.
+    pub(super) fn begin_fault_again(&mut self, order: FaultOrder, answer: Answer<()>) {
+        self.disturb_by(order, answer, Faults::begin_again);
+    }
+
+    fn disturb_by(
+        &mut self,
+        order: FaultOrder,
+        answer: Answer<()>,
+        begin: impl FnOnce(&mut Faults, FaultOrder, Answer<()>, Place<'_>) -> Beginning,
+    ) {
         let fault = order.fault.clone();
         let begun = match self.working() {
             Ok(work) => {
                 // A fault is on what is done from now on, its connections too.
                 work.beside.connections.forget();
                 let place = Place { beside: &work.beside, tunnels: &work.tunnels, seed: work.seed };
-                work.faults.begin(order, answer, place)
+                begin(&mut work.faults, order, answer, place)
             }
             Err(refusal) => return reply(answer, Err(refusal)),
         };
-        if let Beginning::Begun(answer) = begun {
-            self.push(Fact::FaultBegan { fault });
-            reply(answer, Ok(()));
-        }
+        let (fact, answer) = match begun {
+            Beginning::Begun(answer) => (Fact::FaultBegan { fault }, answer),
+            Beginning::Over(report, answer) => (Fact::FaultEnded(report), answer),
+            Beginning::Done => return,
+        };
+        self.push(fact);
+        reply(answer, Ok(()));
     }
 
     pub(super) fn heal_fault(&mut self, fault: &str, answer: Answer<FaultReport>) {
@@ -480,8 +504,7 @@ pub(super) fn push((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>)
 
 /// Puts a fact into the outbox, to be written with others.
 fn keep((outbox, held_until): (&mut KeptOutbox, &mut Option<Instant>), fact: Fact) {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    let at_ms = since_1970_ms();
     *held_until = match fact {
         Fact::StepStarted { .. } if held_until.is_some() || outbox.is_all_sent() => {
             Some(held_until.unwrap_or_else(|| Instant::now() + limits::BEGUN_TOLD))

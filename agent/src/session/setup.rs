@@ -225,7 +225,7 @@ fn work(
         networked,
         steps: Steps::after(left.steps),
         ahead: Ahead::default(),
-        faults: Faults::default(),
+        faults: Faults::after(left.leases),
         tending: Tending::default(),
         receives,
         sends: left.sends,

@@ -7,8 +7,9 @@ use meshproof_agent::outbox::Store;
 use meshproof_mesh::MeshEvent;
 use meshproof_proto::event::Fact;
 use meshproof_proto::id::PeerId;
-use meshproof_proto::order::{Adopt, Initialized, NameTerm, StepKey};
+use meshproof_proto::order::{Adopt, FaultOrder, FaultTarget, Initialize, Initialized, NameTerm, StepKey, StubOrder};
 use meshproof_proto::rpc::Refusal;
+use meshproof_proto::shaper::Shape;
 use tokio::process::{Child, Command};
 
 use crate::world::{World, authority, key, name};
@@ -134,6 +135,48 @@ async fn a_name_is_taken_at_a_higher_term_only_and_by_who_finds_what_the_one_bef
     mesh.client("shop").start_again(now(), order).await.expect("answered").expect("taken");
     let begun_twice = |facts: Vec<Fact>| facts.into_iter().filter(|fact| *fact == begun).count() == 2;
     mesh.until(|mesh| begun_twice(mesh.facts("shop"))).await;
+}
+
+fn slow(stub: &str, lease_ms: u64) -> Box<FaultOrder> {
+    let (target, fault) = (FaultTarget::Stub { stub: stub.to_owned() }, stub.to_owned());
+    let shape = Shape { latency_us: 5_000, ..Shape::default() };
+    Box::new(FaultOrder { authority: authority(), fault, target, shape, lease_ms })
+}
+
+#[tokio::test]
+async fn the_lease_of_a_fault_goes_on_while_its_agent_is_gone_and_the_next_instance_begins_what_is_left_of_it() {
+    const LONG: u64 = 3_600_000;
+    let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
+    let now = tarpc::context::current;
+    let mut agent = spawn(&world, directory.path());
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    let stubs: Vec<StubOrder> = ["short", "long"].map(|stub| StubOrder::http(stub, Vec::new())).into();
+    let ports = mesh.set_up("shop", Initialize { stubs: stubs.clone(), ..mesh.setting() }).await;
+    for order in [slow("short", 3_000), slow("long", LONG)] {
+        mesh.client("shop").begin_fault(now(), order).await.expect("answered").expect("taken");
+    }
+    let began = |facts: &[Fact], fault: &str| {
+        facts.iter().filter(|fact| matches!(fact, Fact::FaultBegan { fault: began } if began == fault)).count()
+    };
+    mesh.until(|mesh| began(&mesh.facts("shop"), "long") == 1).await;
+    let before = mesh.roster()[&name("shop")];
+    signal(&agent, rustix::process::Signal::KILL);
+    mesh.during(agent.wait()).await.expect("it ends");
+    agent = spawn(&world, directory.path());
+    next_instance(&mut mesh, before).await;
+    let client = mesh.client("shop");
+    let mut adoption = mesh.adoption("shop", 2, ports);
+    adoption.setting.stubs = stubs;
+    client.adopt(now(), Box::new(adoption)).await.expect("answered").expect("taken");
+    for order in [slow("short", LONG), slow("long", LONG), slow("long", LONG)] {
+        client.begin_fault_again(now(), order).await.expect("answered").expect("taken");
+    }
+    let short = |fact: &Fact| matches!(fact, Fact::FaultEnded(report) if report.fault == "short" && report.healed);
+    mesh.until(|mesh| mesh.facts("shop").iter().any(short)).await;
+    let status = client.status(now()).await.expect("answered").expect("told");
+    assert_eq!(status.faults_active, ["long"]);
+    assert_eq!(began(&mesh.facts("shop"), "long"), 2, "an order that is repeated");
+    drop(agent);
 }
 
 /// A small file system at this place, as long as this is kept.

@@ -12,7 +12,7 @@ use super::standing;
 use crate::keeper::protocol::{File, StartService, StopSignal, StopWish};
 use crate::local::Collect;
 use crate::plan::model;
-use crate::run::{Input, Launch, LaunchFile, OrdersTogether, Output};
+use crate::run::{Input, Launch, LaunchFile, Lease, OrdersTogether, Output};
 
 impl Driver {
     /// Carries out one output of the run.
@@ -31,9 +31,7 @@ impl Driver {
             Output::Together(orders) => self.together(*orders),
             Output::Cancel { agent, key } => self.cancel(&agent, key),
             Output::BeginFault { agent, serial, order } => self.begin_fault(agent, serial, *order),
-            Output::RenewFault { agent, order } => {
-                self.answer(&agent, |_| None, |caller| async move { begin(&caller, &order).await.map(|()| None) });
-            }
+            Output::RenewFault { agent, order, of } => self.renew_fault(&agent, *order, of),
             Output::HealFault { agent, serial, fault } => self.heal_fault(agent, serial, fault),
             Output::Change { key, service, what } => self.change(key, service, what),
             Output::KillZone { key, zone } => self.kill_zone(key, zone),
@@ -132,6 +130,19 @@ impl Driver {
         };
         let active = Input::FaultActive { agent: agent.clone(), fault, serial };
         self.answer(&agent, refused, |caller| async move { begin(&caller, &order).await.map(|()| Some(active)) });
+    }
+
+    fn renew_fault(&self, agent: &Name, order: FaultOrder, of: Lease) {
+        self.answer(
+            agent,
+            |_| None,
+            |caller| async move {
+                match of {
+                    Lease::Same => begin(&caller, &order).await.map(|()| None),
+                    Lease::Former => begin_again(&caller, &order).await.map(|()| None),
+                }
+            },
+        );
     }
 
     fn heal_fault(&self, agent: Name, serial: u64, fault: String) {
@@ -261,6 +272,14 @@ async fn begin(caller: &Caller, order: &FaultOrder) -> Result<(), String> {
     let began = caller.call(|client, context| {
         let order = Box::new(order.clone());
         async move { client.begin_fault(context, order).await }
+    });
+    began.await.map_err(|error| error.to_string())
+}
+
+async fn begin_again(caller: &Caller, order: &FaultOrder) -> Result<(), String> {
+    let began = caller.call(|client, context| {
+        let order = Box::new(order.clone());
+        async move { client.begin_fault_again(context, order).await }
     });
     began.await.map_err(|error| error.to_string())
 }

@@ -234,8 +234,8 @@ pub enum Output {
     Cancel { agent: Name, key: StepKey },
     /// `Agent::begin_fault`; answered by `FaultActive` or `FaultRefused`.
     BeginFault { agent: Name, serial: u64, order: Box<FaultOrder> },
-    /// `Agent::begin_fault` again, in time; no answer is waited for.
-    RenewFault { agent: Name, order: Box<FaultOrder> },
+    /// `Agent::begin_fault` again, in time, or `Agent::begin_fault_again` at another instance; no answer is waited for.
+    RenewFault { agent: Name, order: Box<FaultOrder>, of: Lease },
     /// `Agent::heal_fault`; answered by `FaultHealed` or `HealRefused`.
     HealFault { agent: Name, serial: u64, fault: String },
     /// Answered by `ProcessesChanged`.
@@ -252,6 +252,15 @@ pub enum Output {
     TearDown,
     /// Nothing comes after this.
     Finished { verdict: Verdict, exit: Exit },
+}
+
+/// Whose lease goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// That of the instance that has begun the fault: the whole time again.
+    Same,
+    /// That of an instance before: what is left of it.
+    Former,
 }
 
 /// A service to start, every expression resolved.

@@ -8,7 +8,7 @@ use meshproof_proto::limits::FAULT_LEASE;
 use meshproof_proto::order::{FaultOrder, FaultTarget, millis};
 use meshproof_proto::verdict::{Exit, Verdict};
 
-use super::api::Output;
+use super::api::{Lease, Output};
 use super::blame::Blame;
 use super::faults::{Active, Opening, Over};
 use super::limits::{HEAL_DEADLINE, RENEWALS_PER_LEASE};
@@ -150,7 +150,7 @@ impl Run {
         }
         for (step, open) in orders {
             for (agent, order) in self.fault_orders(&step).into_iter().filter(|(agent, _)| open.contains(agent)) {
-                self.push(Output::RenewFault { agent, order: Box::new(order) });
+                self.push(Output::RenewFault { agent, order: Box::new(order), of: Lease::Same });
             }
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Active {
     /// Why an agent could not heal it, for the message when no report comes.
     refusal: Option<String>,
     announced: bool,
+    /// An agent of it was replaced while it was active: what the instance before had measured is gone.
+    resumed: bool,
 }
 
 /// What an agent makes of a fault.
@@ -84,7 +86,7 @@ pub(super) struct Over {
     pub(super) report: FaultReport,
     /// Whether it ended although nobody had asked, and it had no time of its own.
     pub(super) lapsed: bool,
-    /// Whether every part began, and told its end.
+    /// Whether every part began, and told its end and all that it did.
     pub(super) whole: bool,
     pub(super) refusal: Option<String>,
 }
@@ -127,6 +129,7 @@ impl Faults {
             heal_until: None,
             refusal: None,
             announced: false,
+            resumed: false,
             step,
         };
         self.active.insert(serial, active);
@@ -217,6 +220,7 @@ impl Faults {
             let left = fault.lasts.map(|lasts| (fault.began + lasts).saturating_duration_since(now));
             if fault.heal_until.is_none() && left.is_none_or(|left| !left.is_zero()) {
                 resumed.push((Arc::clone(&fault.step), left));
+                fault.resumed = true;
                 continue;
             }
             *part = Part::Gone;
@@ -330,7 +334,9 @@ impl Over {
             schedule: fault.schedule,
             report,
             lapsed: fault.heal_until.is_none() && fault.lasts.is_none() && !reports.is_empty(),
-            whole: fault.announced && !fault.parts.values().any(|part| *part == Part::Gone),
+            whole: fault.announced
+                && !fault.parts.values().any(|part| *part == Part::Gone)
+                && !(fault.resumed && effective.is_empty()),
             refusal: fault.refusal,
         }
     }

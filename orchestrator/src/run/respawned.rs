@@ -13,7 +13,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::order::{StepKey, millis};
 use meshproof_proto::verdict::Verdict;
 
-use super::api::{OrdersTogether, Output};
+use super::api::{Lease, OrdersTogether, Output};
 use super::blame::Judged;
 use super::limits::{BEGIN_DEADLINE, RESULT_MARGIN};
 use super::machine::{Phase, Run};
@@ -155,9 +155,11 @@ impl Run {
     fn go_on_with_faults(&mut self, agent: &Name) {
         for (step, left) in self.faults.resume(agent, self.now) {
             for (at, order) in self.fault_orders(&step).into_iter().filter(|(at, _)| at == agent) {
+                // one without a time of its own is renewed, as it is all the time
+                let of = left.map_or(Lease::Same, |_| Lease::Former);
                 let lease_ms = left.map_or(order.lease_ms, millis);
                 let order = meshproof_proto::order::FaultOrder { lease_ms, ..order };
-                self.push(Output::RenewFault { agent: at, order: Box::new(order) });
+                self.push(Output::RenewFault { agent: at, order: Box::new(order), of });
             }
         }
     }

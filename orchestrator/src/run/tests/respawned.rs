@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use meshproof_proto::event::{Fact, Outcome};
-use meshproof_proto::order::StepKey;
+use meshproof_proto::order::{FaultReport, StepKey};
 use meshproof_proto::verdict::{Exit, Verdict};
 
-use super::world::{PLAN, World, line, name};
+use super::world::{PLAN, World, good_report, line, name};
 use crate::record::{Ending, Happening};
-use crate::run::{Input, Output};
+use crate::run::{Input, Lease, Output};
 
 fn key(test: &str, step: &str) -> StepKey {
     StepKey { test: test.to_owned(), step: step.to_owned(), attempt: 1 }
@@ -111,13 +111,32 @@ fn a_fault_is_begun_again_for_what_is_left_of_it() {
         .outputs
         .iter()
         .filter_map(|output| match output {
-            Output::RenewFault { agent, order } if *agent == name("shop") => {
-                Some((order.fault.as_str(), order.lease_ms))
+            Output::RenewFault { agent, order, of } if *agent == name("shop") => {
+                Some((order.fault.as_str(), order.lease_ms, *of))
             }
             _ => None,
         })
         .collect();
-    assert_eq!(renewed, [("slow", 30_000), ("cut", 3_000)]);
+    assert_eq!(renewed, [("slow", 30_000, Lease::Same), ("cut", 3_000, Lease::Former)]);
+}
+
+#[test]
+fn what_a_fault_did_is_not_held_against_it_when_the_instance_that_measured_it_was_killed() {
+    let at_the_status = |output: &Output| matches!(output, Output::Order { order, .. } if order.key == key("one", "3"));
+    for (killed, verdict) in [(true, Verdict::Pass), (false, Verdict::Fail)] {
+        let mut world = World::new(PLAN);
+        let nothing = FaultReport { effective: false, deviation_percent: None, ..good_report("cut") };
+        world.reports.insert("cut".to_owned(), nothing);
+        world.silent = at_the_status;
+        let mut world = world.play_until(at_the_status);
+        if killed {
+            respawned(&mut world, "shop");
+        }
+        let order = world.outputs.iter().find(|output| at_the_status(output)).expect("ordered").clone();
+        let answers = world.answers(&order);
+        world.inbox.extend(answers);
+        assert_eq!(world.play().finished.map(|(verdict, _)| verdict), Some(verdict), "{killed}");
+    }
 }
 
 #[test]

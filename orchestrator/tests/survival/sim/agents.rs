@@ -248,7 +248,7 @@ impl Agents {
                 self.ahead.retain(|(_, order)| order.key != *key);
                 self.cancelled.insert(key.clone());
             }
-            Output::RenewFault { agent, order } => drop(self.faults.insert((agent.clone(), order.fault.clone()))),
+            Output::RenewFault { agent, order, .. } => drop(self.faults.insert((agent.clone(), order.fault.clone()))),
             Output::Together(_) | Output::Answer { .. } | Output::Record(_) | Output::Finished { .. } => {}
         }
         Ok(Taken::Yes(Vec::new()))
