@@ -9,7 +9,7 @@ use meshproof_proto::id::Name;
 use meshproof_proto::secrets::Secrets;
 
 use crate::plan::Plan;
-use crate::plan::compiled::{Does, Step};
+use crate::plan::compiled::Step;
 
 /// The private keys among the texts that the run's authority has made: `tls.NAME.key`.
 pub(super) fn keys(held: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
@@ -53,12 +53,13 @@ fn identities(agent: &Name, plan: &Plan) -> BTreeSet<String> {
 }
 
 fn named(agent: &Name, step: &Step) -> Vec<String> {
-    let Does::Ask(ask) = &step.does else { return Vec::new() };
     let mut actions = Vec::new();
-    if ask.at == *agent {
-        actions.push(ask.action.clone());
+    for ask in step.asks() {
+        if ask.at == *agent {
+            actions.push(ask.action.clone());
+        }
+        actions.extend(ask.parts.iter().filter(|part| part.at == *agent).map(|part| part.action.clone()));
     }
-    actions.extend(ask.parts.iter().filter(|part| part.at == *agent).map(|part| part.action.clone()));
     actions.iter_mut().flat_map(|action| action.held_mut()).map(|held| held.name.clone()).collect()
 }
 

@@ -46,9 +46,9 @@ impl Plan {
 /// Who has to be able to do what for it.
 fn of_step(step: &Step) -> Vec<(Name, Capability)> {
     match &step.does {
-        Does::Ask(ask) => {
-            let parts = ask.parts.iter().map(|part| (part.at.clone(), part.action.capability()));
-            parts.chain([(ask.at.clone(), ask.action.capability())]).collect()
+        Does::Ask(_) => {
+            let parts = step.asks().flat_map(|ask| &ask.parts).map(|part| (part.at.clone(), part.action.capability()));
+            parts.chain(step.asks().map(|ask| (ask.at.clone(), ask.action.capability()))).collect()
         }
         Does::Fault(fault) => {
             fault.fault.parts.iter().map(|(agent, target)| (agent.clone(), target.capability())).collect()

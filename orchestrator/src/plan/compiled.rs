@@ -288,7 +288,29 @@ pub struct Step {
     pub locals: Arc<Map<String, Value>>,
     /// The service that is `self` in its expressions: of readiness.
     pub own: Option<Name>,
+    /// Of work that is addressed to a group, what one of its members is asked for.
     pub does: Does,
+    /// Then all of those.
+    pub spread: Option<Arc<Spread>>,
+}
+
+/// Work that is addressed to a group: any of its members may do it.
+#[derive(Debug, Clone)]
+pub struct Spread {
+    pub group: String,
+    /// What each member is asked for that has an agent of its own.
+    pub asks: Vec<Ask>,
+}
+
+impl Step {
+    /// What agents are asked for: one of them is, of work that is addressed to a group.
+    pub fn asks(&self) -> impl Iterator<Item = &Ask> {
+        let own = match &self.does {
+            Does::Ask(ask) if self.spread.is_none() => Some(&**ask),
+            _ => None,
+        };
+        own.into_iter().chain(self.spread.iter().flat_map(|spread| &spread.asks))
+    }
 }
 
 /// A place among steps that run side by side.
@@ -346,6 +368,20 @@ pub enum Conduct {
     Sync(SyncStep),
     /// Until a person says so.
     Pause(Template),
+    /// Members of a group go and come back while the test goes on.
+    Churn(Box<ChurnStep>),
+}
+
+/// How members of a group go and come back.
+#[derive(Debug, Clone)]
+pub struct ChurnStep {
+    pub group: String,
+    pub members: Vec<Name>,
+    pub times: u32,
+    /// All of it.
+    pub over: Duration,
+    /// The least and the most that one is away.
+    pub away: (Duration, Duration),
 }
 
 /// Something is done to the processes of a service.

@@ -22,8 +22,8 @@ pub use groups::{Count, Group, Membership, Passes};
 pub use network::{Between, Conditions, Network, Region};
 pub use topology::{Topology, TopologyKind};
 pub use verbs::{
-    Artefact, Barrier, Bounds, Conduct, Data, Draw, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage, Own,
-    ProcessVerb, Quorum, Repeat, Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
+    Artefact, Barrier, Bounds, Churn, Conduct, Data, Draw, Exec, FaultUse, Grpc, Heal, Http, Level, Load, LoadStage,
+    Own, ProcessVerb, Quorum, Repeat, Stream, SyncVerb, Tcp, Tls, Verb, World, Ws,
 };
 
 /// Before the fields that each answer of a stream or a load has: `each.status`.

@@ -123,6 +123,11 @@ fn of_step(step: &Step, host: Host) -> Option<Diagnostic> {
             }
             _ => return None,
         },
+        Does::Conduct(Conduct::Churn(churn)) => {
+            let message =
+                format!("the programs of `{}` are not this run's, so nobody goes and comes back", churn.group);
+            return Some(host.refuses(step.verb, &message));
+        }
         Does::Conduct(Conduct::KillZone(zone)) => {
             let message = format!("the zone `{zone}` is not this run's, so the run cannot kill it");
             return Some(host.refuses(step.verb, &message));

@@ -50,7 +50,10 @@ pub fn text(plan: &Plan) -> String {
 
 fn line(part: &str, step: &Step) -> String {
     let who = match &step.does {
-        Does::Ask(ask) => ask.at.to_string(),
+        Does::Ask(ask) => match &step.spread {
+            Some(spread) => format!("one of {}", spread.group),
+            None => ask.at.to_string(),
+        },
         _ => "orchestrator".to_owned(),
     };
     let id = step.id.as_deref().map(|id| format!("{}  ", clean(id))).unwrap_or_default();

@@ -91,10 +91,10 @@ impl Ahead {
     }
 }
 
-/// Whether a step's own agent, and nobody else, has to do with it.
+/// Whether a step's own agent, which is known before its turn, and nobody else, has to do with it.
 fn alone(step: &Step) -> Option<&Ask> {
     match &step.does {
-        Does::Ask(ask) if ask.parts.is_empty() && step.group.is_none() => Some(ask),
+        Does::Ask(ask) if ask.parts.is_empty() && step.group.is_none() && step.spread.is_none() => Some(ask),
         _ => None,
     }
 }

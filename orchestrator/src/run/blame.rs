@@ -181,7 +181,7 @@ fn checks_of(step: &Step) -> &[Check] {
         Does::Conduct(Conduct::Process(ProcessStep { what: ProcessChange::Restart(Some(ready)), .. })) => {
             checks_of(ready)
         }
-        Does::Conduct(Conduct::Process(_) | Conduct::KillZone(_) | Conduct::Pause(_)) => &[],
+        Does::Conduct(Conduct::Process(_) | Conduct::KillZone(_) | Conduct::Pause(_) | Conduct::Churn(_)) => &[],
         Does::Fault(_) | Does::Draw(_) | Does::Heal(_) | Does::Collect(_) | Does::Say(_) | Does::Settle(_) => &[],
     }
 }

@@ -33,8 +33,7 @@ pub(super) struct Drawn {
 
 /// What is drawn for this step.
 pub(super) fn draw(step: &DrawStep, seed: u64, key: &StepKey) -> Vec<Drawn> {
-    let [a, b, c, d, e, f, g, h, ..] = Digest::of(format!("{}\0{}", key.test, key.step).as_bytes()).0;
-    let mut luck = Seed::new(seed ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    let mut luck = luck(seed, key);
     let (least, most) = step.lasting;
     let part = step.over / step.times.max(1);
     let one = |number: u32| {
@@ -47,7 +46,13 @@ pub(super) fn draw(step: &DrawStep, seed: u64, key: &StepKey) -> Vec<Drawn> {
 }
 
 /// In whole milliseconds, both ends included.
-fn up_to(most: Duration, luck: &mut Seed) -> Duration {
+/// That of the step.
+pub(super) fn luck(seed: u64, key: &StepKey) -> Seed {
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(format!("{}\0{}", key.test, key.step).as_bytes()).0;
+    Seed::new(seed ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+pub(super) fn up_to(most: Duration, luck: &mut Seed) -> Duration {
     Duration::from_millis(luck.below(millis(most).saturating_add(1)))
 }
 

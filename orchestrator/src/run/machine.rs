@@ -9,12 +9,14 @@ use meshproof_proto::id::Name;
 use meshproof_proto::verdict::{Exit, Verdict};
 
 use super::api::{Abort, Input, Output, Setup};
+use super::churning::Churning;
 use super::faults::Faults;
 use super::measured::Measured;
 use super::members::Members;
 use super::processes::Processes;
 use super::programs::Everybody;
 use super::scope::Scope;
+use super::spreading::Turns;
 use super::startup::Starting;
 use super::steering::Hold;
 use super::syncing::Syncing;
@@ -53,11 +55,14 @@ pub struct Run {
     pub(super) zones: Zones,
     pub(super) sync: Syncing,
     pub(super) members: Members,
+    pub(super) churning: Churning,
     pub(super) measured: Measured,
     pub(super) everybody: Everybody,
     /// How the program of a member ended, until its exit code is told.
     pub(super) last_words: BTreeMap<Name, (String, Vec<Evidence>)>,
     pub(super) hold: Hold,
+    /// Of the members of groups, for work that any of them may do.
+    pub(super) turns: Turns,
     /// Why no further step or test begins.
     pub(super) stopped: Option<String>,
     out: VecDeque<Output>,
@@ -93,6 +98,8 @@ impl Run {
             lost: BTreeMap::new(),
             down: BTreeMap::new(),
             stalled: BTreeMap::new(),
+            churning: Churning::default(),
+            turns: Turns::new(),
             dead: BTreeSet::new(),
             unexpected: BTreeSet::new(),
             processes: Processes::default(),
@@ -161,6 +168,7 @@ impl Run {
         self.sync_timeout();
         self.processes_timeout();
         self.members_timeout();
+        self.churn_timeout();
         self.startup_timeout();
         self.hold_timeout();
         self.testing_timeout();
@@ -184,9 +192,8 @@ impl Run {
             Phase::Closing { until } => Some(*until),
         };
         let faults = if matches!(self.phase, Phase::Over) { None } else { self.faults.timeout() };
-        let beside = [self.sync.timeout(), self.processes.timeout(), self.members.timeout(), self.hold.timeout()]
-            .into_iter()
-            .flatten();
+        let programs = [self.processes.timeout(), self.members.timeout(), self.churning.timeout()];
+        let beside = programs.into_iter().chain([self.sync.timeout(), self.hold.timeout()]).flatten();
         let beside = beside.filter(|_| matches!(self.phase, Phase::Testing(_)));
         phase.into_iter().chain(faults).chain(beside).min()
     }

@@ -107,6 +107,23 @@ impl Members {
         self.starting.is_empty() && self.ending.is_empty()
     }
 
+    pub(super) fn is_running(&self, member: &Name) -> bool {
+        self.running.contains(member)
+    }
+
+    /// Its program is ended, and comes back.
+    pub(super) fn goes(&mut self, member: &Name, key: StepKey, until: Instant) {
+        self.running.remove(member);
+        self.ending.insert(key, member.clone());
+        self.until = Some(until);
+    }
+
+    /// It is started again.
+    pub(super) fn comes(&mut self, member: &Name, key: StepKey, until: Instant) {
+        self.starting.insert(key, member.clone());
+        self.until = Some(until);
+    }
+
     /// Somebody was started or ended.
     fn settle(&mut self) {
         if self.are_settled() {
@@ -142,6 +159,7 @@ impl Run {
     /// Whether this was about a member.
     pub(super) fn member_changed(&mut self, key: &StepKey, result: &Result<(), String>) -> bool {
         if let Some(name) = self.members.starting.remove(key) {
+            self.churning.moved(&name, key, self.now);
             match result {
                 Ok(()) => {
                     if !self.members.went.contains_key(name.as_str()) && !self.members.leaving.contains_key(&name) {
@@ -159,6 +177,7 @@ impl Run {
         }
         let Some(name) = self.members.ending.remove(key) else { return false };
         self.members.running.remove(&name);
+        self.churning.moved(&name, key, self.now);
         self.members.settle();
         if let Err(reason) = result {
             let title = format!("member `{name}` could not be ended: {reason}");
@@ -177,6 +196,9 @@ impl Run {
 
     /// Its program ended by itself. What it is held to is how it went.
     pub(super) fn member_left(&mut self, name: &Name, (how, code): (&str, i32), evidence: Vec<Evidence>) {
+        if self.churning.is_away(name) {
+            return;
+        }
         self.members.running.remove(name);
         self.members.leaving.insert(name.clone(), self.now + LOST_AFTER);
         let why = (code != 0).then(|| how.to_owned());
@@ -242,6 +264,7 @@ impl Run {
 
     /// What still runs ends with its test.
     pub(super) fn dismiss_members(&mut self) {
+        self.end_churn();
         let Some(test) = self.current_test() else { return };
         self.members.until = Some(self.now + LAUNCH_DEADLINE);
         for name in self.members.running.clone() {

@@ -63,6 +63,11 @@ impl Processes {
         times.min()
     }
 
+    /// Whether that service's do, as far as is known.
+    pub(super) fn run(&self, service: &Name) -> bool {
+        !self.ended.contains_key(service) && !self.frozen.contains_key(service)
+    }
+
     /// Leases that are to be renewed now and again are to be renewed at this time.
     pub(super) fn renew_at(&mut self, now: Instant) {
         for frozen in self.frozen.values_mut() {
@@ -116,6 +121,7 @@ impl Run {
             Conduct::Process(process) => self.begin_change(process, running),
             Conduct::KillZone(zone) => self.begin_killing_zone(zone, running),
             Conduct::State { of, checks } => self.begin_state(step, (of, checks), (running, scope)),
+            Conduct::Churn(churn) => self.begin_churn(churn, &running),
             Conduct::Sync(sync) => self.begin_sync(step, sync, (running, scope)),
             Conduct::Pause(text) => match text.render(scope) {
                 Ok(text) => {

@@ -29,6 +29,7 @@ impl Run {
         }
         self.down.insert(agent.clone(), (self.now, how.to_owned()));
         self.programs_interrupted(agent);
+        self.move_off(agent);
         let plan = Arc::clone(&self.plan);
         self.each_running(|running| {
             if touches(running.spot.step(&plan), agent) {
@@ -56,7 +57,7 @@ impl Run {
     }
 
     /// Those whose results this agent owes.
-    fn steps_at(&mut self, agent: &Name) -> Vec<(StepKey, Spot)> {
+    pub(super) fn steps_at(&mut self, agent: &Name) -> Vec<(StepKey, Spot)> {
         let mut found = Vec::new();
         self.each_running(|running| {
             if matches!(&running.wait, Wait::Result { agent: owes, .. } if owes == agent) {
@@ -209,6 +210,6 @@ fn touches(step: &Step, agent: &Name) -> bool {
 }
 
 /// Whether it does no harm to do it once more: it says so, it asks whether a service is ready, it only looks, or it goes on where it was.
-fn may_be_repeated(spot: Spot, step: &Step, ask: &Ask) -> bool {
+pub(super) fn may_be_repeated(spot: Spot, step: &Step, ask: &Ask) -> bool {
     step.idempotent || ask.only_looks() || ask.goes_on(step) || matches!(spot, Spot::Ready(_))
 }

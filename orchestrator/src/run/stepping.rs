@@ -129,6 +129,20 @@ impl Spot {
         }
     }
 
+    pub(super) fn step_mut(self, plan: &mut Plan) -> &mut Step {
+        match self {
+            Self::Ready(service) => {
+                plan.services[service].ready.as_mut().expect("only services with a ready step have such a spot")
+            }
+            Self::Steps(test, step) => &mut plan.tests[test].steps[step],
+            Self::After(test, step) => &mut plan.tests[test].after[step],
+            Self::Always(test, step) => &mut plan.tests[test].always[step],
+            Self::Steady(test, step) => &mut plan.tests[test].steady[step],
+            Self::SteadyAfter(test, step) => &mut plan.tests[test].steady_after[step],
+            Self::Settle(test) => plan.tests[test].settle.as_mut().expect("only tests that settle have such a spot"),
+        }
+    }
+
     fn section(self) -> Section {
         match self {
             Self::Ready(_) => Section::Ready,
@@ -155,6 +169,7 @@ impl Running {
 impl Run {
     /// Begins a step and everything that can be done about it at once.
     pub(super) fn begin_step(&mut self, spot: Spot) -> Begun {
+        self.choose_member(spot);
         let plan = Arc::clone(&self.plan);
         let step = spot.step(&plan);
         let info = self.info(&plan, spot);

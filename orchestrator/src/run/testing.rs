@@ -39,7 +39,7 @@ pub(super) struct Testing {
     /// What was asked of whom last.
     pub(super) causes: Causes,
     /// Whether all of `steps` ended well: only then are faults judged, for only then did they have their chance.
-    completed: bool,
+    pub(super) completed: bool,
     /// Since when a person holds it, and before which step.
     pub(super) stands: Option<(Instant, Spot)>,
 }

@@ -1,6 +1,7 @@
 //! Runs played through: a script answers what the machine asks.
 
 mod ahead;
+mod churning;
 mod conduct;
 mod drawing;
 mod everywhere;
@@ -11,6 +12,7 @@ mod ordinary;
 mod programs;
 mod property;
 mod respawned;
+mod spreading;
 mod stalling;
 mod steering;
 mod watched;

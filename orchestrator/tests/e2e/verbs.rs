@@ -126,7 +126,7 @@ fn each_failing_twin_goes_red_at_the_line_it_names() {
 }
 
 /// Each verb with the sample that passes and the twin that fails on purpose, below `testdata`; tests of this folder run both.
-const SAMPLES: [(&str, &str, &str); 24] = [
+const SAMPLES: [(&str, &str, &str); 25] = [
     ("http", "verbs/http/pass", "verbs/http/fail"),
     ("tcp", "verbs/tcp/pass", "verbs/tcp/fail"),
     ("grpc", "verbs/grpc/pass", "verbs/grpc/fail"),
@@ -151,6 +151,7 @@ const SAMPLES: [(&str, &str, &str); 24] = [
     ("parallel", "flow/parallel", "flow/parallel-fails"),
     ("repeat", "flow/repeat", "flow/repeat-fails"),
     ("pause", "flow/pause", "flow/pause-fails"),
+    ("churn", "verbs/churn/pass", "verbs/churn/fail"),
 ];
 
 /// Whether a step of the plan has this verb, wherever it stands.

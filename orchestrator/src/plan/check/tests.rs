@@ -159,8 +159,8 @@ fn each_mistake_is_found_where_it_stands() {
         ),
         (
             "services:\n",
-            "groups: { g: { count: 1, exec: { argv: [g] }, churn: 1 } }\nservices:\n",
-            "MP0110 [churn] `churn` is not supported by this version yet",
+            "groups: { g: { count: 1, exec: { argv: [g] }, dials: [] } }\nservices:\n",
+            "MP0110 [dials] `dials` is not supported by this version yet",
         ),
         (
             "ports: { tcp: 7070 }",
@@ -338,7 +338,7 @@ fn a_step_full_of_unknown_names_is_refused_in_time() {
 
 #[test]
 fn what_belongs_to_later_versions_is_named_as_such() {
-    let text = "meshproof: 1\nplan: p\ngroups: { g: { count: 1, exec: { argv: [g] }, churn: 1, dials: [] } }\ntests:\n  - id: t\n    tags: [slow]\n    steps:\n\
+    let text = "meshproof: 1\nplan: p\ngroups: { g: { count: 1, exec: { argv: [g] }, dials: [] } }\ntests:\n  - id: t\n    tags: [slow]\n    steps:\n\
         \x20     - barrier: { name: started, of: all }\n        within: 60s\n      - fault: { link: a -> b, latency: 1s }\n";
     let problems = problems(text);
     assert!(problems.len() >= 3 && problems.iter().all(|problem| problem.starts_with("MP0110")), "{problems:#?}");

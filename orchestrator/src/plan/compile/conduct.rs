@@ -34,6 +34,7 @@ impl Compiler<'_> {
             }
             model::Conduct::Process(verb, service) => self.process(step, (*verb, service), place),
             model::Conduct::KillZone(zone) => self.names.zone(zone).then(|| Conduct::KillZone(zone.value.clone())),
+            model::Conduct::Churn(churn) => self.churn(step, churn).map(|churn| Conduct::Churn(Box::new(churn))),
             model::Conduct::Sync(verb) => self.sync(step, verb, (place, scope)),
         }
     }
@@ -176,6 +177,7 @@ pub(super) fn title(conduct: &model::Conduct) -> String {
             format!("{verb} {}", service.value)
         }
         model::Conduct::KillZone(zone) => format!("kill zone {}", zone.value),
+        model::Conduct::Churn(churn) => format!("churn of {}", churn.of.value),
         model::Conduct::Sync(SyncVerb::Signal(name)) => format!("signal {}", name.value),
         model::Conduct::Sync(SyncVerb::Barrier(barrier)) => format!("barrier {}", barrier.name.value),
         model::Conduct::Sync(SyncVerb::Publish { topic, .. }) => format!("publish to {}", topic.value),

@@ -1,15 +1,22 @@
-//! Schedules of faults that are drawn.
+//! Schedules that are drawn: of faults, and of members that go and come back.
 
 use std::time::Duration;
 
 use super::super::code::Code;
-use super::super::compiled::DrawStep;
+use super::super::compiled::{ChurnStep, DrawStep};
 use super::super::diagnostic::Diagnostic;
 use super::super::limits::MAX_DRAWN;
-use super::super::model::{Draw, Step};
+use super::super::model::{Churn, Draw, Step, Time};
+use super::super::read::Given;
 use super::super::source::Spanned;
 use super::Compiler;
 use super::steps::{Place, inline_name};
+
+/// What is drawn, in words.
+struct Words {
+    one: &'static str,
+    many: &'static str,
+}
 
 impl Compiler<'_> {
     pub(super) fn draw(
@@ -30,28 +37,53 @@ impl Compiler<'_> {
             }
             faults.extend(fault);
         }
-        let times = self.settled.count(&draw.times);
-        let (least, most) = (self.settled.duration(&draw.lasting.0)?, self.settled.duration(&draw.lasting.1)?);
+        let words = Words { one: "a fault", many: "faults" };
+        let (times, lasting) = self.dealt_out((&draw.times, &draw.lasting), over, &words)?;
+        let is_whole = faults.len() == draw.faults.len() && !faults.is_empty();
+        let name = inline_name(step, place);
+        is_whole.then_some(DrawStep { name, faults, times, over: over?, lasting, prove })
+    }
+
+    pub(super) fn churn(&self, step: &Step, churn: &Churn) -> Option<ChurnStep> {
+        let over = step.lasts.as_ref().and_then(|lasts| self.settled.duration(lasts));
+        if step.lasts.is_none() {
+            let problem =
+                Diagnostic::new(Code::MissingKey, step.verb.span, "it is not said for how long members go and come");
+            self.cx.report(problem.expected("`for` beside `churn`"));
+        }
+        let members = self.names.group(&churn.of)?.to_vec();
+        let words = Words { one: "an absence", many: "absences" };
+        let (times, away) = self.dealt_out((&churn.times, &churn.away), over, &words)?;
+        Some(ChurnStep { group: churn.of.value.clone(), members, times, over: over?, away })
+    }
+
+    /// How many, and the least and the most that each lasts: one at a time, in so long.
+    fn dealt_out(
+        &self,
+        (times, lasting): (&Spanned<Given<u64>>, &(Time, Time)),
+        over: Option<Duration>,
+        words: &Words,
+    ) -> Option<(u32, (Duration, Duration))> {
+        let (settled, Words { one, many }) = (self.settled.count(times), words);
+        let (least, most) = (self.settled.duration(&lasting.0)?, self.settled.duration(&lasting.1)?);
         if least > most {
-            let message = "the least that a fault lasts is more than the most";
-            let problem = Diagnostic::new(Code::OutOfRange, draw.lasting.0.span, message);
+            let message = format!("the least that {one} lasts is more than the most");
+            let problem = Diagnostic::new(Code::OutOfRange, lasting.0.span, message);
             self.cx.report(problem.expected("the shorter time first"));
             return None;
         }
-        let (over, times) = (over?, times.filter(|times| *times > 0)?);
-        let Some(times) = u32::try_from(times).ok().filter(|times| *times <= MAX_DRAWN) else {
-            let problem = Diagnostic::new(Code::OutOfRange, draw.times.span, "so many faults nobody looks through");
+        let (over, settled) = (over?, settled.filter(|times| *times > 0)?);
+        let Some(settled) = u32::try_from(settled).ok().filter(|times| *times <= MAX_DRAWN) else {
+            let problem = Diagnostic::new(Code::OutOfRange, times.span, format!("so many {many} nobody looks through"));
             self.cx.report(problem.expected(format!("at most {MAX_DRAWN}")));
             return None;
         };
-        if most > over / times {
-            let message = format!("{times} faults of up to {most:?}, one at a time, do not fit into {over:?}");
-            let problem = Diagnostic::new(Code::OutOfRange, draw.lasting.1.span, message);
-            self.cx.report(problem.expected(format!("at most {:?}", over / times)));
+        if most > over / settled {
+            let message = format!("{settled} {many} of up to {most:?}, one at a time, do not fit into {over:?}");
+            let problem = Diagnostic::new(Code::OutOfRange, lasting.1.span, message);
+            self.cx.report(problem.expected(format!("at most {:?}", over / settled)));
             return None;
         }
-        let is_whole = faults.len() == draw.faults.len() && !faults.is_empty();
-        let name = inline_name(step, place);
-        is_whole.then_some(DrawStep { name, faults, times, over, lasting: (least, most), prove })
+        Some((settled, (least, most)))
     }
 }

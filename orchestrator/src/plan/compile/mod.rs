@@ -19,6 +19,7 @@ mod secrets;
 mod services;
 mod settle;
 mod shared;
+mod spread;
 mod steps;
 mod stubs;
 mod tls;

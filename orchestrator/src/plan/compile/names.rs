@@ -90,6 +90,15 @@ impl<'d> Names<'d> {
         }
     }
 
+    /// Members of a group that have an agent of their own.
+    pub(super) fn with_agents<'n>(&'n self, group: &str) -> impl Iterator<Item = &'n Name> {
+        let shares = |name: &Name| {
+            let member = self.services.get(name.as_str()).and_then(|service| service.member.as_ref());
+            member.is_some_and(|member| member.shares.is_some())
+        };
+        self.groups.get(group).into_iter().flatten().filter(move |name| !shares(name))
+    }
+
     /// Whether that is a group.
     pub(super) fn is_group(&self, name: &str) -> bool {
         self.groups.contains_key(name)

@@ -33,7 +33,14 @@ impl Compiler<'_> {
         if let Some(when) = &step.when {
             self.look_text(&when.value, when.span, scope);
         }
-        let does = self.does(step, place, scope);
+        let spread = self.spread(step, place, scope);
+        let does = match &spread {
+            None => self.does(step, place, scope),
+            Some(spread) => {
+                let first = spread.as_ref().and_then(|spread| spread.asks.first());
+                first.map(|ask| Does::Ask(Box::new(ask.clone())))
+            }
+        };
         if let Some(saved) = scope.saved.as_mut().filter(|_| !step.saves.is_empty()) {
             Rc::make_mut(saved).extend(step.saves.iter().map(|save| save.name.value.clone()));
         }
@@ -63,6 +70,7 @@ impl Compiler<'_> {
             locals: Arc::clone(&place.locals),
             own: place.beside.and_then(|service| super::name(&service.value)),
             does: does?,
+            spread: spread.flatten().map(Arc::new),
         })
     }
 

@@ -97,5 +97,6 @@ fn plain(
         locals: Arc::default(),
         own: None,
         does,
+        spread: None,
     }
 }

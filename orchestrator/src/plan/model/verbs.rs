@@ -54,6 +54,15 @@ pub enum Conduct {
     /// Everything in a zone is killed.
     KillZone(Word),
     Sync(SyncVerb),
+    Churn(Box<Churn>),
+}
+
+/// Members of a group go and come back: how often, and for how long one is away.
+#[derive(Debug, Clone)]
+pub struct Churn {
+    pub of: Word,
+    pub times: Spanned<Given<u64>>,
+    pub away: (Time, Time),
 }
 
 /// The same steps so many times.

@@ -6,16 +6,17 @@ use serde_json::Value;
 use super::super::code::Code;
 use super::super::diagnostic::Diagnostic;
 use super::super::limits::MAX_MATRIX;
-use super::super::model::{Barrier, Conduct, ProcessVerb, Quorum, Repeat, Step, SyncVerb, Verb, Word};
+use super::super::model::{Barrier, Churn, Conduct, ProcessVerb, Quorum, Repeat, Step, SyncVerb, Verb, Word};
 use super::super::read::{self, Fields, Given, Reading};
 use super::super::tree::{Kind, Node};
-use super::{bounds, named, steps, verbs};
+use super::{bounds, faults, named, steps, verbs};
 
 /// Reads the verb with this name.
 pub(super) fn conduct<'n>(name: &str, node: &'n Node, cx: &'n Reading<'n>) -> Option<Conduct> {
     match name {
         "parallel" => parallel(node, cx).map(Conduct::Parallel),
         "repeat" => repeat(node, cx).map(Conduct::Repeat),
+        "churn" => churn(node, cx).map(|churn| Conduct::Churn(Box::new(churn))),
         "pause" => verbs::some_template(node, cx).map(Conduct::Pause),
         "kill" => process(ProcessVerb::Kill, node, cx),
         "freeze" => process(ProcessVerb::Freeze, node, cx),
@@ -35,6 +36,7 @@ pub(super) fn name_of(conduct: &Conduct) -> &'static str {
         Conduct::Parallel(_) => "parallel",
         Conduct::Repeat(_) => "repeat",
         Conduct::Pause(_) => "pause",
+        Conduct::Churn(_) => "churn",
         Conduct::Process(ProcessVerb::Kill | ProcessVerb::KillAgent, _) | Conduct::KillZone(_) => "kill",
         Conduct::Process(ProcessVerb::Freeze, _) => "freeze",
         Conduct::Process(ProcessVerb::Thaw, _) => "thaw",
@@ -50,6 +52,7 @@ pub(super) fn name_of(conduct: &Conduct) -> &'static str {
 pub(super) fn takes(conduct: &Conduct) -> &'static [&'static str] {
     match conduct {
         Conduct::Parallel(_) | Conduct::Repeat(_) => &[],
+        Conduct::Churn(_) => &["for", "when"],
         Conduct::Process(ProcessVerb::Freeze, _) => &["for", "within", "when"],
         Conduct::Pause(_) | Conduct::Process(..) | Conduct::KillZone(_) => &["within", "when"],
         Conduct::Sync(SyncVerb::Subscribe { .. }) => &["at", "save", "within", "when"],
@@ -85,6 +88,16 @@ fn repeat<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Repeat> {
         return None;
     }
     Some(Repeat { times: times?, name, steps: inner? })
+}
+
+/// `{ of: nodes, times: 5, away: [200ms, 1s] }`
+fn churn<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Churn> {
+    let mut fields = Fields::open(node, "churn", cx)?;
+    let of = fields.required("of", read::name);
+    let times = fields.required("times", bounds::some(read::count, |times| *times == 0, "nobody would go"));
+    let away = fields.required("away", faults::least_and_most);
+    verbs::finish(fields, "churn");
+    Some(Churn { of: of?, times: times?, away: away? })
 }
 
 /// A service, by name.

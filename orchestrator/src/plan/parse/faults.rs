@@ -2,7 +2,7 @@
 
 use super::super::code::Code;
 use super::super::diagnostic::{Diagnostic, one_of, quote};
-use super::super::model::{Answered, Disturbed, Draw, Fault, FaultUse, Heal, Only, Reset, Ways, Word};
+use super::super::model::{Answered, Disturbed, Draw, Fault, FaultUse, Heal, Only, Reset, Time, Ways, Word};
 use super::super::read::{self, Fields, Reading};
 use super::super::source::Spanned;
 use super::super::tree::{Key, Kind, Node};
@@ -53,17 +53,7 @@ fn draw<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Draw> {
         Some(names)
     });
     let times = fields.required("times", bounds::some(read::count, |times| *times == 0, "a schedule of nothing"));
-    let lasting = fields.required("lasting", |node, cx| {
-        let Some(items) = node.items() else {
-            return super::steps::some_time(node, cx).map(|time| (time.clone(), time));
-        };
-        if let [least, most] = items {
-            return super::steps::some_time(least, cx).zip(super::steps::some_time(most, cx));
-        }
-        let message = "how long each lasts is one time, or the least and the most";
-        cx.report(Diagnostic::new(Code::WrongType, node.span, message).expected("a duration, or `[200ms, 1s]`"));
-        None
-    });
+    let lasting = fields.required("lasting", least_and_most);
     fields.finish_with(|key, problem| match key.name.as_str() {
         "for" | "prove" => {
             Diagnostic { help: Some(format!("`{}` stands on the step, beside `fault`", key.name)), ..problem }
@@ -71,6 +61,19 @@ fn draw<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Draw> {
         _ => problem,
     });
     Some(Draw { span: node.span, faults: faults?, times: times?, lasting: lasting? })
+}
+
+/// One time, or the least and the most.
+pub(super) fn least_and_most(node: &Node, cx: &Reading<'_>) -> Option<(Time, Time)> {
+    let Some(items) = node.items() else {
+        return super::steps::some_time(node, cx).map(|time| (time.clone(), time));
+    };
+    if let [least, most] = items {
+        return super::steps::some_time(least, cx).zip(super::steps::some_time(most, cx));
+    }
+    let message = "how long each lasts is one time, or the least and the most";
+    cx.report(Diagnostic::new(Code::WrongType, node.span, message).expected("a duration, or `[200ms, 1s]`"));
+    None
 }
 
 /// `all`, a name, or a list of names.

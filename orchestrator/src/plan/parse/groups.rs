@@ -10,7 +10,7 @@ use super::super::tree::{Kind, Node};
 use super::super::units;
 use super::{named, services, texts};
 
-const LATER: &[&str] = &["churn", "dials"];
+const LATER: &[&str] = &["dials"];
 
 pub(super) fn groups<'n>(node: &'n Node, cx: &'n Reading<'n>) -> Option<Vec<Group>> {
     Some(named(node, "groups", cx).into_iter().filter_map(|(name, node)| group(name, node, cx)).collect())
@@ -26,7 +26,10 @@ fn group<'n>(name: Word, node: &'n Node, cx: &'n Reading<'n>) -> Option<Group> {
     if !fields.has("exec") {
         fields.missing("`exec`");
     }
-    fields.finish();
+    fields.finish_with(|key, problem| match key.name.as_str() {
+        "churn" => Diagnostic { help: Some("`churn` is a step: `churn: { of: GROUP, … }`".to_owned()), ..problem },
+        _ => problem,
+    });
     one_program(&each, node, cx);
     // One that was reported has a member all the same, so that its uses are no further mistakes.
     let count = count.unwrap_or_else(|| Count::Number(Spanned::new(Given::Value(1), name.span)));

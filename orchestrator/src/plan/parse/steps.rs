@@ -51,6 +51,7 @@ pub const VERBS: &[&str] = &[
     "parallel",
     "repeat",
     "pause",
+    "churn",
 ];
 
 /// First names of expressions, which a saved value must not hide.
