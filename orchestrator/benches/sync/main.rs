@@ -2,7 +2,7 @@
 //!
 //! One run, one table: barriers of a hundred and a thousand members, values from one member to ninety-nine, and operations a second, each
 //! beside redis with the same done by as many clients. Members are programs of a real run; a hundred are measured with an agent each and with
-//! four agents between them. All clocks are the machine's one, so a time from one process is compared with that of another. A word on the
+//! four agents between them. The last section has up to a thousand of them with an agent each and links among them. All clocks are the machine's one, so a time from one process is compared with that of another. A word on the
 //! command line (`-- barrier`) runs the sections that bear it. A missed must ends it with exit code 1.
 
 #[path = "../../../proto/mesh/benches/mesh/machine.rs"]
@@ -14,6 +14,7 @@ mod measure;
 mod member;
 mod ours;
 mod redis;
+mod scale;
 #[path = "../../../proto/mesh/benches/mesh/sections.rs"]
 mod sections;
 #[path = "../../../proto/mesh/benches/mesh/table.rs"]
@@ -40,7 +41,8 @@ const CROWDS: [Crowd; 3] = [
 
 type Section = fn() -> Table;
 
-const SECTIONS: &[(&str, Section)] = &[("barrier", barriers), ("publish", values), ("operations", operations)];
+const SECTIONS: &[(&str, Section)] =
+    &[("barrier", barriers), ("publish", values), ("operations", operations), ("scale", scale::scale)];
 
 fn main() -> ExitCode {
     let words = sections::words();

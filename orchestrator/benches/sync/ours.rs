@@ -1,6 +1,6 @@
 //! Members of a real run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -28,7 +28,36 @@ impl Crowd {
     }
 }
 
+/// Links that agents keep before anybody needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    None,
+    /// Each to six others.
+    Regular,
+}
+
+/// A run that has passed, and what it left.
+#[derive(Debug)]
+pub struct Ran {
+    place: TempDir,
+    programs: usize,
+}
+
+impl Ran {
+    pub fn out(&self) -> PathBuf {
+        self.place.path().join("out")
+    }
+
+    pub fn told(&self) -> Told {
+        Told::of((1..=self.programs).map(|number| printed(&self.out(), number)))
+    }
+}
+
 pub fn run(kind: Kind, crowd: Crowd) -> Told {
+    ran(kind, crowd, Links::None).told()
+}
+
+pub fn ran(kind: Kind, crowd: Crowd, links: Links) -> Ran {
     let place = TempDir::with_prefix("mp-").expect("a temporary folder");
     let this = std::env::current_exe().expect("this program has a path");
     let (members, Crowd { programs, at_each, per_agent }) = (crowd.members(), crowd);
@@ -39,8 +68,12 @@ pub fn run(kind: Kind, crowd: Crowd) -> Told {
         member::CHILD,
         kind.word()
     );
+    let topology = match links {
+        Links::None => "",
+        Links::Regular => "topology: { kind: regular, degree: 6 }\n",
+    };
     let plan = format!(
-        "meshproof: 1\nplan: sync\ngroups:\n  members:\n    count: {programs}\n    per-agent: {per_agent}\n    exec: {{ argv: [sh, -c, {}] }}\n\
+        "meshproof: 1\nplan: sync\n{topology}groups:\n  members:\n    count: {programs}\n    per-agent: {per_agent}\n    exec: {{ argv: [sh, -c, {}] }}\n\
          tests:\n  - id: t\n    timeout: 5m\n    pass-when: {{ members: all }}\n    steps: [{{ say: begun }}]\n    \
          after: [{{ collect: [logs] }}]\n",
         serde_json::Value::from(line)
@@ -57,7 +90,7 @@ pub fn run(kind: Kind, crowd: Crowd) -> Told {
     let ended = command.stdin(Stdio::null()).output().expect("the binary was built with this bench");
     let said = || format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{}", said());
-    Told::of((1..=programs).map(|number| printed(&out, number)))
+    Ran { place, programs }
 }
 
 fn printed(out: &Path, number: usize) -> String {
