@@ -8,7 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -98,11 +100,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let clients = Certificate::from_pem(std::fs::read(setting("CLIENTS")?)?);
         server = server.tls_config(ServerTlsConfig::new().identity(identity).client_ca_root(clients))?;
     }
-    println!("listening address={address}");
+    let listener = TcpListener::bind(address).await?;
+    println!("listening address={}", listener.local_addr()?);
     let mut stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let server = server.add_service(reflection).add_service(StockServer::new(Shelf));
     server
-        .serve_with_shutdown(address, async move {
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
             stop.recv().await;
         })
         .await?;
