@@ -229,7 +229,7 @@ fn an_agent_that_is_killed_while_it_takes_over_is_followed_by_the_next_one() {
 #[test]
 fn a_watch_misses_nothing_that_was_logged_while_its_agent_was_gone() {
     const SHELL: &str = "python3 -m http.server --bind 127.0.0.1 $PORT & \
-        until test -s agent; do sleep 0.02; done; while kill -0 $(cat agent); do :; done; echo panicked; wait";
+        until test -s agent; do sleep 0.02; done; touch watching; while kill -0 $(cat agent); do :; done; echo panicked; wait";
     if !has_python() {
         return;
     }
@@ -240,7 +240,7 @@ fn a_watch_misses_nothing_that_was_logged_while_its_agent_was_gone() {
 plan: respawn
 services:
   site:
-    exec: {{ shell: {SHELL:?} }}
+    exec: {{ argv: [sh, -c, {SHELL:?}] }}
     ports: {{ http: dynamic }}
     env: {{ PORT: "${{{{ self.http.port }}}}" }}
     ready: {{ http: {{ get: / }} }}
@@ -257,8 +257,12 @@ tests:
     let site = scene.run_folder().join("services/site");
     std::fs::write(site.join("next"), agent.to_string()).expect("ours");
     std::fs::rename(site.join("next"), site.join("agent")).expect("ours");
+    while !site.join("watching").exists() {
+        std::thread::yield_now();
+    }
     kill_agent(&scene);
     session.record("another instance", |record| record["what"]["failover-complete"]["agent"] == "site");
+    std::fs::write(site.join("go"), "").expect("ours");
     let ended = session.end();
     ended.assert_code(1);
     let is_it =
