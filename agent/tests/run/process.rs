@@ -1,7 +1,6 @@
 //! The agent as a process.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use meshproof_agent::outbox::Store;
 use meshproof_mesh::MeshEvent;
@@ -49,12 +48,10 @@ async fn a_process_is_configured_by_its_environment_and_leaves_the_mesh_at_sigte
     let mut mesh = world.orchestrator(&["shop"]).await;
     mesh.initialize("shop", None, &[]).await;
     terminate(&agent);
-    let asked = Instant::now();
     let left = |event: &MeshEvent| matches!(event, MeshEvent::PeerLeft(peer) if peer.name.as_str() == "shop");
     mesh.sees(left).await;
     let status = mesh.during(agent.wait()).await.expect("it ends");
     assert!(status.success(), "{status}");
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

