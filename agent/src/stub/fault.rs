@@ -167,6 +167,12 @@ pub(super) fn longest(shape: &Shape) -> Duration {
     Duration::from_micros(shape.latency_us.saturating_add(shape.jitter_us)).saturating_add(limits::STUB_PROBE)
 }
 
+/// How far the mean is from the latency that was asked for.
+fn off(mean: Option<f64>, shape: &Shape) -> Option<f64> {
+    let asked = shape.latency_us as f64 / 1e6;
+    mean.filter(|_| shape.latency_us > 0).map(|mean| (mean - asked).abs() / asked * 100.0)
+}
+
 impl Measured {
     /// Replies that were disturbed.
     pub(super) fn calls(&self) -> u64 {
@@ -175,16 +181,19 @@ impl Measured {
 
     pub(super) fn report(&self, fault: &str, shape: &Shape, seen: Seen) -> FaultReport {
         let mean = (self.replies > 0).then(|| self.added.as_secs_f64() / self.replies as f64);
-        let asked = shape.latency_us as f64 / 1e6;
-        let deviation = mean.filter(|_| shape.latency_us > 0).map(|mean| (mean - asked).abs() / asked * 100.0);
         FaultReport {
             fault: fault.to_owned(),
             asked: shape.to_string(),
             measured: self.shown(mean, seen.probes),
-            deviation_percent: deviation,
+            deviation_percent: if shape.is_black_hole() { self.passed_percent() } else { off(mean, shape) },
             effective: self.calls() > 0 && !is_nothing(shape),
             healed: seen.healed,
         }
+    }
+
+    /// The share of replies that came through where none should, once one was to come.
+    fn passed_percent(&self) -> Option<f64> {
+        (self.calls() > 0).then(|| self.replies as f64 / self.calls() as f64 * 100.0)
     }
 
     fn shown(&self, mean: Option<f64>, probes: u64) -> String {
@@ -226,6 +235,15 @@ mod tests {
         assert_eq!((report.asked.as_str(), report.measured.as_str()), ("latency 800ms", "latency 812.0ms (3 replies)"));
         assert!((report.deviation_percent.expect("a number") - 1.5).abs() < 1e-9);
         assert!(report.effective);
+    }
+
+    #[test]
+    fn a_loss_is_held_against_the_replies_that_came_through() {
+        let lost = Shape { loss_percent: 100.0, ..Shape::default() };
+        let off = |held, replies| Measured { held, replies, ..Measured::default() }.report("lost", &lost, SEEN);
+        assert_eq!((off(3, 0).deviation_percent, off(3, 0).measured.as_str()), (Some(0.0), "held 3 replies"));
+        assert_eq!(off(3, 1).deviation_percent, Some(25.0));
+        assert_eq!((off(0, 0).deviation_percent, off(0, 0).effective), (None, false), "nobody called");
     }
 
     #[test]

@@ -31,11 +31,7 @@ impl Compiler<'_> {
         }
         let mut faults = Vec::new();
         for name in &draw.faults {
-            let fault = self.names.fault(name).and_then(|fault| self.fault(&name.value, fault));
-            if let (Some(fault), Some(prove)) = (&fault, &prove) {
-                self.provable(fault, prove.span);
-            }
-            faults.extend(fault);
+            faults.extend(self.names.fault(name).and_then(|fault| self.fault(&name.value, fault)));
         }
         let words = Words { one: "a fault", many: "faults" };
         let (times, lasting) = self.dealt_out((&draw.times, &draw.lasting), over, &words)?;

@@ -11,7 +11,7 @@ use super::super::code::Code;
 use super::super::compiled::Fault;
 use super::super::diagnostic::Diagnostic;
 use super::super::model::{self, Answered, Disturbed, Reset, Ways, Word};
-use super::super::read::{self, Given};
+use super::super::read::Given;
 use super::super::source::{Span, Spanned};
 use super::super::units::Percent;
 use super::Compiler;
@@ -86,14 +86,6 @@ impl Compiler<'_> {
         let side = |side: &Vec<Name>| side.iter().map(Name::as_str).collect::<Vec<_>>().join(" ");
         let text = named.iter().map(side).collect::<Vec<_>>().join(" | ");
         Some((parts, format!("partition {text}")))
-    }
-
-    /// Refuses a proof for which nothing measures a number: it would fail whatever the fault does.
-    pub(super) fn provable(&self, fault: &Fault, prove: Span) {
-        let is_stub = fault.parts.values().any(|target| matches!(target, FaultTarget::Stub { .. }));
-        if is_stub && fault.shape.is_black_hole() {
-            self.cx.report(read::not_yet(prove, "`prove` of the loss of a stub"));
-        }
     }
 
     pub(super) fn shape(&self, fault: &model::Fault) -> Option<Shape> {

@@ -110,9 +110,6 @@ impl Compiler<'_> {
                     FaultUse::Named(name) => self.fault(&name.value, self.names.fault(name)?)?,
                     FaultUse::Inline(fault) => self.fault(&inline_name(step, place), fault)?,
                 };
-                if let Some(prove) = &prove {
-                    self.provable(&fault, prove.span);
-                }
                 Some(Does::Fault(FaultStep { fault, lasts, prove }))
             }
             Verb::Heal(model::Heal::All) => Some(Does::Heal(Heal::All)),

@@ -26,18 +26,17 @@ fn a_fault_on_traffic_that_no_plan_sends_through_the_mesh_is_refused() {
 }
 
 #[test]
-fn a_proof_that_nothing_could_pass_is_refused() {
+fn every_effect_may_be_proved() {
     const SLOW: &str = "{ stub: bank, latency: \"${{ params.limit }}\", jitter: 10ms }";
-    for (fault, refused) in [
-        ("{ traffic: shop -> ledger, bandwidth: 1mbit }", None),
-        ("{ traffic: shop -> ledger, refuse: true }", None),
-        ("{ traffic: shop -> ledger, reset: 1s }", None),
-        ("{ stub: bank, loss: 100% }", Some("`prove` of the loss of a stub")),
-        ("{ traffic: shop -> ledger, loss: 100% }", None),
-        ("{ traffic: shop -> ledger, bandwidth: 1mbit, latency: 1s }", None),
+    for fault in [
+        "{ traffic: shop -> ledger, bandwidth: 1mbit }",
+        "{ traffic: shop -> ledger, refuse: true }",
+        "{ traffic: shop -> ledger, reset: 1s }",
+        "{ stub: bank, loss: 100% }",
+        "{ traffic: shop -> ledger, loss: 100% }",
+        "{ traffic: shop -> ledger, bandwidth: 1mbit, latency: 1s }",
     ] {
-        let expected = refused.map(|what| format!("MP0110 [10%] {what} is not supported by this version yet"));
-        assert_eq!(changed(SLOW, fault), Vec::from_iter(expected), "{fault}");
+        assert_eq!(changed(SLOW, fault), Vec::<String>::new(), "{fault}");
     }
 }
 
