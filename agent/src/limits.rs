@@ -407,3 +407,25 @@ pub const COPIES_GATHERED: Duration = Duration::from_millis(20);
 
 /// Whoever did not take copies is asked again after this.
 pub const COPIES_AGAIN: Duration = Duration::from_millis(500);
+
+/// Instances that stand by and get what is on this one's disk: each is one more that an effect waits for.
+pub const MIRRORS: usize = 3;
+
+/// Bytes of a file in one message to an instance that stands by; it follows once it lacks no more.
+pub const MIRROR_BYTES: usize = 128 * 1024;
+
+/// Bytes that are mirrored of one run: many times what a run of thousands of steps writes, and no disk is filled by others.
+pub const MIRRORED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// An instance that stands by and does not answer for so long is left behind. Links that are replaced are there again in less, and whoever
+/// commands waits for an answer of this agent twice as long.
+pub const MIRRORED_WITHIN: Duration = Duration::from_secs(5);
+
+/// When a message to it that broke off with its connection goes again.
+pub const MIRROR_AGAIN: Duration = Duration::from_millis(50);
+
+/// When one that was left behind may begin anew.
+pub const MIRROR_ANEW: Duration = Duration::from_millis(500);
+
+/// What is heard of instances that stand by and waits for the session: each says one thing at a time.
+pub const MIRRORS_HEARD: usize = 8;

@@ -11,14 +11,17 @@ mod entry;
 mod file;
 mod kept;
 mod left;
+mod mirror;
+mod mirrors;
 mod recall;
 mod records;
 mod tail;
 
 pub use entry::{Entry, Recovered};
 pub use file::{OutboxFile, Store};
-pub use kept::KeptOutbox;
+pub use kept::{KeptOutbox, Safe};
 pub use left::{Course, Left, StubPast};
+pub use mirror::{MirrorFile, Original};
 pub use tail::Tail;
 
 use std::collections::VecDeque;
@@ -42,6 +45,8 @@ pub struct Outbox {
     acked: u64,
     /// The last number that is on disk, or need not be.
     written: u64,
+    /// The last number that may be told, as far as other disks are concerned that are to have it.
+    tellable: u64,
     /// The last number that is on its way.
     sent: u64,
     on_the_way: VecDeque<OnTheWay>,
@@ -78,6 +83,7 @@ impl Outbox {
             kept_bytes: 0,
             acked: 0,
             written: 0,
+            tellable: u64::MAX,
             sent: 0,
             on_the_way: VecDeque::new(),
             lost: None,
@@ -108,6 +114,11 @@ impl Outbox {
     /// Everything up to this number is on disk, and may be told.
     pub fn written(&mut self, through: u64) {
         self.written = self.written.max(through.min(self.last()));
+    }
+
+    /// Nothing beyond this number is told yet.
+    fn tellable(&mut self, through: u64) {
+        self.tellable = through;
     }
 
     /// Keeps a fact and gives its number; `None` when not even the reserve has room: then a gap will tell how many were lost.
@@ -150,7 +161,8 @@ impl Outbox {
         let first = usize::try_from(self.sent - self.acked).ok()?;
         let mut bytes = 0;
         let mut events = Vec::new();
-        let told = usize::try_from(self.written - self.sent).ok()?.min(EVENTS_PER_BATCH);
+        let told = self.written.min(self.tellable).saturating_sub(self.sent);
+        let told = usize::try_from(told).ok()?.min(EVENTS_PER_BATCH);
         for kept in self.kept.iter().skip(first).take(told) {
             if bytes + kept.bytes > EVENT_BATCH_BYTES && !events.is_empty() {
                 break;

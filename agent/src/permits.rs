@@ -140,7 +140,9 @@ impl Permits {
             | Call::Steer(..)
             | Call::StepOver(..)
             | Call::AnswerPrograms(..)
-            | Call::Copy(..) => Ok(()),
+            | Call::Copy(..)
+            | Call::StandBy(..)
+            | Call::Mirror(..) => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
 use meshproof_proto::links::LinkReport;
-use meshproof_proto::memory::{Copies, Holder, Promise, Promised, Recall, Recalled, Remember};
+use meshproof_proto::memory::{Copies, Holder, MirrorPart, Promise, Promised, Recall, Recalled, Remember, Standbys};
 use meshproof_proto::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, ReceiveOrder, Reseat, ServicePlace,
     StepKey, StepOrder, StepOver, Turn,
@@ -82,6 +82,9 @@ pub(crate) enum Call {
     AnswerPrograms(Authority, Vec<sync::Answer>, Answer<()>),
     Copy(Box<Copies>, Answer<u64>),
     BeginFaultAgain(Box<FaultOrder>, Answer<()>),
+    StandBy(Standbys, Answer<()>),
+    /// The part, and whose it is.
+    Mirror(Box<MirrorPart>, Name, Answer<u64>),
 }
 
 /// Who asks for something beside a run, and in which words.
@@ -280,6 +283,15 @@ impl Agent for AgentServer {
 
     async fn begin_fault_again(self, _: Context, order: Box<FaultOrder>) -> Result<(), Refusal> {
         self.ask(|answer| Call::BeginFaultAgain(order, answer)).await
+    }
+
+    async fn stand_by(self, _: Context, order: Standbys) -> Result<(), Refusal> {
+        self.ask(|answer| Call::StandBy(order, answer)).await
+    }
+
+    async fn mirror(self, _: Context, part: Box<MirrorPart>) -> Result<u64, Refusal> {
+        let from = self.caller.name.clone();
+        self.ask(|answer| Call::Mirror(part, from, answer)).await
     }
 }
 

@@ -14,6 +14,7 @@ mod guard;
 mod kept;
 mod links;
 mod looking;
+mod mirroring;
 mod orders;
 mod pump;
 mod receiving;
@@ -54,6 +55,7 @@ use crate::until::until;
 use benching::Benching;
 use kept::KeptStubs;
 use links::Links;
+use mirroring::Mirrored;
 use run::Run;
 
 /// An agent that joined a mesh.
@@ -86,6 +88,8 @@ pub struct Session {
     outside: Option<Outside>,
     /// What it knows of the service beside it without a run.
     standing: Standing,
+    /// What it keeps of the instance that it stands by for.
+    mirrored: Option<Mirrored>,
 }
 
 /// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
@@ -135,6 +139,7 @@ impl Session {
             kept_stubs,
             outside: None,
             standing: allowed.standing,
+            mirrored: None,
         }
     }
 

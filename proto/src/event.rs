@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Digest, Name, PeerId, RunId};
 use crate::matcher::Mismatch;
-use crate::order::{FaultReport, StepKey};
+use crate::order::{FaultReport, NameTerm, StepKey};
 use crate::sync::{Ask, MemberAsked};
 
 /// One fact, as an agent reports it.
@@ -153,6 +153,13 @@ pub enum Fact {
     /// Programs of members that share this agent ask something of the run, in this order. What came in the same moment is one event.
     ProgramsAsked {
         asked: Vec<MemberAsked>,
+    },
+    /// From here on what is on this agent's disk is on those of these instances, which stand by, before anything follows from it. Where
+    /// that is one fewer than before, nothing follows from anything until the journal has this.
+    Mirrored {
+        /// At which this instance holds the name.
+        term: NameTerm,
+        by: Vec<PeerId>,
     },
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::id::{Digest, Name, PeerId, RunId, Term};
-use crate::order::Authority;
+use crate::order::{Authority, NameTerm};
 use crate::secrets::Secrets;
 
 /// Obey me at this term, and nobody at a lower one.
@@ -121,4 +121,24 @@ pub struct Copies {
     pub name: Name,
     pub origin: PeerId,
     pub events: Vec<Event>,
+}
+
+/// These instances of your name stand by: what is on your disk is to be on theirs, before anything follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standbys {
+    pub authority: Authority,
+    /// Grows with each that is given; one that comes late is not heeded.
+    pub number: u64,
+    pub peers: Vec<PeerId>,
+}
+
+/// A part of the file in which an agent keeps what it knows of a run, as it is. The answer says up to where the file is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorPart {
+    pub run: RunId,
+    /// At which the sender holds the name. What others send at a lower one is not taken any more.
+    pub term: NameTerm,
+    /// Where the part begins; 0: the file begins anew.
+    pub from: u64,
+    pub bytes: Vec<u8>,
 }

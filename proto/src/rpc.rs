@@ -9,7 +9,7 @@ use crate::id::{Digest, Name, RunId, Term};
 use crate::identity::{Capability, Role};
 use crate::labels::Labels;
 use crate::links::LinkReport;
-use crate::memory::{Copies, Holder, Promise, Promised, Recall, Recalled, Remember};
+use crate::memory::{Copies, Holder, MirrorPart, Promise, Promised, Recall, Recalled, Remember, Standbys};
 use crate::order::{
     Adopt, Adopted, Authority, FaultOrder, FaultReport, Initialize, Initialized, NameTerm, ReceiveOrder, Reseat,
     ServicePlace, StepKey, StepOrder, StepOver, Turn,
@@ -97,6 +97,11 @@ pub trait Agent {
     /// Begins what is left of a fault that an instance before this one had begun, by what that one has written down. One that is active
     /// stays as it is; one whose lease is over has ended.
     async fn begin_fault_again(order: Box<FaultOrder>) -> Result<(), Refusal>;
+    /// These instances of the name stand by; others do not any more.
+    async fn stand_by(order: Standbys) -> Result<(), Refusal>;
+    /// From whoever has the name to an instance that stands by: keep this part of my file. On disk before it is answered; gives up to where
+    /// the file is there.
+    async fn mirror(part: Box<MirrorPart>) -> Result<u64, Refusal>;
 }
 
 /// What people who are in a mesh at the same time tell each other, console to console.
@@ -215,10 +220,12 @@ fn deed(call: &str) -> &str {
         "begin_fault" | "begin_fault_again" => "beginning a fault of a run",
         "heal_fault" => "ending a fault of a run",
         "initialize" | "adopt" => "setting up a run",
-        "begin_test" | "cancel" | "observe" | "reseat" | "answer_programs" | "finish" => "commanding a run",
+        "begin_test" | "cancel" | "observe" | "reseat" | "answer_programs" | "stand_by" | "finish" => {
+            "commanding a run"
+        }
         "promise" | "remember" | "recall" => "taking a run over",
         "status" | "links" | "about" | "stubs" | "place" | "holder" => "looking at an agent",
-        "step_over" | "copy" => "telling an agent what another one did",
+        "step_over" | "copy" | "mirror" => "telling an agent what another one did",
         other => other,
     }
 }

@@ -419,7 +419,15 @@ fn adoption(golden: &mut Golden) {
         Initialized { stubs: texts(), tunnels: texts(), endpoints: texts(), api: None, guests: BTreeMap::new() };
     let origin = PeerId([1; 32]);
     let setting = initialize();
-    let adopt = Adopt { setting, term: name_term(2), ports, processes: vec![42], origin, journaled: 7 };
+    let adopt = Adopt {
+        setting,
+        term: name_term(2),
+        ports,
+        processes: vec![42],
+        origin,
+        journaled: 7,
+        held: Some(name_term(1)),
+    };
     golden.value("adopt", &adopt);
     golden.value("adopted", &Adopted { last: 9, damage: Some("it".to_owned()) });
     let reseat = Reseat { authority: authority(), name: name("shop"), peer: PeerId([2; 32]), term: name_term(2) };
@@ -447,6 +455,9 @@ fn remembered(golden: &mut Golden) {
     golden.value("recalled", &Recalled { pieces: vec![piece], events: vec![event.clone()], more: true });
     let origin = PeerId([1; 32]);
     golden.value("copies", &Copies { run: run(), name: name("shop"), origin, events: vec![event] });
+    golden.value("standbys", &memory::Standbys { authority: authority(), number: 1, peers: vec![PeerId([2; 32])] });
+    let part = memory::MirrorPart { run: run(), term: name_term(2), from: 8, bytes: vec![0, 255] };
+    golden.value("mirror", &part);
     golden.value("holder", &Holder { run: run(), term: Term(2), peer: PeerId([1; 32]) });
     golden.value("turn", &Turn { before: Some(name("shop")), next: Some(name("ledger")) });
     golden.value("step over", &StepOver { authority: authority(), key: key(), well: true });
@@ -709,6 +720,7 @@ fn persons(golden: &mut Golden) {
     event(golden, 46, file_held());
     let asked = asks().into_iter().map(|ask| MemberAsked { member: name("nodes-2"), number: 7, ask });
     event(golden, 47, Fact::ProgramsAsked { asked: asked.collect() });
+    event(golden, 48, Fact::Mirrored { term: name_term(2), by: vec![PeerId([2; 32])] });
 }
 
 fn file_held() -> Fact {

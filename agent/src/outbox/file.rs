@@ -133,7 +133,16 @@ impl Store {
         self.path(run).exists()
     }
 
-    fn path(&self, run: &RunId) -> PathBuf {
+    /// Another folder of the same state.
+    pub(super) fn beside(&self, folder: &str) -> Self {
+        Self(self.0.with_file_name(folder))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn path(&self, run: &RunId) -> PathBuf {
         // whatever stands in the id of a run, a digest is a file name
         let digest = Digest::of(run.0.as_bytes()).to_string();
         self.0.join(&digest[..16])

@@ -35,6 +35,8 @@ pub struct Left {
     pub network: Option<Box<Wanted>>,
     /// Faults whose end nobody has told, and until when they may disturb, in milliseconds since 1970.
     pub leases: BTreeMap<String, u64>,
+    /// Who had all of this too when that was told last, and at which term.
+    pub mirrored: Option<(NameTerm, Vec<PeerId>)>,
 }
 
 /// How far a step came.
@@ -93,6 +95,7 @@ impl Left {
             Fact::StubPurged { stub, .. } => drop(self.stubs.remove(stub)),
             Fact::FaultEnded(report) => drop(self.leases.remove(&report.fault)),
             Fact::ProgramAsked { ask: Ask::Network { wanted, .. }, .. } => self.network = Some(wanted.clone()),
+            Fact::Mirrored { term, by } => self.mirrored = Some((*term, by.clone())),
             Fact::LinkOffered { .. }
             | Fact::LinkAcknowledged { .. }
             | Fact::LinkSuspect { .. }

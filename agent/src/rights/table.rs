@@ -52,6 +52,8 @@ impl Call {
             Self::AnswerPrograms(..) => command("answer_programs", []),
             Self::Copy(..) => between("copy", []),
             Self::BeginFaultAgain(order, _) => command("begin_fault_again", [order.target.capability()]),
+            Self::StandBy(..) => command("stand_by", []),
+            Self::Mirror(..) => between("mirror", []),
         }
     }
 }

@@ -9,7 +9,7 @@ use meshproof_proto::expr::Template;
 use meshproof_proto::id::{Digest, PeerId, RunId, Term};
 use meshproof_proto::identity::Capability::{Exec, Grpc, Http, Logs, Stream, Stub, Tcp, Tunnel, Ws};
 use meshproof_proto::identity::{Capability, Identity, Issued, Role, UnixSeconds};
-use meshproof_proto::memory::{Copies, Promise, Recall, Recollection, Remember};
+use meshproof_proto::memory::{Copies, MirrorPart, Promise, Recall, Recollection, Remember, Standbys};
 use meshproof_proto::order::{
     Action, Adopt, Authority, Body, Bounds, DataSource, Direction, ExecAction, FaultOrder, FaultTarget, GrpcAction,
     HttpAction, Initialize, Initialized, NameTerm, ReceiveOrder, RecordStreamId, Reseat, Scrape, ServicePlace, StepKey,
@@ -130,7 +130,15 @@ fn rows_in_turn() -> Vec<Row> {
     let again = AgentRequest::BeginFaultAgain { order: Box::new(fault(traffic())) };
     let mut rows: Vec<Row> = vec![(in_turn, COMMAND, &[Exec]), (over, BETWEEN, &[]), (answers, COMMAND, &[])];
     rows.extend([(copies, BETWEEN, &[][..]), (again, COMMAND, &[Tunnel])]);
+    rows.extend(rows_of_mirrors());
     rows
+}
+
+/// What is on one disk is on others.
+fn rows_of_mirrors() -> [Row; 2] {
+    let order = Standbys { authority: authority(), number: 1, peers: vec![PeerId([1; 32])] };
+    let part = MirrorPart { run: authority().run, term: name_term(), from: 0, bytes: Vec::new() };
+    [(AgentRequest::StandBy { order }, COMMAND, &[]), (AgentRequest::Mirror { part: Box::new(part) }, BETWEEN, &[])]
 }
 
 fn traffic() -> FaultTarget {
@@ -190,7 +198,15 @@ fn recall() -> Recall {
 fn adopt(change: fn(&mut Initialize)) -> Adopt {
     let (mut setting, ports) = (setting(), Initialized::default());
     change(&mut setting);
-    Adopt { setting, term: name_term(), ports, processes: Vec::new(), origin: PeerId([1; 32]), journaled: 0 }
+    Adopt {
+        setting,
+        term: name_term(),
+        ports,
+        processes: Vec::new(),
+        origin: PeerId([1; 32]),
+        journaled: 0,
+        held: None,
+    }
 }
 
 /// Makes the call, as it would come over a link. `ping` has no row: everybody in the mesh may have a number back.
@@ -236,6 +252,8 @@ async fn make(client: AgentClient, request: AgentRequest) -> Result<Result<(), R
         AgentRequest::AnswerPrograms { authority, answers } => client.answer_programs(now, authority, answers).await?,
         AgentRequest::Copy { copies } => client.copy(now, copies).await?.map(drop),
         AgentRequest::BeginFaultAgain { order } => client.begin_fault_again(now, order).await?,
+        AgentRequest::StandBy { order } => client.stand_by(now, order).await?,
+        AgentRequest::Mirror { part } => client.mirror(now, part).await?.map(drop),
     })
 }
 
@@ -394,7 +412,8 @@ fn refuse(call: Call) {
         Call::Reseat(_, answer) => drop(answer.send(Err(reached()))),
         Call::Promise(_, answer) => drop(answer.send(Err(reached()))),
         Call::Remember(_, answer) => drop(answer.send(Err(reached()))),
-        Call::Copy(_, answer) => drop(answer.send(Err(reached()))),
+        Call::Copy(_, answer) | Call::Mirror(_, _, answer) => drop(answer.send(Err(reached()))),
+        Call::StandBy(_, answer) => drop(answer.send(Err(reached()))),
         Call::Recall(_, answer) => drop(answer.send(Err(reached()))),
         Call::Holder(answer) => drop(answer.send(Err(reached()))),
         Call::Receive(_, answer) => drop(answer.send(Err(reached()))),

@@ -1,13 +1,15 @@
 //! A name changes hands: this instance takes it from one that is gone, or hears that another peer's name was taken.
 
-use meshproof_proto::id::PeerId;
+use std::io;
+
+use meshproof_proto::id::{PeerId, RunId};
 use meshproof_proto::order::{Adopt, Adopted, Reseat};
 use meshproof_proto::rpc::Refusal;
 
 use super::Session;
 use super::run::{Run, Stage};
 use super::setup::Former;
-use crate::outbox::Entry;
+use crate::outbox::{Entry, OutboxFile, Recovered};
 
 impl Session {
     /// Takes the name, and what the instance before has left: its numbering, its steps, its ports, what befell its stubs.
@@ -20,10 +22,7 @@ impl Session {
             };
         }
         let run = &order.setting.authority.run;
-        let left = match &self.outboxes {
-            Some(outboxes) => outboxes.open(run).map_err(|error| Refusal::Failed(format!("the outbox: {error}")))?,
-            None => None,
-        };
+        let left = self.left(run).map_err(|error| Refusal::Failed(format!("the outbox: {error}")))?;
         let nothing = || Refusal::NothingLeft(run.to_string());
         let (mut file, recovered) = left.filter(|(_, left)| left.origin == order.origin).ok_or_else(nothing)?;
         if let Some(current) = recovered.left.term.filter(|current| *current >= order.term) {
@@ -36,19 +35,29 @@ impl Session {
         let held = Entry::Held { instance: self.mesh.me(), term: order.term };
         file.append(&held).map_err(|error| Refusal::Failed(format!("the outbox cannot be written: {error}")))?;
         let last = recovered.last();
-        let damage = match (recovered.damaged, order.journaled.checked_sub(last).filter(|missing| *missing > 0)) {
-            (true, _) => Some(format!("its outbox is damaged behind event {last}")),
-            (false, Some(missing)) => Some(format!("its outbox lacks {missing} events that were told")),
-            (false, None) => None,
-        };
+        let mirrored = recovered.left.mirrored.is_some();
+        let damage = damage(&recovered, &order);
         let adopted = Adopted { last, damage };
         let former = Former { file, recovered, ports: order.ports };
         let mut run = self.set_up(caller, order.setting, Some(former)).await?;
         run.adopted = Some((order.term, adopted.clone()));
         run.observe(order.processes)?;
         tracing::info!(term = %order.term, last, "took the name over");
+        if mirrored {
+            run.acts_alone();
+        }
         self.run = Some(run);
         Ok(adopted)
+    }
+
+    /// What an instance before this one has left here: what this one has mirrored, or what it finds on the disk.
+    fn left(&mut self, run: &RunId) -> io::Result<Option<(OutboxFile, Recovered)>> {
+        let Some(outboxes) = &self.outboxes else { return Ok(None) };
+        self.mirrored = None;
+        match outboxes.take_mirrored(run, self.mesh.me())? {
+            Some(taken) => Ok(Some(taken)),
+            None => outboxes.open(run),
+        }
     }
 
     /// What leads to that name leads to another instance from now on. The link to the one before ends, and what went over it.
@@ -58,6 +67,20 @@ impl Session {
         self.links.replaced(former, order.peer);
         Ok(())
     }
+}
+
+/// What is missing of what was told, or done, under the name.
+fn damage(recovered: &Recovered, order: &Adopt) -> Option<String> {
+    let last = recovered.last();
+    if recovered.damaged {
+        return Some(format!("its outbox is damaged behind event {last}"));
+    }
+    if let Some(missing) = order.journaled.checked_sub(last).filter(|missing| *missing > 0) {
+        return Some(format!("its outbox lacks {missing} events that were told"));
+    }
+    let known = recovered.left.mirrored.as_ref().map(|(term, _)| *term);
+    let held = order.held.filter(|held| known.is_none_or(|known| known < *held))?;
+    Some(format!("its outbox lacks what was done by the instance that had the name at term {held}"))
 }
 
 impl Run {

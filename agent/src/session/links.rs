@@ -35,6 +35,8 @@ pub(super) struct Links {
     waiting: Vec<(PeerId, StepOver)>,
     /// Who keeps copies of our events, and how it is called.
     copies: Option<(PeerId, watch::Sender<Option<AgentClient>>)>,
+    /// Instances that stand by for us, and how each is called.
+    mirrors: BTreeMap<PeerId, watch::Sender<Option<AgentClient>>>,
     /// Peers to be linked to, also when the roster does not know them yet.
     wanted: BTreeSet<PeerId>,
     /// Links that are there, in the order they came: a run that begins later hears of them.
@@ -45,7 +47,7 @@ impl Links {
     pub(super) fn new(mesh: Mesh, orders: mpsc::Sender<Order>, rights: Arc<Rights>) -> Self {
         let (serving, clients, waiting) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (wanted, known) = (BTreeSet::new(), Vec::new());
-        Self { mesh, orders, rights, serving, clients, waiting, copies: None, wanted, known }
+        Self { mesh, orders, rights, serving, clients, waiting, copies: None, mirrors: BTreeMap::new(), wanted, known }
     }
 
     pub(super) fn up(&mut self, LinkUp { peer, generation, path, rpc }: LinkUp) {
@@ -60,6 +62,7 @@ impl Links {
                 .iter()
                 .filter(|(to, _)| *to == id)
                 .for_each(|(_, way)| drop(way.send_replace(Some(client.clone()))));
+            self.mirrors.get(&id).into_iter().for_each(|way| drop(way.send_replace(Some(client.clone()))));
             self.clients.insert(id, client);
             let theirs = self.waiting.extract_if(.., |(to, _)| *to == id).collect::<Vec<_>>();
             theirs.into_iter().for_each(|(to, over)| self.step_over(to, over));
@@ -78,6 +81,7 @@ impl Links {
         self.serving.remove(&peer.peer);
         self.clients.remove(&peer.peer);
         self.copies.iter().filter(|(to, _)| *to == peer.peer).for_each(|(_, way)| drop(way.send_replace(None)));
+        self.mirrors.get(&peer.peer).into_iter().for_each(|way| drop(way.send_replace(None)));
         self.known.retain(|(_, known)| *known != peer.peer);
     }
 
@@ -111,6 +115,25 @@ impl Links {
         self.copies = Some((peer, way));
         self.connect(peer);
         calls
+    }
+
+    /// How to call an instance that stands by for us.
+    pub(super) fn mirrors_to(&mut self, peer: PeerId) -> watch::Receiver<Option<AgentClient>> {
+        let way = watch::Sender::new(self.clients.get(&peer).cloned());
+        let calls = way.subscribe();
+        self.mirrors.insert(peer, way);
+        self.connect(peer);
+        calls
+    }
+
+    /// Another run begins.
+    pub(super) fn mirrors_to_nobody(&mut self) {
+        self.mirrors.clear();
+    }
+
+    pub(super) fn mirrors_no_more(&mut self, peer: &PeerId) {
+        self.mirrors.remove(peer);
+        self.wanted.remove(peer);
     }
 
     /// Whether that agent can be called.

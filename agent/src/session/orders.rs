@@ -24,8 +24,8 @@ impl Session {
                 reply(answer, adopted);
             }
             Call::Reseat(order, answer) => reply(answer, self.reseat(caller, order)),
-            Call::Promise(order, answer) => reply(answer, self.promise(caller, order)),
-            Call::Remember(order, answer) => reply(answer, self.remember(caller, *order)),
+            Call::Promise(order, answer) => self.safely(answer, |session| session.promise(caller, order)),
+            Call::Remember(order, answer) => self.safely(answer, |session| session.remember(caller, *order)),
             Call::Recall(order, answer) => reply(answer, self.recall(caller, order)),
             Call::Place(answer) => reply(answer, Ok(self.standing.place())),
             Call::Holder(answer) => reply(answer, Ok(self.run.as_ref().map(Run::obeys))),
@@ -37,7 +37,7 @@ impl Session {
             Call::StartInTurn(order, turn, answer) => self.start_and_tell(caller, (*order, turn), answer),
             Call::StepOver(over, answer) => self.step_over(caller, &over, answer),
             Call::StartAgain(order, answer) => reply(answer, self.start_again(caller, *order)),
-            Call::Receive(order, answer) => reply(answer, self.receive(caller, *order)),
+            Call::Receive(order, answer) => self.safely(answer, |session| session.receive(caller, *order)),
             Call::Cancel(authority, key, answer) => {
                 self.commanded((caller, &authority), answer, |run| run.cancel(&key))
             }
@@ -52,10 +52,7 @@ impl Session {
             Call::BeginBench(order, answer) => reply(answer, self.begin_bench(caller, order)),
             Call::Bench(answer) => reply(answer, self.bench_report(caller)),
             Call::Stubs(answer) => self.stub_reports(answer),
-            Call::PurgeStub(stub, by, answer) => {
-                let purged = self.run.as_mut().map(|run| run.purge(&stub, by));
-                reply(answer, purged.unwrap_or(Err(Refusal::Unknown { what: "stub".to_owned(), name: stub })));
-            }
+            Call::PurgeStub(stub, by, answer) => self.safely(answer, |session| session.purge(&stub, by)),
             Call::Observe(authority, of, answer) => self.commanded((caller, &authority), answer, |run| run.observe(of)),
             Call::Act(order, asked, answer) => match self.beside(&order.authority) {
                 Ok(run) => run.act(*order, asked, answer),
@@ -76,6 +73,8 @@ impl Session {
             }
             Call::Say(text, by, answer) => reply(answer, self.say(&text, by)),
             Call::Copy(copies, answer) => reply(answer, self.keep_copies(caller, *copies)),
+            Call::StandBy(order, answer) => reply(answer, self.stand_by(caller, order)),
+            Call::Mirror(part, from, answer) => reply(answer, self.mirror((caller, &from), &part)),
         }
     }
 
@@ -85,8 +84,30 @@ impl Session {
         (caller, authority): (PeerId, &Authority),
         answer: Answer<T>,
         done: impl FnOnce(&mut Run) -> Result<T, Refusal>,
-    ) {
-        reply(answer, self.admitted(caller, authority).and_then(done));
+    ) where
+        T: Send + 'static,
+    {
+        self.safely(answer, |session| session.admitted(caller, authority).and_then(done));
+    }
+
+    /// Answers once everything that is written is safe: what was done may have been written, and something follows from the answer.
+    fn safely<T>(&mut self, answer: Answer<T>, done: impl FnOnce(&mut Self) -> Result<T, Refusal>)
+    where
+        T: Send + 'static,
+    {
+        let result = done(self);
+        match self.run.as_ref().map(|run| run.outbox.safe()).filter(|safe| !safe.is_so()) {
+            None => reply(answer, result),
+            Some(safe) => drop(tokio::spawn(async move {
+                safe.comes().await;
+                reply(answer, result);
+            })),
+        }
+    }
+
+    fn purge(&mut self, stub: &str, by: Name) -> Result<(), Refusal> {
+        let unknown = || Refusal::Unknown { what: "stub".to_owned(), name: stub.to_owned() };
+        self.run.as_mut().ok_or_else(unknown)?.purge(stub, by)
     }
 
     /// The same of what takes a while, and is answered then.
@@ -148,6 +169,7 @@ impl Session {
         for peer in reached.iter().filter_map(|name| run.peer(name)) {
             self.links.connect(peer);
         }
+        self.links.mirrors_to_nobody();
         self.copy_events(&mut run, &reached);
         tracing::info!(run = %run.authority.run, "takes part in a run");
         Ok(run)

@@ -27,6 +27,7 @@ use super::copying::Copying;
 use super::faults::{Beginning, Faults, Place, since_1970_ms};
 use super::gathering::Gathering;
 use super::links::Linked;
+use super::mirroring::{Heard, Mirroring};
 use super::orders::reply;
 use super::pump::{Pump, Pumped};
 use super::receiving::Receiving;
@@ -88,6 +89,8 @@ pub(super) struct Run {
     pub(super) network: Option<Tunnels>,
     /// Copies of its events go to another agent, and those of others are kept here.
     pub(super) copies: Copying,
+    /// What is written goes to instances that stand by.
+    pub(super) mirroring: Mirroring,
 }
 
 /// How far the run is.
@@ -144,6 +147,7 @@ pub(super) enum Happened {
     FaultEnded(FaultReport),
     Answered(Answered),
     Closed(Closed),
+    Mirror(Heard),
 }
 
 /// The next thing that happens in the run; waits for ever without one.
@@ -162,6 +166,7 @@ impl Run {
             Some(fact) = self.facts.recv() => Happened::Fact(fact),
             // So everything that was told before is in the outbox by then.
             Some(note) = self.notes.recv() => Happened::Note(note),
+            heard = self.mirroring.next() => Happened::Mirror(heard),
             happened = self.stage.next() => happened,
         }
     }
@@ -183,6 +188,7 @@ impl Run {
             }
             Happened::Answered(answered) => self.answered(answered),
             Happened::Closed(closed) => self.closed(closed, mesh),
+            Happened::Mirror(heard) => self.heard_of_mirror(heard),
         }
     }
 
@@ -249,7 +255,7 @@ impl Run {
                 break;
             }
             if let Some(note) = self.unwritten.pop_front() {
-                let _ = note.written.send(());
+                self.outbox.safe().tell(note.written);
             }
         }
         let takes = match self.stalled_at {

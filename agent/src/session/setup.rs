@@ -23,6 +23,7 @@ use super::closing::LinkBytes;
 use super::copying::Copying;
 use super::faults::Faults;
 use super::kept::KeptStubs;
+use super::mirroring::Mirroring;
 use super::pump::Pump;
 use super::receiving::Receiving;
 use super::run::{Run, Stage, Work};
@@ -80,9 +81,7 @@ pub(super) async fn run(
     let (masker, confided, secrets) = (Arc::new(masker), secrets.clone(), secrets.scope());
     let (promised, memory) = left.as_ref().map(|left| (left.promised, left.memory)).unwrap_or_default();
     own_log::mask_with(Arc::clone(&masker));
-    for route in stubs.iter_mut().flat_map(|stub| &mut stub.routes) {
-        route.put_in_secrets(&secrets);
-    }
+    stubs.iter_mut().flat_map(|stub| &mut stub.routes).for_each(|route| route.put_in_secrets(&secrets));
     let ((tell, facts), (noting, notes)) = (mpsc::channel(limits::FACTS), mpsc::channel(limits::NOTES));
     let tunnels = Tunnels::new(mesh, &authority.run, &roster);
     let mut initialized =
@@ -139,6 +138,7 @@ pub(super) async fn run(
         orphaned_at: None,
         network: None,
         copies: Copying::default(),
+        mirroring: Mirroring::default(),
     })
 }
 

@@ -109,7 +109,8 @@ impl Run {
             let outbox = &mut *told.0;
             run::push((outbox, told.1), Fact::StepStarted { key: key.clone() });
             outbox.written().map_err(Refusal::Failed)?;
-            Ok(doing)
+            let safe = outbox.safe();
+            Ok(if safe.is_so() { doing } else { safe.comes().then(|()| doing).boxed() })
         });
         begun.map(drop)
     }
@@ -141,11 +142,20 @@ impl Run {
         Ok(())
     }
 
-    /// The agents that are to hear of steps of here that are over.
+    /// The agents that are to hear of steps of here that are over, where that is safe.
     pub(super) fn untold(&mut self) -> Vec<(PeerId, StepOver)> {
-        let Stage::Working(work) = &mut self.stage else { return Vec::new() };
-        let untold = std::mem::take(&mut work.ahead.untold).into_iter();
-        untold.filter_map(|(name, over)| Some((*self.roster.get(&name)?, over))).collect()
+        let (length, safe) = self.outbox.ends();
+        if let Stage::Working(work) = &mut self.stage {
+            let untold = std::mem::take(&mut work.ahead.untold).into_iter();
+            self.mirroring
+                .overs
+                .extend(untold.filter_map(|(name, over)| Some((length, *self.roster.get(&name)?, over))));
+        }
+        let mut told = Vec::new();
+        while let Some((_, peer, over)) = self.mirroring.overs.pop_front_if(|(written, ..)| *written <= safe) {
+            told.push((peer, over));
+        }
+        told
     }
 
     /// Begins what has its turn now, and has those told who wait elsewhere.

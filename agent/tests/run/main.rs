@@ -5,6 +5,7 @@ mod benches;
 mod blobs;
 mod copying;
 mod datagrams;
+mod mirroring;
 mod process;
 mod remembering;
 mod tunnels;

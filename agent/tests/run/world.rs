@@ -79,7 +79,7 @@ impl World {
         })
     }
 
-    fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
+    pub fn join(&self, who: &str, role: Role) -> (Mesh, mpsc::Receiver<MeshEvent>) {
         let token = self.token_for(who, role);
         let config = MeshConfig {
             mesh: name("dev"),
@@ -99,18 +99,21 @@ impl World {
     }
 
     /// One that may do everything, and keeps what it saw in this folder.
-    pub fn keeping_agent(&self, who: &str, state: &Path) {
-        self.agent_with(who, &Capability::ALL, Some(Store::in_directory(state)));
+    pub fn keeping_agent(&self, who: &str, state: &Path) -> CancellationToken {
+        self.agent_with(who, &Capability::ALL, Some(Store::in_directory(state)))
     }
 
-    fn agent_with(&self, who: &str, capabilities: &[Capability], outboxes: Option<Store>) {
+    /// Until the world ends, or what is given back is cancelled.
+    fn agent_with(&self, who: &str, capabilities: &[Capability], outboxes: Option<Store>) -> CancellationToken {
         let joined = self.join(who, Role::Agent);
         let capabilities = capabilities.iter().copied().collect();
         let settings = Settings { shell: true, ..Settings::default() };
         let (audit, signaling) = (Audit::default(), vec![self.url.clone()]);
         let allowed =
             Allowed { capabilities, audit, news: None, outboxes, settings, signaling, standing: Default::default() };
-        tokio::spawn(Session::new(joined, name(who), allowed).run(self.stop.clone()));
+        let stop = self.stop.child_token();
+        tokio::spawn(Session::new(joined, name(who), allowed).run(stop.clone()));
+        stop
     }
 
     /// An orchestrator that is linked to these agents.
@@ -217,7 +220,7 @@ impl Orchestrator {
         let origin = self.origins[&name(agent)];
         let term = NameTerm { run: Term(1), number };
         let journaled = self.journal[&name(agent)].len() as u64;
-        Adopt { setting: self.setting(), term, ports, processes: Vec::new(), origin, journaled }
+        Adopt { setting: self.setting(), term, ports, processes: Vec::new(), origin, journaled, held: None }
     }
 
     pub fn setting(&self) -> Initialize {

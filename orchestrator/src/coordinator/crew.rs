@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use meshproof_mesh::LinkUp;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::limits::CALLS_IN_FLIGHT;
+use meshproof_proto::order::NameTerm;
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal};
 use tarpc::client::RpcError;
 use thiserror::Error;
@@ -51,6 +52,8 @@ struct Seat {
     course: Course,
     /// Instances that could take it, in the order they joined.
     standbys: Vec<Standby>,
+    /// Which of them have what is on the disk of whoever acts, and at which term that one held the name, as the journal has it.
+    mirrored: Option<(NameTerm, Vec<PeerId>)>,
 }
 
 /// Where calls go.
@@ -108,8 +111,8 @@ impl Crew {
     /// An agent joined; the latest instance of a name holds it.
     pub(super) fn seat(&mut self, name: Name, peer: PeerId) {
         let (client, newcomer) = (watch::Sender::new(None), watch::Sender::new(None));
-        self.seats
-            .insert(name, Seat { held: vec![peer], client, newcomer, course: Course::Held, standbys: Vec::new() });
+        let (held, course, standbys) = (vec![peer], Course::Held, Vec::new());
+        self.seats.insert(name, Seat { held, client, newcomer, course, standbys, mirrored: None });
     }
 
     /// Nobody holds the name now. `false`: nobody did, or it is no name of ours.

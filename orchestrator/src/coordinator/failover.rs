@@ -275,6 +275,7 @@ impl Driver {
             processes: self.processes.get(name).cloned().unwrap_or_default(),
             origin,
             journaled: self.scribe.complete_through(origin),
+            held: self.crew.mirrored_at(name),
         })
     }
 
@@ -300,7 +301,11 @@ impl Driver {
         match answer {
             Ok(adopted) => failover.stage = Stage::Replaying(adopted),
             Err(CallError::Refused(Refusal::NothingLeft(_))) => {
-                self.lost_but_for_copies(&name, "its disk is gone with it".to_owned());
+                let why = match self.environment {
+                    Some(_) => "its disk is gone with it",
+                    None => "its disk is gone with it, and the instance that came after it has not had all of it",
+                };
+                self.lost_but_for_copies(&name, why.to_owned());
                 return Ok(());
             }
             Err(error) => {
@@ -331,6 +336,7 @@ impl Driver {
             run.back((name, instance), Instant::now());
         }
         self.crew.admit(name);
+        self.tell_who_stands_by(name);
         Ok(())
     }
 
@@ -350,6 +356,7 @@ impl Driver {
     pub(super) fn link_lost(&mut self, peer: &Identity, loss: &Loss, run: &mut Conducted) -> anyhow::Result<()> {
         let Some(agent) = self.crew.name_of(&peer.peer).cloned() else {
             self.crew.steps_down(&peer.peer);
+            self.tell_who_stands_by(&peer.name);
             return Ok(());
         };
         if self.failovers.is_of(&agent) {
@@ -361,6 +368,9 @@ impl Driver {
         }
         if self.teardown.is_none() && self.is_replicated(&agent) {
             return self.fence(&agent, &format!("its link is lost: {loss}"), run);
+        }
+        if self.teardown.is_none() && self.environment.is_none() && self.crew.heir(&agent).is_some() {
+            return self.vacated(&agent, (&format!("its link is lost: {loss}"), None), run);
         }
         self.lost(agent, &format!("its link is lost: {loss}"), run);
         Ok(())

@@ -62,7 +62,12 @@ impl Driver {
     async fn gathered(&mut self, event: MeshEvent) -> Result<Option<Name>, Broken> {
         match event {
             MeshEvent::PeerJoined(identity) if identity.role == Role::Agent && self.is_wanted(&identity.name) => {
-                self.crew.seat(identity.name, identity.peer);
+                let before = self.crew.holder(&identity.name).filter(|before| *before != identity.peer);
+                match before.filter(|_| self.environment.is_none()) {
+                    // the one before it may take its place
+                    Some(_) => self.crew.seat_beside(&identity.name, identity.peer),
+                    None => self.crew.seat(identity.name, identity.peer),
+                }
                 if let Some(mesh) = &self.mesh {
                     mesh.connect(identity.peer).await;
                 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use meshproof_mesh::{ByteStream, MeshEvent, NoLink};
-use meshproof_proto::event::{EventBatch, Evidence};
+use meshproof_proto::event::{EventBatch, Evidence, Fact};
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::header::StreamHeader;
 use meshproof_proto::id::Name;
@@ -48,6 +48,7 @@ impl Driver {
             MeshEvent::LinkLost { .. } if self.is_replaced().await => self.crew.is_superseded(),
             MeshEvent::LinkLost { peer, loss } => self.link_lost(&peer, &loss, run)?,
             MeshEvent::PeerJoined(peer) => self.joined(peer, run).await?,
+            MeshEvent::PeerLeft(peer) => self.missed(&peer),
             MeshEvent::SignalingDown { url, reason, .. } => {
                 // it is tried again and again, and told once
                 if self.away.insert(url.clone()) {
@@ -63,7 +64,6 @@ impl Driver {
                 self.note(run, format!("signaling {url} refused us: {reason}"))?
             }
             MeshEvent::Events { frame: EventFrame::Ack { .. }, .. }
-            | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. } => {}
@@ -132,6 +132,9 @@ impl Driver {
             let seen = self.scribe.write(Entry::event(&peer.name, instance, event))?;
             if seen == Seen::New {
                 lines += 1;
+                if let Fact::Mirrored { term, by } = &fact {
+                    self.crew.is_mirrored(&peer.name, *term, by.clone());
+                }
                 run.hear((&peer.name, seq), fact, Instant::now());
             }
         }

@@ -141,6 +141,9 @@ impl Driver {
         self.scribe.say_early(Happening::MeshFormed { peers, duration_ms })?;
         let initialized = self.initialize(&places, held).await?;
         self.first_instances().await.map_err(Broken::because)?;
+        if self.environment.is_none() {
+            self.ask_who_stands_by();
+        }
         self.ports = places.iter().map(|(name, place)| (name.clone(), numbers(place))).collect();
         Ok(self.setting(places, initialized))
     }

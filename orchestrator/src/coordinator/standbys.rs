@@ -1,19 +1,23 @@
 //! Names with several instances: one holds the name, the others stand by, and one of them takes over when it is gone.
 //!
 //! Where a keeper starts agents, it says which instance ended, and an instance that is started again stands by. In a mesh that stands,
-//! nobody says that an agent is gone but its successor that joins: then the one that holds the name is asked whether it is still there.
+//! nobody says that an agent is gone. When another instance of it joins, or signaling misses it, the one that holds the name is asked whether it
+//! is still there; and one whose link is lost is followed by an instance that has what it wrote. There each instance has a disk of its own,
+//! and whoever acts is told who stands by, so that these have on theirs what anything followed from.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::identity::Identity;
 use meshproof_proto::labels::{REPLICA, ZONE};
+use meshproof_proto::memory::Standbys as StandbysOrder;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::rpc::About;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::crew::{CallError, Caller, Instance};
+use super::crew::{CallError, Caller, Instance, Presence};
 use super::driver::Driver;
 use super::failover::{ANOTHER_JOINED, ended_with};
 use super::succession::about;
@@ -30,6 +34,8 @@ pub(super) struct Standbys {
     asking: JoinSet<Found>,
     /// Of each name and number, how many of its processes joined, and how many ended.
     lives: BTreeMap<(Name, u32), Lives>,
+    /// Orders that said who stands by.
+    told: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,8 +50,8 @@ pub(super) struct Found {
     name: Name,
     peer: PeerId,
     about: Result<About, CallError>,
-    /// Whether the one that held the name then has answered, where that was asked.
-    holder_is_there: bool,
+    /// The one that held the name then, if it was asked and has not answered.
+    gone: Option<PeerId>,
 }
 
 impl Standbys {
@@ -83,10 +89,10 @@ impl Driver {
             mesh.connect(peer).await;
         }
         let Some(caller) = self.crew.standby(&name, &peer) else { return };
-        let holder = self.crew.caller(&name).filter(|_| self.environment.is_none());
+        let holder = self.holder(&name);
         self.standbys.asking.spawn(async move {
-            let (about, holder_is_there) = tokio::join!(about(&caller), is_there(holder));
-            Found { name, peer, about, holder_is_there }
+            let (about, gone) = tokio::join!(about(&caller), gone(holder));
+            Found { name, peer, about, gone }
         });
     }
 
@@ -112,7 +118,7 @@ impl Driver {
 
     /// An instance has said what it is.
     pub(super) fn found(&mut self, found: Found, run: &mut Conducted) -> anyhow::Result<()> {
-        let Found { name, peer, about, holder_is_there } = found;
+        let Found { name, peer, about, gone } = found;
         if !self.crew.is_standing_by(&peer) && self.crew.holder(&name) != Some(peer) {
             return Ok(());
         }
@@ -129,10 +135,13 @@ impl Driver {
         if self.environment.is_none() {
             // In a mesh that stands numbers say nothing of processes.
             self.crew.identify(&name, peer, Instance { number, zone });
-            if !holder_is_there {
+            // another one may have taken its place meanwhile
+            if gone.is_some() && self.crew.holder(&name) == gone {
                 self.vacated(&name, (ANOTHER_JOINED, None), run)?;
             }
-            return self.promote(&name, run);
+            self.promote(&name, run)?;
+            self.tell_who_stands_by(&name);
+            return Ok(());
         }
         for gone in self.identify((&name, peer), Instance { number, zone: zone.clone() }) {
             if self.crew.is_standing_by(&gone) {
@@ -144,6 +153,62 @@ impl Driver {
         self.promote(&name, run)?;
         let Some(place) = self.crew.is_standing_by(&peer).then(|| in_zone(zone.as_deref())) else { return Ok(()) };
         self.note(run, format!("instance {number} of {name} stands by{place}"))
+    }
+
+    /// Whoever has the name hears who stands by for it; the others of an environment of this machine share its disk.
+    pub(super) fn tell_who_stands_by(&mut self, name: &Name) {
+        let Some(Presence::There(holder)) = self.crew.presence(name).filter(|_| self.environment.is_none()) else {
+            return;
+        };
+        let (peers, authority) = (self.crew.ready(name), self.authority.clone());
+        let Some(caller) = self.crew.caller(name).map(|caller| caller.for_instance(Some(holder))) else { return };
+        if self.teardown.is_some() || (peers.is_empty() && self.standbys.told == 0) {
+            return;
+        }
+        self.standbys.told += 1;
+        let (order, name) = (StandbysOrder { authority, number: self.standbys.told, peers }, name.clone());
+        tokio::spawn(async move {
+            let told = caller.call(|client, context| {
+                let order = order.clone();
+                async move { client.stand_by(context, order).await }
+            });
+            if let Err(error) = told.await {
+                tracing::debug!(agent = %name, %error, "an agent did not hear who stands by for it");
+            }
+        });
+    }
+
+    /// Agents that stood by before the run began are asked which ones they are.
+    pub(super) fn ask_who_stands_by(&mut self) {
+        for (name, peer, caller) in self.crew.unknown() {
+            self.standbys.asking.spawn(async move {
+                let about = about(&caller).await;
+                Found { name, peer, about, gone: None }
+            });
+        }
+    }
+
+    /// Whoever has the name in a mesh that stands, and how to ask whether it is there; nobody while one is taking over.
+    fn holder(&self, name: &Name) -> Option<(PeerId, Caller)> {
+        let Some(Presence::There(peer)) = self.crew.presence(name).filter(|_| self.environment.is_none()) else {
+            return None;
+        };
+        Some((peer, self.crew.caller(name)?.for_instance(Some(peer))))
+    }
+
+    /// Signaling does not see an agent any more: where another one has what is on its disk, it is asked whether it is there.
+    pub(super) fn missed(&mut self, peer: &Identity) {
+        let holds = self.environment.is_none() && self.crew.holder(&peer.name) == Some(peer.peer);
+        if !holds || self.teardown.is_some() || self.failovers.is_of(&peer.name) {
+            return;
+        }
+        let Some(standby) = self.crew.heir(&peer.name) else { return };
+        let Some(caller) = self.crew.standby(&peer.name, &standby) else { return };
+        let (name, holder) = (peer.name.clone(), self.holder(&peer.name));
+        self.standbys.asking.spawn(async move {
+            let (about, gone) = tokio::join!(about(&caller), gone(holder));
+            Found { name, peer: standby, about, gone }
+        });
     }
 
     /// If nobody has the name, one that stands by gets it.
@@ -230,7 +295,7 @@ impl Driver {
                 let name = name.clone();
                 self.standbys.asking.spawn(async move {
                     let about = about(&caller).await;
-                    Found { name, peer, about, holder_is_there: true }
+                    Found { name, peer, about, gone: None }
                 });
             }
         }
@@ -248,8 +313,13 @@ fn in_zone(zone: Option<&str>) -> String {
     zone.map(|zone| format!(" in zone {zone}")).unwrap_or_default()
 }
 
-pub(super) async fn is_there(holder: Option<Caller>) -> bool {
-    let Some(holder) = holder else { return true };
+/// The holder, if it does not answer.
+async fn gone(holder: Option<(PeerId, Caller)>) -> Option<PeerId> {
+    let (peer, caller) = holder?;
+    (!is_there(caller).await).then_some(peer)
+}
+
+pub(super) async fn is_there(holder: Caller) -> bool {
     let answer = holder.call(|client, context| async move { Ok(Ok(client.ping(context, 0).await?)) });
     matches!(timeout(THERE_WITHIN, answer).await, Ok(Ok(_)))
 }

@@ -134,7 +134,7 @@ impl Successor {
                 let holder =
                     self.crew.caller(&peer.name).filter(|_| self.is_gathered && self.crew.is_linked(&peer.name));
                 match holder {
-                    Some(holder) if is_there(Some(holder.clone())).await => self.crew.stand_by(&peer.name, peer.peer),
+                    Some(holder) if is_there(holder.clone()).await => self.crew.stand_by(&peer.name, peer.peer),
                     _ => self.crew.seat_beside(&peer.name, peer.peer),
                 }
                 self.mesh.connect(peer.peer).await;

@@ -132,6 +132,7 @@ impl Mask<'_> {
             | Fact::Steered { .. }
             | Fact::AgentUsed(_)
             | Fact::FileHeld { .. }
+            | Fact::Mirrored { .. }
             | Fact::Sampled(_)
             | Fact::Used(_)) => fact,
             Fact::ProgramAsked { number, ask } => Fact::ProgramAsked { number, ask: self.ask(ask) },

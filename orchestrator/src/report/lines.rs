@@ -249,6 +249,7 @@ fn fact_said(from: &str, fact: &Fact) -> Option<Said> {
             let lines: Vec<String> = text.lines().map(|line| format!("{} | {}", clean(from), clean(line))).collect();
             (!lines.is_empty()).then(|| Said::new(Tone::Faint, pipe.word(), lines.join("\n")))
         }
+        Fact::Mirrored { by, .. } => Some(Said::new(Tone::Faint, "mirror", telling::mirrored(from, by.len()))),
         Fact::FileHeld { .. } => Some(Said::new(Tone::Faint, "file", telling::file_held(from, fact)?)),
         Fact::ProgramAsked { ask, .. } => asked(from, ask),
         // what people read of stands alone

@@ -67,6 +67,16 @@ pub(super) fn outcome(outcome: &Outcome) -> (Tone, String) {
     }
 }
 
+/// How many that stand by have what is on an agent's disk.
+pub(super) fn mirrored(by: &str, count: usize) -> String {
+    let who = match count {
+        0 => "nobody that stands by has what is on its disk".to_owned(),
+        1 => "what is on its disk is on that of one that stands by".to_owned(),
+        some => format!("what is on its disk is on those of {some} that stand by"),
+    };
+    format!("agent {}: {who}", clean(by))
+}
+
 /// Whence an agent has a file of the run.
 pub(super) fn file_held(by: &str, fact: &Fact) -> Option<String> {
     let Fact::FileHeld { name, bytes: all, from_orchestrator, from, damaged, .. } = fact else { return None };

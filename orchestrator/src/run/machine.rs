@@ -312,6 +312,7 @@ pub fn heeds(fact: &Fact) -> bool {
         | Fact::Used(_)
         | Fact::AgentUsed(_)
         | Fact::FileHeld { .. }
+        | Fact::Mirrored { .. }
         | Fact::Printed { .. } => false,
     }
 }

@@ -8,6 +8,7 @@ mod far;
 mod health;
 mod joining;
 mod labels;
+mod mirrored;
 mod place;
 mod process;
 mod revoking;

@@ -18,13 +18,13 @@ const WAITING: &str = "meshproof: 1\nplan: waiting\nservices:\n  client: { logs:
     tests:\n  - id: t\n    steps:\n      - { say: waiting }\n      - { expect: { log: client.signs, contains: go }, eventually: 50s }\n";
 
 /// Where an orchestrator's mesh file is, and whoever has it runs plans.
-fn orchestrator(town: &Town) -> String {
+pub fn orchestrator(town: &Town) -> String {
     let token = town.invite("run-*", "orchestrator");
     town.done(&["mesh", "join", &token, "--out", "run.toml"]);
     "run.toml".to_owned()
 }
 
-fn plan(town: &Town, name: &str, text: &str) -> String {
+pub fn plan(town: &Town, name: &str, text: &str) -> String {
     std::fs::write(town.path().join(name), text).expect("a new file");
     name.to_owned()
 }

@@ -32,6 +32,8 @@ pub struct Adopt {
     /// The instance that began the numbering of this name's events, and up to where the journal has all of them.
     pub origin: PeerId,
     pub journaled: u64,
+    /// The last term of which the journal knows that the name was held at it, where what is on the disk of whoever acts is on others too.
+    pub held: Option<NameTerm>,
 }
 
 /// What was found of the instance before.

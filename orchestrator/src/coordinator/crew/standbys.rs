@@ -1,9 +1,10 @@
 //! Instances of a name that another one holds.
 
 use meshproof_proto::id::{Name, PeerId};
+use meshproof_proto::order::NameTerm;
 use tokio::sync::watch;
 
-use super::{Caller, Course, Crew, Way};
+use super::{Caller, Course, Crew, Seat, Way};
 
 /// An instance that does not hold its name.
 #[derive(Debug)]
@@ -20,6 +21,14 @@ pub(in crate::coordinator) struct Instance {
     /// From 1.
     pub(in crate::coordinator) number: u32,
     pub(in crate::coordinator) zone: Option<String>,
+}
+
+impl Seat {
+    /// Those that are known and linked.
+    fn ready(&self) -> impl Iterator<Item = (u32, PeerId)> {
+        let linked = self.standbys.iter().filter(|standby| standby.way.borrow().is_some());
+        linked.filter_map(|standby| Some((standby.instance.as_ref()?.number, standby.peer)))
+    }
 }
 
 impl Crew {
@@ -76,11 +85,45 @@ impl Crew {
         self.seats.values_mut().for_each(|seat| seat.standbys.retain(|standby| standby.peer != *peer));
     }
 
-    /// The one that takes the name over next: of those that are known and linked, the lowest.
+    /// The one that takes the name over next: of those that are known and linked, one that has what the one before wrote, and the lowest.
     pub(in crate::coordinator) fn next_in_line(&self, name: &Name) -> Option<PeerId> {
         let seat = self.seats.get(name).filter(|seat| seat.course == Course::Vacant)?;
-        let ready = seat.standbys.iter().filter(|standby| standby.way.borrow().is_some());
-        ready.filter_map(|standby| Some((standby.instance.as_ref()?.number, standby.peer))).min().map(|(_, peer)| peer)
+        let lacks = |peer: &PeerId| seat.mirrored.as_ref().is_none_or(|(_, by)| !by.contains(peer));
+        let ready = seat.ready().map(|(number, peer)| (lacks(&peer), number, peer));
+        ready.min().map(|(.., peer)| peer)
+    }
+
+    /// Those that could take the name over.
+    pub(in crate::coordinator) fn ready(&self, name: &Name) -> Vec<PeerId> {
+        self.seats.get(name).into_iter().flat_map(Seat::ready).map(|(_, peer)| peer).collect()
+    }
+
+    /// Those that stand by and have not said which ones they are.
+    pub(in crate::coordinator) fn unknown(&self) -> Vec<(Name, PeerId, Caller)> {
+        let of = |(name, seat): (&Name, &Seat)| {
+            let unknown = seat.standbys.iter().filter(|standby| standby.instance.is_none());
+            unknown.map(|standby| (name.clone(), standby.peer, self.calls(&standby.way))).collect::<Vec<_>>()
+        };
+        self.seats.iter().flat_map(of).collect()
+    }
+
+    /// Whoever has the name says which instances have what is on its disk.
+    pub(in crate::coordinator) fn is_mirrored(&mut self, name: &Name, term: NameTerm, by: Vec<PeerId>) {
+        if let Some(seat) = self.seats.get_mut(name) {
+            seat.mirrored = Some((term, by));
+        }
+    }
+
+    /// At which term the name was held last by one that has said that.
+    pub(in crate::coordinator) fn mirrored_at(&self, name: &Name) -> Option<NameTerm> {
+        self.seats.get(name)?.mirrored.as_ref().map(|(term, _)| *term)
+    }
+
+    /// One that could take the name over and has everything that anything followed from.
+    pub(in crate::coordinator) fn heir(&self, name: &Name) -> Option<PeerId> {
+        let seat = self.seats.get(name)?;
+        let by = &seat.mirrored.as_ref()?.1;
+        seat.ready().map(|(_, peer)| peer).find(|peer| by.contains(peer))
     }
 
     /// What that instance says of itself. Gives those that were there under the same number, of which no more than one can live.

@@ -165,6 +165,7 @@ impl Story {
             | Fact::GoesOn { .. }
             | Fact::Steered { .. }
             | Fact::FileHeld { .. }
+            | Fact::Mirrored { .. }
             | Fact::ProgramAsked { .. }
             | Fact::ProgramsAsked { .. } => {}
         }
