@@ -37,8 +37,9 @@ impl Run {
         let ended = match (&turn.before, work.steps.life(&before)) {
             (Some(elsewhere), _) => work.ahead.said(elsewhere, &before),
             (None, Some(Life::EndedWell)) => Some(Ended::Well),
-            (None, Some(Life::EndedBadly | Life::Begun)) => Some(Ended::Badly),
-            (None, Some(Life::Running(_)) | None) => None,
+            (None, Some(Life::EndedBadly)) => Some(Ended::Badly),
+            // one that an instance before this one has begun may be ordered again, and that order may come after this one
+            (None, Some(Life::Running(_) | Life::Begun) | None) => None,
         };
         match ended {
             Some(Ended::Well) => self.begin(order),

@@ -11,6 +11,7 @@ use meshproof_proto::rpc::Refusal;
 use meshproof_proto::shaper::Shape;
 use tokio::process::{Child, Command};
 
+use crate::ahead::{order, waiting};
 use crate::world::{World, authority, key, name};
 use crate::{step, tcp};
 
@@ -174,6 +175,37 @@ async fn the_lease_of_a_fault_goes_on_while_its_agent_is_gone_and_the_next_insta
     assert_eq!(status.faults_active, ["long"]);
     assert_eq!(began(&mesh.facts("shop"), "long"), 2, "an order that is repeated");
     drop(agent);
+}
+
+#[tokio::test]
+async fn what_is_ordered_behind_a_step_just_before_that_is_begun_again_has_its_turn_after_it() {
+    let (world, directory) = (World::new().await, tempfile::tempdir().expect("a temporary directory"));
+    let now = tarpc::context::current;
+    let mut agent = spawn(&world, directory.path());
+    let mut mesh = world.orchestrator(&["shop"]).await;
+    mesh.initialize("shop", None, &[]).await;
+    let address = crate::service().await;
+    let first = waiting(*order(&address, 1, None));
+    mesh.client("shop").start(now(), first).await.expect("answered").expect("taken");
+    mesh.until(|mesh| mesh.facts("shop").contains(&Fact::StepStarted { key: key("1") })).await;
+    let instance = mesh.roster()[&name("shop")];
+    signal(&agent, rustix::process::Signal::KILL);
+    mesh.during(agent.wait()).await.expect("it ends");
+    let _next = spawn(&world, directory.path());
+    next_instance(&mut mesh, instance).await;
+    let client = mesh.client("shop");
+    let adoption = mesh.adoption("shop", 2, Initialized::default());
+    client.adopt(now(), Box::new(adoption)).await.expect("answered").expect("taken");
+    client.start(now(), order(&address, 2, Some(1))).await.expect("answered").expect("taken");
+    client.start_again(now(), order(&address, 1, None)).await.expect("answered").expect("taken");
+    let ended = |facts: Vec<Fact>| -> Vec<String> {
+        let keys = facts.into_iter().filter_map(|fact| match fact {
+            Fact::StepEnded { key, .. } => Some(key.step),
+            _ => None,
+        });
+        keys.collect()
+    };
+    mesh.until(|mesh| ended(mesh.facts("shop")) == ["1", "2"]).await;
 }
 
 /// A small file system at this place, as long as this is kept.
