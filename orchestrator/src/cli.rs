@@ -146,6 +146,9 @@ enum Command {
     /// Keep a local environment alive; started by `run`.
     #[command(hide = true)]
     Keep(crate::keeper::Args),
+    /// Be a program that ends with whoever started it; started by `run`.
+    #[command(hide = true)]
+    Follow(crate::keeper::Follower),
 }
 
 impl Command {
@@ -188,7 +191,8 @@ impl Command {
             | Self::Man(_)
             | Self::Agent(_)
             | Self::Signaling(_)
-            | Self::Keep(_) => false,
+            | Self::Keep(_)
+            | Self::Follow(_) => false,
         }
     }
 }
@@ -236,6 +240,10 @@ fn dispatch(command: Command) -> Exit {
         Command::Agent(args) => serve(Threads::Two, meshproof_agent::cli::run(*args)),
         Command::Signaling(args) => serve(Threads::One, meshproof_signaling::cli::run(args)),
         Command::Keep(args) => serve(Threads::One, crate::keeper::run(args)),
+        Command::Follow(follower) => {
+            say::note(format_args!("meshproof: {}", follower.become_it()));
+            Exit::MeshFailed
+        }
     }
 }
 

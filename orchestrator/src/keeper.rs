@@ -33,6 +33,6 @@ pub mod setup;
 mod spawn;
 mod start;
 
-pub use parent::{DIE_WITH_PARENT, die_with_parent};
+pub use parent::{DIE_WITH_PARENT, Follower, die_with_parent};
 pub use spawn::WORKER_THREADS;
 pub use start::{Args, run};

@@ -76,8 +76,9 @@ async fn start(kubectl: &Kubectl, namespace: &str, port: u16) -> Result<(Listeni
         port => format!("{port}:{SIGNALING_PORT}"),
     };
     let (namespace, pod) = (format!("--namespace={namespace}"), format!("pod/{SIGNALING}"));
-    let mut command = kubectl.command(&["port-forward", &namespace, "--address=127.0.0.1", &pod, &ports]);
-    let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| NoWay(error.to_string()))?;
+    let command = kubectl.following(&["port-forward", &namespace, "--address=127.0.0.1", &pod, &ports]);
+    let started = command.and_then(|mut command| command.stderr(Stdio::piped()).spawn());
+    let mut child = started.map_err(|error| NoWay(error.to_string()))?;
     let output = child.stdout.take().ok_or_else(|| NoWay("it has no output".to_owned()))?;
     let mut lines = BufReader::new(output).lines();
     let complaints = child.stderr.take();

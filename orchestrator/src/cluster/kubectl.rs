@@ -42,7 +42,17 @@ impl Kubectl {
 
     /// A command of it, out of reach of a terminal's Ctrl-C, which is ours to heed; it ends with what holds it.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        self.by(Command::new(PROGRAM), arguments)
+    }
+
+    /// The same of one that goes on by itself: it ends with this process, also if that is killed.
+    pub(super) fn following(&self, arguments: &[&str]) -> io::Result<Command> {
+        let mut follower = Command::new(std::env::current_exe()?);
+        follower.args(["follow", "--parent", &std::process::id().to_string(), "--", PROGRAM]);
+        Ok(self.by(follower, arguments))
+    }
+
+    fn by(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(self.context.iter().map(|context| format!("--context={context}")));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);

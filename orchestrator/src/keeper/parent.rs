@@ -1,6 +1,9 @@
 //! Processes that must not outlive the one that started them.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
@@ -27,4 +30,27 @@ pub fn follow(parent: Pid, signal: Signal) -> io::Result<()> {
         return Err(io::Error::other("the process that started this one is gone"));
     }
     Ok(())
+}
+
+/// Another program that ends with the process that started this one.
+#[derive(Debug, clap::Args)]
+pub struct Follower {
+    /// Process id of whoever starts this
+    #[arg(long)]
+    parent: i32,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+impl Follower {
+    /// The program in the place of this process. Returns only what kept it from that.
+    pub fn become_it(self) -> io::Error {
+        let parent = Pid::from_raw(self.parent).ok_or_else(|| io::Error::other("no process has the id 0"));
+        // what it has begun is nobody's any more
+        match parent.and_then(|parent| follow(parent, Signal::KILL)) {
+            Ok(()) => Command::new(&self.command[0]).args(&self.command[1..]).exec(),
+            Err(error) => error,
+        }
+    }
 }

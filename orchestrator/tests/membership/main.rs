@@ -5,6 +5,7 @@ mod containers;
 mod dry_run;
 mod ending;
 mod far;
+mod following;
 mod health;
 mod joining;
 mod labels;
