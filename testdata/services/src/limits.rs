@@ -22,8 +22,8 @@ pub const IDLE: Duration = Duration::from_secs(30);
 pub const CONNECT: Duration = Duration::from_secs(1);
 /// The payment provider's answer: it is known to be slow.
 pub const CHARGE_ANSWER: Duration = Duration::from_secs(5);
-/// A flaky provider gets this many chances before an order fails.
-pub const CHARGE_ATTEMPTS: u32 = 5;
+/// A flaky provider gets this many chances, in two seconds and some, before an order fails.
+pub const CHARGE_ATTEMPTS: u32 = 10;
 /// The pause before the second attempt to charge; it grows by itself each time.
 pub const CHARGE_PAUSE: Duration = Duration::from_millis(50);
 
