@@ -136,6 +136,13 @@ fn a_member_that_dies_is_named_and_who_waits_for_it_is_told() {
     assert!(began.elapsed().as_secs() < 60, "nobody waits for what cannot be");
 }
 
+/// The plan kills that agent once all have signalled, and lets them go on when its next instance is there.
+fn kills_the_agent_of_the_first(at: &Path) {
+    let text = std::fs::read_to_string(at).expect("it was written");
+    let steps = "[{ barrier: { name: before, of: nodes }, within: 60s }, { kill: { agent: nodes-1 } }, { at: nodes-1, exec: { shell: \"touch ${{ plan.dir }}/go\" }, within: 60s }]";
+    std::fs::write(at, text.replace("[{ say: begun }]", steps)).expect("a writable folder");
+}
+
 #[test]
 fn programs_find_the_api_where_it_was_when_another_agent_takes_the_place_of_theirs() {
     let scene = Scene::new();
@@ -145,9 +152,7 @@ fn programs_find_the_api_where_it_was_when_another_agent_takes_the_place_of_thei
         waits_for_go(scene.path())
     );
     let at = plan(&scene, &script);
-    let text = std::fs::read_to_string(&at).expect("it was written");
-    let steps = "[{ barrier: { name: before, of: nodes }, within: 60s }, { kill: { agent: nodes-1 } }, { at: nodes-1, exec: { shell: \"touch ${{ plan.dir }}/go\" }, within: 60s }]";
-    std::fs::write(&at, text.replace("[{ say: begun }]", steps)).expect("a writable folder");
+    kills_the_agent_of_the_first(&at);
     let ended = scene.run(&at).end();
     ended.assert_code(0);
     scene.assert_nothing_left();
@@ -172,9 +177,7 @@ fn members_that_share_an_agent_go_on_when_another_one_takes_its_place() {
     );
     let at = plan(&scene, &script);
     shared(&at, 5, 3);
-    let text = std::fs::read_to_string(&at).expect("it was written");
-    let steps = "[{ barrier: { name: before, of: nodes }, within: 60s }, { kill: { agent: nodes-1 } }, { at: nodes-1, exec: { shell: \"touch ${{ plan.dir }}/go\" }, within: 60s }]";
-    std::fs::write(&at, text.replace("[{ say: begun }]", steps)).expect("a writable folder");
+    kills_the_agent_of_the_first(&at);
     let ended = scene.run(&at).end();
     ended.assert_code(0);
     scene.assert_nothing_left();
