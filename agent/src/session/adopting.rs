@@ -9,6 +9,7 @@ use meshproof_proto::rpc::Refusal;
 use super::Session;
 use super::run::{Run, Stage};
 use super::setup::Former;
+use crate::action::started;
 use crate::outbox::{Entry, OutboxFile, Recovered};
 
 impl Session {
@@ -54,6 +55,8 @@ impl Session {
     fn left(&mut self, run: &RunId) -> io::Result<Option<(OutboxFile, Recovered)>> {
         let Some(outboxes) = &self.outboxes else { return Ok(None) };
         self.mirrored = None;
+        // Its programs end before any is begun again.
+        started::end_what_is_left()?;
         match outboxes.take_mirrored(run, self.mesh.me())? {
             Some(taken) => Ok(Some(taken)),
             None => outboxes.open(run),

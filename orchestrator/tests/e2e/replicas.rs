@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::journal::Journal;
+use crate::processes::{self, Process};
 use crate::scene::Scene;
 use crate::session::{Session, Shown};
 
@@ -54,6 +55,17 @@ fn steps(count: usize) -> String {
             .expect("a string");
     }
     tests
+}
+
+/// Kills the agent that was started as the instance of this number.
+fn kill_instance(scene: &Scene, number: u32) {
+    let label = format!("replica={number}");
+    let is_it = |process: &Process| {
+        process.variable("MESHPROOF_LABELS").is_some_and(|labels| labels.split(',').any(|l| l == label))
+    };
+    let process = processes::mentioning(scene.path()).into_iter().find(is_it).expect("it runs");
+    let pid = Pid::from_raw(process.pid).expect("a process id is not 0");
+    kill_process(pid, Signal::KILL).expect("it runs");
 }
 
 fn begins(test: &str) -> impl Fn(&Value) -> bool {
@@ -125,14 +137,7 @@ fn instances_that_stand_by_outlive_the_orchestrator_and_take_over_under_the_next
     let mut next = Session::start(command, Shown::Records);
     next.record("the take-over", |record| record["what"]["taken-over"].is_object());
     all_stand_by(&mut next);
-    let acting = crate::processes::mentioning(scene.path());
-    let acting = acting
-        .iter()
-        .filter(|process| process.variable("MESHPROOF_LABELS").is_some_and(|labels| labels.contains("replica=1")));
-    for process in acting {
-        let pid = rustix::process::Pid::from_raw(process.pid).expect("a process id is not 0");
-        rustix::process::kill_process(pid, Signal::KILL).expect("it runs");
-    }
+    kill_instance(&scene, 1);
     next.happening(("failover-complete", "agent", "shop"));
     let ended = next.end();
     scene.assert_nothing_left();
@@ -146,4 +151,23 @@ fn instances_that_stand_by_outlive_the_orchestrator_and_take_over_under_the_next
     }
     let unknown = verdicts.values().filter(|verdict| **verdict != "pass").count();
     assert!(unknown <= 1, "only the step that ran when its agent was killed may be unknown: {}", ended.all());
+}
+
+#[test]
+fn an_instance_that_begins_to_stand_by_leaves_the_programs_of_the_one_that_acts_alone() {
+    let scene = Scene::new();
+    let until = |file: &str| format!("until test -e ${{{{ plan.dir }}}}/{file}; do sleep 0.02; done");
+    let shells = [until("go"), format!("echo begun >> ${{{{ plan.dir }}}}/effects; {}", until("stands-by"))];
+    let [first, long] = shells.map(|shell| format!("steps: [{{ at: shop, exec: {{ shell: \"{shell}\" }} }}]"));
+    let mut session = start(&scene, &format!("  - {{ id: first, {first} }}\n  - {{ id: long, {long} }}\n"));
+    let touch = |file: &str| std::fs::write(scene.path().join(file), "").expect("a writable folder");
+    all_stand_by(&mut session);
+    touch("go");
+    session.record("the step", begins("long"));
+    kill_instance(&scene, 2);
+    session.record("its successor", noted("instance 2 of shop stands by in zone us"));
+    touch("stands-by");
+    session.end().assert_code(0);
+    scene.assert_nothing_left();
+    assert_eq!(scene.written("effects"), BTreeMap::from([("begun".to_owned(), 1)]));
 }
