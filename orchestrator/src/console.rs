@@ -4,6 +4,7 @@
 //! machines; they pass [`sanitise`](crate::report::sanitise) before they reach a terminal.
 
 pub mod bench;
+mod commanders;
 pub mod find;
 pub mod holding;
 pub mod limits;

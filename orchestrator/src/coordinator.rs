@@ -15,6 +15,7 @@ mod crew;
 mod driver;
 mod failover;
 mod files;
+mod followers;
 pub(crate) mod front;
 mod gathering;
 mod health;

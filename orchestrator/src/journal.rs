@@ -4,6 +4,7 @@
 //! before acknowledgements and the verdict, and otherwise at most [`SYNC_EVERY`] later. Agents send events again until they are
 //! acknowledged: the journal keeps each (instance, number) once.
 
+mod checking;
 mod following;
 mod reading;
 mod seen;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::record::{Entry, Record};
+pub use checking::Checking;
 pub use following::{Followed, Following};
 pub use reading::Reader;
 use seen::Seen;

@@ -19,6 +19,8 @@ pub enum StreamHeader {
     Bench,
     /// Chunks of a blob that the receiver has, as they are asked for.
     Blob { run: RunId, digest: Digest },
+    /// The journal of the run that the receiver commands, from its first line on, as it is written.
+    Journal,
 }
 
 impl StreamHeader {
@@ -27,7 +29,7 @@ impl StreamHeader {
     pub fn run(&self) -> Option<&RunId> {
         match self {
             Self::Tunnel { run, .. } | Self::Records { run, .. } | Self::Blob { run, .. } => Some(run),
-            Self::Probe | Self::Bench => None,
+            Self::Probe | Self::Bench | Self::Journal => None,
         }
     }
 
@@ -58,6 +60,7 @@ mod tests {
             StreamHeader::Records { run: run.clone(), stream: RecordStreamId(7) },
             StreamHeader::Bench,
             StreamHeader::Blob { run, digest: Digest([1; 32]) },
+            StreamHeader::Journal,
         ] {
             assert_eq!(StreamHeader::decode(&header.encode()).expect("its own bytes"), header);
         }

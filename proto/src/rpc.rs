@@ -274,4 +274,6 @@ pub struct Status {
     pub steps_running: u32,
     pub faults_active: Vec<String>,
     pub events_unacked: u64,
+    /// The run was finished here, or given up.
+    pub is_over: bool,
 }

@@ -806,6 +806,7 @@ fn refusals_and_status_survive_both_codecs() {
         steps_running: 1,
         faults_active: vec![text()],
         events_unacked: 2,
+        is_over: false,
     };
     golden.value("status", &status);
     let (version, protocol) = (text(), Version { major: 1, minor: 1 });

@@ -66,6 +66,7 @@ pub(crate) fn for_stream(header: &StreamHeader) -> Needed {
         StreamHeader::Records { .. } => between("a stream of records", [Capability::Stream]),
         StreamHeader::Bench => between("a bench", [Capability::Stream]),
         StreamHeader::Blob { .. } => between("a file of the run", [Capability::Stream]),
+        StreamHeader::Journal => look("the journal of a run"),
     }
 }
 

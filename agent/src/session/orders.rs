@@ -264,6 +264,7 @@ impl Session {
             steps_running: working.map_or(0, Run::steps_running),
             faults_active: working.map(Run::faults_active).unwrap_or_default(),
             events_unacked: working.map_or(0, |run| run.outbox.unacked()),
+            is_over: working.is_some_and(Run::is_closed),
         }
     }
 }

@@ -37,6 +37,7 @@ impl Session {
         match header {
             StreamHeader::Probe => return self.echo(stream),
             StreamHeader::Bench => return self.take_bench(peer, stream),
+            StreamHeader::Journal => return refuse(stream, "an agent has no journal; whoever commands a run has"),
             StreamHeader::Tunnel { .. } | StreamHeader::Records { .. } | StreamHeader::Blob { .. } => {}
         }
         match working(self.run.as_mut(), peer, &header) {
@@ -90,7 +91,9 @@ impl Work {
                 Some(address) => self.tunnels.dial(far, (address.clone(), &self.beside.permits), stream),
                 None => refuse(stream, &format!("the service here has no port `{port}`")),
             },
-            StreamHeader::Probe | StreamHeader::Bench => refuse(stream, "such a stream is of no run"),
+            StreamHeader::Probe | StreamHeader::Bench | StreamHeader::Journal => {
+                refuse(stream, "such a stream is of no run")
+            }
             StreamHeader::Records { stream: id, .. } => self.receive(from, id, stream),
             StreamHeader::Blob { digest, .. } => {
                 if let Err((stream, reason)) = self.beside.blobs.serve(&digest, stream, &self.tunnels) {

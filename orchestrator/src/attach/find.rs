@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use meshproof_proto::verdict::Exit;
 use thiserror::Error;
 
+use crate::console::ConsoleError;
 use crate::history::{HistoryError, Kept, State};
 use crate::journal::JournalError;
 use crate::local::{self, LocalError, Running};
@@ -23,6 +24,10 @@ pub enum AttachError {
     Unknown { wanted: String, running: Vec<String>, place: PathBuf },
     #[error("no run `{wanted}` goes on here{}", those(.running))]
     Over { wanted: String, running: Vec<String> },
+    #[error("nobody commands {} in this mesh{}", .wanted.as_ref().map_or_else(|| "a run".to_owned(), |run| format!("the run `{run}`")), those(.running))]
+    NoneHere { wanted: Option<String>, running: Vec<String> },
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     #[error(transparent)]
     Local(#[from] LocalError),
     #[error(transparent)]
@@ -38,9 +43,11 @@ impl AttachError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoRun | Self::Several(_) | Self::Unknown { .. } | Self::Over { .. } => Exit::Usage,
+            Self::NoRun | Self::Several(_) | Self::Unknown { .. } | Self::Over { .. } | Self::NoneHere { .. } => {
+                Exit::Usage
+            }
             Self::History(error) => error.exit(),
-            Self::Local(_) | Self::Journal(_) | Self::NoBeginning(_) => Exit::MeshFailed,
+            Self::Console(_) | Self::Local(_) | Self::Journal(_) | Self::NoBeginning(_) => Exit::MeshFailed,
         }
     }
 }

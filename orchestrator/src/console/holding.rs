@@ -21,6 +21,8 @@ pub struct Holding {
     pub term: Option<Term>,
     pub steps_running: u32,
     pub events_unacknowledged: u64,
+    /// The run is over here.
+    pub is_over: bool,
     /// That it does not answer, and why.
     pub silent: Option<String>,
 }
@@ -35,6 +37,7 @@ impl Holding {
             term: status.run.as_ref().map(|(_, term)| *term),
             steps_running: status.steps_running,
             events_unacknowledged: status.events_unacked,
+            is_over: status.is_over,
             silent: None,
         }
     }
@@ -47,6 +50,7 @@ impl Holding {
             term: None,
             steps_running: 0,
             events_unacknowledged: 0,
+            is_over: false,
             silent: Some(why),
         }
     }
@@ -108,6 +112,7 @@ mod tests {
             steps_running: 1,
             faults_active: Vec::new(),
             events_unacked: 3,
+            is_over: false,
         };
         Holding::of(service, status)
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use meshproof_mesh::tls::BadAuthorities;
-use meshproof_mesh::{JoinError, Mesh, MeshEvent};
+use meshproof_mesh::{ByteStream, JoinError, Mesh, MeshEvent, NoLink};
+use meshproof_proto::header::StreamHeader;
 use meshproof_proto::id::{BadName, Name, PeerId};
-use meshproof_proto::identity::Role;
+use meshproof_proto::identity::{Identity, Role};
 use meshproof_proto::rpc::{AgentClient, AgentRequest, AgentResponse, Refusal, RoomNews};
 use tarpc::client::RpcError;
 use tarpc::context;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::commanders::Commanders;
 use super::holding::Holding;
 use super::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use super::look::{Answered, Look, Silent};
@@ -36,6 +38,8 @@ pub struct Console {
     agents: BTreeMap<PeerId, Agent>,
     /// None: this console is alone for itself.
     people: Option<People>,
+    /// Those who command runs. None: whoever does is none of this console's business.
+    commanders: Option<Commanders>,
     name: Name,
 }
 
@@ -103,12 +107,50 @@ impl Console {
         let name: Name = name.parse()?;
         let (mesh, events) = Mesh::join(file.config(name.clone(), addresses)?)?;
         let signaling = Signaling::Away("it did not answer".to_owned());
-        Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new(), people: None, name })
+        Ok(Self { file, mesh, events, signaling, agents: BTreeMap::new(), people: None, commanders: None, name })
     }
 
     /// Is together with the other people in the mesh from now on; what they say and do goes there.
     pub fn enter(&mut self, heard: mpsc::Sender<Heard>) {
         self.people = Some(People::new(heard));
+    }
+
+    /// Links to whoever commands runs, too. To be said before the mesh is attended to.
+    pub fn seek_commanders(&mut self) {
+        self.commanders = Some(Commanders::default());
+    }
+
+    /// Those who command runs and are linked.
+    pub fn commanders(&self) -> impl Iterator<Item = PeerId> {
+        self.commanders.iter().flat_map(Commanders::present)
+    }
+
+    /// Whether there are others, with no link yet.
+    pub fn has_distant_commanders(&self) -> bool {
+        let commands = |peer: &Identity| peer.role == Role::Orchestrator;
+        self.mesh.roster().iter().any(|peer| commands(peer) && !self.is_commander(peer.peer))
+    }
+
+    fn is_commander(&self, peer: PeerId) -> bool {
+        self.commanders.as_ref().is_some_and(|commanders| commanders.are_present(peer))
+    }
+
+    /// Does something for as long as this one is there who commands a run. None: it is not.
+    pub async fn beside<T>(&mut self, commander: PeerId, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        while self.is_commander(commander) {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                Some(event) = self.events.recv() => self.take(event).await,
+            }
+        }
+        None
+    }
+
+    /// The journal of the run that this one commands, as it is written.
+    pub fn journal(&self, of: PeerId) -> impl Future<Output = Result<ByteStream, NoLink>> + use<> {
+        let mesh = self.mesh.clone();
+        async move { mesh.open_stream(of, StreamHeader::Journal.encode()).await }
     }
 
     /// Waits for links to the other people, a moment.
@@ -162,6 +204,14 @@ impl Console {
                 () = &mut late => break,
             }
         }
+        self.is_in()
+    }
+
+    /// Whether signaling has let us in.
+    ///
+    /// # Errors
+    /// It cannot be reached, or will not have us.
+    pub fn is_in(&self) -> Result<(), ConsoleError> {
         let urls = || self.file.signaling.join(", ");
         match &self.signaling {
             Signaling::Up => Ok(()),
@@ -334,6 +384,7 @@ impl Console {
 
     /// Takes what has happened.
     pub async fn take(&mut self, event: MeshEvent) {
+        self.take_of_commander(&event).await;
         match event {
             MeshEvent::SignalingUp { .. } => self.signaling = Signaling::Up,
             MeshEvent::SignalingDown { reason, wrong_way, .. } => {
@@ -371,6 +422,23 @@ impl Console {
             | MeshEvent::LinkSuspect { .. }
             | MeshEvent::Events { .. }
             | MeshEvent::Stream { .. } => {}
+        }
+    }
+}
+
+impl Console {
+    async fn take_of_commander(&mut self, event: &MeshEvent) {
+        let Some(commanders) = &mut self.commanders else { return };
+        match event {
+            MeshEvent::PeerJoined(peer) if peer.role == Role::Orchestrator => {
+                commanders.joined(peer.peer);
+                self.mesh.connect(peer.peer).await;
+            }
+            MeshEvent::LinkUp(up) if up.peer.role == Role::Orchestrator => commanders.linked(up.peer.peer),
+            MeshEvent::PeerLeft(peer) => commanders.left(peer.peer),
+            MeshEvent::LinkSuspect { peer, .. } => commanders.silent(peer.peer),
+            MeshEvent::LinkLost { peer, .. } => commanders.lost(peer.peer),
+            _ => {}
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::crew::Crew;
 use super::failover::Failovers;
 use super::files::Files;
+use super::followers::Followers;
 use super::front::{Front, Person};
 use super::health::{Health, Stage};
 use super::outcome::Broken;
@@ -58,6 +59,8 @@ pub(super) struct Driver {
     pub(super) failovers: Failovers,
     /// Files that agents get from here.
     pub(super) files: Files,
+    /// People who follow the run over the mesh.
+    pub(super) followers: Followers,
     /// Instances that hold no name.
     pub(super) standbys: Standbys,
     /// What each agent was told of the run, and where it listens.
@@ -150,6 +153,7 @@ impl Driver {
             crew: Crew::default(),
             failovers: Failovers::default(),
             files: Files::default(),
+            followers: Followers::default(),
             standbys: Standbys::default(),
             settings: BTreeMap::new(),
             said: Lengths::default(),
@@ -194,6 +198,7 @@ impl Driver {
 
     /// Everything is over; gives what the process exits with.
     pub(super) async fn leave(mut self, result: anyhow::Result<Exit>) -> Exit {
+        self.tell_followers().await;
         if let Some(mesh) = self.mesh.take() {
             mesh.leave().await;
         }
@@ -210,6 +215,16 @@ impl Driver {
             }
         };
         self.scribe.finish(exit).await
+    }
+
+    /// What is in the journal goes to those who follow the run, while the mesh is attended to.
+    async fn tell_followers(&mut self) {
+        let Some(events) = &mut self.mesh_events else { return };
+        let taking = async { while events.recv().await.is_some() {} };
+        tokio::select! {
+            () = self.followers.are_told() => {}
+            () = taking => {}
+        }
     }
 
     /// What a machine is made with.

@@ -15,6 +15,8 @@ use super::outcome::Broken;
 use super::scribe::Seen;
 use super::windows::Flood;
 use super::witness;
+use crate::console::is_person;
+use crate::journal;
 use crate::local::{Cause, Exit, Notice, What};
 use crate::memory::Conducted;
 use crate::plan::quote;
@@ -71,13 +73,17 @@ impl Driver {
         Ok(())
     }
 
-    /// Agents of the run get files from here, and nothing else.
+    /// Agents of the run get files from here, people its journal, and nobody anything else.
     fn opened(&mut self, peer: &Identity, header: &[u8], stream: ByteStream) {
         match StreamHeader::decode(header) {
             Ok(StreamHeader::Blob { run, digest })
                 if run == self.authority.run && self.crew.name_of(&peer.peer).is_some() =>
             {
                 self.files.serve(&digest, stream);
+            }
+            Ok(StreamHeader::Journal) if is_person(peer.role) => {
+                let journal = self.options.out.join(journal::FILE_NAME);
+                self.followers.send((&journal, self.on_disk.clone()), stream);
             }
             Ok(_) | Err(_) => stream.reset("nothing is to be had here"),
         }

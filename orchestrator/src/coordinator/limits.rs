@@ -12,5 +12,8 @@ pub(super) const ANSWERS_TOLD: usize = 64;
 /// Agents that get files from here at once: one in each file's line, and those whose sources are gone.
 pub(super) const FILES_SERVED: usize = 64;
 
+/// People who follow a run over the mesh at once: a team, each with a page and a terminal.
+pub(super) const FOLLOWERS: usize = 64;
+
 /// Agents that another one is told of as having a file before it, and as many behind it: two may be gone at the same time.
 pub(super) const FILE_SOURCES: usize = 3;

@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::JournalError;
-use super::sums::Sums;
+use super::{Checking, JournalError};
 use crate::history::goes_on;
 use crate::record::Record;
 
@@ -21,13 +20,12 @@ pub struct Following {
     reader: BufReader<File>,
     /// Of a line that is not whole yet.
     line: Vec<u8>,
-    lines: usize,
     bytes: u64,
-    sums: Sums,
+    checking: Checking,
 }
 
 /// What comes next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Followed {
     /// With its line: numbers are not always written again as they were read.
     Record(Box<Record>, String),
@@ -48,9 +46,8 @@ impl Following {
             path: path.to_owned(),
             reader: BufReader::new(file),
             line: Vec::new(),
-            lines: 0,
             bytes: 0,
-            sums: Sums::default(),
+            checking: Checking::of(path),
         })
     }
 
@@ -107,16 +104,7 @@ impl Following {
             let length = self.reader.get_ref().metadata().map_err(io)?.len();
             return if length < self.bytes { Err(JournalError::Replaced(self.path.clone())) } else { Ok(None) };
         }
-        self.lines += 1;
-        if !self.sums.fits(self.line.strip_suffix(b"\n").unwrap_or(&self.line)) {
-            return Err(JournalError::Damaged { line: self.lines, path: self.path.clone() });
-        }
-        let wrong = |source| JournalError::Line { line: self.lines, path: self.path.clone(), source };
-        let record: Record = serde_json::from_slice(&self.line).map_err(wrong)?;
-        if record.n != self.lines as u64 {
-            return Err(JournalError::Replaced(self.path.clone()));
-        }
-        Ok(Some(record))
+        self.checking.record(&self.line).map(Some)
     }
 }
 

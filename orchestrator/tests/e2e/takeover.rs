@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::journal::Journal;
 use crate::scene::Scene;
-use crate::session::{Session, Shown};
+use crate::session::{Ended, Session, Shown};
 
 const SERVICES: &str = r#"
 services:
@@ -205,7 +205,12 @@ fn whoever_follows_a_run_goes_on_with_it_when_it_changes_hands_and_sees_everythi
     let mut session = start(&scene, SLOW);
     session.record("the first step", begins("slow"));
     let (mut records, lines) = (follow(&scene, "json"), follow(&scene, "plain"));
+    let mesh = scene.run_folder().join("mesh.toml");
+    let mut over_mesh = scene.meshproof();
+    over_mesh.args(["attach", "--progress", "json", "--mesh"]).arg(&mesh);
+    let mut over_mesh = Session::start(over_mesh, Shown::Records);
     records.record("what was before", begins("slow"));
+    over_mesh.record("what was before", begins("slow"));
     session.record("the second step", |record| record["what"]["fact"]["step-started"]["key"]["step"] == "1");
     session.signal(Signal::KILL);
     records.said("has no orchestrator any more");
@@ -217,13 +222,20 @@ fn whoever_follows_a_run_goes_on_with_it_when_it_changes_hands_and_sees_everythi
     next.signal(Signal::KILL);
     let last = attach(&scene, "--take-over");
     records.record("the second take-over", is_taken_over);
+    over_mesh.record("the second take-over", |record| record["what"]["taken-over"]["term"] == 3);
     go(&scene);
     last.end().assert_code(0);
-    let (records, lines) = (records.end(), lines.end());
-    records.assert_code(0);
-    lines.assert_code(0);
+    let (records, lines, over_mesh) = (records.end(), lines.end(), over_mesh.end());
+    [&records, &lines, &over_mesh].into_iter().for_each(|ended| ended.assert_code(0));
     scene.assert_nothing_left();
-    let told: Vec<Value> = records.stdout().lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+    let journal = assert_whole(&scene.out());
+    [&records, &over_mesh].into_iter().for_each(|ended| assert_saw_everything_once(ended, &journal));
+    let plain = lines.all();
+    assert_eq!(plain.matches("another orchestrator goes on").count(), 2, "{plain}");
+}
+
+fn assert_saw_everything_once(ended: &Ended, journal: &Journal) {
+    let told: Vec<Value> = ended.stdout().lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
     // numbers with fractions are not always written again as they were read
     let digits = |text: &str| {
         text.split('.').map(|part| part.trim_start_matches(|it: char| it.is_ascii_digit())).collect::<String>()
@@ -233,14 +245,11 @@ fn whoever_follows_a_run_goes_on_with_it_when_it_changes_hands_and_sees_everythi
     told.iter().for_each(|record| *seen.entry(thing(record)).or_insert(0) += 1);
     let twice: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "{twice:#?}");
-    let journal = assert_whole(&scene.out());
     let without_beginning =
         |record: &&Value| record["what"].get("run-began").or(record["what"].get("invoked")).is_none();
     for record in journal.records().iter().filter(without_beginning) {
         assert!(seen.contains_key(&thing(record)), "not seen: {record}");
     }
-    let plain = lines.all();
-    assert_eq!(plain.matches("another orchestrator goes on").count(), 2, "{plain}");
 }
 
 #[test]

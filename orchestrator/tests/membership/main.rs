@@ -1,5 +1,6 @@
 //! A mesh by hand: root key, signaling server, tokens, agents and consoles, every one a real process.
 
+mod attaching;
 mod commits;
 mod containers;
 mod dry_run;

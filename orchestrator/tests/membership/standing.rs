@@ -30,7 +30,7 @@ pub fn plan(town: &Town, name: &str, text: &str) -> String {
 }
 
 /// An agent with settings of its own.
-fn agent(town: &Town, name: &str, settings: &[&str]) -> Process {
+pub fn agent(town: &Town, name: &str, settings: &[&str]) -> Process {
     let (token, state) = (format!("{name}.token"), format!("state-{name}"));
     if !town.path().join(&token).exists() {
         town.invite(name, "agent");
@@ -159,7 +159,7 @@ fn a_run_that_may_wait_says_for_whom_begins_when_the_other_is_over_and_gives_up_
 }
 
 /// A mesh file with a token of that role.
-fn person(town: &Town, name: &str, role: &[&str]) -> String {
+pub fn person(town: &Town, name: &str, role: &[&str]) -> String {
     let (token, file) = (format!("{name}.token"), format!("{name}.toml"));
     let invite = ["mesh", "invite", &format!("{name}-*"), "--out", &token, "--role"];
     town.done(&[&invite[..], role].concat());
