@@ -58,6 +58,10 @@ pub fn keep_in(state: &Path) -> io::Result<()> {
     end_of_the_dead(&all)?;
     let process = getpid();
     let own = all.join(format!("{}-{}", process.as_raw_nonzero(), began(process)?));
+    // An agent that begins anew is the same process.
+    if own.exists() {
+        end_all_in(&own)?;
+    }
     fs::create_dir_all(&own)?;
     // The first place counts; there is only one.
     let _ = PLACE.set(Place { all, own });
@@ -151,6 +155,19 @@ mod tests {
     fn write(folder: &Path, child: &Child, text: &str) {
         fs::create_dir_all(folder).expect("a folder");
         fs::write(folder.join(pid(child).as_raw_nonzero().to_string()), text).expect("written");
+    }
+
+    #[test]
+    fn what_this_process_has_left_before_it_began_anew_is_ended() {
+        let state = tempfile::tempdir().expect("a folder");
+        let me = getpid();
+        let own = format!("{}-{}", me.as_raw_nonzero(), began(me).expect("it lives"));
+        let own = state.path().join("programs").join(own);
+        let mut left = sleeper();
+        write(&own, &left, &began(pid(&left)).expect("it lives"));
+        keep_in(state.path()).expect("it can be read");
+        assert_eq!(left.wait().expect("ours").signal(), Some(9));
+        assert!(own.is_dir() && !own.join(pid(&left).as_raw_nonzero().to_string()).exists());
     }
 
     #[test]
