@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -17,6 +18,7 @@ use meshproof_proto::ice::{self, IceServer};
 use meshproof_proto::id::Name;
 use meshproof_proto::identity::{Capability, Grant, Role};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::action;
@@ -29,7 +31,7 @@ use crate::namespace::Namespace;
 use crate::news::NewsFile;
 use crate::outbox::Store;
 use crate::permits::{Permits, Settings};
-use crate::session::{Allowed, Session};
+use crate::session::{Allowed, Ended, Session};
 use crate::standing::Standing;
 
 /// Act for the service beside this process.
@@ -148,18 +150,46 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _health =
         args.health.map(|address| meshproof_health::serve(address, health::Watched(session.asks()))).transpose()?;
     let mut session = serve(session, namespace, stop.clone());
-    tokio::select! {
-        () = &mut session => {}
+    let ended = tokio::select! {
+        ended = &mut session => ended,
         () = signals.next() => {
             stop.cancel();
-            (&mut session).await;
+            (&mut session).await
         }
+    };
+    let has_left = leave(mesh, &mut signals).await;
+    match ended {
+        Ended::Outdated if has_left && !stop.is_cancelled() => Err(begin_anew(&args.token_file)),
+        Ended::Outdated | Ended::Stopped => Ok(()),
     }
+}
+
+/// False: a signal came first.
+async fn leave(mesh: Mesh, signals: &mut Signals) -> bool {
     tokio::select! {
-        _ = tokio::time::timeout(limits::LEAVE, mesh.leave()) => {}
-        () = signals.next() => {}
+        _ = tokio::time::timeout(limits::LEAVE, mesh.leave()) => true,
+        () = signals.next() => false,
     }
-    Ok(())
+}
+
+/// This program once more, in the place of this process: an instance that has nothing of what this one knew. Returns only what kept it from
+/// that.
+fn begin_anew(token: &Path) -> anyhow::Error {
+    if token == Path::new("-") {
+        return anyhow!("the token came over stdin, so this agent has to be started again by whoever has it");
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next();
+    let this = match std::env::current_exe() {
+        Ok(this) => this,
+        Err(error) => return anyhow!(error).context("cannot find this program, to begin anew"),
+    };
+    let mut again = std::process::Command::new(this);
+    again.args(arguments);
+    if let Some(name) = name {
+        again.arg0(name);
+    }
+    anyhow!(again.exec()).context("cannot begin anew")
 }
 
 fn enter(path: &Path, hosts: Option<&Path>) -> anyhow::Result<Namespace> {
@@ -167,11 +197,15 @@ fn enter(path: &Path, hosts: Option<&Path>) -> anyhow::Result<Namespace> {
 }
 
 /// The session, on threads of the namespace if there is one.
-fn serve(session: Session, namespace: Option<Namespace>, stop: CancellationToken) -> BoxFuture<'static, ()> {
+fn serve(session: Session, namespace: Option<Namespace>, stop: CancellationToken) -> BoxFuture<'static, Ended> {
     let Some(namespace) = namespace else { return session.run(stop).boxed() };
     async move {
-        let inside = |outside| async move { session.inside(outside).run(stop).await };
+        let (tell, ended) = oneshot::channel();
+        let inside = |outside| async move {
+            let _ = tell.send(session.inside(outside).run(stop).await);
+        };
         namespace.run(inside).await;
+        ended.await.unwrap_or(Ended::Stopped)
     }
     .boxed()
 }

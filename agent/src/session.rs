@@ -8,6 +8,7 @@ mod ahead;
 mod benching;
 mod closing;
 mod copying;
+mod epochs;
 mod faults;
 mod gathering;
 mod guard;
@@ -90,6 +91,17 @@ pub struct Session {
     standing: Standing,
     /// What it keeps of the instance that it stands by for.
     mirrored: Option<Mirrored>,
+    /// The run that goes on is another zone's.
+    outdated: bool,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was to, or the mesh has ended.
+    Stopped,
+    /// It took part in a run that is another zone's by now. As an instance that knows nothing of it, it may stand by.
+    Outdated,
 }
 
 /// What an agent may be asked to do: what its token grants and its configuration allows. What is asked beyond is noted.
@@ -140,6 +152,7 @@ impl Session {
             outside: None,
             standing: allowed.standing,
             mirrored: None,
+            outdated: false,
         }
     }
 
@@ -154,16 +167,16 @@ impl Session {
         self.asks.clone()
     }
 
-    /// Serves until it is stopped or the mesh ends; then everything of a run that goes on ends with it.
-    pub async fn run(mut self, stop: CancellationToken) {
-        loop {
+    /// Serves until it is stopped, the mesh ends, or its zone no longer counts; then everything of a run that goes on ends with it.
+    pub async fn run(mut self, stop: CancellationToken) -> Ended {
+        while !self.outdated {
             let due = self.run.as_ref().and_then(Run::due);
             let orphaned = self.run.as_ref().and_then(|run| run.orphaned_at);
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return Ended::Stopped,
                 event = self.events.recv() => match event {
                     Some(event) => self.event(event),
-                    None => return,
+                    None => return Ended::Stopped,
                 },
                 Some(order) = self.orders.recv() => self.order(order).await,
                 // what was held back is told below, and what could not be written is tried again
@@ -181,6 +194,7 @@ impl Session {
                 run.send_events();
             }
         }
+        Ended::Outdated
     }
 
     fn event(&mut self, event: MeshEvent) {
@@ -209,6 +223,7 @@ impl Session {
             },
             MeshEvent::PeerJoined(peer) => self.links.joined(&peer),
             MeshEvent::News(news) => self.keep(&news),
+            MeshEvent::Epochs => self.heed_epochs(),
             MeshEvent::PeerLeft(peer) => tracing::debug!(peer = %peer.name, "left"),
             MeshEvent::Offered { peer } => self.linked(links::Linked::Offered, &peer),
             MeshEvent::Acknowledged { peer } => self.linked(links::Linked::Acknowledged, &peer),

@@ -41,6 +41,7 @@ mod teardown;
 mod turn;
 mod windows;
 mod witness;
+mod zones;
 
 pub use succession::NotTakenOver;
 pub use taking_over::{Seen, stand_by, take_over};

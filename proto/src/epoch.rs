@@ -6,12 +6,14 @@
 //! that it is still the active one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::Name;
 use crate::identity::{Chain, Key, Role, Signed, Token, TrustError, UnixSeconds, read, verify};
+use crate::labels::{Labels, POOL, ZONE};
 use crate::limits;
 use crate::trust::Trust;
 
@@ -24,6 +26,13 @@ pub struct Epoch {
     /// From 1; grows with every change of the zone.
     pub number: u64,
     pub zone: Name,
+}
+
+/// `zone b is the active one of pool shop since epoch 2`
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "zone {} is the active one of pool {} since epoch {}", self.zone, self.pool, self.number)
+    }
 }
 
 /// An [`Epoch`] as it travels.
@@ -60,6 +69,12 @@ impl EpochNotice {
         let text = serde_json::to_string(epoch).expect("an epoch is plain data");
         let signature = key.sign(EPOCH, text.as_bytes());
         Self { chain: token.claim(name, key.public()), epoch: Signed { text, signature } }
+    }
+
+    /// The mesh that it says it is of, before anything is checked.
+    pub fn claims(&self) -> Option<Name> {
+        let epoch: Epoch = read(&self.epoch, EPOCH).ok()?;
+        Some(epoch.mesh)
     }
 
     /// Checks the chain, the role, the signature and the mesh.
@@ -118,6 +133,18 @@ impl Epochs {
     /// The epoch of that pool.
     pub fn of(&self, pool: &Name) -> Option<&Epoch> {
         self.0.get(pool).map(|(epoch, _)| epoch)
+    }
+
+    /// Whether nobody has said any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The epoch by which an agent with these labels does not count: of its pool, and of another zone. Without a pool or a zone it counts.
+    pub fn against(&self, labels: &Labels) -> Option<&Epoch> {
+        let zone = labels.get(ZONE)?;
+        let (_, (epoch, _)) = self.0.iter().find(|(pool, _)| labels.get(POOL) == Some(pool.as_str()))?;
+        (epoch.zone.as_str() != zone).then_some(epoch)
     }
 
     /// What is known, for others.

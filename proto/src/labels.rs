@@ -12,6 +12,9 @@ use crate::{glob, limits};
 /// The key of the zone that an agent is in.
 pub const ZONE: &str = "zone";
 
+/// The key of the pool that an agent belongs to, where an operator of zones keeps its agents.
+pub const POOL: &str = "pool";
+
 /// The key of which instance of several it is, from 1.
 pub const REPLICA: &str = "replica";
 

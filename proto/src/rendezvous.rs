@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::base64_bytes;
+use crate::epoch::EpochNotice;
 use crate::ice::IceServer;
 use crate::id::{Generation, Name, PeerId};
 use crate::identity::{Chain, Signed};
@@ -80,6 +81,8 @@ pub enum ToPeer {
     /// The STUN and TURN servers of this mesh, if it has any, with credentials of this peer: before `welcome`, and again before they
     /// end. Since protocol 1.1.
     Ice(Vec<IceServer>),
+    /// Which zone counts in each pool of the mesh that has said so: before `welcome`, and the new ones at each change. Since protocol 1.1.
+    Epochs(Vec<EpochNotice>),
 }
 
 /// From a peer to the server on a relay socket, in answer to [`FromRelay::Challenge`]. After [`FromRelay::Paired`] there are

@@ -202,6 +202,8 @@ pub enum Refusal {
     NothingLeft(String),
     #[error("this agent has promised nobody to obey at term {offered}; it is to be asked for that first")]
     NotPromised { offered: u64 },
+    #[error("this agent is in a zone that does not count: {0}")]
+    OtherZone(String),
 }
 
 /// What somebody did who made such a call, in words of their own. What is no call names itself, as `a tunnel`.

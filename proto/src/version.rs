@@ -8,8 +8,8 @@ use thiserror::Error;
 /// The protocol this build speaks.
 ///
 /// 1.1 added relayed connections, signals forwarded by a third peer, news of the root, several bulk connections of a link
-/// (*stripes*), over which a stream's pieces come out of order, calls that share a message, datagrams, and STUN and TURN servers told by a
-/// signaling server. None of it is sent to a peer of 1.0.
+/// (*stripes*), over which a stream's pieces come out of order, calls that share a message, datagrams, and STUN and TURN servers and epochs
+/// told by a signaling server. None of it is sent to a peer of 1.0.
 pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
 
 /// A protocol version.
@@ -47,6 +47,11 @@ impl Version {
 
     /// Whether a peer of this version takes STUN and TURN servers from a signaling server.
     pub fn has_ice(self) -> bool {
+        self.is_from(1)
+    }
+
+    /// Whether a peer of this version takes epochs from a signaling server.
+    pub fn has_epochs(self) -> bool {
         self.is_from(1)
     }
 

@@ -211,7 +211,9 @@ fn news(golden: &mut Golden) {
     let epoch = Epoch { mesh: name("dev"), pool: name("shop"), number: 2, zone: name("b") };
     golden.value("epoch", &epoch);
     let epoch = Signed { text: "{}".to_owned(), signature: vec![4] };
-    golden.value("epoch notice", &EpochNotice { chain: chain(), epoch });
+    let notice = EpochNotice { chain: chain(), epoch };
+    golden.value("epoch notice", &notice);
+    golden.value("to-peer.epochs", &ToPeer::Epochs(vec![notice]));
 }
 
 /// New in protocol 1.1.
@@ -797,6 +799,7 @@ fn refusals_and_status_survive_both_codecs() {
         Refusal::OldNameTerm { offered: name_term(1), current: name_term(2) },
         Refusal::NothingLeft(text()),
         Refusal::NotPromised { offered: 2 },
+        Refusal::OtherZone("zone b counts".to_owned()),
     ] {
         golden.value("refusal", &refusal);
     }

@@ -48,6 +48,10 @@ pub struct Args {
     /// good for an hour, and new ones before that
     #[arg(long, value_name = "PATH", env = "MESHPROOF_TURN_SECRET_FILE")]
     pub turn_secret_file: Option<PathBuf>,
+    /// Folder with signed epochs, a file `NAME.json` for each pool of agents, as the Kubernetes operator writes them into ConfigMaps: peers
+    /// are told which zone of a pool counts, now and when a file is replaced by one with a higher epoch
+    #[arg(long, value_name = "FOLDER", env = "MESHPROOF_EPOCHS")]
+    pub epochs: Option<PathBuf>,
     /// Where to answer `/healthz`, `/readyz` and `/metrics` over HTTP, as in `0.0.0.0:9464`; the names of meshes are told there.
     /// Default: `/healthz` only, where the server listens
     #[arg(long, value_name = "ADDRESS", env = "MESHPROOF_HEALTH")]
@@ -92,6 +96,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         args.tls_cert.zip(args.tls_key).map(|(certificate, key)| Tls::of_files(&certificate, &key)).transpose()?;
     let secret = args.turn_secret_file.as_deref().map(Ice::read_secret).transpose()?;
     let ice = Ice::new(args.ice, secret)?;
+    if let Some(folder) = &args.epochs {
+        folder.read_dir().with_context(|| format!("cannot read the folder of epochs {}", folder.display()))?;
+    }
     // before the line that makes a parent believe that it may send them
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     take_descriptors();
@@ -109,7 +116,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     announce(&url).context("cannot say on stdout where the server listens")?;
 
     let shutdown = CancellationToken::new();
-    let serving = serve(listener, Config { tls, ice, health, ..Config::new(meshes) }, shutdown.clone());
+    let serving =
+        serve(listener, Config { tls, ice, epochs: args.epochs, health, ..Config::new(meshes) }, shutdown.clone());
     let stopping = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -18,8 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::epochs::{self, Texts};
 use crate::limits;
-use crate::rooms::{Claim, CloseReason, ConnId, Input, Nonce, Now, Output, Rooms};
+use crate::rooms::{Claim, CloseReason, ConnId, Input, Nonce, NotTaken, Now, Output, Rooms};
 
 /// From a socket to the hub.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ pub(crate) enum Arrival {
     Heard {
         conn: ConnId,
         input: Input,
+    },
+    /// What stands in files of epochs, by their names. The answer says whether all of it was taken.
+    Epochs {
+        texts: Texts,
+        answer: oneshot::Sender<bool>,
     },
     /// Whoever watches over the server wants its figures.
     Asked(oneshot::Sender<Figures>),
@@ -105,6 +111,8 @@ pub(crate) struct Hub {
     /// What the relays have to know, too.
     learned: Learned,
     vetting: Vetting,
+    /// Files of epochs that were refused, and why.
+    unheeded: BTreeMap<String, String>,
     sent: u64,
     refused: u64,
 }
@@ -121,7 +129,7 @@ pub(crate) type Learned = watch::Sender<BTreeMap<Name, RootNews>>;
 
 impl Hub {
     pub(crate) fn new(rooms: Rooms, learned: Learned, vetting: Vetting) -> Self {
-        Self { rooms, sockets: HashMap::new(), learned, vetting, sent: 0, refused: 0 }
+        Self { rooms, sockets: HashMap::new(), learned, vetting, unheeded: BTreeMap::new(), sent: 0, refused: 0 }
     }
 
     /// Runs until `stop`; then the sockets' queues end.
@@ -152,8 +160,27 @@ impl Hub {
                 }
                 self.rooms.handle(conn, input, now());
             }
+            Arrival::Epochs { texts, answer } => drop(answer.send(self.take_epochs(texts))),
             Arrival::Asked(asker) => drop(asker.send(self.figures())),
         }
+    }
+
+    /// Whether all of them were taken. What is refused is told once.
+    fn take_epochs(&mut self, texts: Texts) -> bool {
+        let mut refused = BTreeMap::new();
+        for (file, text) in texts {
+            let notice = epochs::notice(&text).ok_or(NotTaken::Unreadable);
+            match notice.and_then(|notice| self.rooms.take_epoch(&notice, now().unix)) {
+                Ok(None) => {}
+                Ok(Some(epoch)) => tracing::info!(mesh = %epoch.mesh, file, "an epoch begins: {epoch}"),
+                Err(error) => drop(refused.insert(file, error.to_string())),
+            }
+        }
+        for (file, reason) in refused.iter().filter(|(file, reason)| self.unheeded.get(*file) != Some(reason)) {
+            tracing::warn!(target: "meshproof::audit", file, reason, "epoch refused");
+        }
+        self.unheeded = refused;
+        self.unheeded.is_empty()
     }
 
     fn figures(&self) -> Figures {

@@ -6,6 +6,7 @@
 //! key only; it forgets everything when it stops. The one secret that it may hold is what it shares with TURN servers ([`ice`]).
 
 pub mod cli;
+mod epochs;
 mod health;
 mod hub;
 pub mod ice;

@@ -104,6 +104,12 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
 /// What a socket holds while the network takes no more: one roster and what a ping needs. tungstenite's default is no bound.
 pub const SOCKET_UNSENT_BYTES: usize = ROSTER_BYTES + SOCKET_BUFFER_BYTES;
 
+/// How often epochs are looked for: a take-over is waited for, and some small files are read in no time.
+pub const EPOCHS_EVERY: Duration = Duration::from_secs(1);
+
+/// One file with an epoch, of which no more is read. An honest one with the longest names is under 2 KiB.
+pub const EPOCH_BYTES: u64 = 16 * 1024;
+
 /// Pause after a failed accept, which mostly means that the process is out of file descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod claims;
+mod epochs;
 mod ice;
 mod news;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use meshproof_proto::rendezvous::{REGISTER_LABEL, ToPeer, ToServer};
 use meshproof_proto::trust::{RootNews, Trust};
 use meshproof_proto::version::PROTOCOL;
 
+pub use epochs::NotTaken;
 pub use refusal::Refusal;
 use room::{Member, Room};
 
@@ -263,6 +265,7 @@ impl Rooms {
         }
         let former = room.enter(peer, member);
         let (others, peers, news) = (room.conns_without(&peer), room.chains_without(&peer), room.trust.news());
+        let epochs = room.epochs.notices().cloned().collect::<Vec<_>>();
         self.conns.insert(conn, Conn::Registered { mesh, peer });
         self.deadlines.remove(&(deadline, conn));
         self.look.get_or_insert(now.instant + TOKENS_LOOK);
@@ -276,6 +279,10 @@ impl Rooms {
         }
         if !self.ice.is_empty() && protocol.has_ice() {
             self.tell_servers(conn, &peer, now);
+        }
+        if !epochs.is_empty() && protocol.has_epochs() {
+            // before anybody can ask it for something
+            self.send(conn, ToPeer::Epochs(epochs));
         }
         self.send(conn, ToPeer::Welcome { peers });
         if former.is_none_or(|former| former.chain != chain) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::epochs::Folder;
 use crate::health::{self, Watched};
 use crate::hub::{Arrival, Hub, Vetting};
 use crate::ice::Ice;
@@ -50,6 +52,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// STUN and TURN servers that peers are told.
     pub ice: Ice,
+    /// A folder with epochs of its meshes' pools.
+    pub epochs: Option<PathBuf>,
     /// Where whoever watches over the server asks for its health and its figures.
     pub health: Option<Arc<TcpListener>>,
 }
@@ -65,6 +69,7 @@ impl Config {
             relay_wait: limits::RELAY_WAIT,
             tls: None,
             ice: Ice::default(),
+            epochs: None,
             health: None,
         }
     }
@@ -123,6 +128,12 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let patience = Patience { request: config.register_deadline, partner: config.relay_wait };
     let relays = Relays::new(config.meshes, patience);
     server.tasks.spawn(Desk::new(relays, relays_learn).run(relay_arrivals, stop.clone()));
+    if let Some(folder) = config.epochs {
+        let mut folder = Folder::new(folder, server.hub.clone());
+        // nobody is welcomed before
+        folder.look().await;
+        server.tasks.spawn(folder.watch(stop.clone()));
+    }
     if let Some(listener) = config.health {
         let watched = Watched { hub: server.hub.clone(), relays: Arc::clone(&server.relays), began: Instant::now() };
         server.tasks.spawn(health::serve(listener, watched, stop.clone()));

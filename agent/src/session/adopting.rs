@@ -15,6 +15,7 @@ use crate::outbox::{Entry, OutboxFile, Recovered};
 impl Session {
     /// Takes the name, and what the instance before has left: its numbering, its steps, its ports, what befell its stubs.
     pub(super) async fn adopt(&mut self, caller: PeerId, order: Adopt) -> Result<Adopted, Refusal> {
+        self.counts()?;
         if let Some(run) = self.run.as_ref().filter(|run| !run.is_closed()) {
             // The answer was lost, not the order.
             return match &run.adopted {

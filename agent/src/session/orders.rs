@@ -125,6 +125,7 @@ impl Session {
 
     /// Takes a new run, or answers again for the one it has.
     async fn initialize(&mut self, caller: PeerId, order: Initialize) -> Result<Initialized, Refusal> {
+        self.counts()?;
         if let Some(run) = self.run.as_ref().filter(|run| !run.is_closed()) {
             if run.authority.run != order.authority.run {
                 return Err(Refusal::Busy(run.authority.run.to_string()));

@@ -416,6 +416,7 @@ impl Console {
             MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
+            | MeshEvent::Epochs
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::LinkUp(_)

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use standbys::Instance;
 use standbys::Standby;
+pub(super) use standbys::{Duty, Instance};
 
 /// One call, answered or not. No call is long: results of steps come as events.
 const CALL_WITHIN: Duration = Duration::from_secs(10);

@@ -192,7 +192,7 @@ impl Driver {
         let setup = self.setup();
         let now = Instant::now();
         let run = Run::new(Arc::clone(&self.plan), Arc::clone(&self.source), setup, now);
-        let result = self.live(&mut Conducted::new(run, now)).await;
+        let result = Box::pin(self.live(&mut Conducted::new(run, now))).await;
         self.leave(result).await
     }
 
@@ -298,7 +298,7 @@ impl Driver {
                 }
                 Wake::Acknowledge => self.acknowledge().await?,
                 Wake::Adopted(answered) => self.answered(*answered, run)?,
-                Wake::Found(found) => self.found(*found, run)?,
+                Wake::StoodBy(answer) => self.stood_by(*answer, run)?,
                 Wake::Overdue => self.failovers_overdue(),
                 Wake::Stored(stored) => stored_by(stored, run),
                 // Done with whatever else there is to do.
@@ -333,7 +333,7 @@ impl Driver {
         }
         let project = build::Project { plan: &plan, dir: &self.options.plan_dir };
         build::build(project, &mut self.scribe, stop).await?;
-        let setting = self.make_ready(stop).await?;
+        let setting = Box::pin(self.make_ready(stop)).await?;
         Ok(Input::Begin(Box::new(setting)))
     }
 

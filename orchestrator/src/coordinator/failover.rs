@@ -26,6 +26,16 @@ use crate::run::Input;
 /// keeper lets one that dies at once wait a little.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
+/// The same where whoever could take over is in a zone that does not count yet: it does when a lost zone was noticed, and a kubelet has brought
+/// the epoch to signaling, which takes a minute or so.
+const COUNTS_WITHIN: Duration = Duration::from_secs(180);
+
+/// An instance may hear a little later than we do that its zone counts.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
+
+/// When it is asked again meanwhile.
+const HEARD_AGAIN: Duration = Duration::from_millis(100);
+
 /// Why a name is vacant whose holder nobody saw go.
 pub(super) const ANOTHER_JOINED: &str = "another instance of it has joined";
 
@@ -42,6 +52,8 @@ pub(super) struct Failovers {
 #[derive(Debug)]
 struct Failover {
     began: Instant,
+    /// In which another one has to have taken over.
+    within: Duration,
     stage: Stage,
     /// What the journal had of the instance before.
     journaled: u64,
@@ -70,7 +82,7 @@ impl Failovers {
     /// When the next one has taken too long.
     pub(super) fn due(&self) -> Option<Instant> {
         let awaited = self.of.values().filter(|failover| !matches!(failover.stage, Stage::Lost));
-        awaited.map(|failover| failover.began + BACK_WITHIN).min()
+        awaited.map(|failover| failover.began + failover.within).min()
     }
 
     /// The next answer; never while nobody is asked.
@@ -92,7 +104,7 @@ impl Failovers {
 
     /// It is lost; what others have of it is waited for.
     pub(super) fn is_lost(&mut self, agent: &Name, copied: impl Future<Output = Copied> + Send + 'static) {
-        let failover = || Failover { began: Instant::now(), stage: Stage::Lost, journaled: 0 };
+        let failover = || Failover { began: Instant::now(), within: BACK_WITHIN, stage: Stage::Lost, journaled: 0 };
         self.of.entry(agent.clone()).or_insert_with(failover).stage = Stage::Lost;
         self.copied.spawn(copied);
     }
@@ -132,7 +144,8 @@ impl Driver {
             return Ok(());
         }
         let journaled = self.crew.origin(agent).map_or(0, |origin| self.scribe.complete_through(origin));
-        let failover = Failover { began: Instant::now(), stage: Stage::Vacant, journaled };
+        let within = if self.crew.waits_for_its_zone(agent) { COUNTS_WITHIN } else { BACK_WITHIN };
+        let failover = Failover { began: Instant::now(), within, stage: Stage::Vacant, journaled };
         self.failovers.of.insert(agent.clone(), failover);
         let after_ms = at_unix_ms.map(since);
         self.say(run, Happening::FailoverDetected { agent: agent.clone(), how: how.to_owned(), after_ms })?;
@@ -160,7 +173,8 @@ impl Driver {
         let Some(number) = self.crew.hand_over(name, peer) else { return Ok(()) };
         let journaled = self.crew.origin(name).map_or(0, |origin| self.scribe.complete_through(origin));
         let (began, how) = (Instant::now(), "it was gone while nobody commanded the run".to_owned());
-        self.failovers.of.insert(name.clone(), Failover { began, stage: Stage::Vacant, journaled });
+        let failover = Failover { began, within: BACK_WITHIN, stage: Stage::Vacant, journaled };
+        self.failovers.of.insert(name.clone(), failover);
         self.say(run, Happening::FailoverDetected { agent: name.clone(), how: how.clone(), after_ms: None })?;
         run.handle(Input::AgentDown { agent: name.clone(), how }, Instant::now());
         let term = NameTerm { run: self.authority.term, number };
@@ -300,6 +314,12 @@ impl Driver {
         let Some(failover) = self.failovers.of.get_mut(&name).filter(asked) else { return Ok(()) };
         match answer {
             Ok(adopted) => failover.stage = Stage::Replaying(adopted),
+            Err(CallError::Refused(Refusal::OtherZone(why))) => {
+                tracing::warn!(agent = %name, why, "an instance that was to take over may not");
+                failover.stage = Stage::Vacant;
+                self.crew.vacate(&name);
+                return self.promote(&name, run);
+            }
             Err(CallError::Refused(Refusal::NothingLeft(_))) => {
                 let why = match self.environment {
                     Some(_) => "its disk is gone with it",
@@ -343,12 +363,11 @@ impl Driver {
     /// Nobody came, or not in time.
     pub(super) fn failovers_overdue(&mut self) {
         let now = Instant::now();
-        let is_overdue = |failover: &Failover| failover.began + BACK_WITHIN <= now;
         let awaited = self.failovers.of.iter().filter(|(_, failover)| !matches!(failover.stage, Stage::Lost));
-        let overdue: Vec<Name> =
-            awaited.filter(|(_, failover)| is_overdue(failover)).map(|(name, _)| name.clone()).collect();
-        for name in overdue {
-            self.lost_but_for_copies(&name, format!("no instance of it took over within {BACK_WITHIN:?}"));
+        let overdue = awaited.filter(|(_, failover)| failover.began + failover.within <= now);
+        let overdue: Vec<_> = overdue.map(|(name, failover)| (name.clone(), failover.within)).collect();
+        for (name, within) in overdue {
+            self.lost_but_for_copies(&name, format!("no instance of it took over within {within:?}"));
         }
     }
 
@@ -362,6 +381,11 @@ impl Driver {
         if self.failovers.is_of(&agent) {
             return Ok(());
         }
+        if self.teardown.is_none()
+            && let Some(epoch) = self.against(&peer.peer)
+        {
+            return self.vacated(&agent, (&format!("it is gone ({loss}), and {epoch}"), None), run);
+        }
         let comes_back = matches!(loss, Loss::Left | Loss::Replaced) && self.has_supervisor();
         if comes_back && self.teardown.is_none() {
             return self.vacated(&agent, ("it left the mesh", None), run);
@@ -369,7 +393,10 @@ impl Driver {
         if self.teardown.is_none() && self.is_replicated(&agent) {
             return self.fence(&agent, &format!("its link is lost: {loss}"), run);
         }
-        if self.teardown.is_none() && self.environment.is_none() && self.crew.heir(&agent).is_some() {
+        if self.teardown.is_none()
+            && self.environment.is_none()
+            && (self.crew.heir(&agent).is_some() || self.crew.waits_for_its_zone(&agent))
+        {
             return self.vacated(&agent, (&format!("its link is lost: {loss}"), None), run);
         }
         self.lost(agent, &format!("its link is lost: {loss}"), run);
@@ -391,12 +418,19 @@ impl Failover {
 }
 
 async fn adopt(caller: &Caller, order: &Adopt) -> Result<Adopted, CallError> {
-    caller
-        .call(|client, context| {
+    let until = Instant::now() + HEARD_WITHIN;
+    loop {
+        let adopted = caller.call(|client, context| {
             let order = Box::new(order.clone());
             async move { client.adopt(context, order).await }
-        })
-        .await
+        });
+        match adopted.await {
+            Err(CallError::Refused(Refusal::OtherZone(_))) if Instant::now() < until => {
+                tokio::time::sleep(HEARD_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 pub(super) fn ended_with(how: &str) -> String {

@@ -54,7 +54,13 @@ impl Driver {
     fn nobody_came(&self, missing: &BTreeSet<Name>) -> Broken {
         let names = missing.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
         match (&self.options.mesh, &self.mesh) {
-            (Some(standing), Some(mesh)) => standing::nobody_came((&standing.file, mesh), missing, &self.away),
+            (Some(standing), Some(mesh)) => {
+                let elsewhere: Vec<String> = missing.iter().filter_map(|name| self.elsewhere(name)).collect();
+                match elsewhere.is_empty() {
+                    true => standing::nobody_came((&standing.file, mesh), missing, &self.away),
+                    false => Broken::because(elsewhere.join("; ")),
+                }
+            }
             _ => Broken::because(format!("no link to {names} within {JOIN_WITHIN:?}; see agent.log in the kept logs")),
         }
     }
@@ -64,6 +70,10 @@ impl Driver {
             MeshEvent::PeerJoined(identity) if identity.role == Role::Agent && self.is_wanted(&identity.name) => {
                 let before = self.crew.holder(&identity.name).filter(|before| *before != identity.peer);
                 match before.filter(|_| self.environment.is_none()) {
+                    // where zones count, it is known already that the one before it is of use
+                    Some(_) if self.counts_already(&identity.name) => {
+                        self.crew.stand_by(&identity.name, identity.peer);
+                    }
                     // the one before it may take its place
                     Some(_) => self.crew.seat_beside(&identity.name, identity.peer),
                     None => self.crew.seat(identity.name, identity.peer),
@@ -91,6 +101,7 @@ impl Driver {
             MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
+            | MeshEvent::Epochs
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::LinkSuspect { .. }
@@ -107,7 +118,13 @@ impl Driver {
     /// A link is up: measure it and say so.
     async fn greet(&mut self, up: LinkUp) -> Result<Option<Name>, Broken> {
         let path = up.path.map_or(LinkPath::Direct, |path| path.kind).word();
-        let Some(name) = self.crew.linked(up) else { return Ok(None) };
+        let name = if self.has_zones() {
+            let name = up.peer.name.clone();
+            Box::pin(self.chosen(up)).await?.then_some(name)
+        } else {
+            self.crew.linked(up)
+        };
+        let Some(name) = name else { return Ok(None) };
         let Some(caller) = self.crew.caller(&name) else { return Ok(None) };
         let rtt = round_trip(&caller).await.map_err(|error| Broken::because(format!("agent {name}: {error}")))?;
         let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);

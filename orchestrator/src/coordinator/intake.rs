@@ -51,6 +51,7 @@ impl Driver {
             MeshEvent::LinkLost { peer, loss } => self.link_lost(&peer, &loss, run)?,
             MeshEvent::PeerJoined(peer) => self.joined(peer, run).await?,
             MeshEvent::PeerLeft(peer) => self.missed(&peer),
+            MeshEvent::Epochs => self.epochs_changed(run)?,
             MeshEvent::SignalingDown { url, reason, .. } => {
                 // it is tried again and again, and told once
                 if self.away.insert(url.clone()) {

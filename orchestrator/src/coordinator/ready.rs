@@ -142,7 +142,7 @@ impl Driver {
         let initialized = self.initialize(&places, held).await?;
         self.first_instances().await.map_err(Broken::because)?;
         if self.environment.is_none() {
-            self.ask_who_stands_by();
+            self.ask_which_ones_they_are();
         }
         self.ports = places.iter().map(|(name, place)| (name.clone(), numbers(place))).collect();
         Ok(self.setting(places, initialized))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::Identity;
-use meshproof_proto::labels::{REPLICA, ZONE};
+use meshproof_proto::labels::{Labels, REPLICA, ZONE};
 use meshproof_proto::memory::Standbys as StandbysOrder;
 use meshproof_proto::order::StepKey;
 use meshproof_proto::rpc::About;
@@ -31,7 +31,9 @@ const THERE_WITHIN: Duration = Duration::from_secs(2);
 /// What is known of instances beside who holds which name.
 #[derive(Debug, Default)]
 pub(super) struct Standbys {
-    asking: JoinSet<Found>,
+    pub(super) asking: JoinSet<Answer>,
+    /// What instances are labelled with, of those that have said it.
+    pub(super) labels: BTreeMap<PeerId, Labels>,
     /// Of each name and number, how many of its processes joined, and how many ended.
     lives: BTreeMap<(Name, u32), Lives>,
     /// Orders that said who stands by.
@@ -44,22 +46,36 @@ struct Lives {
     ended: u64,
 }
 
+/// What was waited for.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Found(Found),
+    /// An instance that was to let go of its name had time to.
+    Overdue(Name, PeerId),
+}
+
 /// What an instance has said of itself.
 #[derive(Debug)]
 pub(super) struct Found {
-    name: Name,
-    peer: PeerId,
-    about: Result<About, CallError>,
+    pub(super) name: Name,
+    pub(super) peer: PeerId,
+    pub(super) about: Result<About, CallError>,
     /// The one that held the name then, if it was asked and has not answered.
-    gone: Option<PeerId>,
+    pub(super) gone: Option<PeerId>,
+}
+
+/// Which instance it is, by its labels.
+pub(super) fn instance(labels: &Labels) -> Instance {
+    let number = labels.get(REPLICA).and_then(|number| number.parse().ok()).unwrap_or(1);
+    Instance { number, zone: labels.get(ZONE).map(str::to_owned) }
 }
 
 impl Standbys {
     /// The next answer; never while nobody is asked.
-    pub(super) async fn found(&mut self) -> Found {
+    pub(super) async fn answer(&mut self) -> Answer {
         loop {
             match self.asking.join_next().await {
-                Some(Ok(found)) => return found,
+                Some(Ok(answer)) => return answer,
                 Some(Err(error)) => tracing::error!(%error, "asking an instance what it is ended badly"),
                 None => std::future::pending().await,
             }
@@ -92,7 +108,7 @@ impl Driver {
         let holder = self.holder(&name);
         self.standbys.asking.spawn(async move {
             let (about, gone) = tokio::join!(about(&caller), gone(holder));
-            Found { name, peer, about, gone }
+            Answer::Found(Found { name, peer, about, gone })
         });
     }
 
@@ -116,8 +132,16 @@ impl Driver {
         self.crew.identify(name, peer, instance)
     }
 
+    /// What was waited for is there.
+    pub(super) fn stood_by(&mut self, answer: Answer, run: &mut Conducted) -> anyhow::Result<()> {
+        match answer {
+            Answer::Found(found) => self.found(found, run),
+            Answer::Overdue(name, peer) => self.passed_over((name, peer), run),
+        }
+    }
+
     /// An instance has said what it is.
-    pub(super) fn found(&mut self, found: Found, run: &mut Conducted) -> anyhow::Result<()> {
+    fn found(&mut self, found: Found, run: &mut Conducted) -> anyhow::Result<()> {
         let Found { name, peer, about, gone } = found;
         if !self.crew.is_standing_by(&peer) && self.crew.holder(&name) != Some(peer) {
             return Ok(());
@@ -130,19 +154,16 @@ impl Driver {
                 return Ok(());
             }
         };
-        let number = about.labels.get(REPLICA).and_then(|number| number.parse().ok()).unwrap_or(1);
-        let zone = about.labels.get(ZONE).map(str::to_owned);
+        self.standbys.labels.insert(peer, about.labels.clone());
         if self.environment.is_none() {
             // In a mesh that stands numbers say nothing of processes.
-            self.crew.identify(&name, peer, Instance { number, zone });
-            // another one may have taken its place meanwhile
-            if gone.is_some() && self.crew.holder(&name) == gone {
+            // Another one may have taken its place meanwhile; and one that may not take it is no reason to give it up.
+            if gone.is_some() && self.crew.holder(&name) == gone && self.against(&peer).is_none() {
                 self.vacated(&name, (ANOTHER_JOINED, None), run)?;
             }
-            self.promote(&name, run)?;
-            self.tell_who_stands_by(&name);
-            return Ok(());
+            return self.judged((name, peer), &about.labels, run);
         }
+        let Instance { number, zone } = instance(&about.labels);
         for gone in self.identify((&name, peer), Instance { number, zone: zone.clone() }) {
             if self.crew.is_standing_by(&gone) {
                 self.crew.steps_down(&gone);
@@ -178,16 +199,6 @@ impl Driver {
         });
     }
 
-    /// Agents that stood by before the run began are asked which ones they are.
-    pub(super) fn ask_who_stands_by(&mut self) {
-        for (name, peer, caller) in self.crew.unknown() {
-            self.standbys.asking.spawn(async move {
-                let about = about(&caller).await;
-                Found { name, peer, about, gone: None }
-            });
-        }
-    }
-
     /// Whoever has the name in a mesh that stands, and how to ask whether it is there; nobody while one is taking over.
     fn holder(&self, name: &Name) -> Option<(PeerId, Caller)> {
         let Some(Presence::There(peer)) = self.crew.presence(name).filter(|_| self.environment.is_none()) else {
@@ -207,7 +218,7 @@ impl Driver {
         let (name, holder) = (peer.name.clone(), self.holder(&peer.name));
         self.standbys.asking.spawn(async move {
             let (about, gone) = tokio::join!(about(&caller), gone(holder));
-            Found { name, peer: standby, about, gone }
+            Answer::Found(Found { name, peer: standby, about, gone })
         });
     }
 
@@ -295,7 +306,7 @@ impl Driver {
                 let name = name.clone();
                 self.standbys.asking.spawn(async move {
                     let about = about(&caller).await;
-                    Found { name, peer, about, gone: None }
+                    Answer::Found(Found { name, peer, about, gone: None })
                 });
             }
         }

@@ -162,6 +162,7 @@ impl Visitor {
             MeshEvent::PeerJoined(_)
             | MeshEvent::PeerLeft(_)
             | MeshEvent::News(_)
+            | MeshEvent::Epochs
             | MeshEvent::Offered { .. }
             | MeshEvent::Acknowledged { .. }
             | MeshEvent::LinkSuspect { .. }

@@ -18,3 +18,4 @@ mod rotating;
 mod standing;
 mod tls;
 mod town;
+mod zones;

@@ -54,7 +54,7 @@ fn begin(town: &Town, mesh: &str, text: &str) -> Process {
 }
 
 /// Waits until an instance that stands by has what is on the disk of the one that acts.
-fn is_mirrored(run: &mut Process) {
+pub fn is_mirrored(run: &mut Process) {
     while run.says("\"mirrored\"").contains("\"by\":[]") {}
 }
 

@@ -63,6 +63,8 @@ pub enum MeshEvent {
     },
     /// The mesh's root keys said more; all of it that is known, to be kept for the next life.
     News(RootNews),
+    /// Another zone counts in a pool of agents, or it is known for the first time which one does: [`crate::Mesh::epochs`].
+    Epochs,
     /// The peer opened a byte stream.
     Stream {
         peer: Identity,

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use meshproof_proto::epoch::{EpochNotice, Epochs};
 use meshproof_proto::ice::{self, IceServer};
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Chain, Identity, Key, TrustError, UnixSeconds};
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub rtc: RtcConfig,
     /// The STUN and TURN servers that each signaling server tells, by its index.
     pub told: Mutex<BTreeMap<usize, Vec<IceServer>>>,
+    /// Which zone counts in each pool of agents.
+    pub epochs: Mutex<Epochs>,
     pub protocol: Version,
     pub proxies: Proxies,
     pub authorities: Authorities,
@@ -101,6 +104,21 @@ impl Context {
         if let Err(error) = learned {
             tracing::warn!(%error, "news of the root were refused");
         }
+    }
+
+    /// Takes epochs, from whoever brings them. Whether any was new.
+    pub(crate) fn learn_epochs(&self, notices: &[EpochNotice]) -> bool {
+        let (trust, now) = (self.trust.borrow(), now_unix());
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = |notice: &&EpochNotice| match epochs.learn(notice, &trust, now) {
+            Ok(is_new) => is_new,
+            Err(error) => {
+                tracing::warn!(%error, "an epoch was refused");
+                false
+            }
+        };
+        // every one of them, whatever became of those before
+        notices.iter().filter(|notice| learned(notice)).count() > 0
     }
 
     /// A seed for jitter.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use meshproof_proto::epoch::Epochs;
 use meshproof_proto::frame::EventFrame;
 use meshproof_proto::id::{Name, PeerId};
 use meshproof_proto::identity::{Identity, Key, TrustError};
@@ -79,6 +80,7 @@ impl Mesh {
             chain,
             rtc: config.rtc,
             told: Mutex::default(),
+            epochs: Mutex::default(),
             protocol,
             proxies: config.proxies,
             authorities: config.authorities,
@@ -143,6 +145,11 @@ impl Mesh {
     /// Our instance.
     pub fn me(&self) -> PeerId {
         self.context.me
+    }
+
+    /// The epochs of its pools of agents, as far as they were told.
+    pub fn epochs(&self) -> Epochs {
+        self.context.epochs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Everybody that a signaling server lists, ourselves excepted, by id.

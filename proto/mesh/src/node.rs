@@ -216,6 +216,11 @@ impl Node {
             ToPeer::Left { peer } => self.left(index, peer).await,
             ToPeer::Signal { from, signal } => self.signal((from, Some(index)), &signal),
             ToPeer::News(news) => self.context.learn(&news),
+            ToPeer::Epochs(notices) => {
+                if self.context.learn_epochs(&notices) {
+                    self.tell(MeshEvent::Epochs).await;
+                }
+            }
             ToPeer::Ice(servers) => self.context.use_servers(index, servers),
             ToPeer::Undeliverable { to } => tracing::debug!(?to, "a signal could not be delivered"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {

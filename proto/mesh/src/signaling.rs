@@ -174,7 +174,9 @@ impl Client {
         line.send(&register).await?;
         loop {
             match line.receive().await? {
-                before @ (ToPeer::News(_) | ToPeer::Ice(_)) => self.tell(News::Message(before)).await,
+                before @ (ToPeer::News(_) | ToPeer::Ice(_) | ToPeer::Epochs(_)) => {
+                    self.tell(News::Message(before)).await
+                }
                 welcome @ ToPeer::Welcome { .. } => return Ok(Registered { line, welcome, server: protocol }),
                 ToPeer::Refused { reason } => return Err(Ended::Refused(reason)),
                 _ => return Err(Ended::OutOfOrder),

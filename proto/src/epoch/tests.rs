@@ -99,3 +99,15 @@ fn more_pools_than_there_is_room_for_are_refused() {
     }
     assert_eq!(learn(limits::POOLS), Err(EpochError::TooMany));
 }
+
+#[test]
+fn an_agent_of_another_zone_of_its_pool_does_not_count_and_one_without_a_pool_or_an_epoch_does() {
+    let mut epochs = Epochs::default();
+    epochs.learn(&said(2, "b"), &trust(), NOW).expect("the first");
+    let against = |labels: &str| epochs.against(&labels.parse().expect("labels")).map(ToString::to_string);
+    let told = "zone b is the active one of pool shop since epoch 2".to_owned();
+    assert_eq!(against("pool=shop,zone=a"), Some(told));
+    for counts in ["pool=shop,zone=b", "pool=bank,zone=a", "zone=a", "pool=shop", ""] {
+        assert_eq!(against(counts), None, "{counts}");
+    }
+}

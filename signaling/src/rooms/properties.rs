@@ -129,6 +129,7 @@ impl World {
         match message {
             ToPeer::News(_) => panic!("nobody brought news"),
             ToPeer::Ice(_) => panic!("there are no servers"),
+            ToPeer::Epochs(_) => panic!("nobody brought epochs"),
             ToPeer::Challenge { .. } | ToPeer::Refused { .. } => {}
             ToPeer::Welcome { peers } => {
                 let asked = self.asked.get(&conn).expect("welcomed without a good proof").clone();

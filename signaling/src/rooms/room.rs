@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use meshproof_proto::epoch::Epochs;
 use meshproof_proto::id::PeerId;
 use meshproof_proto::identity::{Chain, Issued, TrustError, UnixSeconds};
 use meshproof_proto::limits::PEERS_PER_MESH;
@@ -14,6 +15,8 @@ use crate::limits;
 
 pub(super) struct Room {
     pub(super) trust: Arc<Trust>,
+    /// Which zone counts in each of its pools.
+    pub(super) epochs: Epochs,
     members: BTreeMap<PeerId, Member>,
     /// Of all members' chains as JSON, with a comma each.
     bytes: usize,
@@ -29,7 +32,7 @@ pub(super) struct Member {
 
 impl Room {
     pub(super) fn new(trust: Trust) -> Self {
-        Self { trust: Arc::new(trust), members: BTreeMap::new(), bytes: 0 }
+        Self { trust: Arc::new(trust), epochs: Epochs::default(), members: BTreeMap::new(), bytes: 0 }
     }
 
     /// Whether `member` may come in as `peer`: as a newcomer, or in the place of its former self.
@@ -83,6 +86,11 @@ impl Room {
     /// Of those who know news of the root.
     pub(super) fn conns_with_news(&self) -> Vec<ConnId> {
         self.members.values().filter(|member| member.speaks.has_news()).map(|member| member.conn).collect()
+    }
+
+    /// Of those who take epochs.
+    pub(super) fn conns_with_epochs(&self) -> Vec<ConnId> {
+        self.members.values().filter(|member| member.speaks.has_epochs()).map(|member| member.conn).collect()
     }
 
     /// Those who take STUN and TURN servers.

@@ -13,6 +13,15 @@ pub(super) struct Standby {
     pub(super) way: watch::Sender<Option<Way>>,
     /// What is known of it; until then it takes nothing over.
     pub(super) instance: Option<Instance>,
+    pub(super) duty: Duty,
+}
+
+/// What an instance that stands by is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::coordinator) enum Duty {
+    TakesOver,
+    /// Its zone does not count. It keeps what whoever acts writes, as its zone may count later.
+    OnlyMirrors,
 }
 
 /// Which instance of a name it is, and where.
@@ -23,11 +32,27 @@ pub(in crate::coordinator) struct Instance {
     pub(in crate::coordinator) zone: Option<String>,
 }
 
+impl Standby {
+    pub(super) fn new(peer: PeerId, way: watch::Sender<Option<Way>>) -> Self {
+        Self { peer, way, instance: None, duty: Duty::TakesOver }
+    }
+}
+
 impl Seat {
     /// Those that are known and linked.
-    fn ready(&self) -> impl Iterator<Item = (u32, PeerId)> {
-        let linked = self.standbys.iter().filter(|standby| standby.way.borrow().is_some());
-        linked.filter_map(|standby| Some((standby.instance.as_ref()?.number, standby.peer)))
+    fn ready(&self) -> impl Iterator<Item = &Standby> {
+        self.standbys.iter().filter(|standby| standby.instance.is_some() && standby.way.borrow().is_some())
+    }
+
+    /// Those of them that may take the name over, with their numbers.
+    fn successors(&self) -> impl Iterator<Item = (u32, PeerId)> {
+        let successors = self.ready().filter(|standby| standby.duty == Duty::TakesOver);
+        successors.filter_map(|standby| Some((standby.instance.as_ref()?.number, standby.peer)))
+    }
+
+    /// Whether it has everything that anything followed from.
+    fn is_mirrored_by(&self, peer: &PeerId) -> bool {
+        self.mirrored.as_ref().is_some_and(|(_, by)| by.contains(peer))
     }
 }
 
@@ -35,7 +60,7 @@ impl Crew {
     /// An instance joined whose name another one holds.
     pub(in crate::coordinator) fn stand_by(&mut self, name: &Name, peer: PeerId) {
         if let Some(seat) = self.seats.get_mut(name) {
-            seat.standbys.push(Standby { peer, way: watch::Sender::new(None), instance: None });
+            seat.standbys.push(Standby::new(peer, watch::Sender::new(None)));
         }
     }
 
@@ -52,7 +77,7 @@ impl Crew {
     /// An instance joined, the latest of its name, which is the one that lives if another one does not; any other one stands by.
     pub(in crate::coordinator) fn seat_beside(&mut self, name: &Name, peer: PeerId) {
         let others = self.seats.remove(name).into_iter().flat_map(|seat| {
-            let holder = seat.peer().map(|peer| Standby { peer, way: seat.client, instance: None });
+            let holder = seat.peer().map(|peer| Standby::new(peer, seat.client));
             holder.into_iter().chain(seat.standbys)
         });
         let others = others.collect();
@@ -69,7 +94,7 @@ impl Crew {
         let standby = seat.standbys.remove(at);
         let former = std::mem::replace(&mut seat.client, standby.way);
         if let Some(former_peer) = std::mem::replace(&mut seat.held, vec![peer]).last() {
-            seat.standbys.push(Standby { peer: *former_peer, way: former, instance: None });
+            seat.standbys.push(Standby::new(*former_peer, former));
         }
     }
 
@@ -80,6 +105,21 @@ impl Crew {
         seat.peer().map(|holder| (holder, self.calls(&seat.client))).into_iter().chain(standbys).collect()
     }
 
+    /// Every instance of every name, and how to call it.
+    pub(in crate::coordinator) fn everybody(&self) -> Vec<(Name, PeerId, Caller)> {
+        let names = self.seats.keys();
+        let all = |name: &Name| {
+            self.all_of(name).into_iter().map(|(peer, caller)| (name.clone(), peer, caller)).collect::<Vec<_>>()
+        };
+        names.flat_map(all).collect()
+    }
+
+    /// What it is there for from now on, if it stands by.
+    pub(in crate::coordinator) fn is_to(&mut self, duty: Duty, peer: &PeerId) {
+        let standbys = self.seats.values_mut().flat_map(|seat| &mut seat.standbys);
+        standbys.filter(|standby| standby.peer == *peer).for_each(|standby| standby.duty = duty);
+    }
+
     /// It stands by no more.
     pub(in crate::coordinator) fn steps_down(&mut self, peer: &PeerId) {
         self.seats.values_mut().for_each(|seat| seat.standbys.retain(|standby| standby.peer != *peer));
@@ -88,23 +128,13 @@ impl Crew {
     /// The one that takes the name over next: of those that are known and linked, one that has what the one before wrote, and the lowest.
     pub(in crate::coordinator) fn next_in_line(&self, name: &Name) -> Option<PeerId> {
         let seat = self.seats.get(name).filter(|seat| seat.course == Course::Vacant)?;
-        let lacks = |peer: &PeerId| seat.mirrored.as_ref().is_none_or(|(_, by)| !by.contains(peer));
-        let ready = seat.ready().map(|(number, peer)| (lacks(&peer), number, peer));
+        let ready = seat.successors().map(|(number, peer)| (!seat.is_mirrored_by(&peer), number, peer));
         ready.min().map(|(.., peer)| peer)
     }
 
-    /// Those that could take the name over.
+    /// Those that could take the name over, or could if their zone counted.
     pub(in crate::coordinator) fn ready(&self, name: &Name) -> Vec<PeerId> {
-        self.seats.get(name).into_iter().flat_map(Seat::ready).map(|(_, peer)| peer).collect()
-    }
-
-    /// Those that stand by and have not said which ones they are.
-    pub(in crate::coordinator) fn unknown(&self) -> Vec<(Name, PeerId, Caller)> {
-        let of = |(name, seat): (&Name, &Seat)| {
-            let unknown = seat.standbys.iter().filter(|standby| standby.instance.is_none());
-            unknown.map(|standby| (name.clone(), standby.peer, self.calls(&standby.way))).collect::<Vec<_>>()
-        };
-        self.seats.iter().flat_map(of).collect()
+        self.seats.get(name).into_iter().flat_map(Seat::ready).map(|standby| standby.peer).collect()
     }
 
     /// Whoever has the name says which instances have what is on its disk.
@@ -122,8 +152,13 @@ impl Crew {
     /// One that could take the name over and has everything that anything followed from.
     pub(in crate::coordinator) fn heir(&self, name: &Name) -> Option<PeerId> {
         let seat = self.seats.get(name)?;
-        let by = &seat.mirrored.as_ref()?.1;
-        seat.ready().map(|(_, peer)| peer).find(|peer| by.contains(peer))
+        seat.successors().map(|(_, peer)| peer).find(|peer| seat.is_mirrored_by(peer))
+    }
+
+    /// Whether nobody may take it over, and one that has everything could if its zone counted.
+    pub(in crate::coordinator) fn waits_for_its_zone(&self, name: &Name) -> bool {
+        let Some(seat) = self.seats.get(name) else { return false };
+        seat.successors().next().is_none() && seat.ready().any(|standby| seat.is_mirrored_by(&standby.peer))
     }
 
     /// What that instance says of itself. Gives those that were there under the same number, of which no more than one can live.
@@ -166,5 +201,59 @@ impl Crew {
         let is_there =
             |name: &&Name| self.instance(name).is_some_and(|instance| instance.zone.as_deref() == Some(zone));
         self.seats.keys().filter(is_there).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_proto::id::Term;
+    use meshproof_proto::rpc::AgentClient;
+
+    use super::*;
+
+    const ACTS: PeerId = PeerId([1; 32]);
+    const HERE: PeerId = PeerId([2; 32]);
+    const ELSEWHERE: PeerId = PeerId([3; 32]);
+
+    fn name() -> Name {
+        "client".parse().expect("a name")
+    }
+
+    /// One that acts, and two that stand by and are linked, the first of them in a zone that does not count.
+    fn crew() -> Crew {
+        let mut crew = Crew::default();
+        crew.seat(name(), ACTS);
+        for (number, peer) in [(1, ELSEWHERE), (2, HERE)] {
+            crew.stand_by(&name(), peer);
+            let (transport, _) = tarpc::transport::channel::unbounded();
+            let client = AgentClient::new(tarpc::client::Config::default(), transport).spawn();
+            let standby = crew.seats[&name()].standbys.iter().find(|standby| standby.peer == peer);
+            standby.expect("it stands by").way.send_replace(Some(Way { to: peer, client }));
+            crew.identify(&name(), peer, Instance { number, zone: None });
+        }
+        crew.is_to(Duty::OnlyMirrors, &ELSEWHERE);
+        crew
+    }
+
+    #[tokio::test]
+    async fn one_in_a_zone_that_does_not_count_is_mirrored_to_and_takes_over_once_it_does() {
+        let mut crew = crew();
+        let term = NameTerm { run: Term(1), number: 1 };
+        assert_eq!(crew.ready(&name()), [ELSEWHERE, HERE]);
+        crew.is_mirrored(&name(), term, vec![ELSEWHERE]);
+        assert!(
+            crew.heir(&name()).is_none() && !crew.waits_for_its_zone(&name()),
+            "one has everything, another one may"
+        );
+        crew.vacate(&name());
+        assert_eq!(crew.next_in_line(&name()), Some(HERE), "one that lacks something comes before one that may not");
+        crew.is_to(Duty::OnlyMirrors, &HERE);
+        assert_eq!(crew.next_in_line(&name()), None);
+        assert!(crew.waits_for_its_zone(&name()));
+        crew.is_to(Duty::TakesOver, &ELSEWHERE);
+        assert_eq!((crew.next_in_line(&name()), crew.heir(&name())), (Some(ELSEWHERE), Some(ELSEWHERE)));
+        assert!(!crew.waits_for_its_zone(&name()));
+        crew.steps_down(&ELSEWHERE);
+        assert!(!crew.waits_for_its_zone(&name()), "who is there has not got everything");
     }
 }

@@ -216,7 +216,7 @@ impl Driver {
             match self.wake((None, None)).await {
                 Wake::Mesh(event) => self.mesh_event(event, run).await.expect("it is taken"),
                 Wake::Acknowledge => self.acknowledge().await.expect("it is synced"),
-                Wake::Found(found) => self.found(*found, run).expect("it is told"),
+                Wake::StoodBy(answer) => self.stood_by(*answer, run).expect("it is told"),
                 Wake::Input(_) | Wake::Notice(_) | Wake::Signal(_) | Wake::Adopted(_) | Wake::Overdue | Wake::Time => {}
                 Wake::Asked(asked) => self.tell_figures(asked, run),
                 Wake::Stored(_) | Wake::Store | Wake::Superseded => {}

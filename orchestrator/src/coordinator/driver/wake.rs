@@ -9,7 +9,7 @@ use super::Driver;
 use crate::coordinator::failover::Answered;
 use crate::coordinator::health::Asked;
 use crate::coordinator::remembering::Stored;
-use crate::coordinator::standbys::Found;
+use crate::coordinator::standbys::Answer;
 use crate::local::Notice;
 use crate::run::{Abort, Input};
 
@@ -23,8 +23,8 @@ pub(super) enum Wake {
     Acknowledge,
     /// An instance has taken over, or could not.
     Adopted(Box<Answered>),
-    /// An instance has said what it is.
-    Found(Box<Found>),
+    /// An instance has said what it is, or had its time.
+    StoodBy(Box<Answer>),
     /// One has not in time.
     Overdue,
     /// An agent has stored something, or could not.
@@ -75,7 +75,7 @@ impl Driver {
             () = until(due) => Wake::Time,
             () = until(overdue) => Wake::Overdue,
             answered = failovers.answered() => Wake::Adopted(Box::new(answered)),
-            found = standbys.found() => Wake::Found(Box::new(found)),
+            answer = standbys.answer() => Wake::StoodBy(Box::new(answer)),
             wake = heard => wake,
         }
     }

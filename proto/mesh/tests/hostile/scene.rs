@@ -189,6 +189,7 @@ fn note(event: &MeshEvent) {
         | MeshEvent::SignalingRefused { .. }
         | MeshEvent::PeerJoined(_)
         | MeshEvent::News(_)
+        | MeshEvent::Epochs
         | MeshEvent::Offered { .. }
         | MeshEvent::Acknowledged { .. }
         | MeshEvent::Stream { .. } => {}
