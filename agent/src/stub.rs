@@ -270,6 +270,8 @@ impl StubServer {
         let mut probes = 0;
         let is_probed = !fault::is_nothing(&shape) && shape.only.is_none();
         if is_probed && disturbance.measured().is_none_or(|measured| measured.calls() == 0) {
+            // measuring takes as long as a reply does, and services do not wait for that
+            disturbance.end_for_services();
             let longest = if shape.is_black_hole() { limits::STUB_HELD_PROBE } else { fault::longest(&shape) };
             self.look().probe(longest).await;
             probes = 1;

@@ -1,6 +1,7 @@
 //! A disturbance of a stub's replies, and what it was measured to do.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ struct Active {
     shape: Shape,
     /// Whose calls; none: all.
     struck: Option<Struck>,
+    /// Services do not meet it any more; a probe that measures it still does.
+    is_over: AtomicBool,
     measured: Mutex<Measured>,
 }
 
@@ -80,10 +83,10 @@ impl Disturbance {
             return Err(Unsupported("such a fault"));
         }
         self.active.send_if_modified(|active| {
-            if active.as_ref().is_some_and(|active| active.shape == shape) {
+            if active.as_ref().is_some_and(|active| active.shape == shape && !active.is_over()) {
                 return false;
             }
-            *active = Some(Arc::new(Active { shape, struck, measured: Mutex::default() }));
+            *active = Some(Arc::new(Active { shape, struck, is_over: false.into(), measured: Mutex::default() }));
             true
         });
         Ok(())
@@ -95,6 +98,11 @@ impl Disturbance {
 
     pub(super) fn measured(&self) -> Option<Measured> {
         self.active.borrow().as_ref().map(|active| *active.lock())
+    }
+
+    /// Lets everything of services through from now on. Probes meet it until [`Self::end`].
+    pub(super) fn end_for_services(&self) {
+        self.active.send_if_modified(|active| active.as_ref().is_some_and(|active| active.end_for_services()));
     }
 
     /// Lets everything through from now on.
@@ -122,9 +130,19 @@ impl Disturbance {
 
     /// The reply to a call comes through here; returns when it may go on.
     pub(super) async fn pass(&self, came: &Singled) {
+        self.pass_while(came, |active| !active.is_over()).await;
+    }
+
+    /// As [`Self::pass`], for the reply to a probe.
+    pub(super) async fn pass_probe(&self) {
+        self.pass_while(&Singled::default(), |_| true).await;
+    }
+
+    async fn pass_while(&self, came: &Singled, meets: impl Fn(&Active) -> bool) {
         let mut changes = self.active.subscribe();
         loop {
-            let Some(active) = changes.borrow_and_update().clone() else { return };
+            let active = changes.borrow_and_update().clone().filter(|active| meets(active));
+            let Some(active) = active else { return };
             if active.struck.is_some() && !came.0.as_ref().is_some_and(|by| Arc::ptr_eq(by, &active)) {
                 return;
             }
@@ -151,6 +169,15 @@ impl Disturbance {
 }
 
 impl Active {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was not before.
+    fn end_for_services(&self) -> bool {
+        !self.is_over.swap(true, Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Measured> {
         // Sums that a panicking holder left stay sums.
         self.measured.lock().unwrap_or_else(PoisonError::into_inner)

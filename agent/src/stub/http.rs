@@ -43,7 +43,7 @@ pub(super) async fn answer(talk: Arc<Talk>, request: Request<Incoming>) -> Resul
     let is_probe = request.uri().path() == PROBE_PATH
         && request.headers().get(PROBE_HEADER).is_some_and(|value| value.as_bytes() == shared.probe.as_bytes());
     if is_probe {
-        shared.disturbance.pass(&Singled::default()).await;
+        shared.disturbance.pass_probe().await;
         return Ok(ours(Said::bare(StatusCode::NO_CONTENT)));
     }
     if request.method() == Method::CONNECT && shared.hosts.is_some() {

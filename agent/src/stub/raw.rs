@@ -86,7 +86,7 @@ async fn talk(line: &mut (impl AsyncRead + AsyncWrite + Unpin), shared: &Arc<Sha
     let mut input = Input::Open;
     loop {
         if is_probe(&buffer, &shared.probe) {
-            shared.disturbance.pass(&Singled::default()).await;
+            shared.disturbance.pass_probe().await;
             let _ = line.write_all(b"ok\n").await;
             let _ = line.flush().await;
             return;

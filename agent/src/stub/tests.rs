@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::time::Duration;
 
 use meshproof_proto::event::{StubCall, StubError};
@@ -220,6 +221,24 @@ async fn a_fault_that_nobody_met_is_probed_and_the_probe_is_no_call() {
     assert_eq!(stub.calls(None), Some(0));
     stub.begin_fault(Shape::default(), &run()).expect("supported");
     assert!(!stub.end_fault("nothing").await.expect("was active").effective);
+}
+
+#[tokio::test]
+async fn a_fault_that_ends_is_over_for_services_before_it_is_measured() {
+    let (stub, _told) = stub().await;
+    stub.begin_fault(Shape { latency_us: 60_000_000, ..Shape::default() }, &run()).expect("supported");
+    let mut changes = stub.changes();
+    let mut waits = pin!(call(&stub, "/v1/charges", json!({"card": "4242"})));
+    tokio::select! {
+        _ = &mut waits => panic!("it is not disturbed"),
+        changed = changes.changed() => changed.expect("the stub lives"),
+    }
+    let mut ending = pin!(stub.end_fault("slow"));
+    let comes = async { (waits.await, call(&stub, "/v1/charges", json!({"card": "4242"})).await) };
+    tokio::select! {
+        _ = &mut ending => panic!("its probe takes a minute"),
+        (waited, came) = comes => assert_eq!((status(&waited), status(&came)), (503, 503)),
+    }
 }
 
 #[tokio::test]
