@@ -186,6 +186,10 @@ pub const TUNNEL_READ_BYTES: usize = 16 * 1024;
 /// Bytes of one direction of one connection that wait at a gate before its sender is not read any more: 1 s at 1 MiB/s.
 pub const TUNNEL_WAITING_BYTES: usize = 1024 * 1024;
 
+/// A socket that gives an error where a connection or a datagram was to come is asked again after so long: what is short, open files or
+/// memory, is short for longer than a turn, and asking on would take all of a core.
+pub const SOCKET_AGAIN: Duration = Duration::from_millis(50);
+
 /// Ports that are tried for a listener: others would have to take each in the microsecond after it was found free.
 pub const BIND_ATTEMPTS: usize = 16;
 

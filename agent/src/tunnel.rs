@@ -5,6 +5,7 @@
 
 mod datagrams;
 mod dial;
+mod faltering;
 mod listen;
 mod relay;
 mod seat;

@@ -20,6 +20,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::faltering::Faltering;
 use super::{Seat, Tasks};
 use crate::limits;
 use crate::network::{Header, Inlet};
@@ -204,10 +205,16 @@ impl Exchange {
     }
 
     async fn take_from_clients(self: Arc<Self>, (socket, address): (Arc<UdpSocket>, SocketAddr), port: String) {
-        let mut buffer = vec![0; limits::DATAGRAM_BYTES];
+        let (mut buffer, mut faltering) = (vec![0; limits::DATAGRAM_BYTES], Faltering::default());
         loop {
-            // Of a loopback socket an error is one of a client that is gone; it says nothing of the next datagram.
-            let Ok((count, client)) = socket.recv_from(&mut buffer).await else { continue };
+            let (count, client) = match socket.recv_from(&mut buffer).await {
+                Ok(came) => came,
+                Err(error) => {
+                    faltering.wait("a tunnel cannot take datagrams of clients now", &error).await;
+                    continue;
+                }
+            };
+            faltering.is_well();
             let flow = self.clients().flow(&socket, (address, client));
             let (port, run) = (port.clone(), self.tag);
             let bytes = buffer[..count].to_vec();

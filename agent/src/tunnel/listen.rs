@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::faltering::Faltering;
 use super::{Client, Far, Numbers, relay};
 use crate::limits;
 use crate::traffic::Traveller;
@@ -23,9 +23,6 @@ pub(super) struct Tunnel {
 
 /// Connections that the kernel keeps until they are accepted: as many as tokio's own listeners have.
 const BACKLOG: i32 = 1024;
-
-/// The table of open files is full: looking again at once would spin.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// A listener on a port of its own. The kernel keeps a port that was asked for by its number through [`refuse`], and lets go of one
 /// that it chose itself; so one that was free a moment ago is asked for.
@@ -46,7 +43,7 @@ pub(super) async fn bind(at: Option<SocketAddr>) -> io::Result<TcpListener> {
 /// Accepts connections until it is dropped, and they with it. While a fault refuses connections, the kernel does.
 pub(super) async fn accept(mut listener: TcpListener, tunnel: Tunnel, numbers: Numbers) {
     let tunnel = Arc::new(tunnel);
-    let mut connections = JoinSet::new();
+    let (mut connections, mut faltering) = (JoinSet::new(), Faltering::default());
     loop {
         let outgoing = &tunnel.far.path.outgoing;
         tokio::select! {
@@ -58,11 +55,12 @@ pub(super) async fn accept(mut listener: TcpListener, tunnel: Tunnel, numbers: N
             },
             accepted = listener.accept(), if connections.len() < limits::TUNNEL_CONNECTIONS => match accepted {
                 Ok((local, _)) => {
+                    faltering.is_well();
                     connections.spawn(carry(Arc::clone(&tunnel), numbers.next(), local));
                 }
                 Err(error) => {
-                    tracing::warn!(port = tunnel.port, %error, "a tunnel cannot accept connections now");
-                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    let what = format!("a tunnel to the port `{}` cannot accept connections now", tunnel.port);
+                    faltering.wait(&what, &error).await;
                 }
             },
             Some(ended) = connections.join_next() => {

@@ -9,6 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::super::faltering::{Faltering, is_of_what_was_sent};
 use super::Exchange;
 use crate::limits;
 use crate::permits::Permits;
@@ -107,7 +108,7 @@ async fn exchange_on(
     flow: u64,
     (socket, mut waiting): (&UdpSocket, mpsc::Receiver<Vec<u8>>),
 ) -> io::Result<()> {
-    let mut seen = Instant::now();
+    let (mut seen, mut faltering) = (Instant::now(), Faltering::default());
     loop {
         tokio::select! {
             Some(bytes) = waiting.recv() => {
@@ -116,7 +117,12 @@ async fn exchange_on(
             }
             ready = socket.readable() => {
                 ready?;
-                answers(socket).for_each(|bytes| exchange.from_service(flow, bytes));
+                let answers = answers(|buffer| socket.try_recv(buffer), |bytes| exchange.from_service(flow, bytes));
+                if let Err(error) = answers {
+                    faltering.wait("a tunnel cannot take datagrams of a service now", &error).await;
+                    continue;
+                }
+                faltering.is_well();
             }
             () = sleep_until(seen + limits::DATAGRAM_FLOW_IDLE) => return Ok(()),
         }
@@ -124,19 +130,17 @@ async fn exchange_on(
     }
 }
 
-/// What is there to read. A buffer for the largest is held only while there is something.
-fn answers(socket: &UdpSocket) -> impl Iterator<Item = Vec<u8>> {
+/// Takes what is there to read. A buffer for the largest is held only while there is something.
+fn answers(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>, mut take: impl FnMut(Vec<u8>)) -> io::Result<()> {
     let mut buffer = vec![0; limits::DATAGRAM_BYTES];
-    std::iter::from_fn(move || {
-        loop {
-            match socket.try_recv(&mut buffer) {
-                Ok(count) => return Some(buffer[..count].to_vec()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                // What was sent before was refused; what comes next may not be.
-                Err(_) => {}
-            }
+    loop {
+        match read(&mut buffer) {
+            Ok(count) => take(buffer[..count].to_vec()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if is_of_what_was_sent(&error) => {}
+            Err(error) => return Err(error),
         }
-    })
+    }
 }
 
 async fn connect(address: &str, permits: &Permits) -> io::Result<UdpSocket> {
@@ -148,4 +152,22 @@ async fn connect(address: &str, permits: &Permits) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any).await?;
     socket.connect(found.as_slice()).await?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_is_taken_past_refusals_and_an_error_that_stays_is_given_back() {
+        let would_block = || Err(io::ErrorKind::WouldBlock.into());
+        let refused = || Err(io::ErrorKind::ConnectionRefused.into());
+        let mut came = vec![would_block(), Ok(1), refused(), refused(), Ok(2)];
+        let mut counts = Vec::new();
+        let taken = answers(|_| came.pop().expect("it is not asked on"), |bytes| counts.push(bytes.len()));
+        assert!(taken.is_ok());
+        assert_eq!(counts, [2, 1]);
+        let for_good = answers(|_| Err(io::ErrorKind::OutOfMemory.into()), |_| panic!("nothing came"));
+        assert_eq!(for_good.expect_err("it is told").kind(), io::ErrorKind::OutOfMemory);
+    }
 }
