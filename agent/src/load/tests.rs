@@ -19,7 +19,7 @@ use meshproof_proto::order::{
     Action, Authority, Body, Check, HttpAction, LoadAction, LoadModel, Save, Share, Stage, StepKey, StepOrder, Target,
 };
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::generator::{Under, make};
 use super::judge::judge;
@@ -35,8 +35,8 @@ struct Service {
     numbers: Mutex<BTreeSet<u64>>,
     /// Calls with these numbers are answered with 503.
     refuses: Option<fn(u64) -> bool>,
-    /// Nobody is answered until then.
-    gate: Option<Notify>,
+    /// Nobody is answered without one of these.
+    gate: Option<Semaphore>,
 }
 
 impl Service {
@@ -63,7 +63,7 @@ async fn answer(service: Arc<Service>, request: Request<Incoming>) -> Result<Res
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let number: Option<u64> = std::str::from_utf8(&body).ok().and_then(|text| text.parse().ok());
     if let Some(gate) = &service.gate {
-        gate.notified().await;
+        gate.acquire().await.expect("nobody closes it").forget();
     }
     if let Some(number) = number {
         service.numbers.lock().expect("nobody panics with it").insert(number);
@@ -145,31 +145,32 @@ async fn a_user_has_one_call_at_a_time_over_one_connection_and_stages_say_how_ma
 }
 
 #[tokio::test]
-async fn what_has_to_wait_for_room_takes_from_when_it_was_due_and_what_finds_none_is_not_sent() {
-    let (service, address) = Service { gate: Some(Notify::new()), ..Service::default() }.start().await;
-    let one_at_a_time = load(post(&address), LoadModel::Open { in_flight: 1 }, &[(100.0, 100.0, 300)]);
-    let making = tokio::spawn(made(one_at_a_time));
-    let gate = service.gate.as_ref().expect("it has one");
-    // the first is held for 200 ms, then all are answered at once
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let opening = async {
-        loop {
-            gate.notify_waiters();
-            tokio::task::yield_now().await;
-        }
-    };
-    let tally = tokio::select! {
-        tally = making => tally.expect("no panic"),
-        () = opening => unreachable!("it never ends"),
-    };
-    assert_eq!((tally.calls, tally.unsent), (30, 0), "{tally:?}");
-    // of the twenty that were due in these 200 ms the first waited for 200, the next for 190, and so on
+async fn what_has_to_wait_for_room_takes_from_when_it_was_due() {
+    // its end is far away, so each call finds room at last
+    let stages = [(100.0, 100.0, 200), (0.0, 0.0, 60_000)];
+    let (service, address) = Service { gate: Some(Semaphore::new(0)), ..Service::default() }.start().await;
+    let making = tokio::spawn(made(load(post(&address), LoadModel::Open { in_flight: 1 }, &stages)));
+    while service.calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // when another one that begins now has made its last call, all calls of this one are due for as long as that one's were
+    let (_, free) = Service::default().start().await;
+    assert_eq!(made(load(post(&free), OPEN, &stages)).await.calls, 20);
+    service.gate.as_ref().expect("it has one").add_permits(20);
+    let tally = making.await.expect("no panic");
+    assert_eq!((tally.calls, tally.failed, tally.unsent), (20, 0, 0), "{tally:?}");
+    // the first waited for 190 ms, the next for 180, and so on
     let slow = tally.took.at(0.7).expect("some");
-    assert!(slow >= Duration::from_millis(80), "{slow:?}");
+    assert!(slow >= Duration::from_millis(120), "{slow:?}");
+}
 
-    let (service, address) = Service { gate: Some(Notify::new()), ..Service::default() }.start().await;
-    let held = load(post(&address), LoadModel::Open { in_flight: 2 }, &[(100.0, 100.0, 100)]);
-    let held = LoadAction { within_ms: 300, ..held };
+#[tokio::test]
+async fn what_finds_no_room_until_the_end_is_not_sent() {
+    // all are due at once, two find room, and what is given up is so well after the end
+    let (service, address) = Service { gate: Some(Semaphore::new(0)), ..Service::default() }.start().await;
+    let stages = [(1000.0, 1000.0, 10), (0.0, 0.0, 3_000)];
+    let held = load(post(&address), LoadModel::Open { in_flight: 2 }, &stages);
+    let held = LoadAction { within_ms: 3_500, ..held };
     let tally = made(held.clone()).await;
     assert_eq!((service.calls.load(Ordering::Relaxed), tally.calls, tally.unsent), (2, 2, 8), "{tally:?}");
     let Outcome::CallFailed { message } = judge(&order(&held, Vec::new()), tally, Duration::ZERO).outcome else {
