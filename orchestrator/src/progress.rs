@@ -84,7 +84,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `out` is the folder of the run's reports, to be named at the end.
+    /// `out` is the folder of the run's reports, to be named at the end; empty, if it is on another machine.
     #[must_use]
     pub fn new(mode: Mode, source: Arc<Source>, out: PathBuf) -> Self {
         let Manner { show, records, style } = Manner::of(mode, &Surroundings::of_this_process());

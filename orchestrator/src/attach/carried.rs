@@ -35,7 +35,7 @@ pub async fn follow_over(console: &mut Console, wanted: Option<&str>, mode: Mode
     let first = carried.first.clone();
     let Some((run, file)) = beginning(&first) else { return Err(AttachError::NoBeginning(carried.place)) };
     let mut next = carried.next_beside(console).await?;
-    let mut shown = Shown::of(mode, plan(file, &next), Path::new("the reports of the run"));
+    let mut shown = Shown::of(mode, plan(file, &next), Path::new(""));
     if shown.show(&first) == Reader::Gone {
         return Ok(End::Unread);
     }

@@ -91,14 +91,21 @@ impl Lines {
                 let tone = Tone::from(*verdict);
                 let text = format!("{} {}", took(figures.duration_ms), summary::line(*verdict, figures));
                 let mut text = ended(worded(self.style, tone, "Summary", &text));
-                for (word, file) in [("reports", journal::FILE_NAME), ("", JUNIT_FILE_NAME), ("", HTML_FILE_NAME)] {
-                    let path = self.out.join(file).display().to_string();
-                    text += &ended(worded(self.style, Tone::Faint, word, &clean(&path)));
-                }
+                text += &self.reports();
                 Some(text)
             }
             _ => None,
         }
+    }
+
+    /// Where the reports are.
+    fn reports(&self) -> String {
+        let line = |word, text: &str| ended(worded(self.style, Tone::Faint, word, text));
+        if self.out.as_os_str().is_empty() {
+            return line("reports", "are on the machine of whoever commanded it");
+        }
+        let files = [("reports", journal::FILE_NAME), ("", JUNIT_FILE_NAME), ("", HTML_FILE_NAME)];
+        files.map(|(word, file)| line(word, &clean(&self.out.join(file).display().to_string()))).concat()
     }
 }
 

@@ -33,6 +33,7 @@ fn a_run_is_followed_over_its_mesh_from_its_first_event_to_its_end_and_its_code(
     std::fs::write(signs, "go\n").expect("its folder is there");
     records.says("\"run-ended\"");
     lines.says("1 failed");
+    lines.says("reports are on the machine of whoever commanded it");
     let seen: Vec<String> = records.seen().iter().filter(|line| line.starts_with('{')).cloned().collect();
     assert_eq!([records.exit(), lines.exit(), run.exit()], [Some(1); 3]);
     let journal = std::fs::read_to_string(town.path().join("out/events.jsonl")).expect("the run's");
