@@ -11,14 +11,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::{sleep, timeout};
 
 use super::AttachError;
-use super::follow::{End, beginning, plan};
-use super::shown::Shown;
+use super::follow::{End, Journals, beginning, show};
 use crate::console::Console;
 use crate::console::limits::{ANSWER_WITHIN, LINK_WITHIN};
 use crate::journal::{Checking, Followed, JournalError};
 use crate::progress::Mode;
-use crate::record::Happening;
-use crate::say::{self, Reader};
+use crate::say;
 
 /// How often it is looked whether somebody goes on with a run.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -31,36 +29,34 @@ const SILENT_LOOKS: u32 = 20;
 /// # Errors
 /// There is none, or more than one; or what comes is no journal.
 pub async fn follow_over(console: &mut Console, wanted: Option<&str>, mode: Mode) -> Result<End, AttachError> {
-    let mut carried = find(console, wanted).await?;
-    let first = carried.first.clone();
-    let Some((run, file)) = beginning(&first) else { return Err(AttachError::NoBeginning(carried.place)) };
-    let mut next = carried.next_beside(console).await?;
-    let mut shown = Shown::of(mode, plan(file, &next), Path::new(""));
-    if shown.show(&first) == Reader::Gone {
-        return Ok(End::Unread);
+    let carried = find(console, wanted).await?;
+    show(&mut OverMesh { console, carried }, (mode, Path::new(""))).await
+}
+
+/// What comes over the mesh, which is attended to meanwhile.
+struct OverMesh<'c> {
+    console: &'c mut Console,
+    carried: Carried,
+}
+
+impl Journals for OverMesh<'_> {
+    async fn next(&mut self) -> Result<Followed, AttachError> {
+        if let Some(first) = self.carried.first.take() {
+            return Ok(first);
+        }
+        let commander = self.carried.commander;
+        // Nothing more comes from one that is gone.
+        Ok(self.console.beside(commander, self.carried.next()).await.unwrap_or(Ok(Followed::Left))?)
     }
-    loop {
-        if shown.show(&next) == Reader::Gone {
-            return Ok(End::Unread);
-        }
-        match &next {
-            Followed::Record(record, _) => {
-                if let Happening::RunEnded { exit, .. } = record.entry.what {
-                    carried.is_heard().await;
-                    return Ok(End::Ended { exit });
-                }
-            }
-            Followed::Left => match successor(console, &run).await? {
-                Some(of_another) => {
-                    carried = of_another;
-                    shown.is_told_again();
-                    next = carried.first.clone();
-                    continue;
-                }
-                None => return Ok(End::BrokeOff { run }),
-            },
-        }
-        next = carried.next_beside(console).await?;
+
+    async fn go_on(&mut self, run: &RunId) -> Result<bool, AttachError> {
+        let next = successor(self.console, run).await?;
+        Ok(next.map(|next| self.carried = next).is_some())
+    }
+
+    async fn end(&mut self) {
+        // Nothing more is waited for. The other side may have left by now.
+        let _ = timeout(ANSWER_WITHIN, self.carried.lines.shutdown()).await;
     }
 }
 
@@ -138,12 +134,11 @@ async fn successor(console: &mut Console, run: &RunId) -> Result<Option<Carried>
 /// A journal on its way here.
 struct Carried {
     commander: PeerId,
-    /// What errors name.
-    place: PathBuf,
     lines: BufReader<ByteStream>,
     line: Vec<u8>,
     checking: Checking,
-    first: Followed,
+    /// Read to know the run, and not shown yet.
+    first: Option<Followed>,
 }
 
 impl Carried {
@@ -154,21 +149,15 @@ impl Carried {
         let Ok(Ok(stream)) = opened else { return Ok(None) };
         let place = PathBuf::from("that is sent over the mesh");
         let (lines, checking) = (BufReader::new(stream), Checking::of(&place));
-        let mut carried = Self { commander, place, lines, line: Vec::new(), checking, first: Followed::Left };
+        let mut carried = Self { commander, lines, line: Vec::new(), checking, first: None };
         let Ok(first) = console.during(timeout(ANSWER_WITHIN, carried.next())).await else { return Ok(None) };
-        carried.first = first?;
-        let run = match &carried.first {
-            Followed::Left => return Ok(None),
-            first => beginning(first).map(|(run, _)| run),
-        };
-        let run = run.ok_or_else(|| AttachError::NoBeginning(carried.place.clone()))?;
+        let first = first?;
+        if matches!(first, Followed::Left) {
+            return Ok(None);
+        }
+        let (run, _) = beginning(&first).ok_or(AttachError::NoBeginning(place))?;
+        carried.first = Some(first);
         Ok(Some((run, carried)))
-    }
-
-    /// The next record, while whoever sends them is there.
-    async fn next_beside(&mut self, console: &mut Console) -> Result<Followed, JournalError> {
-        let commander = self.commander;
-        console.beside(commander, self.next()).await.unwrap_or(Ok(Followed::Left))
     }
 
     /// The next record, or that no more comes.
@@ -182,11 +171,5 @@ impl Carried {
         let line = String::from_utf8_lossy(&self.line).into_owned();
         self.line.clear();
         Ok(Followed::Record(Box::new(record), line))
-    }
-
-    /// Says that nothing more is waited for.
-    async fn is_heard(&mut self) {
-        // The other side may have left by now.
-        let _ = timeout(ANSWER_WITHIN, self.lines.shutdown()).await;
     }
 }

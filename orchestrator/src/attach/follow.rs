@@ -1,6 +1,6 @@
 //! Shows a run's journal from its first line to its end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshproof_proto::id::RunId;
@@ -32,16 +32,33 @@ pub enum End {
     BrokeOff { run: RunId },
 }
 
+/// Where a run's journal is read: that of whoever commands it, and of whoever does next.
+pub(super) trait Journals {
+    /// The next record, or that this journal brings no more.
+    async fn next(&mut self) -> Result<Followed, AttachError>;
+
+    /// Reads the journal of whoever goes on with the run from now on. `false`: nobody does.
+    async fn go_on(&mut self, run: &RunId) -> Result<bool, AttachError>;
+
+    /// The run has told its end.
+    async fn end(&mut self);
+}
+
 /// Shows the run whose reports are in this folder until it ends.
 ///
 /// # Errors
 /// Its journal cannot be read, or begins otherwise than a run does.
 pub async fn follow(folder: &Path, mode: Mode) -> Result<End, AttachError> {
     let path = folder.join(journal::FILE_NAME);
-    let mut following = Following::open(&path)?;
-    let first = following.next().await?;
+    let following = Following::open(&path)?;
+    show(&mut Here { path, following }, (mode, folder)).await
+}
+
+/// Shows a run from its first record to its end.
+pub(super) async fn show(journals: &mut impl Journals, (mode, folder): (Mode, &Path)) -> Result<End, AttachError> {
+    let first = journals.next().await?;
     let Some((run, file)) = beginning(&first) else { return Err(AttachError::NoBeginning(folder.to_owned())) };
-    let mut next = following.next().await?;
+    let mut next = journals.next().await?;
     let mut shown = Shown::of(mode, plan(file, &next), folder);
     if shown.show(&first) == Reader::Gone {
         return Ok(End::Unread);
@@ -53,20 +70,36 @@ pub async fn follow(folder: &Path, mode: Mode) -> Result<End, AttachError> {
         match &next {
             Followed::Record(record, _) => {
                 if let Happening::RunEnded { exit, .. } = record.entry.what {
-                    // Its other reports come after this line, and are there when whoever attached goes.
-                    let _ = timeout(REPORTS_WITHIN, following.left()).await;
+                    journals.end().await;
                     return Ok(End::Ended { exit });
                 }
             }
-            Followed::Left => match successor(&following, (&run, &path)).await? {
-                Some(of_another) => {
-                    following = of_another;
-                    shown.is_told_again();
-                }
-                None => return Ok(End::BrokeOff { run }),
-            },
+            Followed::Left if journals.go_on(&run).await? => shown.is_told_again(),
+            Followed::Left => return Ok(End::BrokeOff { run }),
         }
-        next = following.next().await?;
+        next = journals.next().await?;
+    }
+}
+
+/// On the machine of whoever commands: read where it is written.
+struct Here {
+    path: PathBuf,
+    following: Following,
+}
+
+impl Journals for Here {
+    async fn next(&mut self) -> Result<Followed, AttachError> {
+        Ok(self.following.next().await?)
+    }
+
+    async fn go_on(&mut self, run: &RunId) -> Result<bool, AttachError> {
+        let next = successor(&self.following, (run, &self.path)).await?;
+        Ok(next.map(|next| self.following = next).is_some())
+    }
+
+    async fn end(&mut self) {
+        // Its other reports come after its last line, and are there when whoever attached goes.
+        let _ = timeout(REPORTS_WITHIN, self.following.left()).await;
     }
 }
 
@@ -99,7 +132,7 @@ pub(super) fn beginning(first: &Followed) -> Option<(RunId, &str)> {
 }
 
 /// The plan as the journal has it, for the places of failures.
-pub(super) fn plan(file: &str, second: &Followed) -> Source {
+fn plan(file: &str, second: &Followed) -> Source {
     let invoked = match second {
         Followed::Record(record, _) => match &record.entry.what {
             Happening::Invoked(how) => Some(how),

@@ -8,7 +8,7 @@ use meshproof_proto::verdict::Exit;
 use super::completions;
 use super::history::Place;
 use super::mesh::{LocalAddresses, stopped};
-use crate::attach::{self, End};
+use crate::attach::{self, AttachError, End};
 use crate::console::{Console, find};
 use crate::coordinator::{self, Seen};
 use crate::local::KeptMesh;
@@ -86,19 +86,20 @@ pub(super) fn run(args: &Args) -> Exit {
             ended = attach::follow(&folder, args.progress) => ended,
             exit = stopped() => return exit,
         };
-        match ended {
-            Ok(End::Ended { exit }) => Exit::from_code(exit).unwrap_or(Exit::MeshFailed),
-            Ok(End::Unread) => Exit::Passed,
-            Ok(End::BrokeOff { run }) => {
-                let why = format!(
-                    "{run} broke off: its orchestrator died, and nobody went on with it; what it saw is in {}",
-                    folder.display()
-                );
-                say::failed(&why, Exit::MeshFailed)
-            }
-            Err(error) => say::failed(&error, error.exit()),
-        }
+        exit_of(ended, || {
+            format!("its orchestrator died, and nobody went on with it; what it saw is in {}", folder.display())
+        })
     })
+}
+
+/// What a run that was followed comes to; `why` it broke off, if it did.
+fn exit_of(ended: Result<End, AttachError>, why: impl FnOnce() -> String) -> Exit {
+    match ended {
+        Ok(End::Ended { exit }) => Exit::from_code(exit).unwrap_or(Exit::MeshFailed),
+        Ok(End::Unread) => Exit::Passed,
+        Ok(End::BrokeOff { run }) => say::failed(&format!("{run} broke off: {}", why()), Exit::MeshFailed),
+        Err(error) => say::failed(&error, error.exit()),
+    }
 }
 
 /// Follows a run of a mesh, whoever commands it and wherever.
@@ -118,18 +119,9 @@ fn over(mesh: &str, args: &Args) -> Exit {
             exit = stopped() => return exit,
         };
         console.leave().await;
-        match ended {
-            Ok(End::Ended { exit }) => Exit::from_code(exit).unwrap_or(Exit::MeshFailed),
-            Ok(End::Unread) => Exit::Passed,
-            Ok(End::BrokeOff { run }) => {
-                let why = format!(
-                    "{run} broke off: whoever commanded it is gone, and none of its agents waits for another; what it saw is \
-                     where it was started"
-                );
-                say::failed(&why, Exit::MeshFailed)
-            }
-            Err(error) => say::failed(&error, error.exit()),
-        }
+        exit_of(ended, || {
+            "whoever commanded it is gone, and none of its agents waits for another; what it saw is where it was started".to_owned()
+        })
     })
 }
 

@@ -25,7 +25,7 @@ pub struct Following {
 }
 
 /// What comes next.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Followed {
     /// With its line: numbers are not always written again as they were read.
     Record(Box<Record>, String),
