@@ -15,6 +15,7 @@
 
 mod incoming;
 mod relayed;
+mod rounds;
 mod setup;
 mod socket;
 mod types;
@@ -39,6 +40,7 @@ use webrtc::peer_connection::{
 
 use crate::relay::Carrying;
 use incoming::{Incoming, Side};
+use rounds::Rounds;
 use setup::Prepared;
 use types::{MAX_CANDIDATES, MAX_DESCRIPTION_BYTES};
 
@@ -74,6 +76,7 @@ pub struct Connection {
     wakes_left: u32,
     local_fingerprint: [u8; 32],
     local_sockets: Vec<SocketAddr>,
+    rounds: Arc<Rounds>,
 }
 
 type Channels = Arc<[(u16, Arc<dyn DataChannel>)]>;
@@ -194,7 +197,7 @@ impl Connection {
 
     /// Sends on any channel of this connection; cheap to clone.
     pub fn sender(&self) -> Sender {
-        Sender { channels: Arc::clone(&self.channels), phase: self.phase.subscribe() }
+        Sender { channels: Arc::clone(&self.channels), phase: self.phase.subscribe(), rounds: Arc::clone(&self.rounds) }
     }
 
     /// SHA-256 of the certificate this side presents in DTLS.
@@ -282,6 +285,7 @@ impl fmt::Debug for Connection {
 pub struct Sender {
     channels: Channels,
     phase: watch::Receiver<Phase>,
+    rounds: Arc<Rounds>,
 }
 
 impl Sender {
@@ -301,7 +305,14 @@ impl Sender {
         }
         let target = self.channel(channel)?;
         self.opened().await?;
-        target.send(BytesMut::from(message)).await.map_err(|_| SendError::Closed)
+        target.send(BytesMut::from(message)).await.map_err(|_| SendError::Closed)?;
+        self.rounds.sent();
+        Ok(())
+    }
+
+    /// Has what waits in the stack go on its way; it may, where it goes through a TURN server.
+    pub(crate) fn hurry(&self) {
+        self.rounds.sent();
     }
 
     /// Bytes that were given to the channel and that the peer has not acknowledged.

@@ -18,6 +18,7 @@ use webrtc::peer_connection::{
 
 use super::incoming::{Incoming, Side};
 use super::relayed::{self, Carriage};
+use super::rounds::Rounds;
 use super::socket::TunedRuntime;
 use super::{
     ChannelSpec, Channels, Connection, Peer, Phase, Reliability, RtcConfig, RtcError, WAKE_EVERY, WAKES_AFTER_OPEN,
@@ -52,6 +53,7 @@ pub(super) struct Prepared {
     states: watch::Receiver<RTCPeerConnectionState>,
     addresses: Vec<IpAddr>,
     sockets: Arc<Mutex<Vec<SocketAddr>>>,
+    rounds: Arc<Rounds>,
     /// Where the end of the relay is told, if there is one.
     relay_end: Option<watch::Receiver<Carrying>>,
 }
@@ -85,7 +87,7 @@ impl Prepared {
         }
         let (gathered_sender, gathered) = watch::channel(false);
         let (state_sender, states) = watch::channel(RTCPeerConnectionState::New);
-        let sockets = Arc::clone(&runtime.bound);
+        let (sockets, rounds) = (Arc::clone(&runtime.bound), Arc::clone(&runtime.rounds));
         let builder = builder(config)
             .with_handler(Arc::new(Handler { gathered: gathered_sender, state: state_sender }))
             .with_runtime(Arc::new(runtime));
@@ -100,7 +102,7 @@ impl Prepared {
             opened.push((spec.id, channel.map_err(stack("make a channel"))?));
         }
         let (channels, addresses) = (opened.into(), config.addresses.clone());
-        Ok(Self { peer, channels, gathered, states, addresses, sockets, relay_end: None })
+        Ok(Self { peer, channels, gathered, states, addresses, sockets, rounds, relay_end: None })
     }
 
     /// Sets our description, waits for the candidates, and returns the connection and the description with them.
@@ -127,6 +129,7 @@ impl Prepared {
             peer: self.peer,
             channels: self.channels,
             states: self.states,
+            rounds: self.rounds,
             relay_end: self.relay_end,
             phase: watch::Sender::new(Phase::Opening),
             described: AtomicBool::new(false),

@@ -13,6 +13,7 @@ use webrtc::runtime::{
 };
 
 use super::relayed::{PipeEnds, PipeSocket};
+use super::rounds::{Rounds, is_of_a_turn_server};
 use super::wire::{Wire, WiredSocket};
 use crate::udp::{self, Correspondents};
 
@@ -21,6 +22,8 @@ use crate::udp::{self, Correspondents};
 pub(super) struct TunedRuntime {
     /// The addresses of the sockets that it made.
     pub(super) bound: Arc<Mutex<Vec<SocketAddr>>>,
+    /// What its driver is yet to do.
+    pub(super) rounds: Arc<Rounds>,
     /// Bytes that each of them asks for, each way.
     pub(super) buffer: usize,
     /// The path that the sockets are to stand at, where it is not this machine's own.
@@ -31,7 +34,13 @@ pub(super) struct TunedRuntime {
 
 impl Default for TunedRuntime {
     fn default() -> Self {
-        Self { bound: Arc::default(), buffer: udp::WANTED_BUFFER_BYTES, wire: None, pipe: Mutex::default() }
+        Self {
+            bound: Arc::default(),
+            rounds: Arc::default(),
+            buffer: udp::WANTED_BUFFER_BYTES,
+            wire: None,
+            pipe: Mutex::default(),
+        }
     }
 }
 
@@ -52,7 +61,7 @@ impl Runtime for TunedRuntime {
             None => inner,
         };
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(address);
-        Ok(Arc::new(GuardedSocket { inner, known: Correspondents::default() }))
+        Ok(Arc::new(GuardedSocket { inner, known: Correspondents::default(), rounds: Arc::clone(&self.rounds) }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -93,6 +102,7 @@ impl Runtime for TunedRuntime {
 struct GuardedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     known: Correspondents,
+    rounds: Arc<Rounds>,
 }
 
 impl AsyncUdpSocket for GuardedSocket {
@@ -119,12 +129,16 @@ impl AsyncUdpSocket for GuardedSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(context, buffers, meta);
+        if received.is_pending() && self.rounds.begins(context) {
+            return Poll::Ready(Ok(empty(meta)));
+        }
         if let Poll::Ready(Ok(count)) = received {
             for (buffer, meta) in buffers.iter().zip(meta.iter_mut()).take(count) {
                 if !self.known.admits(meta.addr, buffer.first()) {
                     tracing::trace!(source = %meta.addr, "datagram from a stranger");
-                    // The stack takes no notice of an empty datagram; it asks for a stride of at least one.
-                    (meta.len, meta.stride) = (0, 1);
+                    (meta.len, meta.stride) = EMPTY;
+                } else if is_of_a_turn_server(buffer.get(..meta.len).unwrap_or_default()) {
+                    self.rounds.came();
                 }
             }
         }
@@ -140,14 +154,26 @@ impl AsyncUdpSocket for GuardedSocket {
     }
 }
 
+/// The length and the stride of a datagram of which the stack takes no notice; it asks for a stride of at least one.
+const EMPTY: (usize, usize) = (0, 1);
+
+/// How many such datagrams it is.
+fn empty(meta: &mut [RecvMeta]) -> usize {
+    let first = meta.iter_mut().take(1).map(|meta| (meta.len, meta.stride) = EMPTY);
+    first.count()
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, UdpSocket};
+
+    use futures::FutureExt;
 
     use super::*;
 
     const DTLS: &[u8] = &[22, 0xfe, 0xfd];
     const STUN: &[u8] = &[0, 1, 0, 0];
+    const CHANNEL_DATA: &[u8] = &[0x40, 0x00, 0, 1, 22];
 
     fn bound() -> UdpSocket {
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback can be bound")
@@ -167,6 +193,26 @@ mod tests {
             let (length, source) = guarded.recv_from(&mut buffer).await.expect("received");
             assert_eq!((length, source), (arrived, from.local_addr().expect("it is bound")));
         }
+    }
+
+    #[tokio::test]
+    async fn what_comes_through_a_turn_server_has_the_driver_go_round_until_its_answer_has_left() {
+        let (plain, server) = (bound(), bound());
+        let address = plain.local_addr().expect("it is bound");
+        let guarded = TunedRuntime::default().wrap_udp_socket(plain).expect("it is wrapped");
+        guarded.send_to(STUN, server.local_addr().expect("it is bound")).await.expect("sent");
+        let mut buffer = [0; 1500];
+        server.send_to(CHANNEL_DATA, address).expect("sent");
+        let (length, _) = guarded.recv_from(&mut buffer).await.expect("received");
+        assert_eq!(length, CHANNEL_DATA.len());
+        for _ in 0..2 {
+            // what takes all that is there gets nothing more, and goes on when it is back
+            assert_eq!(guarded.recv_from(&mut buffer).await.expect("a round").0, 0);
+            assert!(guarded.recv_from(&mut buffer).now_or_never().is_none());
+        }
+        server.send_to(DTLS, address).expect("sent");
+        assert_eq!(guarded.recv_from(&mut buffer).await.expect("received").0, DTLS.len(), "no more rounds than that");
+        assert!(guarded.recv_from(&mut buffer).now_or_never().is_none());
     }
 
     #[tokio::test]
