@@ -26,7 +26,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use ahead::Ahead;
+use ahead::{Ahead, Width};
 use packing::Packing;
 
 use crate::context::Context;
@@ -309,7 +309,8 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         }
         ConnectionKind::Bulk(_) => (None, None),
     };
-    let open = Told::Open(Opened { path: connection.path().await, speaks, rpc: port });
+    let path = connection.path().await;
+    let open = Told::Open(Opened { path, speaks, rpc: port });
     if purpose.tell.send((purpose.kind, purpose.generation, open)).await.is_err() {
         return "the link is gone".to_owned();
     }
@@ -321,7 +322,8 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         }
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
-            let streams = write_bulk(&sender, queues, (&purpose.mux, way, purpose.codec));
+            let width = Width::of(path.map(|path| path.kind));
+            let streams = write_bulk(&sender, queues, (&purpose.mux, way, purpose.codec), width);
             let datagrams = write_datagrams(&sender, (stripe, speaks), (purpose, &lead.heard));
             futures::future::Either::Right(async {
                 tokio::select! {
@@ -364,12 +366,17 @@ async fn write_control(sender: &Sender, mut queues: Queues, mut frames: Packing,
     }
 }
 
-async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way, codec): (&Mux, Way, Codec)) -> String {
-    let mut ahead = Ahead::new();
+async fn write_bulk(
+    sender: &Sender,
+    mut queues: Queues,
+    (mux, way, codec): (&Mux, Way, Codec),
+    width: Width,
+) -> String {
+    let mut ahead = Ahead::new(width);
     loop {
         let next = async {
-            room(sender, mux, &mut ahead).await;
-            mux.next_frame(way).await
+            room(sender, (mux, width), &mut ahead).await;
+            mux.next_frame(way, width.piece()).await
         };
         let out = tokio::select! {
             biased;
@@ -384,13 +391,16 @@ async fn write_bulk(sender: &Sender, mut queues: Queues, (mux, way, codec): (&Mu
     }
 }
 
-/// Waits until a way of several has room for the next piece; the only one takes what the stack's buffer takes.
-async fn room(sender: &Sender, mux: &Mux, ahead: &mut Ahead) {
-    while let Some(round_trip) = mux.round_trip_of_stripes() {
+/// Waits until a way of several, or a narrow one, has room for the next piece; another takes what the stack's buffer takes.
+async fn room(sender: &Sender, (mux, width): (&Mux, Width), ahead: &mut Ahead) {
+    while let Some(round_trip) = mux.round_trip_of_stripes().or_else(|| width.span()) {
         // a connection that has ended says so when it is sent on
         let Ok(unacknowledged) = sender.unacknowledged(MAIN_CHANNEL).await else { return };
         if ahead.has_room(unacknowledged, round_trip, Instant::now()) {
             return;
+        }
+        if width == Width::Narrow {
+            sender.hurry();
         }
         tokio::time::sleep(limits::STRIPE_LOOK).await;
     }

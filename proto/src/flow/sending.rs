@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{FlowError, Piece};
-use crate::limits;
 
 /// How exactly it is remembered when bytes were sent.
 const MARK_EVERY: Duration = Duration::from_millis(10);
@@ -71,9 +70,9 @@ impl Sending {
         self.finished = true;
     }
 
-    /// What goes on the wire next, if credit allows.
-    pub fn poll(&mut self) -> Option<Piece> {
-        if let Some(piece) = self.poll_large(1) {
+    /// What goes on the wire next, if credit allows: of data at most so many bytes.
+    pub fn poll(&mut self, most: usize) -> Option<Piece> {
+        if let Some(piece) = self.poll_large(1, most) {
             return Some(piece);
         }
         let end = self.acked + self.kept.len() as u64;
@@ -85,10 +84,10 @@ impl Sending {
         None
     }
 
-    /// Data that goes on the wire next, if credit allows and there are at least so many bytes of it.
-    pub fn poll_large(&mut self, least: u64) -> Option<Piece> {
+    /// Data that goes on the wire next, if credit allows and there are at least so many bytes of it; at most so many.
+    pub fn poll_large(&mut self, least: u64, most: usize) -> Option<Piece> {
         let end = self.acked + self.kept.len() as u64;
-        let upto = end.min(self.limit).min(self.sent + limits::STREAM_CHUNK_BYTES as u64);
+        let upto = end.min(self.limit).min(self.sent + most as u64);
         if upto < self.sent + least {
             return None;
         }
@@ -109,10 +108,10 @@ impl Sending {
 
     /// The oldest bytes that were sent before that time and are neither acknowledged nor sent a second time. A stripe that has
     /// nothing else to do takes them over from a slower one, for which everybody would wait; the receiver drops one copy.
-    pub fn poll_again(&mut self, before: Instant) -> Option<Piece> {
+    pub fn poll_again(&mut self, before: Instant, most: usize) -> Option<Piece> {
         let from = self.again.max(self.acked);
         let (marked, _) = self.marks.iter().find(|(upto, at)| *upto > from && *at < before)?;
-        let upto = (*marked).min(self.sent).min(from + limits::STREAM_CHUNK_BYTES as u64);
+        let upto = (*marked).min(self.sent).min(from + most as u64);
         if upto <= from {
             return None;
         }

@@ -28,12 +28,12 @@ fn survives(seed: u64) {
             out.finish();
         }
         if luck.below(10) == 0 {
-            while out.poll().is_some() {}
+            while out.poll(limits::STREAM_CHUNK_BYTES).is_some() {}
             out.rewind();
             let (received, limit) = into.ack();
             out.acked(received, limit).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         }
-        while let Some(piece) = out.poll() {
+        while let Some(piece) = out.poll(limits::STREAM_CHUNK_BYTES) {
             match piece {
                 Piece::Data { offset, bytes } => {
                     let new = into.data(offset, bytes).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
@@ -97,20 +97,27 @@ fn what_is_late_goes_a_second_time_and_no_more() {
     let at = |ms| start + Duration::from_millis(ms);
     let mut out = Sending::new(WINDOW);
     out.write(&[1; 3_000]);
-    assert!(matches!(out.poll(), Some(Piece::Data { offset: 0, .. })));
+    assert!(matches!(out.poll(limits::STREAM_CHUNK_BYTES), Some(Piece::Data { offset: 0, .. })));
     out.mark(at(0));
     out.write(&[2; 500]);
-    assert!(matches!(out.poll(), Some(Piece::Data { offset: 3_000, .. })));
+    assert!(matches!(out.poll(limits::STREAM_CHUNK_BYTES), Some(Piece::Data { offset: 3_000, .. })));
     out.mark(at(100));
     out.acked(1_000, WINDOW).expect("true");
-    assert_eq!(out.poll_again(at(0)), None, "nothing is late yet");
+    assert_eq!(out.poll_again(at(0), limits::STREAM_CHUNK_BYTES), None, "nothing is late yet");
     let late = Piece::Data { offset: 1_000, bytes: vec![1; 2_000] };
-    assert_eq!(out.poll_again(at(50)), Some(late), "what is acknowledged need not go again");
-    assert_eq!(out.poll_again(at(50)), None, "once is enough");
-    assert_eq!(out.poll_again(at(101)), Some(Piece::Data { offset: 3_000, bytes: vec![2; 500] }));
+    assert_eq!(
+        out.poll_again(at(50), limits::STREAM_CHUNK_BYTES),
+        Some(late),
+        "what is acknowledged need not go again"
+    );
+    assert_eq!(out.poll_again(at(50), limits::STREAM_CHUNK_BYTES), None, "once is enough");
+    assert_eq!(
+        out.poll_again(at(101), limits::STREAM_CHUNK_BYTES),
+        Some(Piece::Data { offset: 3_000, bytes: vec![2; 500] })
+    );
     out.rewind();
-    assert_eq!(out.poll_again(at(1_000)), None, "a new connection carries it first");
-    assert!(matches!(out.poll(), Some(Piece::Data { offset: 1_000, .. })));
+    assert_eq!(out.poll_again(at(1_000), limits::STREAM_CHUNK_BYTES), None, "a new connection carries it first");
+    assert!(matches!(out.poll(limits::STREAM_CHUNK_BYTES), Some(Piece::Data { offset: 1_000, .. })));
 }
 
 #[test]

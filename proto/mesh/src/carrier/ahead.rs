@@ -7,16 +7,65 @@
 
 use std::time::{Duration, Instant};
 
-use meshproof_proto::limits::{STRIPE_LEAST_BYTES, STRIPE_SEND_BYTES};
+use meshproof_proto::limits::{
+    STREAM_CHUNK_BYTES, STRIPE_CHUNK_BYTES, STRIPE_LEAST_BYTES, STRIPE_LOOK, STRIPE_SEND_BYTES,
+};
+use meshproof_proto::links::LinkPath;
 
 /// Round trips whose best counts: one in which a packet was lost says little about the path.
 const REMEMBERED: usize = 4;
+
+/// How much a path takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// As much as the sockets at its ends hold, which tell each other.
+    Wide,
+    /// What the sockets of a TURN server hold, whatever those at the ends do: coturn asks for 64 KiB each, 56 packets as the kernel
+    /// counts them. SCTP doubles what it has on its way until something is lost: here that were hundreds of packets at once, and
+    /// it stands still for seconds while it sends them again.
+    Narrow,
+}
+
+impl Width {
+    pub(super) fn of(path: Option<LinkPath>) -> Self {
+        match path {
+            Some(LinkPath::Turn) => Self::Narrow,
+            Some(LinkPath::Direct | LinkPath::Relayed) | None => Self::Wide,
+        }
+    }
+
+    /// Data of one frame at most.
+    pub(super) const fn piece(self) -> usize {
+        match self {
+            Self::Wide => STREAM_CHUNK_BYTES,
+            Self::Narrow => STRIPE_CHUNK_BYTES as usize,
+        }
+    }
+
+    /// What its round trips are counted by where nobody measures them: its bound is the same however quick it is.
+    pub(super) const fn span(self) -> Option<Duration> {
+        match self {
+            Self::Wide => None,
+            Self::Narrow => Some(STRIPE_LOOK),
+        }
+    }
+
+    /// The most that may be unacknowledged when the next piece is given.
+    const fn most(self) -> u64 {
+        match self {
+            Self::Wide => STRIPE_SEND_BYTES as u64,
+            Self::Narrow => STRIPE_LEAST_BYTES,
+        }
+    }
+}
 
 /// What one stripe has on its way.
 #[derive(Debug)]
 pub(super) struct Ahead {
     given: u64,
     limit: u64,
+    /// That limit at most.
+    most: u64,
     /// Since when the present span is measured, and what was delivered by then.
     span: Option<(Instant, u64)>,
     /// In the present span there was more to send than might be on its way.
@@ -27,8 +76,9 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    pub(super) fn new() -> Self {
-        Self { given: 0, limit: STRIPE_LEAST_BYTES, span: None, held: false, delivered: [0; REMEMBERED], turn: 0 }
+    pub(super) fn new(width: Width) -> Self {
+        let most = width.most();
+        Self { given: 0, limit: STRIPE_LEAST_BYTES, most, span: None, held: false, delivered: [0; REMEMBERED], turn: 0 }
     }
 
     /// So many bytes were given to the stripe.
@@ -62,7 +112,7 @@ impl Ahead {
             self.turn = (self.turn + 1) % REMEMBERED;
         }
         let best = self.delivered.iter().copied().max().unwrap_or_default().max(delivered);
-        self.limit = (2 * best).clamp(STRIPE_LEAST_BYTES, STRIPE_SEND_BYTES as u64);
+        self.limit = (2 * best).clamp(STRIPE_LEAST_BYTES, self.most);
     }
 }
 
@@ -87,8 +137,8 @@ mod tests {
     }
 
     impl Path {
-        fn new() -> Self {
-            let (ahead, start) = (Ahead::new(), Instant::now());
+        fn new(width: Width) -> Self {
+            let (ahead, start) = (Ahead::new(width), Instant::now());
             Self { ahead, start, acknowledged_at: VecDeque::new(), waiting: 0, unacknowledged: 0, delivered: 0 }
         }
 
@@ -112,7 +162,7 @@ mod tests {
     #[test]
     fn a_path_is_filled_and_little_more_than_that_waits() {
         for bytes_a_millisecond in [300, 1_000, 3_000, 4_500] {
-            let mut path = Path::new();
+            let mut path = Path::new(Width::Wide);
             (0..1_000).for_each(|millisecond| path.at(millisecond, bytes_a_millisecond));
             let before = path.delivered;
             let mut most = 0;
@@ -130,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_path_that_becomes_slow_soon_holds_less_and_one_that_becomes_quick_is_filled_again() {
-        let mut path = Path::new();
+        let mut path = Path::new(Width::Wide);
         (0..1_000).for_each(|millisecond| path.at(millisecond, 4_000));
         assert!(path.unacknowledged > 300_000, "{}", path.unacknowledged);
         (1_000..4_000).for_each(|millisecond| path.at(millisecond, 200));
@@ -140,8 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn over_a_turn_server_no_more_is_on_its_way_than_its_sockets_hold_however_quick_it_is() {
+        /// What the kernel counts of a full packet, and what coturn has it hold.
+        const PACKET: (usize, usize) = (1_191, 2_304);
+        const SOCKET: usize = 2 * 64 * 1024;
+        let mut path = Path::new(Width::Narrow);
+        let mut most = 0;
+        for millisecond in 0..2_000 {
+            path.at(millisecond, 100_000);
+            most = most.max(path.unacknowledged);
+        }
+        assert!(path.delivered > 0 && most.div_ceil(PACKET.0) * PACKET.1 <= SOCKET, "{most} bytes");
+        assert!(Width::Narrow.piece() <= PIECE, "or there would be more");
+    }
+
+    #[test]
     fn a_stripe_that_had_little_to_send_has_learned_nothing_of_its_path() {
-        let mut path = Path::new();
+        let mut path = Path::new(Width::Wide);
         (0..1_000).for_each(|millisecond| path.at(millisecond, 4_000));
         let (limit, now) = (path.ahead.limit, path.start + Duration::from_secs(60));
         assert!(path.ahead.has_room(0, ROUND_TRIP, now), "after a pause");

@@ -60,11 +60,11 @@ impl Mux {
         self.lock().queued()
     }
 
-    /// The next frame for that way. Pending while the way is not up, and for ever once it was replaced.
-    pub(crate) async fn next_frame(&self, way: Way) -> BulkFrame {
+    /// The next frame for that way, with so many bytes of data at most. Pending while the way is not up, and for ever once it was replaced.
+    pub(crate) async fn next_frame(&self, way: Way, most: usize) -> BulkFrame {
         let woken = self.lock().waker(way);
         loop {
-            if let Some(frame) = self.try_frame(way) {
+            if let Some(frame) = self.try_frame(way, most) {
                 return frame;
             }
             let late = self.lock().may_be_late();
@@ -76,8 +76,8 @@ impl Mux {
         }
     }
 
-    fn try_frame(&self, way: Way) -> Option<BulkFrame> {
-        let frame = self.lock().next(way, Instant::now);
+    fn try_frame(&self, way: Way, most: usize) -> Option<BulkFrame> {
+        let frame = self.lock().next(way, most, Instant::now);
         if let Some(BulkFrame::Data { bytes, .. }) = &frame {
             self.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }

@@ -74,8 +74,8 @@ impl StreamState {
         self.abandoned && (self.reset.is_some() || (sent && self.receiving.is_complete() && acked))
     }
 
-    /// What the main way carries next of this stream.
-    pub(super) fn next(&mut self, id: StreamId) -> Option<BulkFrame> {
+    /// What the main way carries next of this stream; of data at most so many bytes.
+    pub(super) fn next(&mut self, id: StreamId, most: usize) -> Option<BulkFrame> {
         if self.reset.is_some() {
             return None;
         }
@@ -88,31 +88,31 @@ impl StreamState {
         if let Some(ack) = self.ack(id) {
             return Some(ack);
         }
-        Some(match self.sending.poll()? {
+        Some(match self.sending.poll(most)? {
             Piece::Data { offset, bytes } => BulkFrame::Data { stream: id, offset, bytes },
             Piece::Fin { offset } => BulkFrame::Fin { stream: id, offset },
         })
     }
 
     /// The same for a way beside the main one: the peer must know the stream, and what is small waits for the main way.
-    pub(super) fn next_large(&mut self, id: StreamId) -> Option<BulkFrame> {
+    pub(super) fn next_large(&mut self, id: StreamId, most: usize) -> Option<BulkFrame> {
         if self.reset.is_some() || self.header.is_some() {
             return None;
         }
         if let Some(ack) = self.ack(id) {
             return Some(ack);
         }
-        let piece = self.sending.poll_large(limits::STRIPE_CHUNK_BYTES)?;
+        let piece = self.sending.poll_large(limits::STRIPE_CHUNK_BYTES, most)?;
         data(id, piece)
     }
 
     /// What was sent before that time and is late. Only the main way, with its opening before it, may bring data of a stream
     /// that the peer does not know: on another way they would be taken for those of a stream that is over.
-    pub(super) fn next_late(&mut self, id: StreamId, before: Instant) -> Option<BulkFrame> {
+    pub(super) fn next_late(&mut self, id: StreamId, before: Instant, most: usize) -> Option<BulkFrame> {
         if self.reset.is_some() || self.header.is_some() {
             return None;
         }
-        data(id, self.sending.poll_again(before)?)
+        data(id, self.sending.poll_again(before, most)?)
     }
 
     fn ack(&mut self, id: StreamId) -> Option<BulkFrame> {

@@ -266,8 +266,8 @@ impl Stream {
         }
         let (piece, least) = match load {
             Load::Nothing => return Ok(None),
-            Load::Large => (self.sending.poll_large(self.least), self.least),
-            Load::Everything => (self.sending.poll(), 1),
+            Load::Large => (self.sending.poll_large(self.least, limits::STREAM_CHUNK_BYTES), self.least),
+            Load::Everything => (self.sending.poll(limits::STREAM_CHUNK_BYTES), 1),
         };
         match piece {
             None => {

@@ -87,16 +87,16 @@ impl Table {
         self.round_trip = Some(round_trip);
     }
 
-    /// The next frame for that way. The time is asked for only where there are stripes.
-    pub(super) fn next(&mut self, way: Way, now: impl FnOnce() -> Instant) -> Option<BulkFrame> {
+    /// The next frame for that way, with so many bytes of data at most. The time is asked for only where there are stripes.
+    pub(super) fn next(&mut self, way: Way, most: usize, now: impl FnOnce() -> Instant) -> Option<BulkFrame> {
         let frame = match self.ways.load(way) {
             Load::Nothing => None,
-            Load::Large => self.next_large(),
-            Load::Everything => self.next_of_all(),
+            Load::Large => self.next_large(most),
+            Load::Everything => self.next_of_all(most),
         };
         match self.ways.count() {
             0 | 1 => frame,
-            _ => self.striped(frame, now()),
+            _ => self.striped(frame, most, now()),
         }
     }
 
@@ -182,13 +182,13 @@ impl Table {
         self.wake();
     }
 
-    fn next_of_all(&mut self) -> Option<BulkFrame> {
+    fn next_of_all(&mut self, most: usize) -> Option<BulkFrame> {
         if let Some((stream, reason)) = self.resets.pop_front() {
             self.remember_reset(stream, &reason);
             return Some(BulkFrame::Reset { stream, reason });
         }
         while let Some(id) = self.turn.pop_front() {
-            if let Some(frame) = self.frame_of(id) {
+            if let Some(frame) = self.frame_of(id, most) {
                 return Some(frame);
             }
         }
@@ -196,13 +196,13 @@ impl Table {
     }
 
     /// What a way beside the main one may carry. Streams keep their place in line.
-    fn next_large(&mut self) -> Option<BulkFrame> {
+    fn next_large(&mut self, most: usize) -> Option<BulkFrame> {
         let ids = self.turn.iter().take(STREAMS_LOOKED_AT);
-        ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| stream.next_large(id)))
+        ids.copied().find_map(|id| self.streams.get_mut(&id).and_then(|stream| stream.next_large(id, most)))
     }
 
     /// Remembers when data went out; a way that has nothing to send takes over what is late on another.
-    fn striped(&mut self, frame: Option<BulkFrame>, now: Instant) -> Option<BulkFrame> {
+    fn striped(&mut self, frame: Option<BulkFrame>, most: usize, now: Instant) -> Option<BulkFrame> {
         match &frame {
             Some(BulkFrame::Data { stream, .. }) => {
                 if let Some(stream) = self.streams.get_mut(stream) {
@@ -215,7 +215,7 @@ impl Table {
                 let late_after = self.round_trip.map_or(limits::LINK_LOST, |path| path * limits::LATE_ROUND_TRIPS);
                 let before = now.checked_sub(late_after)?;
                 let mut streams = self.streams.iter_mut().take(STREAMS_LOOKED_AT);
-                streams.find_map(|(id, stream)| stream.next_late(*id, before))
+                streams.find_map(|(id, stream)| stream.next_late(*id, before, most))
             }
         }
     }
@@ -271,10 +271,10 @@ impl Table {
     }
 
     /// One frame of that stream; the stream gets in line again when it may have more.
-    fn frame_of(&mut self, id: StreamId) -> Option<BulkFrame> {
+    fn frame_of(&mut self, id: StreamId, most: usize) -> Option<BulkFrame> {
         let stream = self.streams.get_mut(&id)?;
         stream.queued = false;
-        let frame = stream.next(id);
+        let frame = stream.next(id, most);
         if frame.is_some() {
             self.queue(id);
         } else {

@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 
 use super::{Incoming, Mux, Way};
 
+/// Data of one frame at most.
+const WHOLE: usize = limits::STREAM_CHUNK_BYTES;
+
 /// Carries frames both ways until dropped.
 struct Wire(tokio::task::JoinHandle<()>);
 
@@ -79,7 +82,7 @@ async fn take(ends: &[Arc<Mux>; 2], lines: &mut [Line]) {
     for line in lines.iter_mut() {
         for (from, end) in ends.iter().enumerate() {
             while line.held[1 - from].len() < HELD
-                && let Some(frame) = end.try_frame(line.way)
+                && let Some(frame) = end.try_frame(line.way, WHOLE)
             {
                 line.held[1 - from].push_back(frame);
                 moved = true;
@@ -92,7 +95,7 @@ async fn take(ends: &[Arc<Mux>; 2], lines: &mut [Line]) {
     let ways = lines.iter().enumerate().flat_map(|(number, line)| [0, 1].map(|from| (number, from, line.way)));
     let nexts = ways.map(|(number, from, way)| {
         let end = &ends[from];
-        async move { (number, from, end.next_frame(way).await) }.boxed()
+        async move { (number, from, end.next_frame(way, WHOLE).await) }.boxed()
     });
     let ((number, from, frame), _, _) = select_all(nexts).await;
     lines[number].held[1 - from].push_back(frame);
@@ -131,12 +134,14 @@ fn what_the_peer_acknowledges_before_its_opening_goes_again_is_no_less_sent() {
     mux.attach(way(0, 1));
     mux.attach(way(1, 1));
     let mut stream = mux.open(b"header".to_vec()).expect("there is room");
-    let Some(BulkFrame::Open { stream: id, .. }) = mux.try_frame(way(0, 1)) else { panic!("the opening is first") };
+    let Some(BulkFrame::Open { stream: id, .. }) = mux.try_frame(way(0, 1), WHOLE) else {
+        panic!("the opening is first")
+    };
     // a stripe is replaced, so that everything is to go again; then the answer to the first opening comes on the other one
     mux.attach(way(1, 2));
     mux.frame(BulkFrame::Ack { stream: id, received: 0, limit: limits::STREAM_WINDOW_BYTES });
     stream.write_all(b"a little").now_or_never().expect("there is credit").expect("the stream lives");
-    let frames: Vec<_> = std::iter::from_fn(|| mux.try_frame(way(0, 1))).collect();
+    let frames: Vec<_> = std::iter::from_fn(|| mux.try_frame(way(0, 1), WHOLE)).collect();
     let data = |frame: &BulkFrame| matches!(frame, BulkFrame::Data { bytes, .. } if bytes[..] == *b"a little");
     assert!(frames.iter().any(data), "{frames:?}");
 }
@@ -215,9 +220,9 @@ async fn frames_for_a_stream_that_is_over_are_answered_with_a_reset() {
     let (left, right) = pair();
     right.attach(MAIN);
     drop(right.frame(BulkFrame::Open { stream: meshproof_proto::id::StreamId(0), header: Vec::new() }));
-    while right.try_frame(MAIN).is_some() {}
+    while right.try_frame(MAIN, WHOLE).is_some() {}
     right.frame(BulkFrame::Data { stream: meshproof_proto::id::StreamId(0), offset: 0, bytes: vec![1] });
-    assert!(matches!(right.try_frame(MAIN), Some(BulkFrame::Reset { .. })));
+    assert!(matches!(right.try_frame(MAIN, WHOLE), Some(BulkFrame::Reset { .. })));
     drop(left);
 }
 
@@ -226,14 +231,15 @@ async fn a_reset_that_was_lost_with_its_connection_goes_again_on_the_next() {
     let (left, right) = pair();
     left.attach(MAIN);
     let near = left.open(Vec::new()).expect("room for a stream");
-    let mut far = right.frame(left.try_frame(MAIN).expect("it is opened")).expect("a new stream").stream;
+    let mut far = right.frame(left.try_frame(MAIN, WHOLE).expect("it is opened")).expect("a new stream").stream;
     near.reset("enough");
-    let lost = std::iter::from_fn(|| left.try_frame(MAIN)).filter(|frame| matches!(frame, BulkFrame::Reset { .. }));
+    let lost =
+        std::iter::from_fn(|| left.try_frame(MAIN, WHOLE)).filter(|frame| matches!(frame, BulkFrame::Reset { .. }));
     assert_eq!(lost.count(), 1, "the reset was sent, and is lost here");
     let next = Way { generation: Generation(2), ..MAIN };
     left.attach(next);
-    assert_eq!(left.try_frame(MAIN), None, "what was replaced carries nothing any more");
-    while let Some(frame) = left.try_frame(next) {
+    assert_eq!(left.try_frame(MAIN, WHOLE), None, "what was replaced carries nothing any more");
+    while let Some(frame) = left.try_frame(next, WHOLE) {
         right.frame(frame);
     }
     let error = far.read_u8().await.expect_err("reset");
@@ -245,12 +251,12 @@ async fn a_side_that_lost_the_link_tells_the_other_which_has_not_when_it_is_back
     let (left, right) = pair();
     left.attach(MAIN);
     let _near = left.open(Vec::new()).expect("room for a stream");
-    let mut far = right.frame(left.try_frame(MAIN).expect("it is opened")).expect("a new stream").stream;
+    let mut far = right.frame(left.try_frame(MAIN, WHOLE).expect("it is opened")).expect("a new stream").stream;
     left.detach(MAIN);
     left.reset_all("the link is lost");
     let next = Way { generation: Generation(2), ..MAIN };
     left.attach(next);
-    while let Some(frame) = left.try_frame(next) {
+    while let Some(frame) = left.try_frame(next, WHOLE) {
         right.frame(frame);
     }
     let error = far.read_u8().await.expect_err("reset");
@@ -263,7 +269,7 @@ async fn streams_of_a_link_that_is_made_anew_are_none_of_those_that_the_peer_kno
     left.attach(MAIN);
     right.attach(MAIN);
     let known: Vec<_> = (0..3).map(|_| right.open(Vec::new()).expect("room for a stream")).collect();
-    while let Some(frame) = right.try_frame(MAIN) {
+    while let Some(frame) = right.try_frame(MAIN, WHOLE) {
         left.frame(frame);
     }
     drop(known);
@@ -272,7 +278,8 @@ async fn streams_of_a_link_that_is_made_anew_are_none_of_those_that_the_peer_kno
     anew.attach(MAIN);
     let mut stream = anew.open(Vec::new()).expect("room for a stream");
     stream.write_u8(7).await.expect("room for a byte");
-    let arrived: Vec<_> = std::iter::from_fn(|| anew.try_frame(MAIN)).filter_map(|frame| left.frame(frame)).collect();
+    let arrived: Vec<_> =
+        std::iter::from_fn(|| anew.try_frame(MAIN, WHOLE)).filter_map(|frame| left.frame(frame)).collect();
     let [Incoming { stream: mut far, .. }] = <[Incoming; 1]>::try_from(arrived).expect("a new stream");
     assert_eq!(far.read_u8().await.expect("it is there"), 7);
 }
@@ -285,19 +292,19 @@ async fn a_stripe_carries_only_what_needs_no_order() {
     left.attach(stripe);
     let mut near = left.open(b"header".to_vec()).expect("room for a stream");
     near.write_all(&vec![1; 100_000]).await.expect("within the window");
-    assert_eq!(left.try_frame(stripe), None, "the peer does not know the stream yet");
-    let opening = left.try_frame(MAIN).expect("the opening");
+    assert_eq!(left.try_frame(stripe, WHOLE), None, "the peer does not know the stream yet");
+    let opening = left.try_frame(MAIN, WHOLE).expect("the opening");
     let _far = right.frame(opening).expect("a new stream");
     right.attach(MAIN);
-    left.frame(right.try_frame(MAIN).expect("the acknowledgement"));
-    assert!(matches!(left.try_frame(stripe), Some(BulkFrame::Data { offset: 0, .. })));
-    let rest = left.try_frame(stripe).expect("a large piece");
+    left.frame(right.try_frame(MAIN, WHOLE).expect("the acknowledgement"));
+    assert!(matches!(left.try_frame(stripe, WHOLE), Some(BulkFrame::Data { offset: 0, .. })));
+    let rest = left.try_frame(stripe, WHOLE).expect("a large piece");
     assert!(matches!(rest, BulkFrame::Data { offset, .. } if offset > 0));
     near.write_all(b"small").await.expect("within the window");
     near.shutdown().await.expect("within the window");
-    assert_eq!(left.try_frame(stripe), None, "small pieces and the end keep their order on the main way");
-    assert!(matches!(left.try_frame(MAIN), Some(BulkFrame::Data { .. })));
-    assert!(matches!(left.try_frame(MAIN), Some(BulkFrame::Fin { .. })));
+    assert_eq!(left.try_frame(stripe, WHOLE), None, "small pieces and the end keep their order on the main way");
+    assert!(matches!(left.try_frame(MAIN, WHOLE), Some(BulkFrame::Data { .. })));
+    assert!(matches!(left.try_frame(MAIN, WHOLE), Some(BulkFrame::Fin { .. })));
 }
 
 #[tokio::test]
@@ -309,11 +316,11 @@ async fn what_is_late_is_not_taken_over_from_a_stream_that_the_peer_may_not_know
     left.note_round_trip(Duration::ZERO);
     let mut near = left.open(b"header".to_vec()).expect("room for a stream");
     near.write_all(b"first").await.expect("within the window");
-    let opening = left.try_frame(MAIN).expect("the opening");
-    let data = left.try_frame(MAIN).expect("the data");
-    assert_eq!(left.try_frame(stripe), None, "the main way has the opening still");
+    let opening = left.try_frame(MAIN, WHOLE).expect("the opening");
+    let data = left.try_frame(MAIN, WHOLE).expect("the data");
+    assert_eq!(left.try_frame(stripe, WHOLE), None, "the main way has the opening still");
     let _far = right.frame(opening).expect("a new stream");
     right.attach(MAIN);
-    left.frame(right.try_frame(MAIN).expect("the acknowledgement"));
-    assert_eq!(left.try_frame(stripe), Some(data), "late, and the peer knows the stream");
+    left.frame(right.try_frame(MAIN, WHOLE).expect("the acknowledgement"));
+    assert_eq!(left.try_frame(stripe, WHOLE), Some(data), "late, and the peer knows the stream");
 }
