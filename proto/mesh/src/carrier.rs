@@ -323,7 +323,7 @@ async fn life(connection: &mut Connection, purpose: &Purpose, queues: Queues, le
         ConnectionKind::Bulk(stripe) => {
             let way = Way { stripe, generation: purpose.generation };
             let width = Width::of(path.map(|path| path.kind));
-            let streams = write_bulk(&sender, queues, (&purpose.mux, way, purpose.codec), width);
+            let streams = write_bulk(&sender, queues, (&purpose.mux, way, purpose.codec), Ahead::new(width));
             let datagrams = write_datagrams(&sender, (stripe, speaks), (purpose, &lead.heard));
             futures::future::Either::Right(async {
                 tokio::select! {
@@ -370,13 +370,12 @@ async fn write_bulk(
     sender: &Sender,
     mut queues: Queues,
     (mux, way, codec): (&Mux, Way, Codec),
-    width: Width,
+    mut ahead: Ahead,
 ) -> String {
-    let mut ahead = Ahead::new(width);
     loop {
         let next = async {
-            room(sender, (mux, width), &mut ahead).await;
-            mux.next_frame(way, width.piece()).await
+            room(sender, mux, &mut ahead).await;
+            mux.next_frame(way, ahead.width().piece()).await
         };
         let out = tokio::select! {
             biased;
@@ -392,7 +391,8 @@ async fn write_bulk(
 }
 
 /// Waits until a way of several, or a narrow one, has room for the next piece; another takes what the stack's buffer takes.
-async fn room(sender: &Sender, (mux, width): (&Mux, Width), ahead: &mut Ahead) {
+async fn room(sender: &Sender, mux: &Mux, ahead: &mut Ahead) {
+    let width = ahead.width();
     while let Some(round_trip) = mux.round_trip_of_stripes().or_else(|| width.span()) {
         // a connection that has ended says so when it is sent on
         let Ok(unacknowledged) = sender.unacknowledged(MAIN_CHANNEL).await else { return };

@@ -62,10 +62,9 @@ impl Width {
 /// What one stripe has on its way.
 #[derive(Debug)]
 pub(super) struct Ahead {
+    width: Width,
     given: u64,
     limit: u64,
-    /// That limit at most.
-    most: u64,
     /// Since when the present span is measured, and what was delivered by then.
     span: Option<(Instant, u64)>,
     /// In the present span there was more to send than might be on its way.
@@ -77,8 +76,19 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(width: Width) -> Self {
-        let most = width.most();
-        Self { given: 0, limit: STRIPE_LEAST_BYTES, most, span: None, held: false, delivered: [0; REMEMBERED], turn: 0 }
+        Self {
+            width,
+            given: 0,
+            limit: STRIPE_LEAST_BYTES,
+            span: None,
+            held: false,
+            delivered: [0; REMEMBERED],
+            turn: 0,
+        }
+    }
+
+    pub(super) fn width(&self) -> Width {
+        self.width
     }
 
     /// So many bytes were given to the stripe.
@@ -112,7 +122,7 @@ impl Ahead {
             self.turn = (self.turn + 1) % REMEMBERED;
         }
         let best = self.delivered.iter().copied().max().unwrap_or_default().max(delivered);
-        self.limit = (2 * best).clamp(STRIPE_LEAST_BYTES, self.most);
+        self.limit = (2 * best).clamp(STRIPE_LEAST_BYTES, self.width.most());
     }
 }
 

@@ -16,7 +16,7 @@ use futures::task::AtomicWaker;
 /// From what came to what is answered; what is sent needs one of them.
 const MISSING: u8 = 2;
 
-/// RFC 8656: the first byte of channel data, and the type of a data indication.
+/// The first byte of channel data (RFC 5766, section 11; RFC 8656 uses the lower ones), and the type of a data indication.
 const CHANNEL_DATA: std::ops::RangeInclusive<u8> = 0x40..=0x7f;
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
 
@@ -53,6 +53,10 @@ impl Rounds {
 
     /// Whether an empty datagram is to begin a round now. If not, `context` is woken when one is.
     pub(super) fn begins(&self, context: &Context<'_>) -> bool {
+        // most connections go through no such server, and pay nothing
+        if !self.relayed.load(Ordering::Acquire) {
+            return false;
+        }
         self.driver.register(context.waker());
         if self.missing.load(Ordering::Acquire) == 0 {
             return false;
